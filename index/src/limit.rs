@@ -1,0 +1,50 @@
+//! Every bound of the index, with its unit and what happens beyond it.
+//!
+//! A limit that stands elsewhere is a bug: these are the numbers a reader looks for.
+
+use std::time::Duration;
+
+/// Largest file that is read, in bytes. Beyond it a file is findable by name only, and says so.
+pub const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// How many bytes at the head of a file decide whether it is binary.
+pub const BINARY_PROBE_BYTES: usize = 8 * 1024;
+/// Wanted size of a chunk, in bytes: 200 word pieces of prose are some 900 bytes.
+pub const CHUNK_BYTES_MAX: usize = 900;
+/// Below this a section is merged with its neighbour of the same parent, in bytes.
+pub const CHUNK_BYTES_MIN: usize = 160;
+/// Longest token that is indexed, in bytes; longer runs (encoded blobs) are left out.
+pub const TOKEN_BYTES_MAX: usize = 120;
+/// Longest header (title, heading path, signature) of a chunk, in bytes.
+pub const HEADER_BYTES_MAX: usize = 400;
+/// Most words of a query that are scored; the rest is left out with a note.
+pub const QUERY_TERMS_MAX: usize = 64;
+/// Longest query text that is parsed, in bytes; the rest is left out with a note.
+pub const QUERY_BYTES_MAX: usize = 8 * 1024;
+/// Most hits of one page.
+pub const HITS_MAX: usize = 200;
+/// Hits of one page when the caller does not say.
+pub const HITS_DEFAULT: usize = 10;
+/// Longest snippet at detail `passage`, in bytes of text.
+pub const SNIPPET_BYTES_MAX: usize = 700;
+/// Longest snippet at detail `line`, in bytes of text.
+pub const LINE_BYTES_MAX: usize = 200;
+/// Files of one batch between two commits of a bulk run.
+pub const BATCH_FILES_MAX: usize = 4_000;
+/// Bytes of text of one batch between two commits of a bulk run.
+pub const BATCH_BYTES_MAX: u64 = 96 * 1024 * 1024;
+/// Memory of tantivy's writer per thread, in bytes (its least is 15 MB).
+pub const WRITER_BYTES: usize = 48 * 1024 * 1024;
+/// A file whose mtime is this close to the moment it was read may change unseen: hash decides.
+pub const RACY: Duration = Duration::from_secs(2);
+/// Levels of folders below a source that are walked.
+pub const WALK_DEPTH_MAX: usize = 64;
+/// Links kept of one document; a generated page may hold more.
+pub const LINKS_MAX: usize = 5_000;
+/// Properties (front matter, inline fields) kept of one document.
+pub const PROPS_MAX: usize = 500;
+/// Texts of incoming links kept for one target.
+pub const LINK_TEXTS_MAX: usize = 200;
+/// Errors per source that are listed; the rest is counted.
+pub const ERRORS_LISTED_MAX: usize = 200;
+/// Time a reader waits for SQLite's lock.
+pub const BUSY: Duration = Duration::from_secs(10);
