@@ -1,1 +1,32 @@
-//! placeholder
+//! The process: the only code that knows MCP, HTTP, the command line and the environment.
+//!
+//! In reading order: how a call comes in (`stdio`, `http`, `mcp`, `rest`, `sse`), the one door it
+//! passes (`dispatch`), what it stands on (`world`, `config`), who writes (`writer`), and what
+//! people type (`cli` and the commands it calls).
+
+pub mod cli;
+pub mod client_config;
+mod command;
+pub mod config;
+pub mod dispatch;
+pub mod doc;
+pub mod fault;
+mod guardrail;
+pub mod http;
+mod hub;
+mod log;
+pub mod mcp;
+mod openapi;
+mod page;
+mod rest;
+mod sse;
+mod stdio;
+mod up;
+pub mod world;
+mod writer;
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_millis() as i64)
+}

@@ -1,1 +1,201 @@
-//! placeholder
+//! The engine that finds: sources to passages, words to hits, links to neighbours.
+//!
+//! Knows neither MCP nor HTTP nor the command line, and no other engine. Synchronous: callers
+//! choose the thread. One process writes ([`Updater`]), any number read ([`Index`]).
+
+pub mod chunk;
+mod db;
+pub mod disk;
+mod error;
+mod graph;
+pub mod jail;
+pub mod kind;
+mod lexical;
+pub mod limit;
+mod list;
+pub mod query;
+mod read;
+mod related;
+mod score;
+mod search;
+mod snippet;
+mod status;
+pub mod token;
+mod update;
+mod view;
+pub mod walk;
+pub mod watch;
+
+pub use db::{Source, SourceKind};
+pub use error::{Error, Result};
+pub use list::Listed;
+pub use read::{Outline, ReadArgs, Reading, Target};
+pub use related::{Neighbour, Related, RelatedArgs};
+pub use search::{Detail, Explain, Filters, Found, Hit, SearchArgs, date_ms, timestamp};
+pub use status::{Check, SourceStatus, Status, Why};
+pub use update::{Outcome, Progress, Report, SourceSpec, Updater};
+
+use lexical::Lexical;
+use rusqlite::Connection;
+use score::{Scorer, Scratch, Weights};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tantivy::{IndexReader, ReloadPolicy};
+use view::View;
+
+/// The index of one data directory, as readers see it.
+pub struct Index {
+    dir: PathBuf,
+    lexical: Lexical,
+    reader: IndexReader,
+    connections: Mutex<Vec<Connection>>,
+    current: RwLock<Option<Arc<Current>>>,
+    scratch: Mutex<Vec<Scratch>>,
+    filters: Mutex<search::FilterCache>,
+    freshness: RwLock<Freshness>,
+}
+
+/// A view and the tables that score it.
+pub(crate) struct Current {
+    pub(crate) view: View,
+    pub(crate) scorer: Scorer,
+}
+
+/// What the process knows of pending work; set by whoever writes or watches the writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// Files known to wait for indexing.
+    pub pending: u64,
+    /// A writer watches the sources and is done with them.
+    pub fresh: bool,
+}
+
+impl Index {
+    /// Opens the index below `data`, making it if it is not there.
+    ///
+    /// # Errors
+    /// `Data` when the folder cannot be made or written, `Newer` for a newer format.
+    pub fn open(data: &Path) -> Result<Arc<Self>> {
+        let dir = data.join("index");
+        let words = dir.join("words");
+        std::fs::create_dir_all(&words).map_err(|e| Error::data(&words, e))?;
+        // Two processes that start at once must not both make the first files.
+        let path = dir.join("create.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = file.map_err(|e| Error::data(&path, e))?;
+        lock.lock().map_err(|e| Error::data(&path, e))?;
+        let connection = db::open(&dir.join("index.db"), true)?;
+        let lexical = Lexical::open(&words)?;
+        lock.unlock().map_err(|e| Error::data(&path, e))?;
+        let reader =
+            lexical.index().reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        Ok(Arc::new(Index {
+            dir,
+            lexical,
+            reader,
+            connections: Mutex::new(vec![connection]),
+            current: RwLock::new(None),
+            scratch: Mutex::new(Vec::new()),
+            filters: Mutex::new(search::FilterCache::default()),
+            freshness: RwLock::new(Freshness::default()),
+        }))
+    }
+
+    /// The folder of the index.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn lexical(&self) -> &Lexical {
+        &self.lexical
+    }
+
+    /// Says what is pending; every reply carries it.
+    pub fn set_freshness(&self, freshness: Freshness) {
+        *self.freshness.write().unwrap_or_else(PoisonError::into_inner) = freshness;
+    }
+
+    /// What is pending.
+    pub fn freshness(&self) -> Freshness {
+        *self.freshness.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` in one read transaction.
+    pub(crate) fn read_db<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let pooled = lock(&self.connections).pop();
+        let db = match pooled {
+            Some(db) => db,
+            None => db::open(&self.dir.join("index.db"), false)?,
+        };
+        db.prepare_cached("BEGIN")?.execute([])?;
+        let result = work(&db);
+        db.prepare_cached("COMMIT")?.execute([])?;
+        let mut pool = lock(&self.connections);
+        // More than a few idle connections only hold page caches.
+        if pool.len() < 4 {
+            pool.push(db);
+        }
+        result
+    }
+
+    /// The newest view; opened anew when the writer has committed since.
+    pub(crate) fn current(&self, generation: u64) -> Result<Arc<Current>> {
+        let known = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(current) = known
+            && current.view.generation >= generation
+        {
+            return Ok(current);
+        }
+        let mut slot = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = &*slot
+            && current.view.generation >= generation
+        {
+            return Ok(Arc::clone(current));
+        }
+        // The database commits a moment before the words: a view may lag by that moment, and the
+        // rows' generations tell which of its hits still stand.
+        let words = self.lexical.generation()?;
+        if let Some(current) = &*slot
+            && current.view.generation == words
+        {
+            return Ok(Arc::clone(current));
+        }
+        self.reader.reload()?;
+        let view = View::open(&self.lexical, self.reader.searcher(), words)?;
+        let scorer = Scorer::new(&view, Weights::DEFAULT);
+        let current = Arc::new(Current { view, scorer });
+        *slot = Some(Arc::clone(&current));
+        Ok(current)
+    }
+
+    pub(crate) fn take_scratch(&self) -> Scratch {
+        lock(&self.scratch).pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_scratch(&self, scratch: Scratch) {
+        let mut pool = lock(&self.scratch);
+        if pool.len() < 4 {
+            pool.push(scratch);
+        }
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> Result<Vec<Source>> {
+        self.read_db(db::sources)
+    }
+
+    /// The generation of the newest commit.
+    pub fn generation(&self) -> Result<u64> {
+        self.read_db(db::generation)
+    }
+
+    pub(crate) fn census(&self) -> Result<Vec<(u32, u64, u32)>> {
+        let generation = self.generation()?;
+        Ok(self.current(generation)?.view.census())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

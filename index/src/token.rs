@@ -9,25 +9,479 @@
 
 use crate::limit::TOKEN_BYTES_MAX;
 use std::borrow::Cow;
-use tantivy::tokenizer::{Language, StemmerAlgorithm, Token, TokenStream, Tokenizer};
+use std::ops::Range;
+use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-mod stem {
-    //! The stemmer behind one function, so that the library is named once.
-    pub(super) use super::snowball::english;
+/// A letter-digit run with more switches than this is a hash or a blob: it is not split.
+const DIGIT_SPLITS_MAX: usize = 6;
+
+/// What a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A whole identifier of several parts, joiners removed, not stemmed.
+    Whole,
+    /// A word, or one part of an identifier, stemmed.
+    Part,
+    /// A word with its diacritics kept, beside its folded `Part`.
+    Accented,
+    /// One character of a script without spaces.
+    Unigram,
+    /// Two neighbouring characters of a script without spaces.
+    Bigram,
 }
 
-mod snowball {
-    use rust_stemmers::{Algorithm, Stemmer};
-    use std::borrow::Cow;
+/// One token of a run: its text, form, position and byte range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The normalised text, as it stands in the index.
+    pub text: String,
+    /// What it stands for.
+    pub form: Form,
+    /// Ordinal among the parts of the text.
+    pub position: usize,
+    /// Bytes of the source text.
+    pub bytes: Range<usize>,
+}
 
-    thread_local! {
-        static ENGLISH: Stemmer = Stemmer::create(Algorithm::English);
+/// Cuts a text into words, one run (an identifier, a word, a stretch of Han …) at a time.
+pub struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+    position: usize,
+    stemmer: frostem::Stemmer,
+    parts: Vec<Range<usize>>,
+}
+
+impl<'t> Scanner<'t> {
+    /// Starts at the head of `text`.
+    pub fn new(text: &'t str) -> Self {
+        let stemmer = frostem::Stemmer::new(frostem::Algorithm::English);
+        Scanner { text, at: 0, position: 0, stemmer, parts: Vec::new() }
     }
 
-    /// The English Snowball stem of a lower-case ASCII word.
-    pub fn english(word: &str) -> Cow<'_, str> {
-        ENGLISH.with(|stemmer| stemmer.stem(word))
+    /// Appends the tokens of the next run to `out`; false at the end of the text.
+    pub fn next_run(&mut self, out: &mut Vec<Word>) -> bool {
+        let Some(run) = next_run(self.text, self.at) else { return false };
+        self.at = run.end;
+        if self.text[run.clone()].is_ascii() {
+            self.identifier(run, out);
+        } else {
+            self.mixed(run, out);
+        }
+        true
+    }
+
+    /// A run with characters beyond ASCII: stretches of spaceless scripts apart from the rest.
+    fn mixed(&mut self, run: Range<usize>, out: &mut Vec<Word>) {
+        let mut start = run.start;
+        let mut spaceless = None;
+        for (offset, c) in self.text[run.clone()].char_indices() {
+            let at = run.start + offset;
+            let this = is_spaceless(c);
+            if spaceless.is_some_and(|before| before != this) {
+                self.stretch(start..at, !this, out);
+                start = at;
+            }
+            spaceless = Some(this);
+        }
+        self.stretch(start..run.end, spaceless == Some(true), out);
+    }
+
+    fn stretch(&mut self, bytes: Range<usize>, spaceless: bool, out: &mut Vec<Word>) {
+        if spaceless { self.grams(bytes, out) } else { self.identifier(bytes, out) }
+    }
+
+    /// Characters and their bigrams.
+    fn grams(&mut self, bytes: Range<usize>, out: &mut Vec<Word>) {
+        let mut before: Option<(usize, String)> = None;
+        for (offset, c) in self.text[bytes.clone()].char_indices() {
+            if is_combining_mark(c) && before.is_some() {
+                continue;
+            }
+            let at = bytes.start + offset;
+            let end = at + c.len_utf8();
+            let text: String = c.nfkc().flat_map(char::to_lowercase).collect();
+            if let Some((from, head)) = &before {
+                out.push(Word {
+                    text: format!("{head}{text}"),
+                    form: Form::Bigram,
+                    position: self.position - 1,
+                    bytes: *from..end,
+                });
+            }
+            out.push(Word {
+                text: text.clone(),
+                form: Form::Unigram,
+                position: self.position,
+                bytes: at..end,
+            });
+            self.position += 1;
+            before = Some((at, text));
+        }
+    }
+
+    /// A word or an identifier: its whole form when it has several parts, then its parts.
+    fn identifier(&mut self, run: Range<usize>, out: &mut Vec<Word>) {
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        split(self.text, run.clone(), &mut parts);
+        if parts.len() > 1 {
+            let mut whole = String::with_capacity(run.len());
+            for part in &parts {
+                whole.push_str(&lower(&self.text[part.clone()]));
+            }
+            if whole.len() <= TOKEN_BYTES_MAX {
+                let position = self.position;
+                out.push(Word { text: whole, form: Form::Whole, position, bytes: run });
+            }
+        }
+        for part in &parts {
+            if part.len() > TOKEN_BYTES_MAX {
+                continue;
+            }
+            self.part(part.clone(), out);
+            self.position += 1;
+        }
+        self.parts = parts;
+    }
+
+    fn part(&mut self, bytes: Range<usize>, out: &mut Vec<Word>) {
+        let lowered = lower(&self.text[bytes.clone()]);
+        let position = self.position;
+        let folded = fold(&lowered);
+        // A stray combining mark folds to nothing: it stays what it is.
+        let folded = if folded.is_empty() { lowered.clone() } else { folded };
+        if lowered.is_empty() {
+            return;
+        }
+        if folded != lowered {
+            let text = lowered.clone().into_owned();
+            out.push(Word { text, form: Form::Accented, position, bytes: bytes.clone() });
+        }
+        let text = self.stemmed(&folded).into_owned();
+        out.push(Word { text, form: Form::Part, position, bytes });
+    }
+
+    fn stemmed<'a>(&self, word: &'a str) -> Cow<'a, str> {
+        if word.bytes().all(|b| b.is_ascii_lowercase()) && word.len() > 2 {
+            return self.stemmer.stem(word);
+        }
+        Cow::Borrowed(word)
+    }
+}
+
+/// All words of `text`.
+pub fn words(text: &str) -> Vec<Word> {
+    let mut scanner = Scanner::new(text);
+    let mut out = Vec::new();
+    while scanner.next_run(&mut out) {}
+    out
+}
+
+/// The key under which a defined name, a title or a query is compared as a whole: its letters and
+/// digits in lower case, folded, everything between them removed. Twins in snake, camel and kebab
+/// case, and a name's parts typed as words, share one key.
+pub fn name_key(name: &str) -> String {
+    let kept: String = name.chars().filter(|c| is_word(*c)).collect();
+    fold(&lower(&kept)).into_owned()
+}
+
+/// Lower case in compatibility form (NFKC).
+pub fn lower(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Cow::Owned(text.to_ascii_lowercase());
+        }
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.nfkc().flat_map(char::to_lowercase).nfc().collect())
+}
+
+/// Diacritics removed, a few letters spelled out (`ß` is `ss`); takes lower-case text.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.nfd().filter(|c| !is_combining_mark(*c)) {
+        match c {
+            'ß' => out.push_str("ss"),
+            'æ' => out.push_str("ae"),
+            'œ' => out.push_str("oe"),
+            'ø' => out.push('o'),
+            'ł' => out.push('l'),
+            'đ' => out.push('d'),
+            'ı' => out.push('i'),
+            'ς' => out.push('σ'),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out.nfc().collect())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || (!c.is_ascii() && (is_combining_mark(c) || is_symbol_word(c)))
+}
+
+/// Emoji and other symbols people search for count as words of one character.
+fn is_symbol_word(c: char) -> bool {
+    matches!(c as u32, 0x2190..=0x2BFF | 0x1F000..=0x1FAFF)
+}
+
+/// Scripts written without spaces between words.
+fn is_spaceless(c: char) -> bool {
+    matches!(c as u32,
+        0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x3005..=0x3007 | 0x3040..=0x30FF
+        | 0x3100..=0x318F | 0x31A0..=0x31FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xAC00..=0xD7AF
+        | 0xF900..=0xFAFF | 0xFF66..=0xFF9F | 0x20000..=0x3FFFF)
+        || is_symbol_word(c)
+}
+
+/// The next stretch of word characters with inner joiners (`_`, `-`, apostrophe) from `at` on.
+fn next_run(text: &str, at: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut i = at;
+    let start = loop {
+        let b = *bytes.get(i)?;
+        if b < 0x80 {
+            if b.is_ascii_alphanumeric() {
+                break i;
+            }
+            i += 1;
+        } else {
+            let c = text[i..].chars().next()?;
+            if is_word(c) {
+                break i;
+            }
+            i += c.len_utf8();
+        }
+    };
+    let mut end = start;
+    let mut i = start;
+    while let Some(&b) = bytes.get(i) {
+        if b < 0x80 {
+            if b.is_ascii_alphanumeric() {
+                i += 1;
+                end = i;
+            } else if b == b'_' || (matches!(b, b'-' | b'\'') && i == end) {
+                i += 1;
+            } else {
+                break;
+            }
+        } else {
+            let Some(c) = text[i..].chars().next() else { break };
+            if is_word(c) {
+                i += c.len_utf8();
+                end = i;
+            } else if c == '\u{2019}' && i == end {
+                i += c.len_utf8();
+            } else {
+                break;
+            }
+        }
+    }
+    Some(start..end)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Class {
+    Lower,
+    Upper,
+    Digit,
+    Joiner,
+}
+
+fn class(c: char) -> Class {
+    if c.is_ascii() {
+        return match c {
+            'a'..='z' => Class::Lower,
+            'A'..='Z' => Class::Upper,
+            '0'..='9' => Class::Digit,
+            _ => Class::Joiner,
+        };
+    }
+    if c == '\u{2019}' {
+        Class::Joiner
+    } else if c.is_uppercase() {
+        Class::Upper
+    } else if c.is_numeric() {
+        Class::Digit
+    } else {
+        Class::Lower
+    }
+}
+
+/// Splits a run at joiners, case humps and (unless it looks like a hash) digit borders.
+fn split(text: &str, run: Range<usize>, parts: &mut Vec<Range<usize>>) {
+    for piece in pieces(text, run) {
+        let before = parts.len();
+        humps(text, piece.clone(), true, parts);
+        if parts.len() - before > DIGIT_SPLITS_MAX {
+            parts.truncate(before);
+            humps(text, piece, false, parts);
+        }
+    }
+}
+
+/// The stretches of a run between joiners; a possessive `'s` is dropped.
+fn pieces(text: &str, run: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut at = run.start;
+    std::iter::from_fn(move || {
+        while at < run.end {
+            let rest = &text[at..run.end];
+            let len = rest.find(|c| class(c) == Class::Joiner).unwrap_or(rest.len());
+            let piece = at..at + len;
+            let joiner = rest[len..].chars().next();
+            at += len + joiner.map_or(0, char::len_utf8);
+            let possessive = &text[at.min(run.end)..run.end];
+            if matches!(joiner, Some('\'' | '\u{2019}')) && matches!(possessive, "s" | "S") {
+                at = run.end;
+            }
+            if !piece.is_empty() {
+                return Some(piece);
+            }
+        }
+        None
+    })
+}
+
+/// Splits `fooBar`, `HTTPServer` and, if asked, `utf8`.
+fn humps(text: &str, piece: Range<usize>, digits: bool, parts: &mut Vec<Range<usize>>) {
+    let mut start = piece.start;
+    let mut before: Option<(usize, Class)> = None;
+    for (offset, c) in text[piece.clone()].char_indices() {
+        let at = piece.start + offset;
+        let this = if is_combining_mark(c) && !c.is_ascii() {
+            before.map_or(Class::Lower, |(_, class)| class)
+        } else {
+            class(c)
+        };
+        if let Some((last, class)) = before {
+            let border = match (class, this) {
+                (Class::Lower, Class::Upper) => Some(at),
+                (Class::Upper, Class::Lower) if last > start => Some(last),
+                (Class::Digit, Class::Lower | Class::Upper)
+                | (Class::Lower | Class::Upper, Class::Digit)
+                    if digits =>
+                {
+                    Some(at)
+                }
+                _ => None,
+            };
+            if let Some(border) = border {
+                parts.push(start..border);
+                start = border;
+            }
+        }
+        before = Some((at, this));
+    }
+    if start < piece.end {
+        parts.push(start..piece.end);
+    }
+}
+
+/// The analysis as tantivy wants it. The separators of names fields are plain line ends.
+#[derive(Clone, Default)]
+pub struct WordTokenizer;
+
+/// Pulls runs from a [`Scanner`] and hands their tokens out one by one.
+pub struct WordStream<'t> {
+    scanner: Scanner<'t>,
+    run: Vec<Word>,
+    next: usize,
+    token: Token,
+}
+
+impl Tokenizer for WordTokenizer {
+    type TokenStream<'a> = WordStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
+        WordStream {
+            scanner: Scanner::new(text),
+            run: Vec::new(),
+            next: 0,
+            token: Token::default(),
+        }
+    }
+}
+
+impl TokenStream for WordStream<'_> {
+    fn advance(&mut self) -> bool {
+        while self.next == self.run.len() {
+            self.run.clear();
+            self.next = 0;
+            if !self.scanner.next_run(&mut self.run) {
+                return false;
+            }
+        }
+        let word = &mut self.run[self.next];
+        std::mem::swap(&mut self.token.text, &mut word.text);
+        self.token.position = word.position;
+        self.token.offset_from = word.bytes.start;
+        self.token.offset_to = word.bytes.end;
+        self.next += 1;
+        true
+    }
+
+    fn token(&self) -> &Token {
+        &self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        &mut self.token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(text: &str) -> Vec<String> {
+        words(text).into_iter().map(|w| format!("{}@{}", w.text, w.position)).collect()
+    }
+
+    #[test]
+    fn identifiers_keep_their_whole_and_their_parts() {
+        assert_eq!(texts("getUserById"), ["getuserbyid@0", "get@0", "user@1", "by@2", "id@3"]);
+        assert_eq!(texts("get_user_by_id"), texts("getUserById"));
+        assert_eq!(texts("HTTPServer utf8"), [
+            "httpserver@0", "http@0", "server@1", "utf8@2", "utf@2", "8@3"
+        ]);
+        assert_eq!(texts("running"), ["run@0"]);
+        assert_eq!(texts("__init__ x"), ["init@0", "x@1"]);
+        assert_eq!(texts("the cat's 1.0.21"), ["the@0", "cat@1", "1@2", "0@3", "21@4"]);
+    }
+
+    #[test]
+    fn other_scripts_keep_every_word() {
+        assert_eq!(texts("café"), ["café@0", "cafe@0"]);
+        assert_eq!(texts("東京"), ["東@0", "東京@0", "京@1"]);
+        assert_eq!(texts("Straße"), ["straße@0", "strass@0"]);
+        assert_eq!(name_key("spawn_blocking"), name_key("spawnBlocking"));
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_lie_in_the_text_and_positions_never_fall(text in ".{0,200}") {
+            let mut last = 0;
+            for word in words(&text) {
+                prop_assert!(text.get(word.bytes.clone()).is_some());
+                prop_assert!(!word.text.is_empty());
+                prop_assert!(word.position + 1 >= last);
+                last = word.position;
+            }
+        }
+
+        #[test]
+        fn every_alphanumeric_character_is_inside_a_token(text in "[a-zA-Z0-9_ éß東京ก-]{0,80}") {
+            let words = words(&text);
+            for (at, c) in text.char_indices().filter(|(_, c)| c.is_alphanumeric()) {
+                let inside = words.iter().any(|w| w.bytes.contains(&at));
+                prop_assert!(inside, "{c} at {at} of {text:?}");
+            }
+        }
     }
 }

@@ -1,1 +1,164 @@
-//! placeholder
+//! The engine that remembers: access tokens, jobs, and requests to the process that writes.
+//!
+//! All state that outlives a process and is not the index. All SQL of it stands here. Time and
+//! ids are arguments. Invariant: what was acknowledged is on disk (`synchronous=FULL`).
+
+mod job;
+mod token;
+
+pub use job::{Job, JobState, NewJob};
+pub use token::{Scope, Token, parse_scopes};
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The format this program writes.
+const FORMAT: u32 = 1;
+/// How long a statement waits for another process.
+const BUSY: Duration = Duration::from_secs(10);
+
+const SCHEMA: &str = "
+CREATE TABLE token(
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, hash BLOB NOT NULL UNIQUE,
+  scopes TEXT NOT NULL, made_ms INTEGER NOT NULL, revoked_ms INTEGER);
+CREATE TABLE job(
+  id TEXT PRIMARY KEY, kind TEXT NOT NULL, args TEXT NOT NULL, state TEXT NOT NULL,
+  progress TEXT, result TEXT, key TEXT UNIQUE, made_ms INTEGER NOT NULL,
+  changed_ms INTEGER NOT NULL);
+CREATE INDEX job_state ON job(state, made_ms);
+";
+
+/// Fails the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory cannot be used.
+    #[error("cannot use `{path}`: {source}; check that the folder exists and can be written")]
+    Data {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Written by a newer program.
+    #[error("the store in `{path}` has format {found}, this program reads up to {known}; \
+             update synod, or name another data directory with `--data`")]
+    Newer {
+        /// The data directory.
+        path: PathBuf,
+        /// On disk.
+        found: u32,
+        /// Known here.
+        known: u32,
+    },
+    /// An argument is out of its bounds.
+    #[error("{0}")]
+    Argument(String),
+    /// SQLite failed.
+    #[error("the state database failed: {0}")]
+    Sql(#[from] rusqlite::Error),
+}
+
+/// The result of the store's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The state of one data directory; shared by all its processes.
+pub struct Store {
+    db: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens or makes the store below `data`.
+    ///
+    /// # Errors
+    /// `Data` when the folder cannot be made or written, `Newer` for a newer format.
+    pub fn open(data: &Path) -> Result<Self> {
+        let fail = |source| Error::Data { path: data.to_owned(), source };
+        std::fs::create_dir_all(data).map_err(fail)?;
+        let db = Connection::open(data.join("state.db"))?;
+        Self::with(db, data)
+    }
+
+    /// A store in memory, for tests.
+    pub fn memory() -> Result<Self> {
+        Self::with(Connection::open_in_memory()?, Path::new(":memory:"))
+    }
+
+    fn with(db: Connection, data: &Path) -> Result<Self> {
+        db.busy_timeout(BUSY)?;
+        db.pragma_update(None, "journal_mode", "wal")?;
+        db.pragma_update(None, "synchronous", "full")?;
+        db.pragma_update(None, "cache_size", -512)?;
+        let format = |db: &Connection| db.pragma_query_value(None, "user_version", |r| r.get(0));
+        let found: u32 = format(&db)?;
+        if found > FORMAT {
+            return Err(Error::Newer { path: data.to_owned(), found, known: FORMAT });
+        }
+        if found == 0 {
+            // Two processes may start at once: the second one finds the work done.
+            db.execute_batch("BEGIN IMMEDIATE")?;
+            let found: u32 = format(&db)?;
+            if found == 0 {
+                db.execute_batch(&format!("{SCHEMA} PRAGMA user_version={FORMAT};"))?;
+            }
+            db.execute_batch("COMMIT")?;
+        }
+        Ok(Store { db: Mutex::new(db) })
+    }
+
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An id that sorts by time and cannot be guessed: `prefix_`, 10 characters of time, 16 random ones
+/// (Crockford's base 32, as ULIDs).
+pub fn new_id(prefix: &str, now_ms: i64, random: [u8; 10]) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut out = format!("{prefix}_");
+    for shift in (0..10).rev() {
+        out.push(DIGITS[((now_ms as u64 >> (5 * shift)) & 31) as usize] as char);
+    }
+    let mut bits = 0u128;
+    for byte in random {
+        bits = (bits << 8) | u128::from(byte);
+    }
+    for shift in (0..16).rev() {
+        out.push(DIGITS[((bits >> (5 * shift)) & 31) as usize] as char);
+    }
+    out
+}
+
+/// Ten bytes from the system's generator.
+///
+/// # Errors
+/// `Argument` if the system has none.
+pub fn random() -> Result<[u8; 10]> {
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Error::Argument(format!("no randomness from the system: {e}")))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time() {
+        let a = new_id("j", 1_000, [255; 10]);
+        let b = new_id("j", 1_001, [0; 10]);
+        assert!(a < b && a.len() == 28);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let db = Connection::open(dir.path().join("state.db")).unwrap();
+        db.pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(Store::open(dir.path()), Err(Error::Newer { found: 99, .. })));
+    }
+}

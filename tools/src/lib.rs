@@ -1,1 +1,216 @@
-//! placeholder
+//! What agents call. One file per tool, one line in [`TOOLS`]; everything else (MCP listing, REST
+//! routes, OpenAPI, `synod call`, reference, contract snapshots) is derived from that line.
+//!
+//! Knows the engines; knows neither MCP nor HTTP nor the command line.
+
+mod index_status;
+mod ingest;
+mod read;
+mod related;
+mod reply;
+mod schema;
+mod search;
+
+pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
+pub use reply::REPLY_BYTES_MAX;
+pub use schema::portable;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use synod_index::Index;
+use synod_store::{Scope, Store};
+
+/// Every tool, sorted by name. To add one: a file beside this one, and a line here.
+pub const TOOLS: &[Entry] = &[
+    Entry::of::<index_status::IndexStatus>(),
+    Entry::of::<ingest::Ingest>(),
+    Entry::of::<read::Read>(),
+    Entry::of::<related::Related>(),
+    Entry::of::<search::Search>(),
+];
+
+/// What a call does to the world; grants and annotations go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Changes nothing.
+    Read,
+    /// Changes the index or its state, never the sources.
+    Write,
+}
+
+/// Where a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Microseconds: on the spot.
+    Trivial,
+    /// Computes: on the bounded pool.
+    Compute,
+    /// Waits for others: as a task.
+    Wait,
+}
+
+/// An HTTP route of a tool. `{*path}` in it fills the argument `path`.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// As in OpenAPI, with axum's wildcard.
+    pub path: &'static str,
+    /// The status of success.
+    pub status: u16,
+}
+
+/// A tool: its types, what it may, and what it does.
+pub trait Operation: 'static {
+    /// As agents call it.
+    const NAME: &'static str;
+    /// As people see it.
+    const TITLE: &'static str;
+    /// Its effect.
+    const EFFECT: Effect;
+    /// The scope that a token needs.
+    const SCOPE: Scope;
+    /// Where it runs.
+    const WORK: Work;
+    /// The same call twice does no more than once.
+    const IDEMPOTENT: bool;
+    /// Its routes.
+    const ROUTES: &'static [Route];
+    /// The doc comment of this type is the tool's description.
+    type Args: DeserializeOwned + JsonSchema + Send;
+    /// What a program reads.
+    type Reply: Serialize + JsonSchema + Send;
+
+    /// Does it.
+    fn run(
+        cx: &Context,
+        args: Self::Args,
+        call: &Call,
+    ) -> impl Future<Output = Result<Self::Reply, Error>> + Send;
+
+    /// What a model reads: short Markdown that stands alone.
+    fn render(reply: &Self::Reply) -> String;
+}
+
+/// What tools stand on.
+#[derive(Clone)]
+pub struct Context {
+    /// The engine that finds.
+    pub index: Arc<Index>,
+    /// The engine that remembers.
+    pub store: Arc<Store>,
+    /// Milliseconds since 1970.
+    pub now_ms: fn() -> i64,
+    /// Tells the writer, if it is in this process, that a job waits.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Whether a path may become a source on a caller's word.
+    pub may_add: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+/// What a call brings along.
+pub struct Call {
+    /// Gets `(done, total, message)`.
+    pub progress: Box<dyn Fn(f64, Option<f64>, String) + Send + Sync>,
+    /// The caller has gone, or said so.
+    pub cancelled: Box<dyn Fn() -> bool + Send + Sync>,
+    /// The same key twice is the same request.
+    pub key: Option<String>,
+}
+
+impl Call {
+    /// A call that nobody watches.
+    pub fn silent() -> Self {
+        Call { progress: Box::new(|_, _, _| {}), cancelled: Box::new(|| false), key: None }
+    }
+}
+
+/// Why a tool refuses or fails. The process turns it into the outward fault.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The arguments do not fit the schema, or a value is out of its bounds.
+    #[error("{0}")]
+    Args(String),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] synod_index::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] synod_store::Error),
+    /// A reply did not serialise: a bug.
+    #[error("a reply did not serialise: {0}")]
+    Reply(#[from] serde_json::Error),
+}
+
+/// What a call answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// For programs.
+    pub structured: Value,
+    /// For models.
+    pub text: String,
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send + 'a>>;
+
+/// A tool with its types erased, as the faces see it. Plain functions, made at compile time.
+pub struct Entry {
+    /// As agents call it.
+    pub name: &'static str,
+    /// As people see it.
+    pub title: &'static str,
+    /// Its effect.
+    pub effect: Effect,
+    /// The scope it needs.
+    pub scope: Scope,
+    /// Where it runs.
+    pub work: Work,
+    /// Twice is once.
+    pub idempotent: bool,
+    /// Its routes.
+    pub routes: &'static [Route],
+    /// The description.
+    pub description: fn() -> String,
+    /// Portable JSON Schema of its arguments.
+    pub input: fn() -> Value,
+    /// Portable JSON Schema of its reply.
+    pub output: fn() -> Value,
+    /// Does it.
+    pub call: for<'a> fn(&'a Context, Value, &'a Call) -> Running<'a>,
+}
+
+impl Entry {
+    const fn of<T: Operation>() -> Entry {
+        Entry {
+            name: T::NAME,
+            title: T::TITLE,
+            effect: T::EFFECT,
+            scope: T::SCOPE,
+            work: T::WORK,
+            idempotent: T::IDEMPOTENT,
+            routes: T::ROUTES,
+            description: || schema::description::<T::Args>(),
+            input: || schema::portable::<T::Args>(),
+            output: || schema::portable_output::<T::Reply>(),
+            call: erase::<T>,
+        }
+    }
+}
+
+/// The tool called `name`.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    TOOLS.iter().find(|entry| entry.name == name)
+}
+
+fn erase<'a, T: Operation>(cx: &'a Context, args: Value, call: &'a Call) -> Running<'a> {
+    Box::pin(async move {
+        let args = schema::parse::<T::Args>(T::NAME, args)?;
+        let reply = T::run(cx, args, call).await?;
+        let text = T::render(&reply);
+        Ok(Answer { structured: serde_json::to_value(&reply)?, text })
+    })
+}

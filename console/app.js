@@ -1,0 +1,96 @@
+// The status page: shows what is indexed and lets a person try a search.
+// Everything shown is set as text, never as markup: notes are data.
+
+const $ = (id) => document.getElementById(id);
+const REFRESH_MS = 2000;
+
+function token() {
+  return sessionStorage.getItem("token");
+}
+
+async function ask(path) {
+  const headers = token() ? { authorization: `Bearer ${token()}` } : {};
+  const response = await fetch(path, { headers });
+  const body = await response.json();
+  if (response.status === 401) {
+    const given = prompt("This server needs a token");
+    if (given) {
+      sessionStorage.setItem("token", given.trim());
+      return ask(path);
+    }
+  }
+  if (!response.ok) {
+    throw new Error([body.error.message, body.error.hint].filter(Boolean).join("; "));
+  }
+  return body;
+}
+
+function cell(row, text, className) {
+  const td = row.insertCell();
+  td.textContent = text;
+  if (className) td.className = className;
+}
+
+function showStatus(status) {
+  const jobs = (status.jobs ?? []).map((job) =>
+    job.total ? `${job.state} ${job.done} of ${job.total} files` : job.state);
+  const state = status.fresh ? "up to date" : `${status.pending} files pending`;
+  $("state").textContent = [
+    `${status.documents} documents, ${status.chunks} passages`, state, ...jobs,
+  ].join(" · ");
+  $("sources").replaceChildren();
+  $("errors").replaceChildren();
+  for (const source of status.sources) {
+    const row = $("sources").insertRow();
+    cell(row, source.name);
+    cell(row, source.kind);
+    cell(row, source.path);
+    cell(row, source.documents, "number");
+    cell(row, source.chunks, "number");
+    cell(row, source.n_errors, "number");
+    for (const error of source.errors) {
+      const item = document.createElement("li");
+      item.textContent = `${source.name}/${error.path}: ${error.reason}`;
+      $("errors").append(item);
+    }
+  }
+}
+
+function hitItem(hit) {
+  const item = document.createElement("li");
+  const title = document.createElement("strong");
+  title.textContent = hit.heading && hit.heading !== hit.title ? `${hit.title} › ${hit.heading}` : hit.title;
+  const place = document.createElement("p");
+  place.className = "place";
+  place.textContent = `${hit.source} / ${hit.path}:${hit.lines[0]}-${hit.lines[1]}`;
+  const text = document.createElement("pre");
+  text.textContent = hit.snippet;
+  item.append(title, place, text);
+  return item;
+}
+
+async function search(event) {
+  event.preventDefault();
+  const query = $("query").value;
+  try {
+    const found = await ask(`/v1/search?mode=lexical&query=${encodeURIComponent(query)}`);
+    $("notes").textContent = [`${found.total} documents match`, ...(found.notes ?? [])].join(" · ");
+    $("hits").replaceChildren(...found.hits.map(hitItem));
+  } catch (error) {
+    $("notes").textContent = error.message;
+    $("hits").replaceChildren();
+  }
+}
+
+async function refresh() {
+  try {
+    showStatus(await ask("/v1/index"));
+  } catch (error) {
+    $("state").textContent = error.message;
+  }
+  setTimeout(refresh, REFRESH_MS);
+}
+
+$("mcp").textContent = `${location.origin}/mcp`;
+$("search").addEventListener("submit", search);
+refresh();

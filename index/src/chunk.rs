@@ -1,0 +1,340 @@
+//! Cutting a text into passages at given borders, and what every passage says of itself.
+//!
+//! Invariant: the chunks tile the text: nothing is lost and nothing stands twice. No border
+//! splits a grapheme.
+
+use crate::kind::code;
+use crate::kind::{Chunk, Input, Parsed, Symbol, stem};
+use crate::limit::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES_MAX};
+use std::ops::Range;
+use unicode_segmentation::GraphemeCursor;
+
+/// A place where a text may be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Border {
+    /// Byte, at the start of a line.
+    pub at: usize,
+    /// A heading or an item starts here; else a paragraph, a list item, a statement.
+    pub hard: bool,
+}
+
+/// How small neighbours are joined and large ones split.
+#[derive(Clone, Copy)]
+pub struct Rule {
+    /// Sections below this join their neighbour, in bytes.
+    pub min: usize,
+    /// No chunk is larger, in bytes.
+    pub max: usize,
+}
+
+/// For prose.
+pub const NOTE_RULE: Rule = Rule { min: CHUNK_BYTES_MIN, max: CHUNK_BYTES_MAX };
+/// For code: short items (imports, constants, getters) share a chunk.
+pub const CODE_RULE: Rule = Rule { min: 320, max: CHUNK_BYTES_MAX };
+
+/// Cuts `text` at `borders` (sorted or not) into ranges that tile it.
+pub fn cut(text: &str, borders: &[Border], rule: Rule) -> Vec<Range<usize>> {
+    let mut hard: Vec<usize> = borders.iter().filter(|b| b.hard).map(|b| b.at).collect();
+    let mut soft: Vec<usize> = borders.iter().map(|b| b.at).collect();
+    hard.sort_unstable();
+    soft.sort_unstable();
+    let mut out = Vec::new();
+    for section in merge(&sections(text, &hard), rule) {
+        split(text, section, &soft, rule.max, &mut out);
+    }
+    out
+}
+
+fn sections(text: &str, hard: &[usize]) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    let mut start = 0;
+    for &at in hard {
+        if at > start && at < text.len() && text.is_char_boundary(at) {
+            out.push(start..at);
+            start = at;
+        }
+    }
+    if start < text.len() {
+        out.push(start..text.len());
+    }
+    out
+}
+
+/// Joins sections where one of two neighbours is below `rule.min` and both fit one chunk.
+fn merge(sections: &[Range<usize>], rule: Rule) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for section in sections {
+        if let Some(last) = out.last_mut() {
+            let fits = section.end - last.start <= rule.max;
+            if fits && (last.len() < rule.min || section.len() < rule.min) {
+                last.end = section.end;
+                continue;
+            }
+        }
+        out.push(section.clone());
+    }
+    out
+}
+
+/// Splits one section into pieces of at most `max` bytes: at the last soft border that leaves a
+/// piece at least a third full, else at a line end, else at a space, else between graphemes.
+fn split(text: &str, section: Range<usize>, soft: &[usize], max: usize, out: &mut Vec<Range<usize>>) {
+    let mut start = section.start;
+    while section.end - start > max {
+        // Two even halves are better passages than a full one and a scrap.
+        let rest = section.end - start;
+        let wanted = if rest < 2 * max { rest / 2 + max / 8 } else { max };
+        let at = best_cut(text, start, start + wanted.min(max), soft);
+        out.push(start..at);
+        start = at;
+    }
+    if start < section.end {
+        out.push(start..section.end);
+    }
+}
+
+fn best_cut(text: &str, start: usize, limit: usize, soft: &[usize]) -> usize {
+    let floor = start + (limit - start) / 3;
+    let idx = soft.partition_point(|&at| at <= limit);
+    if let Some(&at) = soft[..idx].last()
+        && at > floor
+        && text.is_char_boundary(at)
+    {
+        return at;
+    }
+    let limit = floor_boundary(text, limit);
+    let window = &text[start..limit];
+    if let Some(newline) = window.rfind('\n')
+        && newline > 0
+    {
+        return start + newline + 1;
+    }
+    if let Some(space) = window.rfind(char::is_whitespace)
+        && space > 0
+    {
+        let width = window[space..].chars().next().map_or(1, char::len_utf8);
+        return start + space + width;
+    }
+    grapheme_floor(text, start, limit)
+}
+
+fn floor_boundary(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// The last grapheme border in `start+1..=limit`, else the first one beyond.
+fn grapheme_floor(text: &str, start: usize, limit: usize) -> usize {
+    let mut cursor = GraphemeCursor::new(limit, text.len(), true);
+    if cursor.is_boundary(text, 0).unwrap_or(true) {
+        return limit;
+    }
+    match cursor.prev_boundary(text, 0) {
+        Ok(Some(at)) if at > start => at,
+        _ => {
+            let mut cursor = GraphemeCursor::new(limit, text.len(), true);
+            cursor.next_boundary(text, 0).ok().flatten().unwrap_or(text.len())
+        }
+    }
+}
+
+/// Where the lines of a text start.
+#[derive(Clone, Debug)]
+pub struct LineIndex {
+    starts: Vec<usize>,
+    len: usize,
+}
+
+impl LineIndex {
+    /// Scans `text` once.
+    pub fn new(text: &str) -> Self {
+        let mut starts = vec![0];
+        starts.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
+        if starts.last() == Some(&text.len()) && starts.len() > 1 {
+            starts.pop();
+        }
+        LineIndex { starts, len: text.len() }
+    }
+
+    /// Number of lines.
+    pub fn count(&self) -> u32 {
+        self.starts.len() as u32
+    }
+
+    /// The line of byte `at`, from 1.
+    pub fn line(&self, at: usize) -> u32 {
+        self.starts.partition_point(|&start| start <= at).max(1) as u32
+    }
+
+    /// First and last line of `bytes`, from 1; trailing line ends belong to the last line.
+    pub fn span(&self, bytes: &Range<usize>) -> (u32, u32) {
+        let last = bytes.end.saturating_sub(1).max(bytes.start);
+        (self.line(bytes.start), self.line(last))
+    }
+
+    /// Bytes of the lines `first..=last` (from 1, clamped).
+    pub fn bytes(&self, first: u32, last: u32) -> Range<usize> {
+        let first = first.clamp(1, self.count()) as usize;
+        let last = (last as usize).clamp(first, self.starts.len());
+        let end = self.starts.get(last).copied().unwrap_or(self.len);
+        self.starts[first - 1]..end
+    }
+}
+
+/// A chunk that stands under nothing.
+pub fn plain_chunk(lines: &LineIndex, bytes: Range<usize>) -> Chunk {
+    let span = lines.span(&bytes);
+    Chunk {
+        bytes,
+        lines: span,
+        header: String::new(),
+        heading: None,
+        symbol: None,
+        names: String::new(),
+    }
+}
+
+/// Cuts `text` to at most `max` bytes on a character border.
+pub fn clip(text: &str, max: usize) -> &str {
+    if text.len() <= max { text } else { &text[..floor_boundary(text, max)] }
+}
+
+/// Parses source code: items by grammar, chunks at their starts.
+pub fn parse_code(input: &Input) -> Parsed {
+    let Some(language) = code::by_path(input.path) else {
+        return Parsed { title: stem(input.path).to_owned(), ..Parsed::default() };
+    };
+    let items = code::items(language, input.text).items;
+    let mut borders: Vec<Border> = items
+        .iter()
+        .filter(|item| item.kind != "key" || item.depth == 0)
+        .map(|item| Border { at: line_start(input.text, item.bytes.start), hard: true })
+        .collect();
+    borders.extend(statement_borders(input.text));
+    let chunks = cut(input.text, &borders, CODE_RULE)
+        .into_iter()
+        .map(|bytes| code_chunk(input, &items, bytes))
+        .collect();
+    let title = input.path.rsplit('/').next().unwrap_or(input.path).to_owned();
+    let symbols = items.iter().map(|item| symbol(input, item)).collect();
+    Parsed { title, chunks, symbols, ..Parsed::default() }
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    // An item that shares its line with another one starts where it starts.
+    if text[line..at].trim().is_empty() { line } else { at }
+}
+
+/// Soft borders after blank lines, and before lines of the least indent of a block.
+fn statement_borders(text: &str) -> Vec<Border> {
+    let mut borders = Vec::new();
+    let (mut at, mut blank) = (0, false);
+    for line in text.split_inclusive('\n') {
+        if blank && !line.trim().is_empty() {
+            borders.push(Border { at, hard: false });
+        }
+        blank = line.trim().is_empty();
+        at += line.len();
+    }
+    borders
+}
+
+fn symbol(input: &Input, item: &code::Item) -> Symbol {
+    let signature = input.text.get(item.signature.clone()).unwrap_or_default();
+    let signature = signature.split_whitespace().collect::<Vec<_>>().join(" ");
+    Symbol {
+        name: item.name.clone(),
+        kind: item.kind.to_owned(),
+        bytes: item.bytes.clone(),
+        lines: input.lines.span(&item.bytes),
+        depth: item.depth.min(255) as u8,
+        signature: clip(&signature, 300).to_owned(),
+    }
+}
+
+fn code_chunk(input: &Input, items: &[code::Item], bytes: Range<usize>) -> Chunk {
+    let around = code::enclosing(items, bytes.start);
+    let around: Vec<&code::Item> = around
+        .into_iter()
+        .map(|idx| &items[idx])
+        .filter(|item| item.bytes.start < bytes.start)
+        .collect();
+    let mut header = String::new();
+    for item in &around {
+        let text = input.text.get(item.signature.clone()).unwrap_or(&item.name);
+        push_header(&mut header, &text.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    let first = items.partition_point(|item| item.bytes.start < bytes.start);
+    let inside = items[first..].iter().take_while(|item| item.bytes.start < bytes.end);
+    let defined: Vec<&code::Item> = inside.collect();
+    let symbol = defined.first().or(around.last().as_ref().map(|i| *i)).map(|i| i.name.clone());
+    let names: Vec<&str> = defined.iter().map(|item| item.name.as_str()).collect();
+    Chunk {
+        lines: input.lines.span(&bytes),
+        bytes,
+        header: clip(&header, HEADER_BYTES_MAX).to_owned(),
+        heading: None,
+        symbol,
+        names: names.join("\n"),
+    }
+}
+
+/// Appends a level to a heading path.
+pub fn push_header(header: &mut String, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    if !header.is_empty() {
+        header.push_str(" > ");
+    }
+    header.push_str(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn chunks_tile_the_text(
+            text in "([a-z \n#é東👩‍👩‍👧]{0,40}){0,30}",
+            cuts in proptest::collection::vec((0usize..400, any::<bool>()), 0..12),
+            max in 8usize..120,
+        ) {
+            let borders: Vec<Border> =
+                cuts.iter().map(|&(at, hard)| Border { at, hard }).collect();
+            let ranges = cut(&text, &borders, Rule { min: max / 3, max });
+            let mut at = 0;
+            for range in &ranges {
+                prop_assert_eq!(range.start, at);
+                prop_assert!(range.end > range.start);
+                prop_assert!(text.is_char_boundary(range.end));
+                at = range.end;
+            }
+            prop_assert_eq!(at, text.len());
+        }
+
+        #[test]
+        fn a_text_without_spaces_is_cut_between_graphemes(n in 20usize..60) {
+            let text = "👩‍👩‍👧é".repeat(n);
+            let rule = Rule { min: 10, max: 64 };
+            for range in cut(&text, &[], rule) {
+                let mut cursor = GraphemeCursor::new(range.start, text.len(), true);
+                prop_assert!(cursor.is_boundary(&text, 0).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_as_editors_count_them() {
+        let lines = LineIndex::new("a\nb\n");
+        assert_eq!(lines.count(), 2);
+        assert_eq!(lines.span(&(0..4)), (1, 2));
+        assert_eq!(lines.bytes(2, 2), 2..4);
+        assert_eq!(LineIndex::new("").count(), 1);
+    }
+}

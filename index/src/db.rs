@@ -1,0 +1,657 @@
+//! The one truth: documents, graph and generation in one SQLite file.
+//!
+//! Words (and later vectors) are derived from it. All SQL of the index stands here.
+//! Invariant: every row of `file` carries the generation that wrote it, and rows that went away
+//! leave a row in `gone`, so that a derived store that lags can be brought up to date.
+
+use crate::disk::{Hash, Stamp};
+use crate::error::{Error, Result};
+use crate::kind::{Class, Link, Section, Symbol};
+use crate::limit::BUSY;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The format this program writes. A newer one is refused, an older one is rebuilt.
+pub const FORMAT: u32 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS source(
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, root TEXT NOT NULL,
+  collection TEXT NOT NULL, commit_id TEXT, scanned_ms INTEGER, added INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS file(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL, path TEXT NOT NULL,
+  gen INTEGER NOT NULL,
+  size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
+  inode INTEGER NOT NULL, read_ms INTEGER NOT NULL, hash BLOB NOT NULL,
+  kind TEXT NOT NULL, class INTEGER NOT NULL, title TEXT NOT NULL, modified_ms INTEGER NOT NULL,
+  n_chunks INTEGER NOT NULL, bytes INTEGER NOT NULL, plain INTEGER NOT NULL, note TEXT,
+  body BLOB NOT NULL, UNIQUE(source, path));
+CREATE INDEX IF NOT EXISTS file_gen ON file(gen);
+CREATE TABLE IF NOT EXISTS name(
+  key TEXT NOT NULL, file INTEGER NOT NULL, what INTEGER NOT NULL,
+  PRIMARY KEY(key, file, what)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS name_file ON name(file);
+CREATE TABLE IF NOT EXISTS link(
+  file INTEGER NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL, target TEXT NOT NULL,
+  anchor TEXT, text TEXT NOT NULL, wiki INTEGER NOT NULL, embed INTEGER NOT NULL,
+  line INTEGER NOT NULL, PRIMARY KEY(file, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS link_key ON link(key);
+CREATE TABLE IF NOT EXISTS prop(
+  key TEXT NOT NULL, value TEXT NOT NULL, file INTEGER NOT NULL,
+  PRIMARY KEY(key, value, file)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS prop_file ON prop(file);
+CREATE TABLE IF NOT EXISTS gone(file INTEGER PRIMARY KEY, gen INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS pushed(file INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS problem(
+  source INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY(source, path)) WITHOUT ROWID;
+";
+
+/// What a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// An Obsidian vault.
+    Vault,
+    /// A repository.
+    Repo,
+    /// Any other folder.
+    Folder,
+    /// Content handed over by a caller.
+    Pushed,
+}
+
+impl SourceKind {
+    /// Its name in the database and in replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            SourceKind::Vault => "vault",
+            SourceKind::Repo => "repo",
+            SourceKind::Folder => "folder",
+            SourceKind::Pushed => "pushed",
+        }
+    }
+
+    fn parse(name: &str) -> Self {
+        match name {
+            "vault" => SourceKind::Vault,
+            "repo" => SourceKind::Repo,
+            "pushed" => SourceKind::Pushed,
+            _ => SourceKind::Folder,
+        }
+    }
+}
+
+/// Something indexed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Row.
+    pub id: i64,
+    /// Unique name.
+    pub name: String,
+    /// What it is.
+    pub kind: SourceKind,
+    /// Absolute folder; empty for pushed content.
+    pub root: String,
+    /// `notes`, `code`, …
+    pub collection: String,
+    /// Commit of the working tree when it was last scanned.
+    pub commit: Option<String>,
+    /// When it was last scanned, milliseconds since 1970.
+    pub scanned_ms: Option<i64>,
+}
+
+/// A document as stored.
+#[derive(Clone, Debug)]
+pub struct FileRow {
+    /// Row; also the document's number in the word index.
+    pub id: u32,
+    /// Its source.
+    pub source: i64,
+    /// Relative path.
+    pub path: String,
+    /// The generation that wrote it.
+    pub generation: u64,
+    /// From the file system when it was read.
+    pub stamp: Stamp,
+    /// When it was read, milliseconds since 1970.
+    pub read_ms: i64,
+    /// Of its bytes.
+    pub hash: Hash,
+    /// Exact kind.
+    pub kind: String,
+    /// Family.
+    pub class: Class,
+    /// Title.
+    pub title: String,
+    /// Modified, milliseconds since 1970.
+    pub modified_ms: i64,
+    /// Number of passages.
+    pub n_chunks: u32,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// Parts can be read in place.
+    pub plain: bool,
+    /// Why it is findable by name only.
+    pub note: Option<String>,
+    /// Chunk borders, headings, symbols, blocks.
+    pub body: Body,
+}
+
+/// The packed part of a document's row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Body {
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Passages.
+    pub chunks: Vec<ChunkRow>,
+    /// Headings.
+    pub sections: Vec<Section>,
+    /// Definitions.
+    pub symbols: Vec<Symbol>,
+    /// Block ids and their bytes.
+    pub blocks: Vec<(String, std::ops::Range<usize>)>,
+}
+
+/// The borders of a passage, and the hash that proves its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRow {
+    /// First byte.
+    pub start: u32,
+    /// Byte behind the last one.
+    pub end: u32,
+    /// First line.
+    pub first: u32,
+    /// Last line.
+    pub last: u32,
+    /// Index of the innermost heading in `sections`.
+    pub section: Option<u32>,
+    /// Index of the definition in `symbols`.
+    pub symbol: Option<u32>,
+    /// Of its text.
+    pub hash: [u8; 8],
+}
+
+/// Stamp and identity of a document, for the comparison of a scan.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Row.
+    pub id: u32,
+    /// As last read.
+    pub stamp: Stamp,
+    /// When it was read.
+    pub read_ms: i64,
+    /// Of its bytes.
+    pub hash: Hash,
+}
+
+/// What a name of a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameKind {
+    /// File name without extension.
+    Stem = 0,
+    /// Title.
+    Title = 1,
+    /// Alias.
+    Alias = 2,
+    /// File name with extension.
+    File = 3,
+}
+
+/// Opens the database, making it if `write` and it is not there.
+///
+/// # Errors
+/// `Newer` for a newer format; `Sql`.
+pub fn open(path: &Path, write: bool) -> Result<Connection> {
+    let db = if write {
+        Connection::open(path)?
+    } else {
+        use rusqlite::OpenFlags;
+        // Not read-only: SQLite's readers of a WAL database need its shared memory.
+        Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?
+    };
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(64);
+    if write {
+        db.pragma_update(None, "journal_mode", "wal")?;
+        // The words are rebuilt from the sources; power loss may cost the last commit, no more.
+        db.pragma_update(None, "synchronous", "normal")?;
+    }
+    db.pragma_update(None, "cache_size", -4096)?;
+    let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > FORMAT {
+        let path = path.parent().unwrap_or(path).to_owned();
+        return Err(Error::Newer { path, found, known: FORMAT });
+    }
+    if write && found == 0 {
+        db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;"))?;
+    }
+    Ok(db)
+}
+
+/// The generation of the newest commit.
+pub fn generation(db: &Connection) -> Result<u64> {
+    let sql = "SELECT value FROM meta WHERE key='generation'";
+    let value: Option<i64> = db.prepare_cached(sql)?.query_row([], |r| r.get(0)).optional()?;
+    Ok(value.unwrap_or(0) as u64)
+}
+
+/// Sets the generation; inside the transaction that it names.
+pub fn set_generation(db: &Connection, generation: u64) -> Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES('generation', ?)")?
+        .execute([generation as i64])?;
+    Ok(())
+}
+
+fn source_row(row: &Row) -> rusqlite::Result<Source> {
+    Ok(Source {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        kind: SourceKind::parse(&row.get::<_, String>(2)?),
+        root: row.get(3)?,
+        collection: row.get(4)?,
+        commit: row.get(5)?,
+        scanned_ms: row.get(6)?,
+    })
+}
+
+const SOURCE: &str = "SELECT id, name, kind, root, collection, commit_id, scanned_ms FROM source";
+
+/// Every source, by name.
+pub fn sources(db: &Connection) -> Result<Vec<Source>> {
+    let mut statement = db.prepare_cached(&format!("{SOURCE} ORDER BY name"))?;
+    let rows = statement.query_map([], source_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Adds a source, or returns the one with that root.
+pub fn add_source(db: &Connection, source: &Source) -> Result<i64> {
+    db.execute(
+        "INSERT INTO source(name, kind, root, collection, added) VALUES(?, ?, ?, ?, ?)",
+        params![source.name, source.kind.name(), source.root, source.collection, 1],
+    )?;
+    Ok(db.last_insert_rowid())
+}
+
+/// Notes a finished scan.
+pub fn scanned(db: &Connection, id: i64, at_ms: i64, commit: Option<&str>) -> Result<()> {
+    db.execute("UPDATE source SET scanned_ms=?, commit_id=? WHERE id=?", params![at_ms, commit, id])?;
+    Ok(())
+}
+
+/// Removes the row of a source whose documents are gone.
+pub fn remove_source(db: &Connection, id: i64) -> Result<()> {
+    db.execute("DELETE FROM source WHERE id=?", [id])?;
+    db.execute("DELETE FROM problem WHERE source=?", [id])?;
+    Ok(())
+}
+
+const FILE: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, hash, \
+    kind, class, title, modified_ms, n_chunks, bytes, plain, note, body FROM file";
+
+fn file_row(row: &Row) -> rusqlite::Result<FileRow> {
+    let body: &[u8] = row.get_ref(18)?.as_blob()?;
+    let body = postcard::from_bytes(body).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(18, rusqlite::types::Type::Blob, Box::new(e))
+    })?;
+    Ok(FileRow {
+        id: row.get(0)?,
+        source: row.get(1)?,
+        path: row.get(2)?,
+        generation: row.get::<_, i64>(3)? as u64,
+        stamp: stamp(row, 4)?,
+        read_ms: row.get(8)?,
+        hash: row.get(9)?,
+        kind: row.get(10)?,
+        class: if row.get::<_, i64>(11)? == 0 { Class::Note } else { Class::Code },
+        title: row.get(12)?,
+        modified_ms: row.get(13)?,
+        n_chunks: row.get(14)?,
+        bytes: row.get::<_, i64>(15)? as u64,
+        plain: row.get(16)?,
+        note: row.get(17)?,
+        body,
+    })
+}
+
+fn stamp(row: &Row, at: usize) -> rusqlite::Result<Stamp> {
+    Ok(Stamp {
+        size: row.get::<_, i64>(at)? as u64,
+        mtime_ns: row.get(at + 1)?,
+        ctime_ns: row.get(at + 2)?,
+        inode: row.get::<_, i64>(at + 3)? as u64,
+    })
+}
+
+/// The document of row `id`.
+pub fn file(db: &Connection, id: u32) -> Result<Option<FileRow>> {
+    let sql = format!("{FILE} WHERE id=?");
+    Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
+}
+
+/// The document at `path` of a source.
+pub fn file_at(db: &Connection, source: i64, path: &str) -> Result<Option<FileRow>> {
+    let sql = format!("{FILE} WHERE source=? AND path=?");
+    Ok(db.prepare_cached(&sql)?.query_row(params![source, path], file_row).optional()?)
+}
+
+/// Rows of documents written after `generation`, by row number.
+pub fn files_after(db: &Connection, generation: u64) -> Result<Vec<u32>> {
+    let mut statement = db.prepare_cached("SELECT id FROM file WHERE gen>? ORDER BY id")?;
+    let rows = statement.query_map([generation as i64], |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Documents that went away after `generation`.
+pub fn gone_after(db: &Connection, generation: u64) -> Result<Vec<u32>> {
+    let mut statement = db.prepare_cached("SELECT file FROM gone WHERE gen>?")?;
+    let rows = statement.query_map([generation as i64], |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Forgets departures that every derived store has seen.
+pub fn prune_gone(db: &Connection, generation: u64) -> Result<()> {
+    db.execute("DELETE FROM gone WHERE gen<=?", [generation as i64])?;
+    Ok(())
+}
+
+/// What is known of every document of a source, by path.
+pub fn known(db: &Connection, source: i64) -> Result<std::collections::HashMap<String, Known>> {
+    let sql = "SELECT path, id, size, mtime_ns, ctime_ns, inode, read_ms, hash FROM file \
+               WHERE source=?";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([source], |row| {
+        let known =
+            Known { id: row.get(1)?, stamp: stamp(row, 2)?, read_ms: row.get(6)?, hash: row.get(7)? };
+        Ok((row.get(0)?, known))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A file was read again and its bytes are the same: only its stamp changes.
+pub fn touch(db: &Connection, id: u32, stamp: &Stamp, read_ms: i64) -> Result<()> {
+    let sql = "UPDATE file SET size=?, mtime_ns=?, ctime_ns=?, inode=?, read_ms=?, modified_ms=? \
+               WHERE id=?";
+    let modified_ms = stamp.mtime_ns / 1_000_000;
+    db.prepare_cached(sql)?.execute(params![
+        stamp.size as i64, stamp.mtime_ns, stamp.ctime_ns, stamp.inode as i64, read_ms,
+        modified_ms, id
+    ])?;
+    Ok(())
+}
+
+/// Writes a document's row (`row.id` 0 makes a new one) and returns its number.
+pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
+    let body = postcard::to_stdvec(&row.body).map_err(|e| Error::Row(e.to_string()))?;
+    let id = (row.id != 0).then_some(row.id);
+    let sql = "INSERT INTO file(id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
+        hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, body) \
+        VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+        ON CONFLICT(id) DO UPDATE SET gen=excluded.gen, size=excluded.size, \
+        mtime_ns=excluded.mtime_ns, ctime_ns=excluded.ctime_ns, inode=excluded.inode, \
+        read_ms=excluded.read_ms, hash=excluded.hash, kind=excluded.kind, class=excluded.class, \
+        title=excluded.title, modified_ms=excluded.modified_ms, n_chunks=excluded.n_chunks, \
+        bytes=excluded.bytes, plain=excluded.plain, note=excluded.note, body=excluded.body";
+    db.prepare_cached(sql)?.execute(params![
+        id, row.source, row.path, row.generation as i64, row.stamp.size as i64,
+        row.stamp.mtime_ns, row.stamp.ctime_ns, row.stamp.inode as i64, row.read_ms, row.hash,
+        row.kind, row.class as i64, row.title, row.modified_ms, row.n_chunks, row.bytes as i64,
+        row.plain, row.note, body
+    ])?;
+    Ok(id.unwrap_or_else(|| db.last_insert_rowid() as u32))
+}
+
+/// Replaces names, links and properties of a document.
+pub fn put_graph(
+    db: &Connection,
+    id: u32,
+    names: &[(String, NameKind)],
+    links: &[(String, Link)],
+    props: &[(String, String)],
+) -> Result<()> {
+    clear_graph(db, id)?;
+    let sql = "INSERT OR IGNORE INTO name(key, file, what) VALUES(?,?,?)";
+    let mut insert = db.prepare_cached(sql)?;
+    for (key, what) in names {
+        insert.execute(params![key, id, *what as i64])?;
+    }
+    let sql = "INSERT INTO link(file, seq, key, target, anchor, text, wiki, embed, line) \
+               VALUES(?,?,?,?,?,?,?,?,?)";
+    let mut insert = db.prepare_cached(sql)?;
+    for (seq, (key, link)) in links.iter().enumerate() {
+        insert.execute(params![
+            id, seq as i64, key, link.target, link.anchor, link.text, link.wiki, link.embed,
+            link.line
+        ])?;
+    }
+    let mut insert =
+        db.prepare_cached("INSERT OR IGNORE INTO prop(key, value, file) VALUES(?,?,?)")?;
+    for (key, value) in props {
+        insert.execute(params![key, value, id])?;
+    }
+    Ok(())
+}
+
+fn clear_graph(db: &Connection, id: u32) -> Result<()> {
+    for sql in [
+        "DELETE FROM name WHERE file=?",
+        "DELETE FROM link WHERE file=?",
+        "DELETE FROM prop WHERE file=?",
+    ] {
+        db.prepare_cached(sql)?.execute([id])?;
+    }
+    Ok(())
+}
+
+/// Removes a document and everything that belongs to it.
+pub fn remove_file(db: &Connection, id: u32, generation: u64) -> Result<()> {
+    clear_graph(db, id)?;
+    db.prepare_cached("DELETE FROM pushed WHERE file=?")?.execute([id])?;
+    db.prepare_cached("DELETE FROM file WHERE id=?")?.execute([id])?;
+    db.prepare_cached("INSERT OR REPLACE INTO gone(file, gen) VALUES(?, ?)")?
+        .execute(params![id, generation as i64])?;
+    Ok(())
+}
+
+/// A link with the document it stands in.
+#[derive(Clone, Debug)]
+pub struct LinkRow {
+    /// The document that links.
+    pub file: u32,
+    /// As written.
+    pub link: Link,
+}
+
+fn link_row(row: &Row) -> rusqlite::Result<LinkRow> {
+    Ok(LinkRow {
+        file: row.get(0)?,
+        link: Link {
+            target: row.get(1)?,
+            anchor: row.get(2)?,
+            text: row.get(3)?,
+            wiki: row.get(4)?,
+            embed: row.get(5)?,
+            line: row.get(6)?,
+        },
+    })
+}
+
+const LINK: &str = "SELECT file, target, anchor, text, wiki, embed, line FROM link";
+
+/// Links of a document, in order.
+pub fn links_of(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
+    let mut statement = db.prepare_cached(&format!("{LINK} WHERE file=? ORDER BY seq"))?;
+    let rows = statement.query_map([file], link_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Links whose target has this key.
+pub fn links_to(db: &Connection, key: &str) -> Result<Vec<LinkRow>> {
+    let sql = format!("{LINK} WHERE key=? ORDER BY file, seq");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([key], link_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Documents with this name: row, source, path, what the name is.
+pub fn named(db: &Connection, key: &str) -> Result<Vec<(u32, i64, String, NameKind)>> {
+    let sql = "SELECT f.id, f.source, f.path, n.what FROM name n JOIN file f ON f.id=n.file \
+               WHERE n.key=? ORDER BY n.what, length(f.path), f.path";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([key], |row| {
+        let what = match row.get::<_, i64>(3)? {
+            0 => NameKind::Stem,
+            1 => NameKind::Title,
+            2 => NameKind::Alias,
+            _ => NameKind::File,
+        };
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, what))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The keys under which a document is named.
+pub fn names_of(db: &Connection, file: u32) -> Result<Vec<String>> {
+    let mut statement = db.prepare_cached("SELECT DISTINCT key FROM name WHERE file=?")?;
+    let rows = statement.query_map([file], |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Every document as `(row, source, path, kind, class, modified_ms)`: what filters look at.
+pub fn filter_rows(db: &Connection, mut each: impl FnMut(FilterRow)) -> Result<()> {
+    let sql = "SELECT id, source, path, kind, class, modified_ms FROM file";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(FilterRow {
+            id: row.get(0)?,
+            source: row.get(1)?,
+            path: row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?,
+            kind: row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?,
+            class: if row.get::<_, i64>(4)? == 0 { Class::Note } else { Class::Code },
+            modified_ms: row.get(5)?,
+        });
+    }
+    Ok(())
+}
+
+/// What filters look at.
+pub struct FilterRow<'a> {
+    /// Row.
+    pub id: u32,
+    /// Source.
+    pub source: i64,
+    /// Relative path.
+    pub path: &'a str,
+    /// Exact kind.
+    pub kind: &'a str,
+    /// Family.
+    pub class: Class,
+    /// Milliseconds since 1970.
+    pub modified_ms: i64,
+}
+
+/// Documents whose property `key` holds `value` (both in lower case), nested tags included.
+pub fn with_prop(db: &Connection, key: &str, value: &str) -> Result<Vec<u32>> {
+    let sql = "SELECT file FROM prop WHERE key=?1 AND (lower(value)=?2 OR \
+               (?1='#' AND lower(value) LIKE ?2 || '/%'))";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![key, value], |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A document in a listing.
+pub struct PathRow {
+    /// Relative path.
+    pub path: String,
+    /// Title.
+    pub title: String,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// Prose rather than code.
+    pub note: bool,
+}
+
+/// Documents of a source whose path begins with `prefix`, in order, behind `after`.
+pub fn paths(
+    db: &Connection,
+    source: i64,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<PathRow>> {
+    let sql = "SELECT path, title, bytes, class FROM file WHERE source=?1 AND path>?3 AND \
+               substr(path, 1, length(?2))=?2 ORDER BY path LIMIT ?4";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![source, prefix, after, limit as i64], |r| {
+        Ok(PathRow {
+            path: r.get(0)?,
+            title: r.get(1)?,
+            bytes: r.get::<_, i64>(2)? as u64,
+            note: r.get::<_, i64>(3)? == 0,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Counts of a source: documents, passages, bytes of text.
+pub fn counts(db: &Connection, source: i64) -> Result<(u64, u64, u64)> {
+    let sql = "SELECT count(*), coalesce(sum(n_chunks),0), coalesce(sum(bytes),0) FROM file \
+               WHERE source=?";
+    let row = db.prepare_cached(sql)?.query_row([source], |r| {
+        Ok((r.get::<_, i64>(0)? as u64, r.get::<_, i64>(1)? as u64, r.get::<_, i64>(2)? as u64))
+    })?;
+    Ok(row)
+}
+
+/// Errors of a source, at most `limit`, and how many there are.
+pub fn problems(db: &Connection, source: i64, limit: usize) -> Result<(Vec<(String, String)>, u64)> {
+    let mut statement = db
+        .prepare_cached("SELECT path, reason FROM problem WHERE source=? ORDER BY path LIMIT ?")?;
+    let rows =
+        statement.query_map(params![source, limit as i64], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let listed = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let sql = "SELECT count(*) FROM problem WHERE source=?";
+    let n: i64 = db.prepare_cached(sql)?.query_row([source], |r| r.get(0))?;
+    Ok((listed, n as u64))
+}
+
+/// Notes an error of a file.
+pub fn put_problem(db: &Connection, source: i64, path: &str, reason: &str) -> Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO problem(source, path, reason) VALUES(?,?,?)")?
+        .execute(params![source, path, reason])?;
+    Ok(())
+}
+
+/// A file is well again.
+pub fn clear_problem(db: &Connection, source: i64, path: &str) -> Result<()> {
+    db.prepare_cached("DELETE FROM problem WHERE source=? AND path=?")?
+        .execute(params![source, path])?;
+    Ok(())
+}
+
+/// Forgets the errors of a source.
+pub fn clear_problems(db: &Connection, source: i64) -> Result<()> {
+    db.execute("DELETE FROM problem WHERE source=?", [source])?;
+    Ok(())
+}
+
+/// Keeps pushed text.
+pub fn put_pushed(db: &Connection, file: u32, text: &str) -> Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO pushed(file, text) VALUES(?,?)")?
+        .execute(params![file, text])?;
+    Ok(())
+}
+
+/// Pushed text.
+pub fn pushed(db: &Connection, file: u32) -> Result<Option<String>> {
+    let sql = "SELECT text FROM pushed WHERE file=?";
+    Ok(db.prepare_cached(sql)?.query_row([file], |r| r.get(0)).optional()?)
+}

@@ -1,0 +1,140 @@
+//! Links between documents: which document a link means, and what links say of a document.
+//!
+//! Resolved when asked, as Obsidian resolves: the same folder first, then the shortest path.
+
+use crate::db::{self, LinkRow, NameKind};
+use crate::error::Result;
+use crate::kind::{Link, stem};
+use crate::limit::LINK_TEXTS_MAX;
+use crate::token::lower;
+use rusqlite::Connection;
+use std::collections::{BTreeSet, HashSet};
+
+/// The key under which a link's target, or a document's name, is compared.
+pub fn link_key(target: &str) -> String {
+    let name = target.trim_end_matches('/').rsplit(['/', '\\']).next().unwrap_or(target);
+    let name = name.strip_suffix(".md").unwrap_or(name);
+    lower(name.trim()).into_owned()
+}
+
+/// The names of a document, with their keys.
+pub fn names(path: &str, title: &str, aliases: &[String], note: bool) -> Vec<(String, NameKind)> {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let mut out = vec![(lower(file).into_owned(), NameKind::File)];
+    if note {
+        out.push((lower(stem(path)).into_owned(), NameKind::Stem));
+        out.push((lower(title.trim()).into_owned(), NameKind::Title));
+    }
+    out.extend(aliases.iter().map(|alias| (lower(alias.trim()).into_owned(), NameKind::Alias)));
+    out.retain(|(key, _)| !key.is_empty());
+    out
+}
+
+/// The document that `link`, standing in `from` of `source`, means.
+pub fn resolve(db: &Connection, source: i64, from: &str, link: &Link) -> Result<Option<u32>> {
+    if link.target.is_empty() {
+        // `[[#Heading]]` is a link within the document.
+        return Ok(db::file_at(db, source, from)?.map(|row| row.id));
+    }
+    if !link.wiki {
+        return resolve_relative(db, source, from, &link.target);
+    }
+    let wanted = lower(link.target.trim().trim_start_matches('/')).into_owned();
+    let wanted = wanted.strip_suffix(".md").unwrap_or(&wanted).to_owned();
+    let mut found = db::named(db, &link_key(&link.target))?;
+    found.retain(|(_, s, path, _)| *s == source && fits(path, &wanted));
+    let by_file = |what: &NameKind| matches!(what, NameKind::Stem | NameKind::File);
+    if found.iter().any(|(.., what)| by_file(what)) {
+        found.retain(|(.., what)| by_file(what));
+    }
+    let folder = folder(from);
+    found.sort_by_key(|(_, _, path, what)| {
+        (self::folder(path) != folder, *what, path.matches('/').count(), path.len(), path.clone())
+    });
+    Ok(found.first().map(|(id, ..)| *id))
+}
+
+/// Whether a wanted `folder/name` is the end of `path`; a bare name fits any path.
+fn fits(path: &str, wanted: &str) -> bool {
+    if !wanted.contains('/') {
+        return true;
+    }
+    let path = lower(path);
+    let path = path.strip_suffix(".md").unwrap_or(&path);
+    path == wanted || path.strip_suffix(wanted).is_some_and(|head| head.ends_with('/'))
+}
+
+fn folder(path: &str) -> &str {
+    path.rfind('/').map_or("", |at| &path[..at])
+}
+
+fn resolve_relative(db: &Connection, source: i64, from: &str, target: &str) -> Result<Option<u32>> {
+    let base = if target.starts_with('/') { "" } else { folder(from) };
+    let Some(path) = join(base, target.trim_start_matches('/')) else { return Ok(None) };
+    for path in [path.clone(), format!("{path}.md")] {
+        if let Some(row) = db::file_at(db, source, &path)? {
+            return Ok(Some(row.id));
+        }
+    }
+    Ok(None)
+}
+
+/// Joins a relative path to a folder; `None` if it leaves the source.
+pub fn join(base: &str, relative: &str) -> Option<String> {
+    let mut parts: Vec<&str> = base.split('/').filter(|p| !p.is_empty()).collect();
+    for part in relative.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Links that mean `file`, with the documents that they stand in.
+pub fn incoming(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
+    let mut out = Vec::new();
+    let mut seen = HashSet::new();
+    for key in db::names_of(db, file)? {
+        let key = key.strip_suffix(".md").unwrap_or(&key).to_owned();
+        if !seen.insert(key.clone()) {
+            continue;
+        }
+        for row in db::links_to(db, &key)? {
+            let Some(from) = db::file(db, row.file)? else { continue };
+            if from.id != file && resolve(db, from.source, &from.path, &row.link)? == Some(file) {
+                out.push(row);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The texts of links to `file`, one a line, each distinct text once.
+pub fn link_texts(db: &Connection, file: u32) -> Result<String> {
+    let texts: BTreeSet<String> = incoming(db, file)?
+        .into_iter()
+        .map(|row| row.link.text.trim().replace('\n', " "))
+        .filter(|text| !text.is_empty())
+        .collect();
+    let texts: Vec<String> = texts.into_iter().take(LINK_TEXTS_MAX).collect();
+    Ok(texts.join("\n"))
+}
+
+/// Documents named by any of `keys`: those whose incoming texts may have changed.
+pub fn targets(db: &Connection, keys: &HashSet<String>) -> Result<BTreeSet<u32>> {
+    let mut out = BTreeSet::new();
+    for key in keys {
+        for (id, ..) in db::named(db, key)? {
+            out.insert(id);
+        }
+        let file = format!("{key}.md");
+        for (id, ..) in db::named(db, &file)? {
+            out.insert(id);
+        }
+    }
+    Ok(out)
+}

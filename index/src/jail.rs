@@ -1,0 +1,171 @@
+//! The one door to files of a source: no path leaves its root.
+//!
+//! Refuses absolute paths, `..`, drive letters, UNC shapes and NUL before touching the disk; links
+//! are resolved and must end inside the root. On Linux the kernel holds the same rule while the
+//! file is opened, so a link swapped in between gains nothing.
+
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Checks the shape of a relative path with `/` between its parts, for every platform's tricks.
+///
+/// # Errors
+/// `Argument`, naming what is wrong with it.
+pub fn check(path: &str) -> Result<()> {
+    let refuse = |why: &str| {
+        let shown = path.chars().take(120).collect::<String>();
+        Err(Error::Argument(format!("path `{shown}` {why}; give a path inside a source")))
+    };
+    if path.is_empty() {
+        return refuse("is empty");
+    }
+    if path.len() > 4096 {
+        return refuse("is longer than 4096 bytes");
+    }
+    if path.contains('\0') {
+        return refuse("holds a NUL byte");
+    }
+    if path.starts_with('/') || path.starts_with('\\') {
+        return refuse("is absolute");
+    }
+    let bytes = path.as_bytes();
+    if bytes.len() >= 2 && bytes[1] == b':' && bytes[0].is_ascii_alphabetic() {
+        return refuse("names a drive");
+    }
+    if path.split(['/', '\\']).any(|part| part == "..") {
+        return refuse("leaves its source (`..`)");
+    }
+    Ok(())
+}
+
+/// Opens `path` below `root` for reading.
+///
+/// # Errors
+/// `Argument` when it would leave the root, `Data` when the file cannot be opened.
+pub fn open(root: &Path, path: &str) -> Result<File> {
+    check(path)?;
+    let full = root.join(path);
+    open_beneath(root, path).map_err(|source| {
+        if source.kind() == io::ErrorKind::CrossesDevices || source.raw_os_error() == Some(18) {
+            return Error::Argument(format!(
+                "path `{path}` leaves its source through a link; give a path inside a source"
+            ));
+        }
+        Error::data(full, source)
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn open_beneath(root: &Path, path: &str) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    let dir = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    match openat2(&dir, path, flags, Mode::empty(), resolve) {
+        Ok(file) => Ok(File::from(file)),
+        // Older kernels and some sandboxes have no openat2.
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open_resolved(root, path),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_beneath(root: &Path, path: &str) -> io::Result<File> {
+    open_resolved(root, path)
+}
+
+/// The portable form: resolve every link, then compare with the resolved root.
+fn open_resolved(root: &Path, path: &str) -> io::Result<File> {
+    let root = root.canonicalize()?;
+    let full = root.join(path).canonicalize()?;
+    if !full.starts_with(&root) {
+        return Err(io::Error::from(io::ErrorKind::CrossesDevices));
+    }
+    File::open(full)
+}
+
+/// The resolved root of a source, with refusals for places that hold a person's whole life.
+///
+/// # Errors
+/// `Source` for a missing folder, a file, a file-system root or the home directory.
+pub fn source_root(path: &Path, home: Option<&Path>, force: bool) -> Result<PathBuf> {
+    let shown = path.display();
+    let root = path.canonicalize().map_err(|source| {
+        Error::Source(format!(
+            "cannot use `{shown}` as a source: {source}; name an existing folder"
+        ))
+    })?;
+    if !root.is_dir() {
+        return Err(Error::Source(format!(
+            "`{shown}` is a file, a source is a folder; name the folder it lies in"
+        )));
+    }
+    let is_home = home.and_then(|h| h.canonicalize().ok()).is_some_and(|h| h == root);
+    if (root.parent().is_none() || is_home) && !force {
+        return Err(Error::Source(format!(
+            "`{shown}` is a file-system root or a home directory; name a vault or a repository \
+             inside it, or pass `--force` if you mean it"
+        )));
+    }
+    Ok(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hostile_shapes_are_refused() {
+        let hostile = [
+            "", "/etc/passwd", "../x", "a/../../x", "a\\..\\x", "C:\\x", "c:/x", "\\\\srv\\x",
+            "a\0b", "\\\\?\\C:\\x",
+        ];
+        for path in hostile {
+            assert!(check(path).is_err(), "{path:?}");
+        }
+        for path in ["a", "a/b.md", "..a/b..", "a b/ç.md"] {
+            assert!(check(path).is_ok(), "{path:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_leave_are_refused_and_links_that_stay_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("in")).unwrap();
+        std::fs::write(dir.path().join("secret"), "s").unwrap();
+        std::fs::write(root.join("in/a"), "a").unwrap();
+        std::os::unix::fs::symlink("../secret", root.join("out")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), root.join("up")).unwrap();
+        std::os::unix::fs::symlink("in/a", root.join("stay")).unwrap();
+        assert!(open(&root, "out").is_err());
+        assert!(open(&root, "up/secret").is_err());
+        assert!(open(&root, "stay").is_ok());
+        assert!(open_resolved(&root, "out").is_err());
+        assert!(open_resolved(&root, "up/secret").is_err());
+        assert!(open_resolved(&root, "stay").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_opens_lies_inside(path in "(in|up|out|\\.\\.|\\.|a|/|\\\\|C:|%2e%2e|İN|IN){0,6}") {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().join("root");
+            std::fs::create_dir_all(root.join("in")).unwrap();
+            std::fs::write(dir.path().join("a"), "secret").unwrap();
+            std::fs::write(root.join("in/a"), "inside").unwrap();
+            #[cfg(unix)]
+            std::os::unix::fs::symlink(dir.path(), root.join("up")).unwrap();
+            if let Ok(mut file) = open(&root, &path) {
+                let mut text = String::new();
+                if std::io::Read::read_to_string(&mut file, &mut text).is_ok() {
+                    prop_assert_ne!(text, "secret");
+                }
+            }
+        }
+    }
+}

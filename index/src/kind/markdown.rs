@@ -1,0 +1,563 @@
+//! Markdown as Obsidian writes it: front matter, wiki links, tags, block ids, inline fields.
+//!
+//! Block structure comes from `pulldown-cmark`; tags, block ids and inline fields, which it leaves
+//! in text events, are scanned here. Does not resolve links: that needs the other documents.
+
+use super::{Chunk, Class, Input, Kind, Link, Parsed, Section, has_extension, stem};
+use crate::chunk::{self, Border, clip, push_header};
+use crate::limit::{HEADER_BYTES_MAX, LINKS_MAX, PROPS_MAX};
+use pulldown_cmark::{Event, LinkType, MetadataBlockKind, Options, Parser, Tag, TagEnd};
+use std::ops::Range;
+
+/// Notes and documentation.
+pub const KIND: Kind = Kind { recognise, class: Class::Note, parse };
+
+/// Quote and list nesting beyond which a file is cut by lines only: no person writes it.
+const NESTING_MAX: usize = 200;
+
+fn recognise(path: &str) -> Option<&'static str> {
+    has_extension(path, &["md", "markdown", "mdx", "mkd"]).then_some("markdown")
+}
+
+fn parse(input: &Input) -> Parsed {
+    let mut reader = Reader::new(input);
+    if nesting(input.text) <= NESTING_MAX {
+        let options = Options::ENABLE_TABLES
+            | Options::ENABLE_FOOTNOTES
+            | Options::ENABLE_STRIKETHROUGH
+            | Options::ENABLE_TASKLISTS
+            | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS
+            | Options::ENABLE_MATH
+            | Options::ENABLE_WIKILINKS;
+        for (event, bytes) in Parser::new_ext(input.text, options).into_offset_iter() {
+            reader.event(event, bytes);
+        }
+    }
+    reader.finish()
+}
+
+/// The deepest run of quote or list markers at a line's head.
+fn nesting(text: &str) -> usize {
+    let depth = |line: &str| {
+        let head = line.bytes().take_while(|b| matches!(b, b'>' | b' ' | b'\t' | b'-' | b'*' | b'+'));
+        head.filter(|b| matches!(b, b'>' | b'-' | b'*' | b'+')).count()
+    };
+    let indent = |line: &str| line.bytes().take_while(|b| matches!(b, b' ' | b'\t')).count() / 2;
+    let brackets = |line: &str| line.bytes().filter(|b| *b == b'[').count() / 20;
+    // A rule (`-----`) has many markers and nests nothing.
+    let rule = |line: &str| line.trim().bytes().all(|b| matches!(b, b'-' | b'*' | b'+' | b' '));
+    text.lines()
+        .filter(|line| !rule(line))
+        .map(|line| depth(line).max(indent(line)).max(brackets(line)))
+        .max()
+        .unwrap_or(0)
+}
+
+struct Reader<'a> {
+    input: &'a Input<'a>,
+    out: Parsed,
+    borders: Vec<Border>,
+    heading: Option<(u8, String, usize)>,
+    link: Option<(Link, usize)>,
+    front: Option<String>,
+    code_depth: usize,
+    text_seen: bool,
+    h1: Option<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(input: &'a Input<'a>) -> Self {
+        Reader {
+            input,
+            out: Parsed::default(),
+            borders: Vec::new(),
+            heading: None,
+            link: None,
+            front: None,
+            code_depth: 0,
+            text_seen: false,
+            h1: None,
+        }
+    }
+
+    fn event(&mut self, event: Event, bytes: Range<usize>) {
+        match event {
+            Event::Start(tag) => self.start(tag, bytes),
+            Event::End(tag) => self.end(tag, bytes),
+            Event::Text(text) | Event::Code(text) if self.front.is_some() => {
+                if let Some(front) = &mut self.front {
+                    front.push_str(&text);
+                }
+            }
+            Event::Text(text) => {
+                self.inline(&text);
+                if self.code_depth == 0 {
+                    scan_tags(&text, &mut self.out.tags);
+                    self.text_seen |= self.heading.is_none() && !text.trim().is_empty();
+                }
+            }
+            Event::Code(text) => self.inline(&text),
+            Event::SoftBreak | Event::HardBreak => self.inline(" "),
+            _ => {}
+        }
+    }
+
+    fn inline(&mut self, text: &str) {
+        if let Some((_, heading, _)) = &mut self.heading {
+            heading.push_str(text);
+        }
+        if let Some((link, _)) = &mut self.link {
+            link.text.push_str(text);
+        }
+    }
+
+    fn start(&mut self, tag: Tag, bytes: Range<usize>) {
+        match tag {
+            Tag::Heading { level, .. } => {
+                self.border(bytes.start, true);
+                self.heading = Some((level as u8, String::new(), bytes.start));
+            }
+            Tag::MetadataBlock(MetadataBlockKind::YamlStyle) => self.front = Some(String::new()),
+            Tag::CodeBlock(_) => {
+                self.code_depth += 1;
+                self.border(bytes.start, false);
+            }
+            Tag::Paragraph | Tag::Item | Tag::Table(_) | Tag::BlockQuote(_) | Tag::HtmlBlock => {
+                self.border(bytes.start, false);
+            }
+            Tag::Link { link_type, dest_url, .. } => {
+                self.open_link(link_type, &dest_url, false, &bytes);
+            }
+            Tag::Image { link_type, dest_url, .. } => {
+                self.open_link(link_type, &dest_url, true, &bytes);
+            }
+            _ => {}
+        }
+    }
+
+    fn border(&mut self, at: usize, hard: bool) {
+        let line = self.input.lines.line(at);
+        let start = self.input.lines.bytes(line, line).start;
+        self.borders.push(Border { at: start, hard });
+    }
+
+    fn end(&mut self, tag: TagEnd, bytes: Range<usize>) {
+        match tag {
+            TagEnd::Heading(_) => {
+                if let Some((level, text, start)) = self.heading.take() {
+                    let text = text.trim().to_owned();
+                    if level == 1 && self.h1.is_none() && !self.text_seen {
+                        self.h1 = Some(text.clone());
+                    }
+                    let line = self.input.lines.line(start);
+                    let start = self.input.lines.bytes(line, line).start;
+                    let bytes = start..self.input.text.len();
+                    self.out.sections.push(Section { level, text, bytes, line });
+                }
+            }
+            TagEnd::MetadataBlock(_) => {
+                if let Some(front) = self.front.take() {
+                    front_matter(&front, &mut self.out);
+                }
+                self.border(bytes.end, false);
+            }
+            TagEnd::CodeBlock => self.code_depth = self.code_depth.saturating_sub(1),
+            TagEnd::Link | TagEnd::Image => {
+                if let Some((link, _)) = self.link.take()
+                    && self.out.links.len() < LINKS_MAX
+                {
+                    self.out.links.push(link);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn open_link(&mut self, kind: LinkType, dest: &str, embed: bool, bytes: &Range<usize>) {
+        let wiki = matches!(kind, LinkType::WikiLink { .. });
+        let Some((target, anchor)) = link_target(dest, wiki) else { return };
+        let line = self.input.lines.line(bytes.start);
+        let link = Link { target, anchor, text: String::new(), wiki, embed, line };
+        self.link = Some((link, bytes.start));
+    }
+
+    fn finish(mut self) -> Parsed {
+        let text = self.input.text;
+        close_sections(&mut self.out.sections, text.len());
+        scan_lines(self.input, &mut self.out);
+        self.out.tags.sort();
+        self.out.tags.dedup();
+        self.name();
+        let sections = std::mem::take(&mut self.out.sections);
+        let ranges = chunk::cut(text, &self.borders, chunk::NOTE_RULE);
+        let title = self.out.title.clone();
+        self.out.chunks =
+            ranges.into_iter().map(|b| note_chunk(self.input, &title, &sections, b)).collect();
+        self.out.sections = sections;
+        self.out
+    }
+
+    /// Title: front matter, else a first-level heading that opens the text, else the file's name.
+    /// The names not taken stay findable as aliases.
+    fn name(&mut self) {
+        let stem = stem(self.input.path).to_owned();
+        let given = self.out.props.iter().find(|(key, _)| key == "title");
+        let given = given.map(|(_, value)| value.clone()).filter(|value| !value.is_empty());
+        let title = given.or_else(|| self.h1.clone().filter(|h1| !h1.is_empty()));
+        self.out.title = title.unwrap_or_else(|| stem.clone());
+        if self.out.title != stem {
+            self.out.aliases.push(stem);
+        }
+        if let Some(h1) = self.h1.take()
+            && h1 != self.out.title
+            && !h1.is_empty()
+        {
+            self.out.aliases.push(h1);
+        }
+    }
+}
+
+fn close_sections(sections: &mut [Section], end: usize) {
+    for idx in 0..sections.len() {
+        let level = sections[idx].level;
+        let next = sections[idx + 1..].iter().find(|s| s.level <= level);
+        sections[idx].bytes.end = next.map_or(end, |s| s.bytes.start);
+    }
+}
+
+fn note_chunk(input: &Input, title: &str, sections: &[Section], bytes: Range<usize>) -> Chunk {
+    let mut header = String::new();
+    // A chunk that opens with a heading stands under it.
+    let head = input.text[bytes.clone()].len() - input.text[bytes.clone()].trim_start().len();
+    let at = bytes.start + head;
+    let path: Vec<&Section> =
+        sections.iter().filter(|s| s.bytes.start <= at && at < s.bytes.end).collect();
+    for section in path.iter().filter(|s| s.text != title) {
+        push_header(&mut header, &section.text);
+    }
+    Chunk {
+        lines: input.lines.span(&bytes),
+        bytes,
+        header: clip(&header, HEADER_BYTES_MAX).to_owned(),
+        heading: path.last().map(|s| s.text.clone()),
+        symbol: None,
+        names: String::new(),
+    }
+}
+
+/// Splits a link's destination into target and anchor; `None` for links that leave the vault.
+fn link_target(dest: &str, wiki: bool) -> Option<(String, Option<String>)> {
+    let (target, anchor) = match dest.split_once('#') {
+        Some((target, anchor)) => (target, Some(anchor.to_owned())),
+        None => (dest, None),
+    };
+    if wiki {
+        return Some((target.trim().to_owned(), anchor));
+    }
+    let scheme = target.split_once(':').is_some_and(|(s, _)| {
+        s.len() > 1 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    });
+    if scheme || target.starts_with("//") {
+        return None;
+    }
+    Some((unescape(target), anchor.map(|a| unescape(&a))))
+}
+
+/// Percent-decoding that leaves broken escapes as they are.
+fn unescape(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let hex = (bytes[i] == b'%').then(|| text.get(i + 1..i + 3)).flatten();
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                i += 3;
+            }
+            None => {
+                out.push(bytes[i]);
+                i += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Inline tags: `#word/word`, at a line's head or behind a space, with at least one letter.
+fn scan_tags(text: &str, tags: &mut Vec<String>) {
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        let opens = before.is_whitespace() || matches!(before, '(' | '[' | ',' | ';');
+        before = c;
+        if c != '#' || !opens {
+            continue;
+        }
+        let rest = &text[at + 1..];
+        let len = rest.find(|c: char| !is_tag(c)).unwrap_or(rest.len());
+        let tag = rest[..len].trim_end_matches('/');
+        if tag.chars().any(|c| !c.is_ascii_digit() && c != '/' && c != '-' && c != '_') {
+            tags.push(tag.to_owned());
+        }
+    }
+}
+
+fn is_tag(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '/')
+}
+
+/// Block ids (` ^id` at a line's end) and inline fields (`key:: value`, `[key:: value]`).
+fn scan_lines(input: &Input, out: &mut Parsed) {
+    let mut block_start = 0;
+    let mut fence: Option<&str> = None;
+    for number in 1..=input.lines.count() {
+        let bytes = input.lines.bytes(number, number);
+        let line = input.text[bytes.clone()].trim_end();
+        let mark = line.trim_start();
+        match fence {
+            Some(open) if mark.starts_with(open) => fence = None,
+            Some(_) => continue,
+            None if mark.starts_with("```") => fence = Some("```"),
+            None if mark.starts_with("~~~") => fence = Some("~~~"),
+            None => {}
+        }
+        if line.is_empty() {
+            block_start = bytes.end;
+            continue;
+        }
+        let item = line.trim_start().starts_with(['-', '*', '+', '#']);
+        if item {
+            block_start = bytes.start;
+        }
+        if let Some(id) = block_id(line) {
+            // An id on a line of its own names the block before it.
+            let own_line = line.trim_start().starts_with('^');
+            let start = if own_line { previous_block(input.text, bytes.start) } else { block_start };
+            out.blocks.push((id.to_owned(), start..bytes.start + line.len()));
+        }
+        inline_fields(line, &mut out.props);
+    }
+}
+
+fn previous_block(text: &str, at: usize) -> usize {
+    let head = text[..at].trim_end();
+    head.rfind("\n\n").map_or(0, |gap| gap + 2)
+}
+
+fn block_id(line: &str) -> Option<&str> {
+    let caret = line.rfind('^')?;
+    let id = &line[caret + 1..];
+    let spaced = caret == 0 || line[..caret].ends_with(char::is_whitespace);
+    let named = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (spaced && named).then_some(id)
+}
+
+fn inline_fields(line: &str, props: &mut Vec<(String, String)>) {
+    let mut rest = line;
+    while let Some(at) = rest.find("::") {
+        if props.len() >= PROPS_MAX {
+            return;
+        }
+        let (before, after) = (&rest[..at], &rest[at + 2..]);
+        let bracket = before.rfind(['[', '(']);
+        let head = bracket.map_or(before, |b| &before[b + 1..]);
+        let key = head.trim().trim_start_matches(['-', '*', '+', '>', ' ']).trim();
+        let key = key.trim_start_matches("[ ]").trim_start_matches("[x]").trim_matches('*').trim();
+        let spaced = after.starts_with(' ');
+        let named = !key.is_empty()
+            && key.len() <= 60
+            && key.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        if spaced && named {
+            let end = if bracket.is_some() { after.find([']', ')']) } else { None };
+            let value = after[..end.unwrap_or(after.len())].trim();
+            props.push((key.to_lowercase(), value.to_owned()));
+        }
+        rest = after;
+    }
+}
+
+/// Reads front matter by YAML events, so that every scalar keeps its text. A line that YAML
+/// refuses (`title: Foo: bar`) is read as `key: rest of the line`.
+fn front_matter(yaml: &str, out: &mut Parsed) {
+    let mut pairs = Vec::new();
+    if yaml_pairs(yaml, &mut pairs).is_none() {
+        pairs.clear();
+        line_pairs(yaml, &mut pairs);
+    }
+    pairs.truncate(PROPS_MAX);
+    for (key, value) in &pairs {
+        match key.as_str() {
+            "aliases" | "alias" => split_list(value, &mut out.aliases),
+            "tags" | "tag" => {
+                let mut tags = Vec::new();
+                split_list(value, &mut tags);
+                let words = tags.iter().flat_map(|t| t.split_whitespace());
+                out.tags.extend(words.map(|t| t.trim_start_matches('#').to_owned()));
+            }
+            _ => {}
+        }
+        if let Some(link) = property_link(value) {
+            out.links.push(link);
+        }
+    }
+    out.props.extend(pairs);
+}
+
+/// A property that is a wiki link counts as a link of the note, as in Obsidian.
+fn property_link(value: &str) -> Option<Link> {
+    let inner = value.strip_prefix("[[")?.strip_suffix("]]")?;
+    let (dest, text) = inner.split_once('|').unwrap_or((inner, inner));
+    let (target, anchor) = link_target(dest, true)?;
+    Some(Link { target, anchor, text: text.to_owned(), wiki: true, embed: false, line: 1 })
+}
+
+fn split_list(value: &str, out: &mut Vec<String>) {
+    out.extend(value.split(',').map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()));
+}
+
+/// `key: value` pairs by lines, lists of `- item` lines joined under their key.
+fn line_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) {
+    for line in yaml.lines() {
+        let item = line.trim_start().strip_prefix("- ");
+        if let (Some(item), Some((key, _))) = (item, pairs.last().cloned()) {
+            pairs.push((key, unquote(item)));
+        } else if let Some((key, value)) = line.split_once(':')
+            && !key.starts_with([' ', '#'])
+        {
+            pairs.push((key.trim().to_lowercase(), unquote(value)));
+        }
+    }
+    pairs.retain(|(_, value)| !value.is_empty());
+}
+
+fn unquote(text: &str) -> String {
+    text.trim().trim_matches(['"', '\'']).to_owned()
+}
+
+/// Walks the events of one mapping; nested keys join with a dot, list items repeat their key.
+/// `None` where YAML refuses the text.
+fn yaml_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) -> Option<()> {
+    use saphyr_parser::{Event, Parser};
+    let mut levels: Vec<Level> = Vec::new();
+    let mut path: Vec<String> = Vec::new();
+    for event in Parser::new_from_str(yaml) {
+        match event.ok()?.0 {
+            Event::MappingStart(..) => levels.push(Level { map: true, keyed: false }),
+            Event::SequenceStart(..) => levels.push(Level { map: false, keyed: false }),
+            Event::MappingEnd | Event::SequenceEnd => {
+                levels.pop();
+                close_value(&mut levels, &mut path);
+            }
+            Event::Scalar(text, ..) => {
+                let level = levels.last_mut()?;
+                if level.map && !level.keyed {
+                    path.push(text.to_lowercase());
+                    level.keyed = true;
+                } else {
+                    pairs.push((path.join("."), text.trim().to_owned()));
+                    close_value(&mut levels, &mut path);
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(())
+}
+
+/// One open YAML collection; `keyed` while a mapping waits for the value of its last key.
+struct Level {
+    map: bool,
+    keyed: bool,
+}
+
+/// A value ended: the mapping around it is ready for its next key.
+fn close_value(levels: &mut [Level], path: &mut Vec<String>) {
+    if let Some(level) = levels.last_mut()
+        && level.map
+        && level.keyed
+    {
+        level.keyed = false;
+        path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::LineIndex;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Parsed {
+        let lines = LineIndex::new(text);
+        parse(&Input { path: "notes/Tide pools.md", text, lines: &lines })
+    }
+
+    fn prop<'p>(parsed: &'p Parsed, key: &str) -> Vec<&'p str> {
+        parsed.props.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect()
+    }
+
+    #[test]
+    fn front_matter_keeps_the_text_of_scalars() {
+        let parsed = read(
+            "---\naliases: [Rock pools, Pools]\ntags:\n  - field/sea\n  - '#urgent'\n\
+             n: 0777\ndraft: yes\nup: \"[[Index]]\"\nnest:\n  a: 1\n---\nText #inline-tag.\n",
+        );
+        assert_eq!(parsed.aliases, ["Rock pools", "Pools"]);
+        assert_eq!(parsed.tags, ["field/sea", "inline-tag", "urgent"]);
+        assert_eq!(prop(&parsed, "n"), ["0777"]);
+        assert_eq!(prop(&parsed, "draft"), ["yes"]);
+        assert_eq!(prop(&parsed, "nest.a"), ["1"]);
+        assert_eq!(parsed.title, "Tide pools");
+        assert_eq!(parsed.links[0].target, "Index");
+    }
+
+    #[test]
+    fn broken_front_matter_is_read_by_lines() {
+        let parsed = read("---\ntitle: Foo: bar\ntags: a\n---\nText\n");
+        assert_eq!(parsed.title, "Foo: bar");
+        assert_eq!(parsed.tags, ["a"]);
+        assert_eq!(parsed.aliases, ["Tide pools"]);
+    }
+
+    #[test]
+    fn links_blocks_fields_and_sections() {
+        let parsed = read(
+            "# Pools\n\nSee [[Moon#Phases|the moon]] and ![[map.png]] and [x](../a%20b.md#c).\n\n\
+             ## Rules\n\n- never alone ^rule-1\nowner:: Ada\n\n[web](https://example.org)\n",
+        );
+        let targets: Vec<_> = parsed.links.iter().map(|l| l.target.as_str()).collect();
+        assert_eq!(targets, ["Moon", "map.png", "../a b.md"]);
+        assert_eq!(parsed.links[0].anchor.as_deref(), Some("Phases"));
+        assert_eq!(parsed.links[0].text, "the moon");
+        assert!(parsed.links[1].embed);
+        assert_eq!(parsed.blocks[0].0, "rule-1");
+        assert_eq!(prop(&parsed, "owner"), ["Ada"]);
+        assert_eq!(parsed.title, "Pools");
+        assert_eq!(parsed.sections[1].text, "Rules");
+        assert_eq!(parsed.sections[0].bytes.end, parsed.sections[1].bytes.end);
+    }
+
+    #[test]
+    fn deep_nesting_is_cut_by_lines() {
+        for mark in ["> ", "- ", "[", "*", "  - "] {
+            let text = mark.repeat(50_000);
+            let parsed = read(&text);
+            assert_eq!(parsed.chunks.last().map(|c| c.bytes.end), Some(text.len()));
+        }
+        let list: String = (0..50_000).map(|n| format!("{}- a\n", " ".repeat(n % 5000))).collect();
+        assert!(!read(&list[..2_000_000]).chunks.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_tiled(text in "([-#>\\[\\]`*a é\n:^!|]{0,12}){0,20}") {
+            let parsed = read(&text);
+            let mut at = 0;
+            for chunk in &parsed.chunks {
+                prop_assert_eq!(chunk.bytes.start, at);
+                at = chunk.bytes.end;
+            }
+            prop_assert_eq!(at, text.len());
+        }
+    }
+}

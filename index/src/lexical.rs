@@ -1,0 +1,315 @@
+//! The word index on disk: tantivy's schema, its writer, and what one document adds to it.
+//!
+//! One tantivy document per passage; the first passage of a document also carries what belongs to
+//! the document as a whole (title, path, tags). Texts of incoming links stand in a document of
+//! their own, because they change when *other* notes change. Nothing is stored: texts live in the
+//! sources, borders in SQLite.
+//! Invariant: the payload of tantivy's commit is the generation that it was made from.
+
+use crate::error::Result;
+use crate::kind::Class;
+use crate::limit::WRITER_BYTES;
+use crate::token::{WordTokenizer, name_key};
+use std::path::Path;
+use tantivy::directory::MmapDirectory;
+use tantivy::indexer::LogMergePolicy;
+use tantivy::schema::{
+    FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
+};
+use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
+use tantivy::{Index, IndexWriter, TantivyDocument, Term};
+
+/// The chunk number of the document that holds the texts of incoming links.
+pub const LINK_CHUNK: u32 = 0xFF_FFFF;
+
+/// A weighted field of the ranking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Passage text.
+    Body = 0,
+    /// Heading path or enclosing signatures.
+    Head = 1,
+    /// Names defined in the passage.
+    Name = 2,
+    /// Title and aliases of the document.
+    Title = 3,
+    /// Words of its path.
+    Path = 4,
+    /// Its tags.
+    Tag = 5,
+    /// Text of links to it.
+    Link = 6,
+}
+
+/// Every part, in the order of their numbers.
+pub const PARTS: [Part; 7] =
+    [Part::Body, Part::Head, Part::Name, Part::Title, Part::Path, Part::Tag, Part::Link];
+
+/// The fields of the schema.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    /// By number of [`Part`].
+    pub parts: [Field; 7],
+    /// Whole names: `d:` definitions, `t:` titles.
+    pub exact: Field,
+    /// Delete key of a document's passages.
+    pub file: Field,
+    /// Delete key of its link document.
+    pub linked: Field,
+    /// Fast: document, chunk number, class.
+    pub address: Field,
+    /// Fast: generation of the row that it was made from.
+    pub generation: Field,
+}
+
+/// Packs document, chunk number and class into one fast field.
+pub fn pack(file: u32, chunk: u32, class: Class) -> u64 {
+    (u64::from(file) << 32) | (u64::from(chunk & 0xFF_FFFF) << 8) | class as u64
+}
+
+/// The inverse of [`pack`].
+pub fn unpack(address: u64) -> (u32, u32, Class) {
+    let class = if address & 0xFF == 0 { Class::Note } else { Class::Code };
+    ((address >> 32) as u32, ((address >> 8) & 0xFF_FFFF) as u32, class)
+}
+
+/// What one passage adds.
+#[derive(Default)]
+pub struct PassageText<'a> {
+    /// Its text.
+    pub body: &'a str,
+    /// What it stands under.
+    pub header: &'a str,
+    /// Names defined in it, one a line.
+    pub names: &'a str,
+    /// Those of them that are definitions people look up by name.
+    pub exact: Vec<&'a str>,
+}
+
+/// What one document adds beside its passages.
+pub struct DocumentText<'a> {
+    /// Row.
+    pub file: u32,
+    /// Generation of the row.
+    pub generation: u64,
+    /// Family.
+    pub class: Class,
+    /// Title and aliases, one a line.
+    pub titles: &'a str,
+    /// Path.
+    pub path: &'a str,
+    /// Tags, one a line.
+    pub tags: &'a str,
+}
+
+/// The word index of one data directory.
+pub struct Lexical {
+    index: Index,
+    fields: Fields,
+}
+
+impl Lexical {
+    /// Opens or makes the index in `dir`, which exists.
+    ///
+    /// # Errors
+    /// `Words` when tantivy refuses the folder.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let (schema, fields) = schema();
+        let directory = MmapDirectory::open(dir).map_err(tantivy::TantivyError::from)?;
+        let index = Index::open_or_create(directory, schema)?;
+        let words = TextAnalyzer::from(WordTokenizer);
+        index.tokenizers().register("words", words);
+        index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
+        Ok(Lexical { index, fields })
+    }
+
+    /// Tantivy's index, for readers.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The generation of the last commit on disk.
+    pub fn generation(&self) -> Result<u64> {
+        let payload = self.index.load_metas()?.payload;
+        Ok(payload.and_then(|p| p.parse().ok()).unwrap_or(0))
+    }
+
+    /// A writer; `bulk` gives it two threads for large runs.
+    pub fn writer(&self, bulk: bool) -> Result<Writer> {
+        let threads = if bulk { 2 } else { 1 };
+        let writer: IndexWriter =
+            self.index.writer_with_num_threads(threads, WRITER_BYTES * threads)?;
+        let mut policy = LogMergePolicy::default();
+        policy.set_min_num_segments(6);
+        policy.set_del_docs_ratio_before_merge(0.3);
+        writer.set_merge_policy(Box::new(policy));
+        Ok(Writer { writer, fields: self.fields.clone() })
+    }
+}
+
+fn schema() -> (Schema, Fields) {
+    let mut builder = Schema::builder();
+    let text = |option| {
+        let indexing = TextFieldIndexing::default().set_tokenizer("words");
+        TextOptions::default().set_indexing_options(indexing.set_index_option(option))
+    };
+    let positions = IndexRecordOption::WithFreqsAndPositions;
+    let counts = IndexRecordOption::WithFreqs;
+    let parts = [
+        builder.add_text_field("body", text(positions)),
+        builder.add_text_field("head", text(positions)),
+        builder.add_text_field("name", text(counts)),
+        builder.add_text_field("title", text(positions)),
+        builder.add_text_field("path", text(positions)),
+        builder.add_text_field("tag", text(counts)),
+        builder.add_text_field("link", text(counts)),
+    ];
+    let lines = TextFieldIndexing::default()
+        .set_tokenizer("lines")
+        .set_fieldnorms(false)
+        .set_index_option(IndexRecordOption::Basic);
+    let fields = Fields {
+        parts,
+        exact: builder.add_text_field("exact", TextOptions::default().set_indexing_options(lines)),
+        file: builder.add_u64_field("file", INDEXED),
+        linked: builder.add_u64_field("linked", INDEXED),
+        address: builder.add_u64_field("address", FAST),
+        generation: builder.add_u64_field("generation", FAST),
+    };
+    (builder.build(), fields)
+}
+
+/// Adds and removes documents; nothing is seen by readers before [`Writer::commit`].
+pub struct Writer {
+    writer: IndexWriter,
+    fields: Fields,
+}
+
+impl Writer {
+    /// Adds a document: its passages in order, the first one with what belongs to the whole.
+    pub fn add(&self, document: &DocumentText, passages: &[PassageText]) -> Result<()> {
+        let nameless = [PassageText::default()];
+        let passages = if passages.is_empty() { &nameless } else { passages };
+        for (number, passage) in passages.iter().enumerate() {
+            let mut doc = TantivyDocument::new();
+            let address = pack(document.file, number as u32, document.class);
+            doc.add_u64(self.fields.file, u64::from(document.file));
+            doc.add_u64(self.fields.address, address);
+            doc.add_u64(self.fields.generation, document.generation);
+            self.text(&mut doc, Part::Body, passage.body);
+            self.text(&mut doc, Part::Head, passage.header);
+            self.text(&mut doc, Part::Name, passage.names);
+            let mut exact = String::new();
+            for name in &passage.exact {
+                push_exact(&mut exact, 'd', name);
+            }
+            if number == 0 {
+                self.text(&mut doc, Part::Title, document.titles);
+                self.text(&mut doc, Part::Path, document.path);
+                self.text(&mut doc, Part::Tag, document.tags);
+                for title in document.titles.lines() {
+                    push_exact(&mut exact, 't', title);
+                }
+            }
+            if !exact.is_empty() {
+                doc.add_text(self.fields.exact, exact);
+            }
+            self.writer.add_document(doc)?;
+        }
+        Ok(())
+    }
+
+    fn text(&self, doc: &mut TantivyDocument, part: Part, text: &str) {
+        if !text.is_empty() {
+            doc.add_text(self.fields.parts[part as usize], text);
+        }
+    }
+
+    /// Removes the passages of a document.
+    pub fn remove(&self, file: u32) {
+        self.writer.delete_term(Term::from_field_u64(self.fields.file, u64::from(file)));
+    }
+
+    /// Replaces the texts of links to a document.
+    pub fn set_links(&self, file: u32, texts: &str) -> Result<()> {
+        self.remove_links(file);
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let mut doc = TantivyDocument::new();
+        doc.add_u64(self.fields.linked, u64::from(file));
+        doc.add_u64(self.fields.address, pack(file, LINK_CHUNK, Class::Note));
+        doc.add_u64(self.fields.generation, 0);
+        self.text(&mut doc, Part::Link, texts);
+        self.writer.add_document(doc)?;
+        Ok(())
+    }
+
+    /// Removes the texts of links to a document.
+    pub fn remove_links(&self, file: u32) {
+        self.writer.delete_term(Term::from_field_u64(self.fields.linked, u64::from(file)));
+    }
+
+    /// Makes everything since the last commit visible under `generation`.
+    pub fn commit(&mut self, generation: u64) -> Result<()> {
+        let mut prepared = self.writer.prepare_commit()?;
+        prepared.set_payload(&generation.to_string());
+        prepared.commit()?;
+        Ok(())
+    }
+
+    /// Waits for merges that run behind and ends the writer.
+    pub fn close(self) -> Result<()> {
+        Ok(self.writer.wait_merging_threads()?)
+    }
+}
+
+fn push_exact(out: &mut String, what: char, name: &str) {
+    let key = name_key(name);
+    if !key.is_empty() {
+        out.push(what);
+        out.push(':');
+        out.push_str(&key);
+        out.push('\n');
+    }
+}
+
+/// One token per line, as it stands.
+#[derive(Clone, Default)]
+struct LineTokenizer;
+
+struct LineStream<'t> {
+    lines: std::str::Lines<'t>,
+    token: Token,
+}
+
+impl Tokenizer for LineTokenizer {
+    type TokenStream<'a> = LineStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> LineStream<'a> {
+        LineStream { lines: text.lines(), token: Token::default() }
+    }
+}
+
+impl TokenStream for LineStream<'_> {
+    fn advance(&mut self) -> bool {
+        let Some(line) = self.lines.next() else { return false };
+        self.token.text.clear();
+        self.token.text.push_str(line);
+        self.token.position = self.token.position.wrapping_add(1);
+        true
+    }
+
+    fn token(&self) -> &Token {
+        &self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        &mut self.token
+    }
+}

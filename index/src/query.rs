@@ -1,0 +1,416 @@
+//! What people type, to what is searched: words, phrases, required and excluded words, filters.
+//!
+//! Invariant: no text is an error. What cannot be understood is searched as words, and a note says
+//! what was done with it.
+
+use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
+use crate::token::{Form, Word, lower, name_key, words};
+
+/// Something to look for in one document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leaf {
+    /// One word in any of its forms.
+    Word(Vec<String>),
+    /// Words one behind the other, each in any of its forms.
+    Phrase(Vec<Vec<String>>),
+}
+
+/// A parsed query.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// What adds to the score, with its weight.
+    pub scored: Vec<(Leaf, f32)>,
+    /// What a document must hold; adds to the score too.
+    pub required: Vec<Leaf>,
+    /// What a document must not hold.
+    pub excluded: Vec<Leaf>,
+    /// The whole query as one name, if it can be one.
+    pub exact: Option<String>,
+    /// Filters typed into the query.
+    pub filters: Vec<(Filter, bool)>,
+    /// What the caller should know.
+    pub notes: Vec<String>,
+}
+
+/// A filter typed as `name:value`; with `false` beside it, documents that match are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// `tag:field/sea`
+    Tag(String),
+    /// `path:notes/` or a glob.
+    Path(String),
+    /// `kind:rust`
+    Kind(String),
+    /// `source:vault`
+    Source(String),
+    /// `after:2026-01-31`
+    After(String),
+    /// `before:2026-01-31`
+    Before(String),
+}
+
+/// Words that say little alone; dropped from a query that has others. Lucene's list and the
+/// question words, which have a high idf in code and mean nothing there.
+const STOP: &[&str] = &[
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "did", "do", "does", "for",
+    "from", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "me", "my",
+    "no", "not", "of", "on", "or", "our", "such", "that", "the", "their", "then", "there", "these",
+    "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "why",
+    "will", "with", "would", "you", "your",
+];
+
+/// Most words of a name that is looked up as a whole.
+const NAME_WORDS_MAX: usize = 8;
+
+/// Weight of a run of words joined by punctuation (`1.0.21`, `src/main.rs`) as a phrase.
+const JOINED_WEIGHT: f32 = 1.0;
+
+/// Parses what was typed.
+pub fn parse(text: &str) -> Query {
+    let mut query = Query::default();
+    let clipped = crate::chunk::clip(text, QUERY_BYTES_MAX);
+    if clipped.len() < text.len() {
+        query.notes.push(format!(
+            "the query is {} bytes long; only its first {QUERY_BYTES_MAX} were searched",
+            text.len()
+        ));
+    }
+    let mut plain = String::new();
+    let mut quoted = 0;
+    for piece in pieces(clipped) {
+        match piece {
+            Piece::Quoted(sign, inner) => {
+                quoted += 1;
+                query.quoted(sign, inner);
+            }
+            Piece::Word(word) => query.typed(word, &mut plain),
+        }
+    }
+    query.words(&plain);
+    if quoted == 0 && query.required.is_empty() && query.excluded.is_empty() {
+        query.exact = whole_name(plain.trim());
+    } else if quoted == 1 && plain.trim().is_empty() && query.excluded.is_empty() {
+        query.exact = whole_name(clipped.trim().trim_matches('"'));
+    }
+    if query.scored.is_empty() && query.required.is_empty() && query.notes.is_empty() {
+        let said = if clipped.trim().is_empty() { "is empty" } else { "holds no word" };
+        query.notes.push(format!("the query {said}; there is nothing to look for"));
+    }
+    query
+}
+
+enum Piece<'t> {
+    /// A quoted text, and the sign before it.
+    Quoted(Option<char>, &'t str),
+    Word(&'t str),
+}
+
+/// Splits at spaces outside quotes; an unbalanced quote is a space.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return out;
+        }
+        let (sign, body) = match rest.chars().next() {
+            Some(c @ ('+' | '-')) if rest[1..].starts_with('"') => (Some(c), &rest[1..]),
+            _ => (None, rest),
+        };
+        if let Some(inner) = body.strip_prefix('"') {
+            match inner.find('"') {
+                Some(end) => {
+                    out.push(Piece::Quoted(sign, &inner[..end]));
+                    rest = &inner[end + 1..];
+                }
+                None => rest = inner,
+            }
+            continue;
+        }
+        // `tag:"a b"` keeps its quoted value.
+        let mut end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        if let Some(colon) = rest[..end].find(":\"")
+            && let Some(close) = rest[colon + 2..].find('"')
+        {
+            end = colon + 2 + close + 1;
+        }
+        out.push(Piece::Word(&rest[..end]));
+        rest = &rest[end..];
+    }
+}
+
+impl Query {
+    fn quoted(&mut self, sign: Option<char>, inner: &str) {
+        let phrase = phrase_of(&words(inner));
+        let leaf = match phrase.len() {
+            0 => return,
+            1 => Leaf::Word(phrase.into_iter().next().unwrap_or_default()),
+            _ => Leaf::Phrase(phrase),
+        };
+        match sign {
+            Some('-') => self.excluded.push(leaf),
+            _ => self.required.push(leaf),
+        }
+    }
+
+    fn typed(&mut self, word: &str, plain: &mut String) {
+        let (negative, body) = match word.strip_prefix('-') {
+            Some(body) => (true, body),
+            None => (false, word),
+        };
+        if let Some(filter) = filter(body) {
+            self.filters.push((filter, !negative));
+            return;
+        }
+        let sign = word.chars().next().filter(|c| matches!(c, '+' | '-'));
+        let signed = word[sign.map_or(0, char::len_utf8)..].starts_with(char::is_alphanumeric);
+        match (sign, signed) {
+            (Some(sign), true) => {
+                // All parts of a signed word count as one thing: `-foo_bar` excludes the name.
+                self.quoted(Some(sign), &word[1..]);
+            }
+            _ => {
+                plain.push_str(word);
+                plain.push(' ');
+            }
+        }
+    }
+
+    /// Adds the plain words, stop words only when there is nothing else.
+    fn words(&mut self, plain: &str) {
+        let all = words(plain);
+        let is_stop = |word: &Word| {
+            let typed = lower(&plain[word.bytes.clone()]);
+            STOP.contains(&typed.as_ref())
+        };
+        let only_stop = all.iter().all(is_stop) && self.required.is_empty();
+        if only_stop && !all.is_empty() && all.len() < QUERY_TERMS_MAX {
+            self.notes.push("the query holds only common words; they were searched".to_owned());
+        }
+        let kept: Vec<&Word> = all.iter().filter(|w| only_stop || !is_stop(w)).collect();
+        let mut left_out = 0;
+        for group in groups(&kept) {
+            if let Some(leaf) = leaf_of(&group, plain) {
+                if let Some(row) = self.scored.iter_mut().find(|(known, _)| *known == leaf) {
+                    row.1 += 1.0;
+                } else if self.scored.len() < QUERY_TERMS_MAX {
+                    self.scored.push((leaf, 1.0));
+                } else {
+                    left_out += 1;
+                }
+            }
+        }
+        if left_out > 0 {
+            self.notes.push(format!(
+                "the query holds more than {QUERY_TERMS_MAX} words; {left_out} were left out"
+            ));
+        }
+        for joined in joined_runs(&all, plain) {
+            if self.scored.len() < QUERY_TERMS_MAX {
+                self.scored.push((Leaf::Phrase(joined), JOINED_WEIGHT));
+            }
+        }
+    }
+}
+
+/// Words that share a position: the accented form and the folded one are one word.
+fn groups<'w>(kept: &[&'w Word]) -> Vec<Vec<&'w Word>> {
+    let mut out: Vec<Vec<&Word>> = Vec::new();
+    for word in kept {
+        if let Some(group) = out.last_mut()
+            && group[0].form == Form::Accented
+            && word.form == Form::Part
+            && group[0].position == word.position
+        {
+            group.push(word);
+            continue;
+        }
+        out.push(vec![word]);
+    }
+    out
+}
+
+/// What one word is searched as.
+fn leaf_of(group: &[&Word], plain: &str) -> Option<Leaf> {
+    let word = group[0];
+    match word.form {
+        // A single character beside its bigrams adds noise; alone it is all there is.
+        Form::Unigram if has_neighbour(word, plain) => None,
+        Form::Part => {
+            let mut forms = vec![word.text.clone()];
+            // A whole identifier typed in lower case is indexed unstemmed.
+            let typed = lower(&plain[word.bytes.clone()]).into_owned();
+            if typed != word.text && typed.is_ascii() {
+                forms.push(typed);
+            }
+            Some(Leaf::Word(forms))
+        }
+        _ => Some(Leaf::Word(group.iter().map(|w| w.text.clone()).collect())),
+    }
+}
+
+fn has_neighbour(word: &Word, plain: &str) -> bool {
+    let after = plain[word.bytes.end..].chars().next();
+    let before = plain[..word.bytes.start].chars().next_back();
+    let joins = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && c.is_alphanumeric());
+    joins(after) || joins(before)
+}
+
+/// Runs of several words without a space between them, as phrases: versions, paths, addresses.
+fn joined_runs(all: &[Word], plain: &str) -> Vec<Vec<Vec<String>>> {
+    let mut runs = Vec::new();
+    let mut run: Vec<Word> = Vec::new();
+    let close = |run: &mut Vec<Word>, runs: &mut Vec<Vec<Vec<String>>>| {
+        let phrase = phrase_of(run);
+        // One identifier is covered by its whole form already.
+        let one = run.first().is_some_and(|w| w.form == Form::Whole) && single(run);
+        if phrase.len() > 1 && !one {
+            runs.push(phrase);
+        }
+        run.clear();
+    };
+    for word in all {
+        let gap = run.last().map(|last| last.bytes.end.min(word.bytes.start)..word.bytes.start);
+        if gap.is_some_and(|gap| plain[gap].contains(char::is_whitespace)) {
+            close(&mut run, &mut runs);
+        }
+        run.push(word.clone());
+    }
+    close(&mut run, &mut runs);
+    runs
+}
+
+fn single(run: &[Word]) -> bool {
+    let end = run[0].bytes.end;
+    run.iter().all(|w| w.bytes.end <= end)
+}
+
+/// The positions of a phrase, each with its forms; whole forms and bigrams are implied by parts.
+fn phrase_of(words: &[Word]) -> Vec<Vec<String>> {
+    let mut out: Vec<(usize, Vec<String>)> = Vec::new();
+    for word in words {
+        if matches!(word.form, Form::Whole | Form::Bigram) {
+            continue;
+        }
+        match out.last_mut() {
+            Some((position, forms)) if *position == word.position => forms.push(word.text.clone()),
+            _ => out.push((word.position, vec![word.text.clone()])),
+        }
+    }
+    out.into_iter().map(|(_, forms)| forms).collect()
+}
+
+/// The query as one name, unless it is too long to be one.
+fn whole_name(text: &str) -> Option<String> {
+    let n = text.split_whitespace().count();
+    if n == 0 || n > NAME_WORDS_MAX || text.len() > 200 {
+        return None;
+    }
+    // A path of modules ends with the name: `sync::Mutex::lock`, `Mutex.lock()`.
+    let one = (n == 1).then(|| {
+        let bare = text.trim_end_matches("()");
+        bare.rsplit("::").next().unwrap_or(bare)
+    });
+    let key = name_key(one.unwrap_or(text));
+    (!key.is_empty()).then_some(key)
+}
+
+fn filter(word: &str) -> Option<Filter> {
+    let (name, value) = word.split_once(':')?;
+    let value = value.trim_matches('"').to_owned();
+    if value.is_empty() || value.starts_with(':') {
+        return None;
+    }
+    Some(match name {
+        "tag" => Filter::Tag(value.trim_start_matches('#').to_lowercase()),
+        "path" => Filter::Path(value),
+        "kind" => Filter::Kind(value.to_lowercase()),
+        "source" => Filter::Source(value),
+        "after" => Filter::After(value),
+        "before" => Filter::Before(value),
+        _ => return None,
+    })
+}
+
+/// The distinct normalised forms of a query's words: what a snippet marks.
+pub fn forms(query: &Query) -> Vec<String> {
+    let mut out = Vec::new();
+    let leaves = query.scored.iter().map(|(leaf, _)| leaf).chain(&query.required);
+    for leaf in leaves {
+        match leaf {
+            Leaf::Word(forms) => out.extend(forms.iter().cloned()),
+            Leaf::Phrase(words) => out.extend(words.iter().flatten().cloned()),
+        }
+    }
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn word(text: &str) -> Leaf {
+        Leaf::Word(vec![text.to_owned()])
+    }
+
+    #[test]
+    fn operators_and_filters() {
+        let query = parse("tide +moon -rain \"spring tide\" tag:#field/sea path:notes/*.md kind:Rust");
+        assert_eq!(query.scored, [(word("tide"), 1.0)]);
+        assert_eq!(query.required[0], word("moon"));
+        assert!(matches!(&query.required[1], Leaf::Phrase(p) if p.len() == 2));
+        assert_eq!(query.excluded, [word("rain")]);
+        assert_eq!(query.filters[0], (Filter::Tag("field/sea".to_owned()), true));
+        assert_eq!(query.filters[2], (Filter::Kind("rust".to_owned()), true));
+        assert_eq!(parse("-tag:x a").filters, [(Filter::Tag("x".to_owned()), false)]);
+    }
+
+    #[test]
+    fn names_in_every_spelling_share_one_key() {
+        for text in ["spawn_blocking", "spawnBlocking", "spawn-blocking", "spawn blocking",
+            "task::spawn_blocking", "spawn_blocking()", "\"spawn_blocking\""]
+        {
+            assert_eq!(parse(text).exact.as_deref(), Some("spawnblocking"), "{text}");
+        }
+    }
+
+    #[test]
+    fn stop_words_count_only_alone() {
+        assert_eq!(parse("what is the tide").scored.len(), 1);
+        let only = parse("to be or not to be");
+        assert!(!only.scored.is_empty() && !only.notes.is_empty());
+    }
+
+    #[test]
+    fn punctuation_joins_words_into_a_phrase() {
+        let query = parse("1.0.21");
+        assert!(query.scored.iter().any(|(l, _)| matches!(l, Leaf::Phrase(p) if p.len() == 3)));
+        let query = parse("src/main.rs fails");
+        assert!(query.scored.iter().any(|(l, _)| matches!(l, Leaf::Phrase(p) if p.len() == 3)));
+        assert!(!parse("a b").scored.iter().any(|(l, _)| matches!(l, Leaf::Phrase(_))));
+    }
+
+    #[test]
+    fn odd_queries_are_answered_with_a_note() {
+        for text in ["", "   ", "!!!", "\"", "\"\"", "::", "- + -"] {
+            let query = parse(text);
+            assert!(!query.notes.is_empty(), "{text:?}");
+        }
+        let long = "word ".repeat(40_000);
+        assert!(parse(&long).notes[0].contains("200000 bytes"));
+        let many: String = (0..500).map(|n| format!("w{n}x ")).collect();
+        assert!(parse(&many).notes.iter().any(|n| n.contains("left out")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_query(text in ".{0,200}") {
+            let query = parse(&text);
+            prop_assert!(query.scored.len() <= QUERY_TERMS_MAX);
+        }
+    }
+}

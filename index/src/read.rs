@@ -1,0 +1,748 @@
+//! Reading: a document, a section, a block, a line range or a definition, by whatever name the
+//! caller has for it. A name with several meanings gives candidates, one with none the nearest.
+
+use crate::chunk::LineIndex;
+use crate::db::{self, FileRow, Source};
+use crate::disk::Content;
+use crate::error::{Error, Result};
+use crate::kind::Symbol;
+use crate::search::{short_id, uri};
+use crate::token::{lower, name_key};
+use crate::{Current, Index};
+use rusqlite::Connection;
+
+/// Names listed when there are several or none.
+const LISTED_MAX: usize = 10;
+/// Entries of an outline.
+const OUTLINE_MAX: usize = 200;
+/// Below this similarity (0 to 1) a name is not offered as a near one.
+const NEAR: f64 = 0.5;
+
+/// What to read. The first one given of `id`, `uri`, `symbol`, `path`, `title` counts.
+#[derive(Clone, Debug, Default)]
+pub struct ReadArgs {
+    /// Path, title, alias; `#heading`, `#^block`, `#symbol`, `#L10-L40` may follow.
+    pub path: Option<String>,
+    /// Resource URI.
+    pub uri: Option<String>,
+    /// Title or alias.
+    pub title: Option<String>,
+    /// Name of a definition, `Type::method` too.
+    pub symbol: Option<String>,
+    /// Short id of a hit.
+    pub id: Option<String>,
+    /// Only this source.
+    pub source: Option<String>,
+    /// First and last line, from 1.
+    pub lines: Option<(u32, u32)>,
+    /// Most bytes of text.
+    pub bytes_max: usize,
+    /// Only the outline.
+    pub outline: bool,
+}
+
+/// A part of a document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Short id.
+    pub id: String,
+    /// URI.
+    pub uri: String,
+    /// Source.
+    pub source: String,
+    /// Relative path.
+    pub path: String,
+    /// Title.
+    pub title: String,
+    /// Kind.
+    pub kind: String,
+    /// First and last line of `text`.
+    pub lines: (u32, u32),
+    /// Lines of the document.
+    pub total_lines: u32,
+    /// Whole lines.
+    pub text: String,
+    /// Where to read on, if the part was longer than allowed.
+    pub next_line: Option<u32>,
+    /// Headings or definitions, for long documents and on request.
+    pub outline: Vec<Outline>,
+    /// Entries of the outline that were left out.
+    pub outline_more: usize,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Modified, milliseconds since 1970.
+    pub modified_ms: i64,
+    /// What the caller should know.
+    pub notes: Vec<String>,
+    /// The generation of the index.
+    pub generation: u64,
+}
+
+/// A heading or a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Nesting, from 0.
+    pub depth: u8,
+    /// Heading, or signature.
+    pub text: String,
+    /// First and last line.
+    pub lines: (u32, u32),
+}
+
+/// A document and the lines meant; what `read` and `related` share.
+pub struct Target {
+    pub(crate) source: Source,
+    pub(crate) row: FileRow,
+    pub(crate) part: Part,
+}
+
+/// Which part of a document a name means.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Part {
+    Whole,
+    Lines(u32, u32),
+    /// Bytes of the indexed text.
+    Bytes(std::ops::Range<usize>, String),
+}
+
+impl Index {
+    /// Reads.
+    ///
+    /// # Errors
+    /// `Missing` with the nearest names, `Ambiguous` with candidates, `Unreadable` when the file
+    /// is not what was indexed or is gone, `Argument` for names that cannot be one.
+    pub fn read(&self, args: &ReadArgs) -> Result<Reading> {
+        self.read_db(|db| {
+            let generation = db::generation(db)?;
+            let current = self.current(generation)?;
+            let target = resolve(db, &current, args)?;
+            let mut reading = read(db, &target, args)?;
+            reading.generation = generation;
+            Ok(reading)
+        })
+    }
+}
+
+/// Finds what the arguments mean.
+pub(crate) fn resolve(db: &Connection, current: &Current, args: &ReadArgs) -> Result<Target> {
+    let finder = Finder { db, current, sources: db::sources(db)?, only: args.source.clone() };
+    if let Some(name) = &args.source
+        && !finder.sources.iter().any(|s| s.name == *name)
+    {
+        let nearest = finder.sources.iter().map(|s| s.name.clone()).collect();
+        return Err(Error::Missing { what: format!("no source `{name}`"), nearest });
+    }
+    let mut target = if let Some(id) = &args.id {
+        finder.by_id(id)?
+    } else if let Some(uri) = &args.uri {
+        finder.by_uri(uri)?
+    } else if let Some(symbol) = &args.symbol {
+        finder.by_symbol(symbol, args.path.as_deref())?
+    } else if let Some(name) = args.path.as_ref().or(args.title.as_ref()) {
+        finder.by_name(name)?
+    } else {
+        return Err(Error::Argument(
+            "nothing to read was named; give one of `path`, `uri`, `title`, `symbol`, `id`".into(),
+        ));
+    };
+    if let Some((first, last)) = args.lines {
+        if first == 0 || last < first {
+            return Err(Error::Argument(format!(
+                "lines {first} to {last} are no range; lines count from 1, first before last"
+            )));
+        }
+        target.part = Part::Lines(first, last);
+    }
+    Ok(target)
+}
+
+struct Finder<'a> {
+    db: &'a Connection,
+    current: &'a Current,
+    sources: Vec<Source>,
+    only: Option<String>,
+}
+
+impl Finder<'_> {
+    fn searched(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|s| self.only.as_ref().is_none_or(|only| *only == s.name))
+    }
+
+    fn target(&self, row: FileRow, part: Part) -> Result<Target> {
+        let source = self.sources.iter().find(|s| s.id == row.source).cloned();
+        let source = source.ok_or_else(|| Error::Row(format!("file {} has no source", row.id)))?;
+        Ok(Target { source, row, part })
+    }
+
+    /// `d12.3.ab4f`, with or without the hash.
+    fn by_id(&self, id: &str) -> Result<Target> {
+        let missing = || Error::Missing {
+            what: format!("no passage `{id}`; ids come from `search`, as in `d12.3.ab4f`"),
+            nearest: Vec::new(),
+        };
+        let id = id.trim();
+        let mut parts = id.strip_prefix(['d', '#']).unwrap_or(id).trim_start_matches('d').split('.');
+        let file = parts.next().and_then(|p| p.parse().ok()).ok_or_else(missing)?;
+        let number: usize = match parts.next() {
+            Some(part) => part.parse().map_err(|_| missing())?,
+            None => 0,
+        };
+        let Some(row) = db::file(self.db, file)? else { return Err(missing()) };
+        let hash = parts.next().map(str::to_owned);
+        let fits = |at: usize| {
+            row.body.chunks.get(at).is_some_and(|c| {
+                hash.as_ref().is_none_or(|h| *h == format!("{:02x}{:02x}", c.hash[0], c.hash[1]))
+            })
+        };
+        if row.body.chunks.is_empty() {
+            return self.target(row, Part::Whole);
+        }
+        // The document changed: the passage may stand under another number now.
+        let at = if fits(number) { Some(number) } else { (0..row.body.chunks.len()).find(|n| fits(*n)) };
+        let Some(at) = at else {
+            return Err(Error::Missing {
+                what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
+                nearest: vec![row.path.clone()],
+            });
+        };
+        let chunk = &row.body.chunks[at];
+        let part = Part::Lines(chunk.first, chunk.last);
+        self.target(row, part)
+    }
+
+    fn by_uri(&self, uri: &str) -> Result<Target> {
+        let bad = |why: &str| {
+            Error::Argument(format!(
+                "URI `{uri}` {why}; write `note://source/path` or `code://source/path#L10-L40`"
+            ))
+        };
+        let (scheme, rest) = uri.split_once("://").ok_or_else(|| bad("has no scheme"))?;
+        if !matches!(scheme, "note" | "code") {
+            return Err(bad("has an unknown scheme"));
+        }
+        let (place, anchor) = match rest.split_once('#') {
+            Some((place, anchor)) => (place, Some(decode(anchor))),
+            None => (rest, None),
+        };
+        let (source, path) = place.split_once('/').ok_or_else(|| bad("names no path"))?;
+        let (name, path) = (decode(source), decode(path));
+        crate::jail::check(&path)?;
+        let Some(source) = self.sources.iter().find(|s| s.name == name) else {
+            let nearest = self.sources.iter().map(|s| s.name.clone()).collect();
+            return Err(Error::Missing { what: format!("no source `{name}`"), nearest });
+        };
+        let Some(row) = db::file_at(self.db, source.id, &path)? else {
+            return Err(self.missing_in(Some(source), &path)?);
+        };
+        let part = self.anchor(&row, anchor.as_deref())?;
+        self.target(row, part)
+    }
+
+    /// Path, title or alias, with or without an anchor.
+    fn by_name(&self, name: &str) -> Result<Target> {
+        let name = name.trim();
+        let name = name.strip_prefix("[[").and_then(|n| n.strip_suffix("]]")).unwrap_or(name);
+        if name.starts_with("note://") || name.starts_with("code://") {
+            return self.by_uri(name);
+        }
+        crate::jail::check(name)?;
+        let whole = self.documents(name)?;
+        if !whole.is_empty() {
+            return self.target(self.one(name, whole)?, Part::Whole);
+        }
+        if let Some((document, lines)) = line_suffix(name) {
+            let found = self.documents(document)?;
+            if !found.is_empty() {
+                let part = Part::Lines(lines.0, lines.1);
+                return self.target(self.one(document, found)?, part);
+            }
+        }
+        if let Some((document, anchor)) = name.split_once('#') {
+            let found = self.documents(document)?;
+            if !found.is_empty() {
+                let row = self.one(document, found)?;
+                let part = self.anchor(&row, Some(anchor))?;
+                return self.target(row, part);
+            }
+        }
+        if is_id(name) {
+            return self.by_id(name);
+        }
+        if let Some(found) = self.by_heading(name)? {
+            return Ok(found);
+        }
+        let definitions = self.definitions(name)?;
+        if !definitions.is_empty() {
+            return self.by_symbol(name, None);
+        }
+        Err(self.missing_in(None, name)?)
+    }
+
+    /// Every document that `name` can mean, the most literal meaning only.
+    fn documents(&self, name: &str) -> Result<Vec<FileRow>> {
+        let mut out = Vec::new();
+        for source in self.searched() {
+            out.extend(db::file_at(self.db, source.id, name)?);
+        }
+        if !out.is_empty() {
+            return Ok(out);
+        }
+        for source in self.searched() {
+            let rest = name.strip_prefix(&source.name).and_then(|r| r.strip_prefix(['/', ':']));
+            if let Some(rest) = rest {
+                out.extend(db::file_at(self.db, source.id, rest)?);
+            }
+        }
+        if !out.is_empty() {
+            return Ok(out);
+        }
+        let wanted: Vec<i64> = self.searched().map(|s| s.id).collect();
+        let mut ids: Vec<u32> = db::named(self.db, &lower(name))?
+            .into_iter()
+            .filter(|(_, source, ..)| wanted.contains(source))
+            .map(|(id, ..)| id)
+            .collect();
+        if ids.is_empty() {
+            ids = self.by_path_end(name, &wanted)?;
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            out.extend(db::file(self.db, id)?);
+        }
+        Ok(out)
+    }
+
+    /// Documents whose path ends with `name`, compared without case and Unicode form, with or
+    /// without its extension.
+    fn by_path_end(&self, name: &str, wanted: &[i64]) -> Result<Vec<u32>> {
+        let want = lower(name).replace('\\', "/");
+        let want = want.trim_start_matches("./").to_owned();
+        let last = want.rsplit('/').next().unwrap_or(&want).to_owned();
+        let mut ids = Vec::new();
+        db::filter_rows(self.db, |row| {
+            if !wanted.contains(&row.source) {
+                return;
+            }
+            // Most paths end otherwise: compare the cheap way before folding the whole.
+            let path = lower(row.path);
+            if !path.contains(&last) {
+                return;
+            }
+            let bare = path.strip_suffix(".md").unwrap_or(&path);
+            let ends = |p: &str| {
+                p == want || p.strip_suffix(&want).is_some_and(|head| head.ends_with('/'))
+            };
+            if ends(&path) || ends(bare) {
+                ids.push(row.id);
+            }
+        })?;
+        Ok(ids)
+    }
+
+    fn one(&self, name: &str, mut found: Vec<FileRow>) -> Result<FileRow> {
+        if found.len() == 1 {
+            return Ok(found.remove(0));
+        }
+        let candidates = found.iter().map(|row| self.place(row)).collect::<Vec<_>>();
+        Err(Error::Ambiguous {
+            what: format!("`{name}` means {} documents; give one of these paths", found.len()),
+            candidates,
+        })
+    }
+
+    fn place(&self, row: &FileRow) -> String {
+        let source = self.sources.iter().find(|s| s.id == row.source);
+        format!("{}/{}", source.map_or("?", |s| &s.name), row.path)
+    }
+
+    /// A heading that stands in one document only.
+    fn by_heading(&self, name: &str) -> Result<Option<Target>> {
+        let key = name_key(name);
+        let mut found: Vec<(FileRow, Part)> = Vec::new();
+        let words = crate::query::parse(&format!("\"{name}\""));
+        let Some(leaf) = words.required.first() else { return Ok(None) };
+        let view = &self.current.view;
+        let mut entries = Vec::new();
+        let mut note = |posting: crate::view::Posting| entries.push(posting.entry);
+        match leaf {
+            crate::query::Leaf::Phrase(words) => {
+                view.phrase(crate::lexical::Part::Body, words, &mut note)?;
+            }
+            crate::query::Leaf::Word(forms) => {
+                for form in forms {
+                    view.postings(crate::lexical::Part::Body, form, &mut note)?;
+                }
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        for entry in entries.into_iter().take(2_000) {
+            let Some(row) = db::file(self.db, view.entries[entry as usize].file)? else { continue };
+            let heading = row.body.sections.iter().find(|s| name_key(&s.text) == key);
+            if let Some(section) = heading {
+                let part = Part::Bytes(section.bytes.clone(), section.text.clone());
+                found.push((row, part));
+            }
+        }
+        match found.len() {
+            0 => Ok(None),
+            1 => {
+                let (row, part) = found.remove(0);
+                Ok(Some(self.target(row, part)?))
+            }
+            n => Err(Error::Ambiguous {
+                what: format!("`{name}` is a heading in {n} documents; give one of these"),
+                candidates: found
+                    .iter()
+                    .take(LISTED_MAX)
+                    .map(|(row, _)| format!("{}#{name}", self.place(row)))
+                    .collect(),
+            }),
+        }
+    }
+
+    /// What `#…` behind a document means.
+    fn anchor(&self, row: &FileRow, anchor: Option<&str>) -> Result<Part> {
+        let Some(anchor) = anchor.map(str::trim).filter(|a| !a.is_empty()) else {
+            return Ok(Part::Whole);
+        };
+        if let Some(lines) = line_anchor(anchor) {
+            return Ok(Part::Lines(lines.0, lines.1));
+        }
+        if let Some(id) = anchor.strip_prefix('^') {
+            let block = row.body.blocks.iter().find(|(known, _)| known == id);
+            return match block {
+                Some((_, bytes)) => Ok(Part::Bytes(bytes.clone(), format!("^{id}"))),
+                None => Err(self.no_anchor(row, anchor)),
+            };
+        }
+        // `Note#Heading#Sub` means the last one below the first.
+        let mut within = 0..usize::MAX;
+        let mut found = None;
+        for name in anchor.split('#') {
+            let key = name_key(name);
+            let section = row.body.sections.iter().find(|s| {
+                name_key(&s.text) == key && within.contains(&s.bytes.start)
+            });
+            let Some(section) = section else {
+                found = None;
+                break;
+            };
+            within = section.bytes.clone();
+            found = Some(Part::Bytes(section.bytes.clone(), section.text.clone()));
+        }
+        if let Some(part) = found {
+            return Ok(part);
+        }
+        let key = name_key(anchor);
+        match row.body.symbols.iter().find(|s| name_key(&s.name) == key) {
+            Some(symbol) => Ok(Part::Bytes(symbol.bytes.clone(), symbol.name.clone())),
+            None => Err(self.no_anchor(row, anchor)),
+        }
+    }
+
+    fn no_anchor(&self, row: &FileRow, anchor: &str) -> Error {
+        let names = row.body.sections.iter().map(|s| s.text.clone());
+        let names = names.chain(row.body.symbols.iter().map(|s| s.name.clone()));
+        let names = names.chain(row.body.blocks.iter().map(|(id, _)| format!("^{id}")));
+        Error::Missing {
+            what: format!("`{}` has no `#{anchor}`", row.path),
+            nearest: nearest(anchor, names),
+        }
+    }
+
+    /// Every definition called `name`; `Type::method` asks for one inside `Type`.
+    fn definitions(&self, name: &str) -> Result<Vec<(FileRow, Symbol)>> {
+        let bare = name.trim().trim_end_matches("()");
+        let mut parts: Vec<&str> =
+            bare.split(['.', '#']).flat_map(|p| p.split("::")).filter(|p| !p.is_empty()).collect();
+        let Some(last) = parts.pop() else { return Ok(Vec::new()) };
+        let key = name_key(last);
+        let mut files = Vec::new();
+        let view = &self.current.view;
+        view.exact(&format!("d:{key}"), |_, entry| files.push(view.entries[entry as usize].file))?;
+        files.sort_unstable();
+        files.dedup();
+        let mut out = Vec::new();
+        for file in files {
+            let Some(row) = db::file(self.db, file)? else { continue };
+            if !self.searched().any(|s| s.id == row.source) {
+                continue;
+            }
+            for symbol in &row.body.symbols {
+                let named = name_key(&symbol.name) == key && symbol.kind != "impl";
+                if named && parts.iter().all(|part| around(&row, symbol, part)) {
+                    out.push((row.clone(), symbol.clone()));
+                }
+            }
+        }
+        // An exact spelling beats its twins in other cases.
+        if out.iter().any(|(_, s)| s.name == last) {
+            out.retain(|(_, s)| s.name == last);
+        }
+        Ok(out)
+    }
+
+    fn by_symbol(&self, name: &str, path: Option<&str>) -> Result<Target> {
+        let mut found = self.definitions(name)?;
+        if let Some(path) = path {
+            found.retain(|(row, _)| row.path.ends_with(path) || self.place(row) == path);
+        }
+        match found.len() {
+            0 => Err(Error::Missing {
+                what: format!("no definition of `{name}`"),
+                nearest: self.near_symbols(name)?,
+            }),
+            1 => {
+                let (row, symbol) = found.remove(0);
+                self.target(row, Part::Bytes(symbol.bytes, symbol.name))
+            }
+            n => Err(Error::Ambiguous {
+                what: format!("`{name}` is defined {n} times; give `path` too, or one of these"),
+                candidates: found
+                    .iter()
+                    .take(2 * LISTED_MAX)
+                    .map(|(row, s)| {
+                        format!("{}#L{}-L{}  {}", self.place(row), s.lines.0, s.lines.1, s.signature)
+                    })
+                    .collect(),
+            }),
+        }
+    }
+
+    fn near_symbols(&self, name: &str) -> Result<Vec<String>> {
+        let words: Vec<String> = crate::token::words(name).into_iter().map(|w| w.text).collect();
+        let mut similar = Vec::new();
+        for word in words.iter().take(2) {
+            similar.extend(self.current.view.similar(word, 2, 5)?);
+        }
+        Ok(nearest(name, similar.into_iter()))
+    }
+
+    fn missing_in(&self, source: Option<&Source>, name: &str) -> Result<Error> {
+        let mut names = Vec::new();
+        db::filter_rows(self.db, |row| {
+            if source.is_none_or(|s| s.id == row.source) {
+                names.push(row.path.to_owned());
+            }
+        })?;
+        let place = source.map_or(String::new(), |s| format!(" in source `{}`", s.name));
+        Ok(Error::Missing {
+            what: format!("nothing is called `{name}`{place}"),
+            nearest: nearest(name, names.into_iter()),
+        })
+    }
+}
+
+/// Whether `symbol` stands inside an item, or a file, called `part`.
+fn around(row: &FileRow, symbol: &Symbol, part: &str) -> bool {
+    let key = name_key(part);
+    let inside = |s: &Symbol| {
+        s.bytes.start <= symbol.bytes.start
+            && symbol.bytes.end <= s.bytes.end
+            && s != symbol
+            && name_key(&s.name) == key
+    };
+    row.body.symbols.iter().any(inside)
+        || row.path.split(['/', '.']).any(|piece| name_key(piece) == key)
+}
+
+/// `d12.3.ab4f`
+fn is_id(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix('d') else { return false };
+    rest.contains('.') && rest.split('.').take(2).all(|p| p.parse::<u32>().is_ok())
+}
+
+/// `L10-L40`, `L10`
+fn line_anchor(anchor: &str) -> Option<(u32, u32)> {
+    let (first, last) = anchor.split_once('-').unwrap_or((anchor, anchor));
+    let first = first.strip_prefix('L')?.parse().ok()?;
+    let last = last.strip_prefix('L').unwrap_or(last).parse().ok()?;
+    Some((first, last))
+}
+
+/// `notes/a.md:10-40`, `notes/a.md:10`
+fn line_suffix(name: &str) -> Option<(&str, (u32, u32))> {
+    let (document, lines) = name.rsplit_once(':')?;
+    let (first, last) = lines.split_once('-').unwrap_or((lines, lines));
+    Some((document, (first.parse().ok()?, last.parse().ok()?)))
+}
+
+/// The names most like `name`, best first.
+pub(crate) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+    let want = lower(name).into_owned();
+    let mut rated: Vec<(f64, String)> = names
+        .map(|candidate| {
+            let have = lower(&candidate).into_owned();
+            let last = have.rsplit('/').next().unwrap_or(&have);
+            let rate = |a: &str| strsim::jaro_winkler(a, &want);
+            let stem = crate::kind::stem(last);
+            let inside = if have.contains(&want) && want.len() > 2 { 0.9 } else { 0.0 };
+            (rate(&have).max(rate(last)).max(rate(stem)).max(inside), candidate)
+        })
+        .filter(|(rate, _)| *rate > NEAR)
+        .collect();
+    rated.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    rated.dedup_by(|a, b| a.1 == b.1);
+    rated.into_iter().take(5).map(|(_, name)| name).collect()
+}
+
+/// Percent-decoding; broken escapes stay as they are.
+fn decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Loads the text and cuts out the part.
+fn read(db: &Connection, target: &Target, args: &ReadArgs) -> Result<Reading> {
+    let Target { source, row, part } = target;
+    let mut reading = heading(target);
+    let place = format!("{}/{}", source.name, row.path);
+    let loaded = crate::update::load(db, source, &row.path, row.id).map_err(|error| {
+        let reason = match error {
+            Error::Data { source, .. } => format!("{source}; it may have been moved or removed"),
+            other => other.to_string(),
+        };
+        Error::Unreadable { path: place.clone(), reason }
+    })?;
+    let changed = loaded.hash != row.hash;
+    let text = match loaded.content {
+        Content::Text { text, .. } => text,
+        Content::NameOnly { reason } => {
+            return Err(Error::Unreadable { path: place, reason: format!("the file {reason}") });
+        }
+    };
+    if changed {
+        reading.notes.push("the file changed since it was indexed; this is its text now".into());
+    }
+    let lines = LineIndex::new(&text);
+    reading.total_lines = lines.count();
+    let (first, last) = match part {
+        Part::Whole => (1, lines.count()),
+        Part::Lines(first, last) => {
+            if *first > lines.count() {
+                return Err(Error::Argument(format!(
+                    "line {first} is beyond the end of `{place}`, which has {} lines",
+                    lines.count()
+                )));
+            }
+            (*first, (*last).min(lines.count()))
+        }
+        Part::Bytes(..) if changed => {
+            return Err(Error::Unreadable {
+                path: place,
+                reason: "the file changed since it was indexed; ask again in a moment, or read it \
+                         by `lines`"
+                    .into(),
+            });
+        }
+        Part::Bytes(bytes, _) => lines.span(bytes),
+    };
+    let long = lines.bytes(first, last).len() > args.bytes_max;
+    if args.outline || (long && *part == Part::Whole) {
+        outline(row, &lines, &mut reading);
+    }
+    if args.outline {
+        reading.lines = (first, last);
+        return Ok(reading);
+    }
+    take_lines(&text, &lines, first, last, args.bytes_max, &mut reading);
+    reading.uri = uri(source, row, Some(reading.lines));
+    Ok(reading)
+}
+
+fn heading(target: &Target) -> Reading {
+    let Target { source, row, .. } = target;
+    Reading {
+        id: short_id(row, 0),
+        uri: uri(source, row, None),
+        source: source.name.clone(),
+        path: row.path.clone(),
+        title: row.title.clone(),
+        kind: row.kind.clone(),
+        aliases: row.body.aliases.clone(),
+        tags: row.body.tags.clone(),
+        modified_ms: row.modified_ms,
+        ..Reading::default()
+    }
+}
+
+fn outline(row: &FileRow, lines: &LineIndex, reading: &mut Reading) {
+    let sections = row.body.sections.iter().map(|s| Outline {
+        depth: s.level.saturating_sub(1),
+        text: s.text.clone(),
+        lines: lines.span(&s.bytes),
+    });
+    let symbols = row.body.symbols.iter().map(|s| Outline {
+        depth: s.depth,
+        text: s.signature.clone(),
+        lines: s.lines,
+    });
+    let all: Vec<Outline> = sections.chain(symbols).collect();
+    reading.outline_more = all.len().saturating_sub(OUTLINE_MAX);
+    reading.outline = all.into_iter().take(OUTLINE_MAX).collect();
+}
+
+/// Whole lines up to `max` bytes; at least a part of the first one.
+fn take_lines(text: &str, lines: &LineIndex, first: u32, last: u32, max: usize, out: &mut Reading) {
+    let mut end = first;
+    let mut bytes = lines.bytes(first, first).len();
+    while end < last {
+        let next = lines.bytes(end + 1, end + 1).len();
+        if bytes + next > max {
+            break;
+        }
+        bytes += next;
+        end += 1;
+    }
+    let body = &text[lines.bytes(first, end)];
+    let clipped = crate::chunk::clip(body, max.max(4));
+    if clipped.len() < body.len() {
+        out.notes.push(format!(
+            "line {first} is {} bytes long; only its first {} are shown",
+            body.len(),
+            clipped.len()
+        ));
+    }
+    out.text = clipped.to_owned();
+    out.lines = (first, end);
+    out.next_line = (end < last).then_some(end + 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anchors_and_suffixes_parse() {
+        assert_eq!(line_anchor("L10-L40"), Some((10, 40)));
+        assert_eq!(line_anchor("L7"), Some((7, 7)));
+        assert_eq!(line_anchor("Low tide"), None);
+        assert_eq!(line_suffix("a/b.md:3-9"), Some(("a/b.md", (3, 9))));
+        assert!(is_id("d12.3.ab4f") && is_id("d1.0") && !is_id("data.1"));
+    }
+
+    #[test]
+    fn the_nearest_name_comes_first() {
+        let names = ["notes/tides.md", "notes/boats.md", "index.md"].map(str::to_owned);
+        assert_eq!(nearest("notes/tide.md", names.into_iter())[0], "notes/tides.md");
+    }
+}

@@ -1,0 +1,315 @@
+//! Neighbours in the graph: links, backlinks, unresolved links, shared tags; for code, where a name
+//! is defined and where it is used.
+
+use crate::Index;
+use crate::chunk::clip;
+use crate::db::{self, FileRow, Source};
+use crate::error::Result;
+use crate::graph;
+use crate::kind::Class;
+use crate::lexical::Part;
+use crate::read::{self, ReadArgs};
+use crate::search::{passage_text, short_id, uri};
+use crate::token::name_key;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+
+/// Names of a code file whose uses are looked up when no symbol is asked for.
+const SYMBOLS_MAX: usize = 20;
+
+/// Whose neighbours.
+#[derive(Clone, Debug, Default)]
+pub struct RelatedArgs {
+    /// As for reading.
+    pub target: ReadArgs,
+    /// Most rows per kind of relation.
+    pub limit: usize,
+}
+
+/// A neighbour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Short id; empty for what does not exist.
+    pub id: String,
+    /// URI; empty for what does not exist.
+    pub uri: String,
+    /// Source.
+    pub source: String,
+    /// Path, or the target as written.
+    pub path: String,
+    /// Title.
+    pub title: String,
+    /// First and last line of the evidence.
+    pub lines: Option<(u32, u32)>,
+    /// Link text, line of use, shared tags.
+    pub text: String,
+}
+
+/// What stands around a document or a definition.
+#[derive(Clone, Debug, Default)]
+pub struct Related {
+    /// The document itself.
+    pub of: Neighbour,
+    /// By relation: `links`, `backlinks`, `unresolved`, `same_tags`, `definitions`, `uses`.
+    pub groups: BTreeMap<&'static str, Vec<Neighbour>>,
+    /// By relation: how many there are in all, where the list is cut.
+    pub totals: BTreeMap<&'static str, usize>,
+    /// Tags of the document.
+    pub tags: Vec<String>,
+    /// Generation.
+    pub generation: u64,
+}
+
+impl Related {
+    fn put(&mut self, relation: &'static str, mut rows: Vec<Neighbour>, limit: usize) {
+        if rows.is_empty() {
+            return;
+        }
+        self.totals.insert(relation, rows.len());
+        rows.truncate(limit);
+        self.groups.insert(relation, rows);
+    }
+}
+
+impl Index {
+    /// Finds neighbours.
+    ///
+    /// # Errors
+    /// As [`Index::read`].
+    pub fn related(&self, args: &RelatedArgs) -> Result<Related> {
+        self.read_db(|db| {
+            let generation = db::generation(db)?;
+            let current = self.current(generation)?;
+            let sources = db::sources(db)?;
+            let mut out = Related { generation, ..Related::default() };
+            let symbol = args.target.symbol.clone().filter(|_| args.target.id.is_none());
+            let symbol_only = symbol.is_some() && args.target.path.is_none();
+            let target = read::resolve(db, &current, &args.target);
+            let target = match (target, symbol_only) {
+                (Ok(target), _) => target,
+                // Several definitions: each is a row, and the uses are of all of them.
+                (Err(crate::Error::Ambiguous { .. }), true) => {
+                    let name = symbol.unwrap_or_default();
+                    definitions(db, &current.view, &sources, &name, args.limit, &mut out)?;
+                    uses(db, &current.view, &sources, &[name], args.limit, &mut out)?;
+                    return Ok(out);
+                }
+                (Err(error), _) => return Err(error),
+            };
+            out.of = neighbour(&target.source, &target.row);
+            out.tags.clone_from(&target.row.body.tags);
+            match target.row.class {
+                Class::Note => note(db, &target, &sources, args.limit, &mut out)?,
+                Class::Code => {
+                    let names = match symbol {
+                        Some(name) => vec![name],
+                        None => names_of(&target),
+                    };
+                    if names.len() == 1 {
+                        definitions(db, &current.view, &sources, &names[0], args.limit, &mut out)?;
+                    }
+                    uses(db, &current.view, &sources, &names, args.limit, &mut out)?;
+                    note(db, &target, &sources, args.limit, &mut out)?;
+                }
+            }
+            Ok(out)
+        })
+    }
+}
+
+/// The symbol at the target's lines, else those of the outer level of the file.
+fn names_of(target: &read::Target) -> Vec<String> {
+    if let read::Part::Bytes(_, name) = &target.part {
+        return vec![name.clone()];
+    }
+    let symbols = target.row.body.symbols.iter().filter(|s| s.depth == 0 && s.kind != "impl");
+    symbols.map(|s| s.name.clone()).take(SYMBOLS_MAX).collect()
+}
+
+fn neighbour(source: &Source, row: &FileRow) -> Neighbour {
+    Neighbour {
+        id: short_id(row, 0),
+        uri: uri(source, row, None),
+        source: source.name.clone(),
+        path: row.path.clone(),
+        title: row.title.clone(),
+        ..Neighbour::default()
+    }
+}
+
+fn by_id(sources: &[Source], id: i64) -> Option<&Source> {
+    sources.iter().find(|s| s.id == id)
+}
+
+fn note(
+    db: &Connection,
+    target: &read::Target,
+    sources: &[Source],
+    limit: usize,
+    out: &mut Related,
+) -> Result<()> {
+    let row = &target.row;
+    let (mut links, mut unresolved) = (Vec::new(), Vec::new());
+    for link in db::links_of(db, row.id)? {
+        let lines = Some((link.link.line, link.link.line));
+        let text = clip(&link.link.text, 200).to_owned();
+        match graph::resolve(db, row.source, &row.path, &link.link)? {
+            Some(id) if id == row.id => {}
+            Some(id) => {
+                if let Some(to) = db::file(db, id)? {
+                    links.push(Neighbour { lines, text, ..neighbour(&target.source, &to) });
+                }
+            }
+            None => unresolved.push(Neighbour {
+                source: target.source.name.clone(),
+                path: link.link.target.clone(),
+                lines,
+                text,
+                ..Neighbour::default()
+            }),
+        }
+    }
+    let mut backlinks = Vec::new();
+    for link in graph::incoming(db, row.id)? {
+        let Some(from) = db::file(db, link.file)? else { continue };
+        let Some(source) = by_id(sources, from.source) else { continue };
+        let lines = Some((link.link.line, link.link.line));
+        let text = clip(&link.link.text, 200).to_owned();
+        backlinks.push(Neighbour { lines, text, ..neighbour(source, &from) });
+    }
+    out.put("links", links, limit);
+    out.put("backlinks", backlinks, limit);
+    out.put("unresolved", unresolved, limit);
+    out.put("same_tags", same_tags(db, row, sources)?, limit);
+    Ok(())
+}
+
+/// Documents that share tags, most shared first.
+fn same_tags(db: &Connection, row: &FileRow, sources: &[Source]) -> Result<Vec<Neighbour>> {
+    let mut shared: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for tag in &row.body.tags {
+        for file in db::with_prop(db, "#", &tag.to_lowercase())? {
+            if file != row.id {
+                shared.entry(file).or_default().push(format!("#{tag}"));
+            }
+        }
+    }
+    let mut rows: Vec<(u32, Vec<String>)> = shared.into_iter().collect();
+    rows.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then(a.0.cmp(&b.0)));
+    let mut out = Vec::new();
+    for (file, tags) in rows {
+        let Some(file) = db::file(db, file)? else { continue };
+        let Some(source) = by_id(sources, file.source) else { continue };
+        out.push(Neighbour { text: tags.join(" "), ..neighbour(source, &file) });
+    }
+    Ok(out)
+}
+
+fn definitions(
+    db: &Connection,
+    view: &crate::view::View,
+    sources: &[Source],
+    name: &str,
+    limit: usize,
+    out: &mut Related,
+) -> Result<()> {
+    let key = last_key(name);
+    let mut files = Vec::new();
+    view.exact(&format!("d:{key}"), |_, entry| files.push(view.entries[entry as usize].file))?;
+    files.sort_unstable();
+    files.dedup();
+    let mut rows = Vec::new();
+    for file in files {
+        let Some(row) = db::file(db, file)? else { continue };
+        let Some(source) = by_id(sources, row.source) else { continue };
+        for symbol in row.body.symbols.iter().filter(|s| name_key(&s.name) == key) {
+            let lines = Some(symbol.lines);
+            let text = symbol.signature.clone();
+            let uri = uri(source, &row, lines);
+            rows.push(Neighbour { lines, text, uri, ..neighbour(source, &row) });
+        }
+    }
+    out.put("definitions", rows, limit);
+    Ok(())
+}
+
+fn last_key(name: &str) -> String {
+    let bare = name.trim().trim_end_matches("()");
+    name_key(bare.rsplit(['.', ':', '#']).next().unwrap_or(bare))
+}
+
+/// Lines that hold a name outside its definitions: callers by name, nothing more precise.
+fn uses(
+    db: &Connection,
+    view: &crate::view::View,
+    sources: &[Source],
+    names: &[String],
+    limit: usize,
+    out: &mut Related,
+) -> Result<()> {
+    let mut rows = Vec::new();
+    for name in names {
+        let bare = name.rsplit(['.', ':', '#']).next().unwrap_or(name);
+        let mut slots = Vec::new();
+        for form in identifier_forms(bare) {
+            view.postings(Part::Body, &form, |posting| slots.push(posting.slot))?;
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            // Enough evidence for a list that is cut anyway.
+            if rows.len() >= limit * 4 + 100 {
+                break;
+            }
+            use_lines(db, view, sources, slot, bare, &mut rows)?;
+        }
+    }
+    out.put("uses", rows, limit);
+    Ok(())
+}
+
+/// The index terms that an identifier has as a whole.
+fn identifier_forms(name: &str) -> Vec<String> {
+    let words = crate::token::words(name);
+    let whole = words.iter().filter(|w| w.form == crate::token::Form::Whole);
+    let whole: Vec<String> = whole.map(|w| w.text.clone()).collect();
+    if whole.is_empty() { words.into_iter().map(|w| w.text).collect() } else { whole }
+}
+
+fn use_lines(
+    db: &Connection,
+    view: &crate::view::View,
+    sources: &[Source],
+    slot: u32,
+    name: &str,
+    rows: &mut Vec<Neighbour>,
+) -> Result<()> {
+    let (file, number) = view.address(slot);
+    let Some(row) = db::file(db, file)? else { return Ok(()) };
+    let Some(source) = by_id(sources, row.source) else { return Ok(()) };
+    let Some(text) = passage_text(db, source, &row, number)? else { return Ok(()) };
+    let Some(chunk) = row.body.chunks.get(number as usize) else { return Ok(()) };
+    for (at, line) in text.lines().enumerate() {
+        let number = chunk.first + at as u32;
+        // The line that declares it is no use of it.
+        let declares = row.body.symbols.iter().any(|s| s.name == name && s.signature.len() > 2
+            && number >= s.lines.0 && line.contains(name) && number <= s.lines.1
+            && s.signature.contains(line.trim().trim_end_matches(['{', ' ', ':'])));
+        if holds_word(line, name) && !declares {
+            let lines = Some((number, number));
+            let text = clip(line.trim(), 200).to_owned();
+            let uri = uri(source, &row, lines);
+            rows.push(Neighbour { lines, text, uri, ..neighbour(source, &row) });
+        }
+    }
+    Ok(())
+}
+
+/// `name` stands in `line` as a whole identifier.
+fn holds_word(line: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(name).any(|(at, _)| {
+        !line[..at].chars().next_back().is_some_and(part)
+            && !line[at + name.len()..].chars().next().is_some_and(part)
+    })
+}

@@ -1,0 +1,633 @@
+//! One search: query, filters, ranking, and hits whose text is proven to stand at its lines.
+
+use crate::db::{self, FileRow, Source};
+use crate::disk::{self, Content};
+use crate::error::{Error, Result};
+use crate::kind::Class;
+use crate::limit::{HITS_MAX, LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
+use crate::query::{self, Filter, Leaf, Query};
+use crate::score::{Ranking, Scored};
+use crate::snippet::snippet;
+use crate::view::{NONE, View};
+use crate::{Current, Index, lock};
+use globset::{GlobBuilder, GlobMatcher};
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How much of a hit is quoted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Where it is.
+    Names,
+    /// The best line.
+    Line,
+    /// The lines around the words.
+    #[default]
+    Passage,
+}
+
+/// What may appear.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filters {
+    /// Name of a source.
+    pub source: Option<String>,
+    /// Name of a collection.
+    pub collection: Option<String>,
+    /// Kind or family (`markdown`, `rust`, `note`, `code`).
+    pub kind: Option<String>,
+    /// Glob or prefix of the relative path.
+    pub path: Option<String>,
+    /// All of these tags.
+    pub tags: Vec<String>,
+    /// All of these properties.
+    pub props: Vec<(String, String)>,
+    /// Modified at or after, milliseconds since 1970.
+    pub after_ms: Option<i64>,
+    /// Modified before, milliseconds since 1970.
+    pub before_ms: Option<i64>,
+    /// Filters typed with a minus.
+    pub without: Vec<(String, String)>,
+}
+
+/// A search.
+#[derive(Clone, Debug)]
+pub struct SearchArgs {
+    /// What to look for.
+    pub query: String,
+    /// Further wordings; the first query weighs double.
+    pub also: Vec<String>,
+    /// Hits of the page.
+    pub limit: usize,
+    /// Hits before the page.
+    pub offset: usize,
+    /// The generation that a cursor was made for.
+    pub at_generation: Option<u64>,
+    /// What may appear.
+    pub filters: Filters,
+    /// How much is quoted.
+    pub detail: Detail,
+    /// Return contributions.
+    pub explain: bool,
+}
+
+/// Contributions to a hit's score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Explain {
+    /// BM25F of the whole document over the list's best.
+    pub document: f32,
+    /// BM25F of the passage over the list's best.
+    pub passage: f32,
+    /// It defines, or is titled, what the query names.
+    pub exact: bool,
+}
+
+/// A found passage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// Place in the ranking, from 0; where a page would have to start to begin with this hit.
+    pub rank: usize,
+    /// Short id that every tool accepts.
+    pub id: String,
+    /// Resource URI with its lines.
+    pub uri: String,
+    /// Name of the source.
+    pub source: String,
+    /// Path relative to the source.
+    pub path: String,
+    /// Title of the document.
+    pub title: String,
+    /// Innermost heading.
+    pub heading: Option<String>,
+    /// Definition in it or around it.
+    pub symbol: Option<String>,
+    /// First and last line of the snippet's passage, from 1.
+    pub lines: (u32, u32),
+    /// Score; comparable within one reply.
+    pub score: f32,
+    /// Quoted lines.
+    pub snippet: String,
+    /// Number of the snippet's first line.
+    pub snippet_line: u32,
+    /// Bytes of `snippet` that match.
+    pub marks: Vec<Range<usize>>,
+    /// Lines of further passages of the document that match.
+    pub also: Vec<(u32, u32)>,
+    /// Modified, milliseconds since 1970.
+    pub modified_ms: i64,
+    /// Kind.
+    pub kind: String,
+    /// On request.
+    pub explain: Option<Explain>,
+}
+
+/// The outcome of a search.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Best first.
+    pub hits: Vec<Hit>,
+    /// Documents that match.
+    pub total: usize,
+    /// The generation searched.
+    pub generation: u64,
+    /// What the caller should know.
+    pub notes: Vec<String>,
+    /// Offset of the next page, if there is one.
+    pub next: Option<usize>,
+    /// Hits left out because their file changed since it was indexed.
+    pub stale: usize,
+}
+
+/// Filter results of one generation; a page turn or a refined query asks the same again.
+#[derive(Default)]
+pub struct FilterCache {
+    generation: u64,
+    rows: HashMap<Filters, Arc<Vec<bool>>>,
+}
+
+/// Filters kept at once.
+const FILTERS_CACHED: usize = 16;
+/// Ranked documents beyond the page, so that stale hits do not leave it short.
+const SPARE: usize = 20;
+/// Further passages of a document that are named.
+const ALSO_MAX: usize = 3;
+/// Share of a document's best score that a further passage must reach to be named.
+const ALSO_SHARE: f32 = 0.5;
+
+impl Index {
+    /// Searches.
+    ///
+    /// # Errors
+    /// `Argument` for limits and filters out of their bounds; queries themselves never fail.
+    pub fn search(&self, args: &SearchArgs) -> Result<Found> {
+        if args.limit == 0 || args.limit > HITS_MAX {
+            return Err(Error::Argument(format!(
+                "`limit` is {}, it goes from 1 to {HITS_MAX}; ask for fewer and pass `cursor` \
+                 for the next page",
+                args.limit
+            )));
+        }
+        self.read_db(|db| {
+            let current = self.current(db::generation(db)?)?;
+            self.search_in(db, &current, args)
+        })
+    }
+
+    fn search_in(&self, db: &Connection, current: &Current, args: &SearchArgs) -> Result<Found> {
+        let view = &current.view;
+        let mut query = parse_all(&args.query, &args.also);
+        let mut found = Found { generation: view.generation, ..Found::default() };
+        let mut offset = args.offset;
+        if args.at_generation.is_some_and(|g| g != view.generation) {
+            offset = 0;
+            found.notes.push(
+                "the index changed since the cursor was made; this is the first page again".into(),
+            );
+        }
+        let filters = merge_filters(&args.filters, &query)?;
+        let sources = db::sources(db)?;
+        let allowed = self.allowed(db, view, &filters, &sources)?;
+        let allowed = allowed.as_ref().map(|rows| rows.as_slice());
+        let top = offset + args.limit + SPARE;
+        let mut ranking = self.rank(current, &query, allowed, top)?;
+        if ranking.total == 0 && !query.scored.is_empty() {
+            ranking = self.fuzzy(current, &mut query, allowed, top)?;
+        }
+        found.total = ranking.total;
+        let forms = query::forms(&query);
+        found.notes.append(&mut query.notes);
+        let mut used = offset;
+        for (scored, others) in ranking.hits.iter().zip(&ranking.others).skip(offset) {
+            if found.hits.len() == args.limit {
+                break;
+            }
+            used += 1;
+            match hit(db, view, &sources, scored, others, &forms, args)? {
+                Some(hit) => found.hits.push(Hit { rank: used - 1, ..hit }),
+                None => found.stale += 1,
+            }
+        }
+        if used < ranking.total && found.hits.len() == args.limit {
+            found.next = Some(used);
+        }
+        if found.stale > 0 {
+            found.notes.push(format!(
+                "{} hits were left out: their files changed since they were indexed",
+                found.stale
+            ));
+        }
+        Ok(found)
+    }
+
+    fn rank(
+        &self,
+        current: &Current,
+        query: &Query,
+        allowed: Option<&[bool]>,
+        top: usize,
+    ) -> Result<Ranking> {
+        let mut scratch = self.take_scratch();
+        let ranking = current.scorer.rank(&current.view, query, allowed, top, &mut scratch);
+        self.give_scratch(scratch);
+        ranking
+    }
+
+    /// Nothing matched: similar words are searched instead, and a note says which.
+    fn fuzzy(
+        &self,
+        current: &Current,
+        query: &mut Query,
+        allowed: Option<&[bool]>,
+        top: usize,
+    ) -> Result<Ranking> {
+        let mut tried = Vec::new();
+        let mut scored = Vec::new();
+        for (leaf, weight) in &query.scored {
+            let Leaf::Word(forms) = leaf else { continue };
+            let Some(word) = forms.last().filter(|w| w.chars().count() > 3) else { continue };
+            let distance = if word.chars().count() > 7 { 2 } else { 1 };
+            let similar = current.view.similar(word, distance, 4)?;
+            if !similar.is_empty() {
+                tried.push(format!("`{word}` as {}", quote_list(&similar)));
+                scored.push((Leaf::Word(similar), *weight));
+            }
+        }
+        if scored.is_empty() {
+            return Ok(Ranking::default());
+        }
+        query.scored = scored;
+        query.required.clear();
+        let ranking = self.rank(current, query, allowed, top)?;
+        if ranking.total > 0 {
+            query.notes.push(format!("nothing matched; searched {}", tried.join(", ")));
+        }
+        Ok(ranking)
+    }
+
+    /// By entry: may it appear? `None` means all.
+    fn allowed(
+        &self,
+        db: &Connection,
+        view: &View,
+        filters: &Filters,
+        sources: &[Source],
+    ) -> Result<Option<Arc<Vec<bool>>>> {
+        if *filters == Filters::default() {
+            return Ok(None);
+        }
+        {
+            let mut cache = lock(&self.filters);
+            if cache.generation != view.generation || cache.rows.len() >= FILTERS_CACHED {
+                cache.generation = view.generation;
+                cache.rows.clear();
+            }
+            if let Some(rows) = cache.rows.get(filters) {
+                return Ok(Some(Arc::clone(rows)));
+            }
+        }
+        let rows = Arc::new(evaluate(db, view, filters, sources)?);
+        lock(&self.filters).rows.insert(filters.clone(), Arc::clone(&rows));
+        Ok(Some(rows))
+    }
+}
+
+fn quote_list(words: &[String]) -> String {
+    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ")
+}
+
+/// Sub-queries add their words at half the weight of the first one's.
+fn parse_all(text: &str, also: &[String]) -> Query {
+    let mut query = query::parse(text);
+    if also.is_empty() {
+        return query;
+    }
+    for other in also {
+        for (leaf, weight) in query::parse(other).scored {
+            match query.scored.iter_mut().find(|(known, _)| *known == leaf) {
+                Some(row) => row.1 += weight / 2.0,
+                None => query.scored.push((leaf, weight / 2.0)),
+            }
+        }
+    }
+    query.scored.truncate(2 * crate::limit::QUERY_TERMS_MAX);
+    query
+}
+
+fn merge_filters(given: &Filters, query: &Query) -> Result<Filters> {
+    let mut out = given.clone();
+    for (filter, keep) in &query.filters {
+        let (name, value) = match filter {
+            Filter::Tag(v) => ("tag", v),
+            Filter::Path(v) => ("path", v),
+            Filter::Kind(v) => ("kind", v),
+            Filter::Source(v) => ("source", v),
+            Filter::After(v) => ("after", v),
+            Filter::Before(v) => ("before", v),
+        };
+        if !keep {
+            out.without.push((name.to_owned(), value.clone()));
+            continue;
+        }
+        match filter {
+            Filter::Tag(tag) => out.tags.push(tag.clone()),
+            Filter::Path(path) => out.path = Some(path.clone()),
+            Filter::Kind(kind) => out.kind = Some(kind.clone()),
+            Filter::Source(source) => out.source = Some(source.clone()),
+            Filter::After(date) => out.after_ms = Some(date_ms(date)?),
+            Filter::Before(date) => out.before_ms = Some(date_ms(date)?),
+        }
+    }
+    Ok(out)
+}
+
+/// A date, or a date and time, as milliseconds since 1970 (UTC unless it says otherwise).
+///
+/// # Errors
+/// `Argument`, saying the forms that are read.
+pub fn date_ms(text: &str) -> Result<i64> {
+    if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
+        return Ok(stamp.as_millisecond());
+    }
+    let utc = jiff::tz::TimeZone::UTC;
+    let moment = text.parse::<jiff::civil::DateTime>();
+    let moment = moment.or_else(|_| text.parse::<jiff::civil::Date>().map(Into::into));
+    match moment.and_then(|m| m.to_zoned(utc)) {
+        Ok(zoned) => Ok(zoned.timestamp().as_millisecond()),
+        Err(_) => Err(Error::Argument(format!(
+            "`{text}` is not a date; write `2026-01-31` or `2026-01-31T08:00:00Z`"
+        ))),
+    }
+}
+
+/// A glob, or a prefix when it holds no wildcard.
+enum PathTest {
+    Glob(GlobMatcher),
+    Prefix(String),
+}
+
+impl PathTest {
+    fn new(text: &str) -> Result<Self> {
+        if !text.contains(['*', '?', '[', '{']) {
+            return Ok(PathTest::Prefix(text.trim_start_matches("./").to_lowercase()));
+        }
+        let glob = GlobBuilder::new(text).literal_separator(false).case_insensitive(true).build();
+        glob.map(|g| PathTest::Glob(g.compile_matcher())).map_err(|e| {
+            Error::Argument(format!("path glob `{text}` does not parse: {}", e.kind()))
+        })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            PathTest::Glob(glob) => glob.is_match(path),
+            // A folder, a file, or a part of the path.
+            PathTest::Prefix(prefix) => path.to_lowercase().contains(prefix.as_str()),
+        }
+    }
+}
+
+fn evaluate(
+    db: &Connection,
+    view: &View,
+    filters: &Filters,
+    sources: &[Source],
+) -> Result<Vec<bool>> {
+    if let Some(name) = &filters.source
+        && !sources.iter().any(|s| s.name == *name)
+    {
+        let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
+        return Err(Error::Argument(format!(
+            "no source `{name}`; there are {}",
+            if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
+        )));
+    }
+    let path = filters.path.as_deref().map(PathTest::new).transpose()?;
+    let mut without = Vec::new();
+    for (name, value) in &filters.without {
+        without.push(Without::new(db, name, value)?);
+    }
+    let mut rows = vec![false; view.entries.len()];
+    let source_of: HashMap<i64, &Source> = sources.iter().map(|s| (s.id, s)).collect();
+    db::filter_rows(db, |row| {
+        let Some(entry) = view.entry(row.id) else { return };
+        let source = source_of.get(&row.source);
+        let named = |want: &Option<String>, have: Option<&String>| {
+            want.as_ref().is_none_or(|want| have.is_some_and(|have| have == want))
+        };
+        let kind = |want: &String| row.kind == want || row.class.name() == want;
+        rows[entry as usize] = named(&filters.source, source.map(|s| &s.name))
+            && named(&filters.collection, source.map(|s| &s.collection))
+            && filters.kind.as_ref().is_none_or(kind)
+            && path.as_ref().is_none_or(|p| p.matches(row.path))
+            && filters.after_ms.is_none_or(|ms| row.modified_ms >= ms)
+            && filters.before_ms.is_none_or(|ms| row.modified_ms < ms)
+            && !without.iter().any(|w| w.matches(&row, source.copied()));
+    })?;
+    let tags = filters.tags.iter().map(|t| ("#", t.trim_start_matches('#').to_lowercase()));
+    let props = filters.props.iter().map(|(k, v)| (k.as_str(), v.to_lowercase()));
+    for (key, value) in tags.chain(props) {
+        let mut has = vec![false; rows.len()];
+        for file in db::with_prop(db, &key.to_lowercase(), &value)? {
+            if let Some(entry) = view.entry(file) {
+                has[entry as usize] = true;
+            }
+        }
+        for (row, has) in rows.iter_mut().zip(has) {
+            *row &= has;
+        }
+    }
+    Ok(rows)
+}
+
+/// A filter that leaves out what matches.
+enum Without {
+    Path(PathTest),
+    Kind(String),
+    Source(String),
+    Files(std::collections::HashSet<u32>),
+    Since(i64),
+    Until(i64),
+}
+
+impl Without {
+    fn new(db: &Connection, name: &str, value: &str) -> Result<Self> {
+        Ok(match name {
+            "path" => Without::Path(PathTest::new(value)?),
+            "kind" => Without::Kind(value.to_owned()),
+            "source" => Without::Source(value.to_owned()),
+            "after" => Without::Since(date_ms(value)?),
+            "before" => Without::Until(date_ms(value)?),
+            _ => Without::Files(db::with_prop(db, "#", value)?.into_iter().collect()),
+        })
+    }
+
+    fn matches(&self, row: &db::FilterRow, source: Option<&Source>) -> bool {
+        match self {
+            Without::Path(test) => test.matches(row.path),
+            Without::Kind(kind) => row.kind == kind || row.class.name() == kind,
+            Without::Source(name) => source.is_some_and(|s| s.name == *name),
+            Without::Files(files) => files.contains(&row.id),
+            Without::Since(ms) => row.modified_ms >= *ms,
+            Without::Until(ms) => row.modified_ms < *ms,
+        }
+    }
+}
+
+/// Makes a hit, or `None` when the document is no longer what was indexed.
+fn hit(
+    db: &Connection,
+    view: &View,
+    sources: &[Source],
+    scored: &Scored,
+    others: &[Scored],
+    forms: &[String],
+    args: &SearchArgs,
+) -> Result<Option<Hit>> {
+    let entry = view.entries[scored.entry as usize];
+    let Some(row) = db::file(db, entry.file)? else { return Ok(None) };
+    let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(None) };
+    if row.generation != entry.generation {
+        return Ok(None);
+    }
+    let number = if scored.slot == NONE { 0 } else { view.address(scored.slot).1 };
+    let chunk = row.body.chunks.get(number as usize);
+    let mut hit = bare_hit(source, &row, number, scored);
+    if args.explain {
+        let Scored { document, passage, exact, .. } = *scored;
+        hit.explain = Some(Explain { document, passage, exact });
+    }
+    let Some(chunk) = chunk else {
+        // Findable by name only: there are no lines to show.
+        hit.snippet = row.note.as_ref().map(|note| format!("(this file {note})")).unwrap_or_default();
+        return Ok(Some(hit));
+    };
+    let Some(text) = passage_text(db, source, &row, number)? else { return Ok(None) };
+    hit.lines = (chunk.first, chunk.last);
+    let max = match args.detail {
+        Detail::Names => 0,
+        Detail::Line => LINE_BYTES_MAX,
+        Detail::Passage => SNIPPET_BYTES_MAX,
+    };
+    if max > 0 {
+        let found = if args.detail == Detail::Line {
+            best_line(&text, chunk.first, forms, max)
+        } else {
+            snippet(&text, chunk.first, forms, max)
+        };
+        hit.snippet = found.text;
+        hit.snippet_line = found.first;
+        hit.marks = found.marks;
+    }
+    let further = others.iter().filter(|o| o.passage >= ALSO_SHARE * scored.passage);
+    for other in further.take(ALSO_MAX) {
+        let (_, number) = view.address(other.slot);
+        hit.also.extend(row.body.chunks.get(number as usize).map(|c| (c.first, c.last)));
+    }
+    Ok(Some(hit))
+}
+
+/// The one line that holds most of the words.
+fn best_line(text: &str, first: u32, forms: &[String], max: usize) -> crate::snippet::Snippet {
+    let mut best: Option<crate::snippet::Snippet> = None;
+    for (at, line) in text.trim_end().split('\n').enumerate() {
+        let found = snippet(line, first + at as u32, forms, max);
+        let better = best.as_ref().is_none_or(|b| found.marks.len() > b.marks.len());
+        if better && !line.trim().is_empty() {
+            best = Some(found);
+        }
+    }
+    best.unwrap_or_else(|| snippet(text, first, forms, max))
+}
+
+fn bare_hit(source: &Source, row: &FileRow, number: u32, scored: &Scored) -> Hit {
+    let chunk = row.body.chunks.get(number as usize);
+    let lines = chunk.map_or((1, 1), |c| (c.first, c.last));
+    let heading = chunk.and_then(|c| c.section).and_then(|at| row.body.sections.get(at as usize));
+    let symbol = chunk.and_then(|c| c.symbol).and_then(|at| row.body.symbols.get(at as usize));
+    Hit {
+        rank: 0,
+        id: short_id(row, number),
+        uri: uri(source, row, Some(lines)),
+        source: source.name.clone(),
+        path: row.path.clone(),
+        title: row.title.clone(),
+        heading: heading.map(|s| s.text.clone()),
+        symbol: symbol.map(|s| s.name.clone()),
+        lines,
+        score: scored.score,
+        snippet: String::new(),
+        snippet_line: lines.0,
+        marks: Vec::new(),
+        also: Vec::new(),
+        modified_ms: row.modified_ms,
+        kind: row.kind.clone(),
+        explain: None,
+    }
+}
+
+/// The text of passage `number`, if it still is what was indexed.
+pub(crate) fn passage_text(
+    db: &Connection,
+    source: &Source,
+    row: &FileRow,
+    number: u32,
+) -> Result<Option<String>> {
+    let Some(chunk) = row.body.chunks.get(number as usize) else { return Ok(None) };
+    let bytes = chunk.start as usize..chunk.end as usize;
+    let text = if row.plain {
+        match disk::part(Path::new(&source.root), &row.path, &bytes) {
+            Ok(text) => text,
+            Err(Error::Data { .. } | Error::Argument(_)) => None,
+            Err(other) => return Err(other),
+        }
+    } else {
+        match crate::update::load(db, source, &row.path, row.id) {
+            Ok(loaded) => match loaded.content {
+                Content::Text { text, .. } => text.get(bytes).map(str::to_owned),
+                Content::NameOnly { .. } => None,
+            },
+            Err(_) => None,
+        }
+    };
+    Ok(text.filter(|text| disk::hash(text.as_bytes())[..8] == chunk.hash))
+}
+
+/// `d<document>.<passage>.<hash>`: short, and checked when it is used.
+pub(crate) fn short_id(row: &FileRow, number: u32) -> String {
+    let hash = row.body.chunks.get(number as usize).map_or([0; 2], |c| [c.hash[0], c.hash[1]]);
+    format!("d{}.{number}.{:02x}{:02x}", row.id, hash[0], hash[1])
+}
+
+/// The URI of a document: `note://source/path` or `code://source/path`, with lines.
+pub(crate) fn uri(source: &Source, row: &FileRow, lines: Option<(u32, u32)>) -> String {
+    let scheme = match row.class {
+        Class::Note => "note",
+        Class::Code => "code",
+    };
+    let mut out = format!("{scheme}://{}/", escape(&source.name));
+    out.push_str(&row.path.split('/').map(escape).collect::<Vec<_>>().join("/"));
+    if let Some((first, last)) = lines {
+        out.push_str(&format!("#L{first}-L{last}"));
+    }
+    out
+}
+
+/// Percent-encodes one part of a path (RFC 3986 unreserved characters stay).
+pub(crate) fn escape(part: &str) -> String {
+    let mut out = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$'()*,;=@".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Milliseconds since 1970 as RFC 3339 in UTC, to the second.
+pub fn timestamp(ms: i64) -> String {
+    let stamp = jiff::Timestamp::from_second(ms.div_euclid(1000)).unwrap_or_default();
+    stamp.to_string()
+}

@@ -1,0 +1,116 @@
+//! What a hit shows: the lines of its passage around the words that matched. Pure.
+//!
+//! Invariant: a snippet is whole lines of the document as they stand there, unless one line alone
+//! is over the limit; then it is cut between characters and says so with `…`.
+
+use crate::chunk::clip;
+use crate::token::{Form, words};
+use std::ops::Range;
+
+/// An excerpt and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snippet {
+    /// The lines, as they stand.
+    pub text: String,
+    /// Number of the first one.
+    pub first: u32,
+    /// Bytes of `text` that match a word of the query.
+    pub marks: Vec<Range<usize>>,
+}
+
+/// The lines of `passage` (whose first line has number `first`) that hold most of the `forms`,
+/// within `max` bytes.
+pub fn snippet(passage: &str, first: u32, forms: &[String], max: usize) -> Snippet {
+    let body = passage.trim_end();
+    let lines: Vec<&str> = body.split('\n').collect();
+    let weights: Vec<usize> = lines.iter().map(|line| weight(line, forms)).collect();
+    let (from, to) = window(&lines, &weights, max);
+    let mut from = from;
+    while from + 1 < to && lines[from].trim().is_empty() {
+        from += 1;
+    }
+    let joined = lines[from..to].join("\n");
+    let mut text = clip(&joined, max).trim_end().to_owned();
+    if text.len() < joined.trim_end().len() {
+        text.push('…');
+    }
+    let marks = marks(&text, forms);
+    Snippet { text, first: first + from as u32, marks }
+}
+
+/// Distinct forms in a line count more than repeated ones.
+fn weight(line: &str, forms: &[String]) -> usize {
+    let mut found: Vec<String> = words(line).into_iter().map(|w| w.text).collect();
+    found.retain(|w| forms.binary_search(w).is_ok());
+    let all = found.len();
+    found.sort_unstable();
+    found.dedup();
+    found.len() * 4 + all.min(4)
+}
+
+/// The stretch of lines within `max` bytes that weighs most; the first one of equals. At least one
+/// line.
+fn window(lines: &[&str], weights: &[usize], max: usize) -> (usize, usize) {
+    let (mut best, mut best_weight) = ((0, 1), 0);
+    let (mut from, mut bytes, mut sum) = (0, 0, 0);
+    for to in 0..lines.len() {
+        bytes += lines[to].len() + 1;
+        sum += weights[to];
+        while bytes > max && from < to {
+            bytes -= lines[from].len() + 1;
+            sum -= weights[from];
+            from += 1;
+        }
+        let longer = sum == best_weight && best.0 == from;
+        if sum > best_weight || longer {
+            best = (from, to + 1);
+            best_weight = sum;
+        }
+    }
+    best
+}
+
+/// Where words of the query stand in `text`; whole identifiers win over their parts.
+pub fn marks(text: &str, forms: &[String]) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for word in words(text) {
+        if word.form == Form::Unigram || forms.binary_search(&word.text).is_err() {
+            continue;
+        }
+        match out.last_mut() {
+            Some(last) if word.bytes.start < last.end => last.end = last.end.max(word.bytes.end),
+            _ => out.push(word.bytes),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_lines_that_match_are_shown() {
+        let text = "one\ntwo\nthe tide is low\nfour\n";
+        let found = snippet(text, 10, &["tide".to_owned()], 16);
+        assert_eq!((found.text.as_str(), found.first), ("the tide is low", 12));
+        assert_eq!(found.marks, [4..8]);
+        let all = snippet(text, 10, &["tide".to_owned()], 100);
+        assert_eq!(all.first, 10);
+    }
+
+    proptest! {
+        #[test]
+        fn snippets_are_whole_lines_or_say_so(
+            text in "([a-c é東\n]{0,20}){0,10}", max in 4usize..60,
+        ) {
+            let found = snippet(&text, 1, &["a".to_owned(), "b".to_owned()], max);
+            let whole = text.contains(&found.text);
+            prop_assert!(whole || found.text.ends_with('…'));
+            for mark in found.marks {
+                prop_assert!(found.text.get(mark).is_some());
+            }
+        }
+    }
+}

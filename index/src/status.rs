@@ -1,0 +1,178 @@
+//! What the index holds, whether its stores agree, and why a file is or is not found.
+
+use crate::db::{self, Source};
+use crate::error::Result;
+use crate::limit::ERRORS_LISTED_MAX;
+use crate::{Freshness, Index, Updater};
+use std::path::Path;
+
+/// What a source holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceStatus {
+    /// The source.
+    pub source: Source,
+    /// Documents.
+    pub documents: u64,
+    /// Passages.
+    pub chunks: u64,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// Errors per file, the first ones.
+    pub errors: Vec<(String, String)>,
+    /// How many there are.
+    pub n_errors: u64,
+}
+
+/// What the index holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// By source, sorted by name.
+    pub sources: Vec<SourceStatus>,
+    /// The newest commit.
+    pub generation: u64,
+    /// Pending work.
+    pub freshness: Freshness,
+}
+
+/// The outcome of comparing the stores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Documents compared.
+    pub documents: usize,
+    /// What does not agree, in words.
+    pub differences: Vec<String>,
+}
+
+/// Why a file is or is not found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// The answer, a line per step.
+    pub lines: Vec<String>,
+    /// It is indexed as it stands on disk.
+    pub found: bool,
+}
+
+impl Index {
+    /// What the index holds.
+    pub fn status(&self) -> Result<Status> {
+        self.read_db(|db| {
+            let mut out = Status {
+                generation: db::generation(db)?,
+                freshness: self.freshness(),
+                ..Status::default()
+            };
+            for source in db::sources(db)? {
+                let (documents, chunks, bytes) = db::counts(db, source.id)?;
+                let (errors, n_errors) = db::problems(db, source.id, ERRORS_LISTED_MAX)?;
+                out.sources.push(SourceStatus {
+                    source, documents, chunks, bytes, errors, n_errors,
+                });
+            }
+            Ok(out)
+        })
+    }
+
+    /// Compares the database with the words.
+    pub fn check(&self) -> Result<Check> {
+        let words = self.census()?;
+        self.read_db(|db| {
+            let mut out = Check::default();
+            let mut rows = Vec::new();
+            for id in db::files_after(db, 0)? {
+                if let Some(row) = db::file(db, id)? {
+                    rows.push((id, row.generation, row.n_chunks.max(1), row.path));
+                }
+            }
+            out.documents = rows.len();
+            let by_id: std::collections::HashMap<u32, (u64, u32)> =
+                words.iter().map(|(file, g, n)| (*file, (*g, *n))).collect();
+            for (id, generation, n_chunks, path) in &rows {
+                match by_id.get(id) {
+                    None => out.differences.push(format!("`{path}` has no words")),
+                    Some((g, _)) if g != generation => {
+                        out.differences.push(format!("the words of `{path}` are of generation {g}, its row of {generation}"));
+                    }
+                    Some((_, n)) if n != n_chunks => {
+                        out.differences.push(format!("`{path}` has {n_chunks} passages, {n} of them in the words"));
+                    }
+                    Some(_) => {}
+                }
+            }
+            let known: std::collections::HashSet<u32> = rows.iter().map(|r| r.0).collect();
+            for (file, ..) in words.iter().filter(|(file, ..)| !known.contains(file)) {
+                out.differences.push(format!("words of document {file}, which is gone"));
+            }
+            let ok: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+            if ok != "ok" {
+                out.differences.push(format!("the database: {ok}"));
+            }
+            Ok(out)
+        })
+    }
+
+    /// Why the file at an absolute path is or is not found.
+    pub fn explain(&self, path: &Path) -> Result<Why> {
+        let mut why = Why { lines: Vec::new(), found: false };
+        let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        why.lines.push(format!("file: {}", full.display()));
+        let sources = self.sources()?;
+        let owner = sources
+            .iter()
+            .filter(|s| !s.root.is_empty() && full.starts_with(&s.root))
+            .max_by_key(|s| s.root.len());
+        let Some(source) = owner else {
+            why.lines.push("it lies in no source; add its folder with `synod index FOLDER`".into());
+            return Ok(why);
+        };
+        why.lines.push(format!("source: {} ({})", source.name, source.kind.name()));
+        let relative = full.strip_prefix(&source.root).ok().and_then(crate::walk::slashed);
+        let Some(relative) = relative else {
+            why.lines.push("its name is not UTF-8; rename it".into());
+            return Ok(why);
+        };
+        let walked = crate::walk::walk(Path::new(&source.root), &[self.dir().to_owned()]);
+        let seen = walked.files.iter().find(|f| f.path == relative);
+        match seen {
+            Some(_) => why.lines.push("the walk finds it".into()),
+            None if !full.exists() => why.lines.push("it does not exist".into()),
+            None => why.lines.push(
+                "the walk leaves it out: an ignore file, Obsidian's excluded files, a hidden \
+                 folder or a link"
+                    .into(),
+            ),
+        }
+        self.read_db(|db| {
+            let (errors, _) = db::problems(db, source.id, usize::MAX >> 1)?;
+            for (_, reason) in errors.iter().filter(|(path, _)| *path == relative) {
+                why.lines.push(format!("error: {reason}"));
+            }
+            let Some(row) = db::file_at(db, source.id, &relative)? else {
+                why.lines.push("it is not indexed".into());
+                return Ok(());
+            };
+            why.lines.push(format!(
+                "indexed as {} `{}` with {} passages in generation {}",
+                row.kind, row.title, row.n_chunks, row.generation
+            ));
+            if let Some(note) = &row.note {
+                why.lines.push(format!("findable by name only: the file {note}"));
+            }
+            why.found = seen.is_some_and(|f| f.stamp == row.stamp);
+            why.lines.push(if why.found {
+                "it is found as it stands on disk".into()
+            } else {
+                "the file on disk is newer than what is indexed".into()
+            });
+            Ok(())
+        })?;
+        Ok(why)
+    }
+}
+
+impl Updater {
+    /// Mends the words from the database and the sources; says what the check finds afterwards.
+    pub fn repair(&mut self, index: &Index) -> Result<Check> {
+        self.rebuild_words()?;
+        index.check()
+    }
+}

@@ -1,0 +1,778 @@
+//! Bringing the index up to date with its sources: one writer per data directory.
+//!
+//! A batch is prepared in parallel (read, parse, cut), written in one SQLite transaction under the
+//! next generation, then committed to the word index with that generation as payload. A crash
+//! between the two leaves the words behind; [`Updater::recover`] re-applies what changed since,
+//! which is idempotent.
+//! Invariant: nothing old is removed before what replaces it is in the same commit.
+
+use crate::chunk::LineIndex;
+use crate::db::{self, Body, ChunkRow, FileRow, Known, Source, SourceKind};
+use crate::disk::{self, Content, Loaded, Stamp};
+use crate::error::{Error, Result};
+use crate::graph;
+use crate::kind::{self, Chunk, Class, Input, Link, Parsed};
+use crate::lexical::{DocumentText, PassageText, Writer};
+use crate::limit::{BATCH_BYTES_MAX, BATCH_FILES_MAX, RACY};
+use crate::walk::{self, Found, Walked};
+use crate::{Index, lexical::Lexical};
+use rusqlite::Connection;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+
+/// Symbol kinds that people do not look up as definitions.
+const NOT_DEFINITIONS: &[&str] = &["key", "rule", "element", "impl", "heading"];
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Source.
+    pub source: String,
+    /// Files done.
+    pub done: usize,
+    /// Files to do.
+    pub total: usize,
+    /// Bytes of text done.
+    pub bytes: u64,
+    /// The file in hand.
+    pub current: String,
+}
+
+/// Gets progress; `false` stops the run after the current batch.
+pub type Report<'a> = &'a dyn Fn(&Progress) -> bool;
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Documents made or changed.
+    pub changed: usize,
+    /// Documents removed.
+    pub removed: usize,
+    /// Files found as they were.
+    pub unchanged: usize,
+    /// Files that could not be read.
+    pub failed: usize,
+    /// The generation afterwards.
+    pub generation: u64,
+}
+
+enum Job {
+    Read { path: String, known: Option<Known> },
+    Remove { id: u32, path: String },
+}
+
+/// Holds the writer's lock of a data directory.
+pub struct Updater {
+    index: Arc<Index>,
+    db: Connection,
+    _lock: File,
+    now_ms: fn() -> i64,
+}
+
+/// A file read, parsed and cut, ready to be written.
+struct Prepared {
+    path: String,
+    known: Option<Known>,
+    result: Result<Ready>,
+}
+
+enum Ready {
+    /// The bytes are those that are indexed.
+    Same(Stamp),
+    New(Box<Document>),
+}
+
+/// Everything one document writes.
+struct Document {
+    row: FileRow,
+    text: String,
+    parsed: Parsed,
+}
+
+impl Updater {
+    /// Takes the writer's lock, without waiting.
+    ///
+    /// # Errors
+    /// `NotWriter` while another process holds it.
+    pub fn new(index: Arc<Index>, now_ms: fn() -> i64) -> Result<Self> {
+        let path = index.dir().join("writer.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = file.map_err(|e| Error::data(&path, e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::NotWriter),
+            Err(std::fs::TryLockError::Error(e)) => return Err(Error::data(path, e)),
+        }
+        let db = db::open(&index.dir().join("index.db"), true)?;
+        let mut updater = Updater { index, db, _lock: lock, now_ms };
+        updater.recover()?;
+        Ok(updater)
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> Result<Vec<Source>> {
+        db::sources(&self.db)
+    }
+
+    /// Adds `root` as a source, or finds the one that it is.
+    ///
+    /// # Errors
+    /// `Source` for folders that may not be one.
+    pub fn add_source(&mut self, root: &Path, spec: &SourceSpec) -> Result<Source> {
+        let home = spec.home.as_deref();
+        let root = crate::jail::source_root(root, home, spec.force)?;
+        let shown = root.to_string_lossy().into_owned();
+        let sources = self.sources()?;
+        if let Some(known) = sources.iter().find(|s| s.root == shown) {
+            return Ok(known.clone());
+        }
+        let kind = spec.kind.unwrap_or_else(|| kind_of(&root));
+        let collection = spec.collection.clone().unwrap_or_else(|| default_collection(kind));
+        let wanted = spec.name.clone().unwrap_or_else(|| name_of(&root));
+        let name = free_name(&wanted, &sources);
+        let mut source =
+            Source { id: 0, name, kind, root: shown, collection, commit: None, scanned_ms: None };
+        source.id = db::add_source(&self.db, &source)?;
+        Ok(source)
+    }
+
+    /// The source of pushed content with this name.
+    fn pushed_source(&mut self, name: &str) -> Result<Source> {
+        if let Some(known) = self.sources()?.into_iter().find(|s| s.name == name) {
+            if known.kind != SourceKind::Pushed {
+                return Err(Error::Argument(format!(
+                    "`{name}` is a folder on disk; push content into a source of its own, \
+                     for example `pushed`"
+                )));
+            }
+            return Ok(known);
+        }
+        let mut source = Source {
+            id: 0,
+            name: name.to_owned(),
+            kind: SourceKind::Pushed,
+            root: String::new(),
+            collection: "notes".to_owned(),
+            commit: None,
+            scanned_ms: None,
+        };
+        source.id = db::add_source(&self.db, &source)?;
+        Ok(source)
+    }
+
+    /// Indexes content that a caller hands over, under `path` of the pushed source `name`.
+    pub fn push(&mut self, name: &str, path: &str, text: String) -> Result<Outcome> {
+        crate::jail::check(path)?;
+        let source = self.pushed_source(name)?;
+        let known = db::known(&self.db, source.id)?.remove(path);
+        let now = (self.now_ms)();
+        let stamp = Stamp { size: text.len() as u64, mtime_ns: now * 1_000_000, ..Stamp::default() };
+        let loaded = Loaded {
+            stamp,
+            hash: disk::hash(text.as_bytes()),
+            content: Content::Text { text, encoding: "UTF-8", plain: false },
+        };
+        let ready = Ready::New(Box::new(document(&source, path, loaded, now)));
+        let prepared = Prepared { path: path.to_owned(), known, result: Ok(ready) };
+        let mut batch = Batch::open(self, &source, false)?;
+        batch.write(prepared)?;
+        batch.commit()
+    }
+
+    /// Removes a source with all its documents.
+    pub fn remove_source(&mut self, source: &Source) -> Result<Outcome> {
+        let known = db::known(&self.db, source.id)?;
+        let mut batch = Batch::open(self, source, false)?;
+        for (path, known) in known {
+            batch.remove(known.id, &path)?;
+        }
+        db::remove_source(&batch.updater.db, source.id)?;
+        batch.commit()
+    }
+
+    /// Compares a source with the disk and brings the index up to date.
+    pub fn scan(&mut self, source: &Source, report: Report) -> Result<Outcome> {
+        if source.kind == SourceKind::Pushed {
+            return Ok(Outcome { generation: db::generation(&self.db)?, ..Outcome::default() });
+        }
+        let root = PathBuf::from(&source.root);
+        if let Err(error) = std::fs::read_dir(&root) {
+            // A source that vanished (an unmounted drive) keeps its documents.
+            let reason = format!("{error}; its documents are kept as they were");
+            db::put_problem(&self.db, source.id, "", &reason)?;
+            let generation = db::generation(&self.db)?;
+            return Ok(Outcome { failed: 1, generation, ..Outcome::default() });
+        }
+        let walked = walk::walk(&root, &[self.index.dir().to_owned()]);
+        let known = db::known(&self.db, source.id)?;
+        let total = walked.files.len();
+        let jobs = compare(&walked, known);
+        db::clear_problems(&self.db, source.id)?;
+        for (path, reason) in &walked.errors {
+            db::put_problem(&self.db, source.id, path, reason)?;
+        }
+        let reads = jobs.iter().filter(|j| matches!(j, Job::Read { .. })).count();
+        let mut outcome = self.run(source, jobs, report)?;
+        outcome.unchanged += total - reads;
+        outcome.failed += walked.errors.len();
+        db::scanned(&self.db, source.id, (self.now_ms)(), head_commit(&root).as_deref())?;
+        Ok(outcome)
+    }
+
+    /// Brings single paths of a source up to date (files or folders, from a watcher).
+    pub fn refresh(&mut self, source: &Source, paths: &HashSet<String>) -> Result<Outcome> {
+        let root = PathBuf::from(&source.root);
+        // Ignore rules and folders are the walk's business: one walk, then only what was named.
+        let walked = walk::walk(&root, &[self.index.dir().to_owned()]);
+        let below = |path: &str| {
+            paths.iter().any(|p| {
+                p.is_empty() || path == p || path.strip_prefix(p.as_str()).is_some_and(|r| r.starts_with('/'))
+            })
+        };
+        let known = db::known(&self.db, source.id)?;
+        let known = known.into_iter().filter(|(path, _)| below(path)).collect();
+        let files = walked.files.into_iter().filter(|f| below(&f.path)).collect();
+        let jobs = compare(&Walked { files, errors: walked.errors }, known);
+        self.run(source, jobs, &|_| true)
+    }
+
+    fn run(&mut self, source: &Source, jobs: Vec<Job>, report: Report) -> Result<Outcome> {
+        let generation = db::generation(&self.db)?;
+        let mut total = Outcome { generation, ..Outcome::default() };
+        if jobs.is_empty() {
+            return Ok(total);
+        }
+        let progress = Progress { source: source.name.clone(), total: jobs.len(), ..Progress::default() };
+        let bulk = jobs.len() > 500;
+        let stop = AtomicBool::new(false);
+        let next = AtomicUsize::new(0);
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
+        let now = (self.now_ms)();
+        std::thread::scope(|scope| {
+            let (send, receive) = sync_channel::<Prepared>(64);
+            for _ in 0..threads {
+                let (send, jobs, next, stop) = (send.clone(), &jobs, &next, &stop);
+                scope.spawn(move || prepare_all(source, jobs, next, stop, now, &send));
+            }
+            drop(send);
+            let result =
+                self.write_all(source, &jobs, bulk, receive, progress, report, &mut total);
+            stop.store(true, Ordering::Relaxed);
+            result
+        })?;
+        Ok(total)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn write_all(
+        &mut self,
+        source: &Source,
+        jobs: &[Job],
+        bulk: bool,
+        receive: std::sync::mpsc::Receiver<Prepared>,
+        mut progress: Progress,
+        report: Report,
+        total: &mut Outcome,
+    ) -> Result<()> {
+        let mut batch = Batch::open(self, source, bulk)?;
+        for job in jobs {
+            if let Job::Remove { id, path } = job {
+                batch.remove(*id, path)?;
+                progress.done += 1;
+            }
+        }
+        for prepared in receive {
+            progress.done += 1;
+            progress.current.clone_from(&prepared.path);
+            batch.write(prepared)?;
+            progress.bytes = total_bytes(&batch, progress.bytes);
+            let cancelled = !report(&progress);
+            if cancelled || batch.is_full() {
+                batch.flush()?;
+            }
+            if cancelled {
+                add(total, batch.commit()?);
+                return Err(Error::Cancelled);
+            }
+        }
+        add(total, batch.commit()?);
+        Ok(())
+    }
+
+    /// Brings the words up to the database's generation.
+    fn recover(&mut self) -> Result<()> {
+        let generation = db::generation(&self.db)?;
+        let words = self.index.lexical().generation()?;
+        if words == generation {
+            return Ok(());
+        }
+        let after = if words > generation { 0 } else { words };
+        let mut writer = self.index.lexical().writer(false)?;
+        for id in db::gone_after(&self.db, after)? {
+            writer.remove(id);
+            writer.remove_links(id);
+        }
+        for id in db::files_after(&self.db, after)? {
+            self.reapply(&writer, id)?;
+        }
+        writer.commit(generation)?;
+        writer.close()?;
+        tracing::info!(from = words, to = generation, "recovered the word index");
+        Ok(())
+    }
+
+    /// Adds a document's words anew from its source, if its bytes are still those of its row;
+    /// otherwise forgets its stamp, so that the next scan reads it.
+    fn reapply(&self, writer: &Writer, id: u32) -> Result<()> {
+        let Some(row) = db::file(&self.db, id)? else { return Ok(()) };
+        let sources = db::sources(&self.db)?;
+        let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(()) };
+        writer.remove(id);
+        let loaded = load(&self.db, source, &row.path, id);
+        let Ok(loaded) = loaded else { return Ok(()) };
+        if loaded.hash != row.hash {
+            db::touch(&self.db, id, &Stamp::default(), 0)?;
+            return Ok(());
+        }
+        let mut document = document(source, &row.path, loaded, row.read_ms);
+        document.row.id = id;
+        document.row.generation = row.generation;
+        add_words(writer, &document)?;
+        writer.set_links(id, &graph::link_texts(&self.db, id)?)
+    }
+
+    /// Rebuilds the word index from the database and the sources.
+    pub fn rebuild_words(&mut self) -> Result<Outcome> {
+        let ids = db::files_after(&self.db, 0)?;
+        let generation = db::generation(&self.db)?;
+        let mut writer = self.index.lexical().writer(true)?;
+        for (file, ..) in self.index.census()? {
+            writer.remove(file);
+            writer.remove_links(file);
+        }
+        for id in &ids {
+            self.reapply(&writer, *id)?;
+        }
+        writer.commit(generation)?;
+        writer.close()?;
+        Ok(Outcome { changed: ids.len(), generation, ..Outcome::default() })
+    }
+}
+
+fn total_bytes(batch: &Batch, before: u64) -> u64 {
+    before.max(batch.bytes_total)
+}
+
+fn add(total: &mut Outcome, part: Outcome) {
+    total.changed += part.changed;
+    total.removed += part.removed;
+    total.unchanged += part.unchanged;
+    total.failed += part.failed;
+    total.generation = part.generation;
+}
+
+/// How a folder becomes a source.
+#[derive(Clone, Debug, Default)]
+pub struct SourceSpec {
+    /// Name; the folder's by default.
+    pub name: Option<String>,
+    /// Kind; found out by default.
+    pub kind: Option<SourceKind>,
+    /// Collection; by kind by default.
+    pub collection: Option<String>,
+    /// The person's home directory, which is refused.
+    pub home: Option<PathBuf>,
+    /// Take it all the same.
+    pub force: bool,
+}
+
+fn kind_of(root: &Path) -> SourceKind {
+    if root.join(".obsidian").is_dir() {
+        return SourceKind::Vault;
+    }
+    let marks = [".git", "Cargo.toml", "package.json", "pyproject.toml", "go.mod", "pom.xml"];
+    if marks.iter().any(|mark| root.join(mark).exists()) {
+        return SourceKind::Repo;
+    }
+    SourceKind::Folder
+}
+
+fn default_collection(kind: SourceKind) -> String {
+    if kind == SourceKind::Repo { "code" } else { "notes" }.to_owned()
+}
+
+fn name_of(root: &Path) -> String {
+    let name = root.file_name().map_or_else(|| "root".to_owned(), |n| n.to_string_lossy().into_owned());
+    // Names stand in URIs and filters: no separators in them.
+    name.replace(['/', '\\', ':', '#', '?', '%'], "-")
+}
+
+fn free_name(wanted: &str, sources: &[Source]) -> String {
+    let taken = |name: &str| sources.iter().any(|s| s.name == name);
+    if !taken(wanted) {
+        return wanted.to_owned();
+    }
+    (2..).map(|n| format!("{wanted}-{n}")).find(|name| !taken(name)).unwrap_or_default()
+}
+
+/// The commit that a working tree stands on, read without running git.
+fn head_commit(root: &Path) -> Option<String> {
+    let git = root.join(".git");
+    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(reference) = head.trim().strip_prefix("ref: ") else {
+        return Some(head.trim().to_owned());
+    };
+    if let Ok(commit) = std::fs::read_to_string(git.join(reference)) {
+        return Some(commit.trim().to_owned());
+    }
+    let packed = std::fs::read_to_string(git.join("packed-refs")).ok()?;
+    packed.lines().find_map(|line| line.strip_suffix(reference).map(|c| c.trim().to_owned()))
+}
+
+/// Which files to read and which documents to remove.
+fn compare(walked: &Walked, mut known: HashMap<String, Known>) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for Found { path, stamp } in &walked.files {
+        let before = known.remove(path);
+        let same = before.as_ref().is_some_and(|k| k.stamp == *stamp && !racy(k));
+        if !same {
+            jobs.push(Job::Read { path: path.clone(), known: before });
+        }
+    }
+    let gone = known.into_iter().filter(|(path, _)| walked.knows(path));
+    jobs.extend(gone.map(|(path, known)| Job::Remove { id: known.id, path }));
+    jobs
+}
+
+/// A file written in the moment it was read may have changed behind an equal stamp.
+fn racy(known: &Known) -> bool {
+    let changed_ms = known.stamp.mtime_ns.max(known.stamp.ctime_ns) / 1_000_000;
+    changed_ms + RACY.as_millis() as i64 > known.read_ms
+}
+
+fn prepare_all(
+    source: &Source,
+    jobs: &[Job],
+    next: &AtomicUsize,
+    stop: &AtomicBool,
+    now: i64,
+    send: &std::sync::mpsc::SyncSender<Prepared>,
+) {
+    while !stop.load(Ordering::Relaxed) {
+        let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+        let Job::Read { path, known } = job else { continue };
+        let result = prepare(source, path, known.as_ref(), now);
+        let prepared = Prepared { path: path.clone(), known: known.clone(), result };
+        if send.send(prepared).is_err() {
+            return;
+        }
+    }
+}
+
+fn prepare(source: &Source, path: &str, known: Option<&Known>, now: i64) -> Result<Ready> {
+    let loaded = disk::load(Path::new(&source.root), path)?;
+    if let Some(known) = known
+        && known.hash == loaded.hash
+    {
+        return Ok(Ready::Same(loaded.stamp));
+    }
+    Ok(Ready::New(Box::new(document(source, path, loaded, now))))
+}
+
+/// The content of a document as it is now.
+pub(crate) fn load(db: &Connection, source: &Source, path: &str, id: u32) -> Result<Loaded> {
+    if source.kind != SourceKind::Pushed {
+        return disk::load(Path::new(&source.root), path);
+    }
+    let text = db::pushed(db, id)?.unwrap_or_default();
+    Ok(Loaded {
+        stamp: Stamp::default(),
+        hash: disk::hash(text.as_bytes()),
+        content: Content::Text { text, encoding: "UTF-8", plain: false },
+    })
+}
+
+/// Parses a loaded file into everything that is written of it.
+fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Document {
+    let (kind, kind_name) = kind::of(path);
+    let (text, plain, note) = match loaded.content {
+        Content::Text { text, plain, .. } => (text, plain, None),
+        Content::NameOnly { reason } => (String::new(), false, Some(reason)),
+    };
+    let lines = LineIndex::new(&text);
+    let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
+    let row = FileRow {
+        id: 0,
+        source: source.id,
+        path: path.to_owned(),
+        generation: 0,
+        stamp: loaded.stamp,
+        read_ms: now,
+        hash: loaded.hash,
+        kind: kind_name.to_owned(),
+        class: kind.class,
+        title: parsed.title.clone(),
+        modified_ms: loaded.stamp.mtime_ns / 1_000_000,
+        n_chunks: parsed.chunks.len() as u32,
+        bytes: text.len() as u64,
+        plain,
+        note,
+        body: body(&text, &parsed),
+    };
+    Document { row, text, parsed }
+}
+
+fn body(text: &str, parsed: &Parsed) -> Body {
+    let chunk = |chunk: &Chunk| {
+        let bytes = chunk.bytes.clone();
+        let mut hash = [0; 8];
+        hash.copy_from_slice(&disk::hash(text[bytes.clone()].as_bytes())[..8]);
+        let at = |start: usize| start <= bytes.start;
+        let section = parsed.sections.iter().rposition(|s| at(s.bytes.start));
+        let heading = chunk.heading.as_ref();
+        let section = section.filter(|_| heading.is_some()).or_else(|| {
+            parsed.sections.iter().position(|s| Some(&s.text) == heading)
+        });
+        let symbol = chunk.symbol.as_ref().and_then(|name| {
+            let inside = |s: &kind::Symbol| s.name == *name && s.bytes.start < bytes.end && bytes.start < s.bytes.end;
+            parsed.symbols.iter().position(inside)
+        });
+        ChunkRow {
+            start: bytes.start as u32,
+            end: bytes.end as u32,
+            first: chunk.lines.0,
+            last: chunk.lines.1,
+            section: section.map(|at| at as u32),
+            symbol: symbol.map(|at| at as u32),
+            hash,
+        }
+    };
+    Body {
+        aliases: parsed.aliases.clone(),
+        tags: parsed.tags.clone(),
+        chunks: parsed.chunks.iter().map(chunk).collect(),
+        sections: parsed.sections.clone(),
+        symbols: parsed.symbols.clone(),
+        blocks: parsed.blocks.clone(),
+    }
+}
+
+/// Adds what a document says to the word index.
+fn add_words(writer: &Writer, document: &Document) -> Result<()> {
+    let Document { row, text, parsed } = document;
+    let titles = std::iter::once(&parsed.title).chain(&parsed.aliases);
+    let titles = titles.cloned().collect::<Vec<_>>().join("\n");
+    let tags = parsed.tags.join("\n");
+    let of_document = DocumentText {
+        file: row.id,
+        generation: row.generation,
+        class: row.class,
+        titles: &titles,
+        path: &row.path,
+        tags: &tags,
+    };
+    let passages: Vec<PassageText> = parsed
+        .chunks
+        .iter()
+        .map(|chunk| PassageText {
+            body: &text[chunk.bytes.clone()],
+            header: &chunk.header,
+            names: &chunk.names,
+            exact: exact_names(parsed, chunk),
+        })
+        .collect();
+    writer.add(&of_document, &passages)
+}
+
+fn exact_names<'p>(parsed: &'p Parsed, chunk: &Chunk) -> Vec<&'p str> {
+    let first = parsed.symbols.partition_point(|s| s.bytes.start < chunk.bytes.start);
+    parsed.symbols[first..]
+        .iter()
+        .take_while(|s| s.bytes.start < chunk.bytes.end)
+        .filter(|s| !NOT_DEFINITIONS.contains(&s.kind.as_str()))
+        .map(|s| s.name.as_str())
+        .collect()
+}
+
+/// One transaction and the words that go with it.
+struct Batch<'u> {
+    updater: &'u mut Updater,
+    source: Source,
+    writer: Writer,
+    generation: u64,
+    outcome: Outcome,
+    files: usize,
+    bytes: u64,
+    bytes_total: u64,
+    link_keys: HashSet<String>,
+}
+
+impl<'u> Batch<'u> {
+    fn open(updater: &'u mut Updater, source: &Source, bulk: bool) -> Result<Self> {
+        let generation = db::generation(&updater.db)? + 1;
+        let lexical: &Lexical = updater.index.lexical();
+        let writer = lexical.writer(bulk)?;
+        updater.db.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(Batch {
+            updater,
+            source: source.clone(),
+            writer,
+            generation,
+            outcome: Outcome::default(),
+            files: 0,
+            bytes: 0,
+            bytes_total: 0,
+            link_keys: HashSet::new(),
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.files >= BATCH_FILES_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+
+    fn remove(&mut self, id: u32, path: &str) -> Result<()> {
+        self.note_keys(id)?;
+        db::remove_file(&self.updater.db, id, self.generation)?;
+        db::clear_problem(&self.updater.db, self.source.id, path)?;
+        self.writer.remove(id);
+        self.writer.remove_links(id);
+        self.outcome.removed += 1;
+        self.files += 1;
+        Ok(())
+    }
+
+    fn write(&mut self, prepared: Prepared) -> Result<()> {
+        let Prepared { path, known, result } = prepared;
+        let db = &self.updater.db;
+        match result {
+            Ok(Ready::Same(stamp)) => {
+                if let Some(known) = known {
+                    db::touch(db, known.id, &stamp, (self.updater.now_ms)())?;
+                }
+                self.outcome.unchanged += 1;
+            }
+            Ok(Ready::New(document)) => self.write_document(known, *document)?,
+            Err(error) => {
+                // An unreadable file keeps what was indexed of it.
+                let reason = failure(&error);
+                db::put_problem(db, self.source.id, &path, &reason)?;
+                self.outcome.failed += 1;
+            }
+        }
+        self.files += 1;
+        Ok(())
+    }
+
+    fn write_document(&mut self, known: Option<Known>, mut document: Document) -> Result<()> {
+        let id = known.map_or(0, |k| k.id);
+        if id != 0 {
+            self.note_keys(id)?;
+            self.writer.remove(id);
+        }
+        document.row.id = id;
+        document.row.generation = self.generation;
+        let db = &self.updater.db;
+        document.row.id = db::put_file(db, &document.row)?;
+        let id = document.row.id;
+        let row = &document.row;
+        let names = graph::names(&row.path, &row.title, &row.body.aliases, row.class == Class::Note);
+        let links: Vec<(String, Link)> = std::mem::take(&mut document.parsed.links)
+            .into_iter()
+            .map(|link| (graph::link_key(&link.target), link))
+            .collect();
+        let mut props = std::mem::take(&mut document.parsed.props);
+        props.extend(document.parsed.tags.iter().map(|tag| ("#".to_owned(), tag.clone())));
+        db::put_graph(db, id, &names, &links, &props)?;
+        if self.source.kind == SourceKind::Pushed {
+            db::put_pushed(db, id, &document.text)?;
+        }
+        match &document.row.note {
+            Some(note) if note.starts_with("is 8") || note.contains("limit") => {
+                db::put_problem(db, self.source.id, &document.row.path, note)?;
+            }
+            _ => db::clear_problem(db, self.source.id, &document.row.path)?,
+        }
+        let keys = names.into_iter().map(|(key, _)| key);
+        self.link_keys.extend(keys.map(|k| k.strip_suffix(".md").unwrap_or(&k).to_owned()));
+        self.link_keys.extend(links.into_iter().map(|(key, _)| key));
+        add_words(&self.writer, &document)?;
+        self.bytes += document.row.bytes;
+        self.bytes_total += document.row.bytes;
+        self.outcome.changed += 1;
+        Ok(())
+    }
+
+    /// Remembers what a document was named and linked to, before that changes.
+    fn note_keys(&mut self, id: u32) -> Result<()> {
+        let db = &self.updater.db;
+        for key in db::names_of(db, id)? {
+            self.link_keys.insert(key.strip_suffix(".md").unwrap_or(&key).to_owned());
+        }
+        for row in db::links_of(db, id)? {
+            self.link_keys.insert(graph::link_key(&row.link.target));
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction and starts the next one.
+    fn flush(&mut self) -> Result<()> {
+        self.finish()?;
+        self.generation += 1;
+        self.files = 0;
+        self.bytes = 0;
+        self.updater.db.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let keys = std::mem::take(&mut self.link_keys);
+        let db = &self.updater.db;
+        let linked: HashSet<String> = linked_keys(db, keys)?;
+        for id in graph::targets(db, &linked)? {
+            self.writer.set_links(id, &graph::link_texts(db, id)?)?;
+        }
+        db::set_generation(db, self.generation)?;
+        db.execute_batch("COMMIT")?;
+        self.writer.commit(self.generation)?;
+        db::prune_gone(db, self.generation)?;
+        Ok(())
+    }
+
+    fn commit(mut self) -> Result<Outcome> {
+        let changed = self.outcome.changed + self.outcome.removed > 0;
+        if changed {
+            self.finish()?;
+            self.outcome.generation = self.generation;
+        } else {
+            self.updater.db.execute_batch("COMMIT")?;
+            self.outcome.generation = self.generation - 1;
+        }
+        let outcome = self.outcome.clone();
+        let Batch { writer, .. } = self;
+        writer.close()?;
+        Ok(outcome)
+    }
+}
+
+/// Keys that some link uses; most names of code files are used by none.
+fn linked_keys(db: &Connection, keys: HashSet<String>) -> Result<HashSet<String>> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM link WHERE key=? LIMIT 1")?;
+    let mut out = HashSet::new();
+    for key in keys {
+        if statement.exists([&key])? {
+            out.insert(key);
+        }
+    }
+    Ok(out)
+}
+
+fn failure(error: &Error) -> String {
+    match error {
+        Error::Data { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
+}

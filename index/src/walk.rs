@@ -1,0 +1,225 @@
+//! Which files of a source there are: walked in parallel, ignore files honoured, links not followed.
+//!
+//! Invariant: an unreadable folder is reported, never taken for an empty one.
+
+use crate::disk::Stamp;
+use crate::limit::WALK_DEPTH_MAX;
+use ignore::{DirEntry, WalkBuilder, WalkState};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Folders that are never content, whatever ignore files say.
+const NEVER: &[&str] =
+    &[".git", ".hg", ".svn", ".obsidian", ".trash", ".synod", "node_modules", "__pycache__"];
+
+/// Hidden entries that people do write and search.
+const HIDDEN_KEPT: &[&str] = &[
+    ".github", ".gitlab", ".gitlab-ci.yml", ".ci", ".circleci", ".cargo", ".devcontainer",
+    ".claude", ".cursor", ".specify", ".gitignore", ".synodignore", ".editorconfig",
+    ".mcp.json", ".vscode",
+];
+
+/// A file as the walk saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Relative path, `/` between parts.
+    pub path: String,
+    /// From its metadata.
+    pub stamp: Stamp,
+}
+
+/// The outcome of a walk.
+#[derive(Clone, Debug, Default)]
+pub struct Walked {
+    /// Files, sorted by path.
+    pub files: Vec<Found>,
+    /// What could not be read: relative path (empty for the root) and reason.
+    pub errors: Vec<(String, String)>,
+}
+
+impl Walked {
+    /// Whether the absence of `path` proves that it is gone: no folder above it failed.
+    pub fn knows(&self, path: &str) -> bool {
+        !self.errors.iter().any(|(dir, _)| {
+            dir.is_empty() || path == dir || path.strip_prefix(dir).is_some_and(|r| r.starts_with('/'))
+        })
+    }
+}
+
+/// Walks `root`; `skip` are absolute folders left out (the data directory).
+pub fn walk(root: &Path, skip: &[PathBuf]) -> Walked {
+    let out = Arc::new(Mutex::new(Walked::default()));
+    let excluded = Arc::new(obsidian_filters(root));
+    let skip: Arc<[PathBuf]> = skip.into();
+    let filter_root = root.to_owned();
+    let mut builder = WalkBuilder::new(root);
+    builder
+        .hidden(false)
+        .follow_links(false)
+        .require_git(false)
+        .max_depth(Some(WALK_DEPTH_MAX))
+        .add_custom_ignore_filename(".synodignore")
+        .filter_entry(move |entry| wanted(entry, &filter_root, &excluded, &skip))
+        .threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
+    builder.build_parallel().run(|| {
+        let out = Arc::clone(&out);
+        let root = root.to_owned();
+        Box::new(move |entry| {
+            visit(entry, &root, &out);
+            WalkState::Continue
+        })
+    });
+    let mut walked = std::mem::take(&mut *lock(&out));
+    walked.files.sort_by(|a, b| a.path.cmp(&b.path));
+    walked.errors.sort();
+    walked
+}
+
+fn lock(out: &Mutex<Walked>) -> std::sync::MutexGuard<'_, Walked> {
+    out.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn visit(entry: Result<DirEntry, ignore::Error>, root: &Path, out: &Mutex<Walked>) {
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => return note_error(&error, root, out),
+    };
+    if let Some(error) = entry.error() {
+        // A broken ignore file: said, and the walk goes on.
+        lock(out).errors.push((".ignore".to_owned(), error.to_string()));
+    }
+    if !entry.file_type().is_some_and(|t| t.is_file()) {
+        return;
+    }
+    let Ok(relative) = entry.path().strip_prefix(root) else { return };
+    let Some(path) = slashed(relative) else {
+        let shown = relative.to_string_lossy().into_owned();
+        lock(out).errors.push((shown, "its name is not UTF-8; rename it".to_owned()));
+        return;
+    };
+    match entry.metadata() {
+        Ok(meta) => lock(out).files.push(Found { path, stamp: Stamp::of(&meta) }),
+        Err(error) => lock(out).errors.push((path, error.to_string())),
+    }
+}
+
+fn note_error(error: &ignore::Error, root: &Path, out: &Mutex<Walked>) {
+    let path = failed_path(error).and_then(|p| p.strip_prefix(root).ok().and_then(slashed));
+    let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+    lock(out).errors.push((path.unwrap_or_default(), reason));
+}
+
+fn failed_path(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            failed_path(err)
+        }
+        _ => None,
+    }
+}
+
+/// A relative path with `/` between its parts; `None` if it is not UTF-8.
+pub fn slashed(path: &Path) -> Option<String> {
+    let mut out = String::new();
+    for part in path.components() {
+        if !out.is_empty() {
+            out.push('/');
+        }
+        out.push_str(part.as_os_str().to_str()?);
+    }
+    Some(out)
+}
+
+fn wanted(entry: &DirEntry, root: &Path, excluded: &Filters, skip: &[PathBuf]) -> bool {
+    if entry.depth() == 0 {
+        return true;
+    }
+    let name = entry.file_name().to_string_lossy();
+    if NEVER.contains(&name.as_ref()) || skip.iter().any(|dir| dir == entry.path()) {
+        return false;
+    }
+    if name.starts_with('.') && !HIDDEN_KEPT.contains(&name.as_ref()) {
+        return false;
+    }
+    if excluded.is_empty() {
+        return true;
+    }
+    let relative = entry.path().strip_prefix(root).ok().and_then(slashed);
+    !relative.is_some_and(|path| excluded.matches(&path))
+}
+
+/// Obsidian's "excluded files": path prefixes, or patterns between slashes.
+#[derive(Default)]
+struct Filters {
+    prefixes: Vec<String>,
+    patterns: Vec<regex::Regex>,
+}
+
+impl Filters {
+    fn is_empty(&self) -> bool {
+        self.prefixes.is_empty() && self.patterns.is_empty()
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let prefix = |p: &String| {
+            let p = p.trim_end_matches('/');
+            path == p || path.strip_prefix(p).is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.prefixes.iter().any(prefix) || self.patterns.iter().any(|r| r.is_match(path))
+    }
+}
+
+fn obsidian_filters(root: &Path) -> Filters {
+    let mut filters = Filters::default();
+    let Ok(text) = std::fs::read_to_string(root.join(".obsidian/app.json")) else { return filters };
+    let Ok(app) = serde_json::from_str::<serde_json::Value>(&text) else { return filters };
+    for filter in app["userIgnoreFilters"].as_array().into_iter().flatten() {
+        let Some(filter) = filter.as_str() else { continue };
+        match filter.strip_prefix('/').and_then(|f| f.strip_suffix('/')) {
+            // A pattern can only narrow what is read, and its size is bounded.
+            Some(pattern) => {
+                let built = regex::RegexBuilder::new(pattern).size_limit(1 << 20).build();
+                filters.patterns.extend(built.ok());
+            }
+            None => filters.prefixes.push(filter.to_owned()),
+        }
+    }
+    filters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn paths(root: &Path) -> Vec<String> {
+        walk(root, &[]).files.into_iter().map(|f| f.path).collect()
+    }
+
+    #[test]
+    fn ignore_files_hidden_folders_and_links_are_honoured() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for path in [".git/x", ".obsidian/app.json", "a/b.md", "a/skip.md", "old/c.md", "t/d.md",
+            ".github/w.yml", ".secret", "node_modules/m.js", "tmp1/e.md"]
+        {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), "x").unwrap();
+        }
+        fs::write(root.join(".gitignore"), "skip.md\n").unwrap();
+        fs::write(root.join(".synodignore"), "old/\n").unwrap();
+        let app = r#"{"userIgnoreFilters": ["t/", "/^tmp\\d/"]}"#;
+        fs::write(root.join(".obsidian/app.json"), app).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("/etc", root.join("etc")).unwrap();
+        assert_eq!(paths(root), [".github/w.yml", ".gitignore", ".synodignore", "a/b.md"]);
+    }
+
+    #[test]
+    fn a_failed_folder_hides_only_what_is_below_it() {
+        let walked = Walked { files: vec![], errors: vec![("a".to_owned(), String::new())] };
+        assert!(!walked.knows("a/b"));
+        assert!(walked.knows("ab"));
+    }
+}

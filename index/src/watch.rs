@@ -1,0 +1,125 @@
+//! File events of sources, batched: which paths of which source to look at again.
+//!
+//! Says only that something may have changed; what did is the updater's comparison. An overflow
+//! asks for the whole source.
+
+use crate::db::Source;
+use notify::RecursiveMode;
+use notify_debouncer_full::DebounceEventResult;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// Quiet time after which a burst of events is handed on.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// By source id: relative paths; an empty path means the whole source.
+pub type Touched = HashMap<i64, HashSet<String>>;
+
+/// Keeps watching until it is dropped.
+pub struct Watch {
+    _debouncer: notify_debouncer_full::Debouncer<
+        notify::RecommendedWatcher,
+        notify_debouncer_full::NoCache,
+    >,
+    /// Sources that cannot be watched, with the reason: they are polled.
+    pub failed: Vec<(String, String)>,
+}
+
+/// Watches the folders of `sources` and sends what was touched.
+///
+/// # Errors
+/// The text of the system's refusal, when no watcher can be made at all.
+pub fn watch(sources: &[Source], send: SyncSender<Touched>) -> Result<Watch, String> {
+    let roots: Vec<(i64, PathBuf)> = sources
+        .iter()
+        .filter(|s| !s.root.is_empty())
+        .map(|s| (s.id, PathBuf::from(&s.root)))
+        .collect();
+    let of_events = roots.clone();
+    let handler = move |result: DebounceEventResult| {
+        let touched = match result {
+            Ok(events) => {
+                let paths = events.iter().filter(|e| !e.kind.is_access());
+                let rescan = events.iter().any(|e| e.need_rescan());
+                touched(&of_events, paths.flat_map(|e| e.paths.iter()), rescan)
+            }
+            Err(_) => touched(&of_events, std::iter::empty(), true),
+        };
+        if !touched.is_empty() {
+            // A full channel means that a rescan is due anyway.
+            let _ = send.try_send(touched);
+        }
+    };
+    let config = notify::Config::default().with_follow_symlinks(false);
+    let mut debouncer = notify_debouncer_full::new_debouncer_opt::<
+        _,
+        notify::RecommendedWatcher,
+        notify_debouncer_full::NoCache,
+    >(QUIET, None, handler, notify_debouncer_full::NoCache::new(), config)
+    .map_err(|e| e.to_string())?;
+    let mut failed = Vec::new();
+    for source in sources.iter().filter(|s| !s.root.is_empty()) {
+        if let Err(error) = debouncer.watch(Path::new(&source.root), RecursiveMode::Recursive) {
+            failed.push((source.name.clone(), error.to_string()));
+        }
+    }
+    Ok(Watch { _debouncer: debouncer, failed })
+}
+
+fn touched<'p>(
+    roots: &[(i64, PathBuf)],
+    paths: impl Iterator<Item = &'p PathBuf>,
+    rescan: bool,
+) -> Touched {
+    let mut out = Touched::new();
+    if rescan {
+        for (id, _) in roots {
+            out.entry(*id).or_default().insert(String::new());
+        }
+        return out;
+    }
+    for path in paths {
+        for (id, root) in roots {
+            let Ok(relative) = path.strip_prefix(root) else { continue };
+            let Some(relative) = crate::walk::slashed(relative) else { continue };
+            if is_noise(&relative) {
+                continue;
+            }
+            // A changed ignore file changes what else belongs to the source.
+            let rules = relative.ends_with("ignore") || relative == ".obsidian/app.json";
+            out.entry(*id).or_default().insert(if rules { String::new() } else { relative });
+        }
+    }
+    out
+}
+
+/// Version control's own files and editors' temporary ones.
+fn is_noise(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let git = path.split('/').any(|part| matches!(part, ".git" | ".hg" | ".svn" | "node_modules"));
+    let obsidian = path.starts_with(".obsidian/") && path != ".obsidian/app.json";
+    let temp = name.ends_with('~')
+        || name.ends_with(".swp")
+        || name.ends_with(".swx")
+        || name.starts_with(".#")
+        || name.ends_with(".tmp")
+        || name == "4913";
+    git || obsidian || temp
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_become_relative_paths_without_noise() {
+        let roots = [(1, PathBuf::from("/v")), (2, PathBuf::from("/r"))];
+        let paths = ["/v/a/b.md", "/v/.git/index", "/r/x.rs~", "/elsewhere/c", "/r/.gitignore"];
+        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        let found = touched(&roots, paths.iter(), false);
+        assert_eq!(found[&1], HashSet::from(["a/b.md".to_owned()]));
+        assert_eq!(found[&2], HashSet::from([String::new()]));
+    }
+}

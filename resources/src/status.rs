@@ -1,0 +1,45 @@
+//! `synod://status`: what is indexed, as JSON.
+
+use crate::{Completed, Content, Error, Fixed, Result, Scheme};
+use serde_json::json;
+use synod_index::Index;
+
+const URI: &str = "synod://status";
+
+/// The state of the index.
+pub const STATUS: Scheme = Scheme {
+    prefix: "synod://",
+    template: None,
+    fixed: Some(Fixed {
+        uri: URI,
+        name: "status",
+        title: "Index status",
+        description: "Sources, counts, freshness and errors of the index.",
+        mime: "application/json",
+    }),
+    read,
+    complete: |_, _, _, _| Ok(Completed::default()),
+};
+
+fn read(index: &Index, uri: &str) -> Result<Content> {
+    if uri != URI {
+        let hint = format!("; there is `{URI}`");
+        return Err(Error::NotFound { uri: uri.to_owned(), hint });
+    }
+    let status = index.status()?;
+    let sources: Vec<_> = status
+        .sources
+        .iter()
+        .map(|s| {
+            json!({
+                "name": s.source.name, "kind": s.source.kind.name(), "path": s.source.root,
+                "documents": s.documents, "chunks": s.chunks, "errors": s.n_errors,
+            })
+        })
+        .collect();
+    let text = json!({
+        "generation": status.generation, "pending": status.freshness.pending,
+        "fresh": status.freshness.fresh, "sources": sources,
+    });
+    Ok(Content { text: format!("{text:#}"), mime: "application/json" })
+}

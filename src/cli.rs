@@ -1,0 +1,420 @@
+//! The command line: what people type. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+use crate::command;
+use crate::config::{self, Loaded};
+use crate::fault::Fault;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Search and read your notes and code from any MCP client, from scripts and from here.
+#[derive(Parser, Debug)]
+#[command(name = "synod", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// The data directory; with it, nothing else of the person's is read.
+    #[arg(long, global = true, env = "SYNOD_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The configuration file.
+    #[arg(long, global = true, env = "SYNOD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Offer nothing that changes anything.
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Let local callers add, push and remove content of the index.
+    #[arg(long, global = true)]
+    pub allow_write: bool,
+    /// Log level on stderr: error, warn, info, debug, trace.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Index folders, serve them, and show how to connect a client: the command to start with.
+    Up(UpArgs),
+    /// Find vaults, repositories and clients, and write a configuration file.
+    Init(InitArgs),
+    /// Serve MCP on stdio, or everything over HTTP.
+    Serve(ServeArgs),
+    /// Add folders as sources and bring the index up to date.
+    Index(IndexArgs),
+    /// Search from here.
+    Search(SearchArgs),
+    /// Read a note, a file or a definition from here.
+    Read(ReadArgs),
+    /// Show every setting with its origin, or a commented example file.
+    Config(ConfigArgs),
+    /// Check the index and repair it; or explain why a file is or is not found.
+    Doctor(DoctorArgs),
+    /// Connect a client: preview, write or undo its configuration.
+    ClientConfig(ClientConfigArgs),
+    /// Make, list and revoke access tokens.
+    Token(TokenArgs),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+    /// Print a generated document.
+    #[command(hide = true)]
+    Doc {
+        /// Which one.
+        name: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// Folders to index; the one you are in by default.
+    pub paths: Vec<PathBuf>,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub http: Option<String>,
+    /// Index file-system roots and home directories too.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// Write this file instead of the person's configuration.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Only show what would be written.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Speak MCP on stdin and stdout.
+    #[arg(long, conflicts_with = "http")]
+    pub stdio: bool,
+    /// Serve HTTP at this address; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "")]
+    pub http: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct IndexArgs {
+    /// Folders to add; without any, all known sources are compared with the disk.
+    pub paths: Vec<PathBuf>,
+    /// Return when everything is searchable.
+    #[arg(long)]
+    pub wait: bool,
+    /// Words only, no embeddings.
+    #[arg(long)]
+    pub lexical_only: bool,
+    /// Name of the source, when one folder is given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Collection of the sources.
+    #[arg(long)]
+    pub collection: Option<String>,
+    /// Remove the source of this name from the index.
+    #[arg(long, value_name = "SOURCE", conflicts_with = "paths")]
+    pub remove: Option<String>,
+    /// Take file-system roots and home directories too.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct SearchArgs {
+    /// What to look for.
+    #[arg(required = true)]
+    pub query: Vec<String>,
+    /// Hits to show.
+    #[arg(short = 'n', long, default_value_t = 10)]
+    pub limit: usize,
+    /// Only this source.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Only this kind.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only these paths.
+    #[arg(long)]
+    pub path: Option<String>,
+    /// Only with this tag.
+    #[arg(long = "tag")]
+    pub tags: Vec<String>,
+    /// Say how each score came about.
+    #[arg(long)]
+    pub explain: bool,
+    /// Search what is indexed without a look at the disk.
+    #[arg(long)]
+    pub no_refresh: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ReadArgs {
+    /// Path, title, alias, id, URI or definition; `#heading`, `#^block` and `#L10-L40` may follow.
+    pub name: String,
+    /// Only in this source.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// First and last line, as in 10-40.
+    #[arg(long)]
+    pub lines: Option<String>,
+    /// Only headings or definitions.
+    #[arg(long)]
+    pub outline: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ConfigArgs {
+    /// Print a commented example instead.
+    #[arg(long)]
+    pub example: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Mend what does not agree.
+    #[arg(long)]
+    pub repair: bool,
+    /// Say why this file is or is not found.
+    #[arg(long, value_name = "FILE")]
+    pub explain: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct ClientConfigArgs {
+    /// The client; leave it out for the list.
+    pub client: Option<String>,
+    /// Write the change after showing it.
+    #[arg(long)]
+    pub write: bool,
+    /// Take back what `--write` did.
+    #[arg(long, conflicts_with = "write")]
+    pub undo: bool,
+    /// Connect to this running server instead of starting one.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Name of the environment variable that holds the token for `--url`.
+    #[arg(long, value_name = "NAME", requires = "url")]
+    pub token_env: Option<String>,
+    /// The configuration file to change, where the client's own place is not the usual one.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    pub action: TokenAction,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum TokenAction {
+    /// Make a token; its secret is shown once.
+    Add {
+        /// What you call it.
+        name: String,
+        /// Scopes, separated by commas.
+        #[arg(long, default_value = "read:context,read:jobs")]
+        scopes: String,
+    },
+    /// List tokens without their secrets.
+    List,
+    /// Revoke a token.
+    Revoke {
+        /// What you called it.
+        name: String,
+    },
+}
+
+/// The whole command line, `call` with a subcommand for each tool included.
+pub fn command() -> clap::Command {
+    let mut call = clap::Command::new("call")
+        .about("Call a tool with JSON arguments and print its structured reply")
+        .arg_required_else_help(true)
+        .subcommand_required(true);
+    for entry in synod_tools::TOOLS {
+        let json = clap::Arg::new("args").value_name("JSON").help("The arguments; {} by default");
+        let text = clap::Arg::new("text")
+            .long("text")
+            .action(clap::ArgAction::SetTrue)
+            .help("Print what a model reads instead");
+        let tool = clap::Command::new(entry.name)
+            .about(entry.title)
+            .long_about((entry.description)())
+            .after_long_help(crate::doc::arguments(&(entry.input)()))
+            .arg(json)
+            .arg(text);
+        call = call.subcommand(tool);
+    }
+    Cli::command().subcommand(call)
+}
+
+/// Parses, runs, and says what went wrong.
+pub fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let code = error.exit_code();
+            // Help and version go to stdout with 0, mistakes to stderr with 2.
+            let _ = error.print();
+            return ExitCode::from(code as u8);
+        }
+    };
+    match run(&matches) {
+        Ok(code) => code,
+        Err(failure) => {
+            use std::io::Write;
+            // Writing to a closed stderr must not turn a failure into a panic.
+            let _ = writeln!(std::io::stderr(), "synod: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A failed command, in words.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// What every command gets.
+pub struct Session {
+    /// Common flags.
+    pub common: Common,
+    /// The configuration.
+    pub loaded: Loaded,
+    /// The data directory.
+    pub data: PathBuf,
+}
+
+fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let common = Common::from_arg_matches(leaf(matches))?;
+    let session = Session::new(common)?;
+    crate::log::start(&session.loaded.config.log);
+    if let Some(("call", matches)) = matches.subcommand() {
+        let Some((tool, matches)) = matches.subcommand() else {
+            return Ok(ExitCode::from(2));
+        };
+        let args = matches.get_one::<String>("args").map(String::as_str);
+        return command::tool::call(&session, tool, args, matches.get_flag("text"));
+    }
+    let cli = Cli::from_arg_matches(matches)?;
+    match cli.command {
+        Command::Up(args) => crate::up::up(&session, &args),
+        Command::Init(args) => command::init::run(&session, &args),
+        Command::Serve(args) => crate::up::serve(&session, &args),
+        Command::Index(args) => command::index::run(&session, &args),
+        Command::Search(args) => command::tool::search(&session, args),
+        Command::Read(args) => command::tool::read(&session, args),
+        Command::Config(args) => command::admin::config(&session, &args),
+        Command::Doctor(args) => command::admin::doctor(&session, &args),
+        Command::ClientConfig(args) => command::client::run(&session, &args),
+        Command::Token(args) => command::admin::token(&session, &args.action),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut self::command(), "synod", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(self::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doc { name } => command::admin::document(&name),
+    }
+}
+
+/// Global flags land in the matches of the innermost command.
+fn leaf(matches: &ArgMatches) -> &ArgMatches {
+    let mut at = matches;
+    while let Some((_, next)) = at.subcommand() {
+        at = next;
+    }
+    at
+}
+
+impl Session {
+    fn new(common: Common) -> Result<Self, Failure> {
+        let environment = |name: &str| std::env::var(name).ok();
+        // A named data directory means that nothing else of the person's is read.
+        let personal = common.data.is_none().then(config_file).flatten();
+        let file = common.config.clone().or(personal);
+        let mut flags: Vec<(&str, Value)> = Vec::new();
+        if common.read_only {
+            flags.push(("access.read_only", true.into()));
+        }
+        if let Some(level) = &common.log {
+            flags.push(("log.level", level.as_str().into()));
+        }
+        let named = common.config.is_some();
+        let mut loaded = config::load(file.as_deref(), named, &environment, &flags)?;
+        if common.allow_write {
+            let scopes = &mut loaded.config.access.local_scopes;
+            if !scopes.contains(&synod_store::Scope::WriteContext) {
+                scopes.push(synod_store::Scope::WriteContext);
+            }
+            loaded.origins.insert("access.local_scopes".to_owned(), config::Origin::Flag);
+        }
+        let data = match common.data.clone().or_else(data_folder) {
+            Some(data) => data,
+            None => {
+                let text = "no data directory: HOME is not set; name one with `--data DIR`";
+                return Err(Fault::new(crate::fault::INVALID, text).into());
+            }
+        };
+        Ok(Session { common, loaded, data: std::path::absolute(&data).unwrap_or(data) })
+    }
+}
+
+/// The person's configuration file.
+pub fn config_file() -> Option<PathBuf> {
+    Some(config_folder()?.join("synod.toml"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+fn config_folder() -> Option<PathBuf> {
+    let home = crate::writer::home();
+    if cfg!(target_os = "windows") {
+        return Some(variable("APPDATA")?.join("synod"));
+    }
+    if cfg!(target_os = "macos") {
+        return Some(home?.join("Library/Application Support/synod"));
+    }
+    let base = variable("XDG_CONFIG_HOME").or_else(|| Some(home?.join(".config")))?;
+    Some(base.join("synod"))
+}
+
+fn data_folder() -> Option<PathBuf> {
+    let home = crate::writer::home();
+    if cfg!(target_os = "windows") {
+        return Some(variable("LOCALAPPDATA")?.join("synod"));
+    }
+    if cfg!(target_os = "macos") {
+        return Some(home?.join("Library/Application Support/synod/data"));
+    }
+    let base = variable("XDG_DATA_HOME").or_else(|| Some(home?.join(".local/share")))?;
+    Some(base.join("synod"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,149 @@
+//! Our entry as one client spells it, and the gate that keeps secrets out of it.
+//!
+//! Pure. It does not know files or formats: the entry is a JSON value, also for TOML.
+
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, Expansion, Stdio};
+use super::{Error, Launch};
+
+/// What stands in the place of a variable's value where the client expands nothing.
+pub fn placeholder(variable: &str) -> String {
+    format!("<value of {variable}>")
+}
+
+/// The entry `synod` of `client`.
+///
+/// # Errors
+/// The client cannot be reached this way, or `launch` holds what must not be written.
+pub(super) fn entry(client: &Client, launch: &Launch) -> Result<Value, Error> {
+    let mut entry = match launch {
+        Launch::Stdio { command, args, env } => stdio(client, command, args, env)?,
+        Launch::Http { url, token_env } => http(client, url, token_env.as_deref())?,
+    };
+    if client.lists_tools {
+        entry.insert("tools".into(), json!(["*"]));
+    }
+    Ok(Value::Object(entry))
+}
+
+fn stdio(
+    client: &Client,
+    command: &str,
+    args: &[String],
+    env: &[(String, String)],
+) -> Result<Map<String, Value>, Error> {
+    let mut entry = Map::new();
+    let env_key = match client.stdio {
+        Stdio::Split { kind } => {
+            insert_kind(&mut entry, kind);
+            entry.insert("command".into(), json!(command));
+            entry.insert("args".into(), json!(args));
+            "env"
+        }
+        Stdio::Joined { kind } => {
+            insert_kind(&mut entry, Some(kind));
+            let rest = args.iter().map(String::as_str);
+            let words: Vec<_> = std::iter::once(command).chain(rest).collect();
+            entry.insert("command".into(), json!(words));
+            "environment"
+        }
+    };
+    let mut values = Map::new();
+    let mut names = Vec::new();
+    for (name, value) in env {
+        match variable(name, value)? {
+            None => drop(values.insert(name.clone(), json!(value))),
+            Some(from) if client.expansion == Expansion::ByName => {
+                if from != name {
+                    return Err(Error::NoRename { title: client.title, name: from.to_owned() });
+                }
+                names.push(name);
+            }
+            Some(from) => drop(values.insert(name.clone(), json!(reference(client, from)))),
+        }
+    }
+    if !values.is_empty() {
+        entry.insert(env_key.into(), Value::Object(values));
+    }
+    if !names.is_empty() {
+        entry.insert("env_vars".into(), json!(names));
+    }
+    Ok(entry)
+}
+
+fn http(client: &Client, url: &str, token_env: Option<&str>) -> Result<Map<String, Value>, Error> {
+    let Some(http) = &client.http else {
+        return Err(Error::NoHttp { title: client.title });
+    };
+    check_url(url)?;
+    let mut entry = Map::new();
+    insert_kind(&mut entry, http.kind);
+    entry.insert(http.url_key.into(), json!(url));
+    let Some(name) = token_env else { return Ok(entry) };
+    if !is_name(name) {
+        return Err(Error::NotAName { what: "the token's variable" });
+    }
+    if client.expansion == Expansion::ByName {
+        entry.insert("bearer_token_env_var".into(), json!(name));
+    } else {
+        let value = format!("Bearer {}", reference(client, name));
+        entry.insert("headers".into(), json!({ "Authorization": value }));
+    }
+    Ok(entry)
+}
+
+fn insert_kind(entry: &mut Map<String, Value>, kind: Option<&str>) {
+    if let Some(kind) = kind {
+        entry.insert("type".into(), json!(kind));
+    }
+}
+
+fn reference(client: &Client, name: &str) -> String {
+    match client.expansion {
+        Expansion::Braces => format!("${{{name}}}"),
+        Expansion::EnvBraces => format!("${{env:{name}}}"),
+        Expansion::Dollar => format!("${name}"),
+        Expansion::CurlyEnv => format!("{{env:{name}}}"),
+        Expansion::ByName | Expansion::None => placeholder(name),
+    }
+}
+
+/// The variable that `value` refers to; None where it is a plain value that may be written.
+fn variable<'a>(name: &str, value: &'a str) -> Result<Option<&'a str>, Error> {
+    if !is_name(name) {
+        return Err(Error::NotAName { what: "a name in `env`" });
+    }
+    match value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        Some(from) if is_name(from) => Ok(Some(from)),
+        Some(_) => Err(Error::NotAName { what: "what stands between `${` and `}` in `env`" }),
+        None if !value.is_empty() && is_secret(name) => {
+            Err(Error::Secret { name: name.to_owned() })
+        }
+        None => Ok(None),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    starts && name.chars().all(|each| each.is_ascii_alphanumeric() || each == '_')
+}
+
+/// By the last word, so that `SYNOD_TOKEN_FILE` and `SYNOD_CHUNK_TOKENS_MAX` may have values.
+fn is_secret(name: &str) -> bool {
+    const WORDS: [&str; 8] =
+        ["KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PAT", "CREDENTIALS"];
+    let upper = name.to_ascii_uppercase();
+    upper.rsplit('_').next().is_some_and(|last| WORDS.contains(&last))
+}
+
+fn check_url(url: &str) -> Result<(), Error> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.filter(|rest| !rest.is_empty()).ok_or(Error::BadUrl)?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let odd = |each: char| each.is_whitespace() || each.is_control();
+    if host.is_empty() || host.contains('@') || url.contains(odd) {
+        return Err(Error::BadUrl);
+    }
+    Ok(())
+}

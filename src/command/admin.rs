@@ -1,0 +1,153 @@
+//! `synod config`, `doctor`, `token`, and the generated documents.
+
+use super::{note, say};
+use crate::cli::{ConfigArgs, DoctorArgs, Failure, Session, TokenAction};
+use crate::config::{self, Origin};
+use crate::{doc, now_ms};
+use serde_json::json;
+use std::process::ExitCode;
+use std::sync::Arc;
+use synod_index::{Check, Error, Index, Updater};
+use synod_store::{Scope, Store, parse_scopes};
+
+/// `synod config`
+pub fn config(session: &Session, args: &ConfigArgs) -> Result<ExitCode, Failure> {
+    if args.example {
+        say(&doc::example_config());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = config::listing(&session.loaded);
+    let origin = |origin: &Origin| match origin {
+        Origin::BuiltIn => "built in".to_owned(),
+        Origin::File => session.loaded.file.as_ref().map_or_else(String::new, |f| f.display().to_string()),
+        Origin::Environment(name) => format!("${name}"),
+        Origin::Flag => "flag".to_owned(),
+    };
+    if session.common.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(key, value, from)| json!({ "key": key, "value": value, "origin": origin(from) }))
+            .collect();
+        say(&format!("{:#}\n", json!({ "data": session.data, "values": rows })));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&format!("data directory: {}\n", session.data.display()));
+    for (key, value, from) in rows {
+        say(&format!("{key} = {value}  # {}\n", origin(&from)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `synod doctor`
+pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let index = Index::open(&session.data)?;
+    if let Some(path) = &args.explain {
+        let why = index.explain(path)?;
+        if session.common.json {
+            say(&format!("{:#}\n", json!({ "found": why.found, "steps": why.lines })));
+        } else {
+            say(&format!("{}\n", why.lines.join("\n")));
+        }
+        return Ok(if why.found { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let check = check(&index, args.repair)?;
+    let store = Store::open(&session.data)?;
+    let tokens = store.tokens()?.iter().filter(|t| t.revoked_ms.is_none()).count();
+    if session.common.json {
+        let text = json!({
+            "ok": check.differences.is_empty(), "documents": check.documents,
+            "differences": check.differences,
+        });
+        say(&format!("{text:#}\n"));
+    } else {
+        say(&format!("data directory: {}\n", session.data.display()));
+        say(&format!("{} documents, {tokens} tokens\n", check.documents));
+        for difference in &check.differences {
+            say(&format!("- {difference}\n"));
+        }
+        let verdict = if check.differences.is_empty() {
+            "all stores agree"
+        } else {
+            "the stores do not agree; run `synod doctor --repair`"
+        };
+        say(&format!("{verdict}\n"));
+    }
+    Ok(if check.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks; with the lock at hand, what a crash left behind is mended first.
+fn check(index: &Arc<Index>, repair: bool) -> Result<Check, Failure> {
+    match Updater::new(Arc::clone(index), now_ms) {
+        Ok(mut updater) => {
+            let check = index.check()?;
+            if repair && !check.differences.is_empty() {
+                for difference in &check.differences {
+                    note(&format!("mending: {difference}"));
+                }
+                return Ok(updater.repair(index)?);
+            }
+            Ok(check)
+        }
+        Err(Error::NotWriter) if repair => {
+            Err("another process is writing this index; end it, then repair".into())
+        }
+        Err(Error::NotWriter) => Ok(index.check()?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `synod token`
+pub fn token(session: &Session, action: &TokenAction) -> Result<ExitCode, Failure> {
+    let store = Store::open(&session.data)?;
+    match action {
+        TokenAction::Add { name, scopes } => {
+            let secret = store.make_token(name, &parse_scopes(scopes)?, now_ms())?;
+            if session.common.json {
+                say(&format!("{:#}\n", json!({ "name": name, "secret": secret })));
+            } else {
+                note("keep this secret; it is not shown again:");
+                say(&format!("{secret}\n"));
+            }
+        }
+        TokenAction::List => {
+            let tokens = store.tokens()?;
+            let scopes = |scopes: &[Scope]| {
+                scopes.iter().map(|s| s.name()).collect::<Vec<_>>().join(",")
+            };
+            if session.common.json {
+                let rows: Vec<_> = tokens
+                    .iter()
+                    .map(|t| json!({ "name": t.name, "scopes": scopes(&t.scopes), "revoked": t.revoked_ms.is_some() }))
+                    .collect();
+                say(&format!("{:#}\n", json!(rows)));
+            } else {
+                for token in tokens {
+                    let state = if token.revoked_ms.is_some() { " (revoked)" } else { "" };
+                    say(&format!("{}  {}{state}\n", token.name, scopes(&token.scopes)));
+                }
+            }
+        }
+        TokenAction::Revoke { name } => {
+            if !store.revoke_token(name, now_ms())? {
+                return Err(format!("no token `{name}` to revoke; see `synod token list`").into());
+            }
+            say(&format!("revoked {name}\n"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `synod doc NAME`: what the repository's generated files are made of.
+pub fn document(name: &str) -> Result<ExitCode, Failure> {
+    let documents = doc::documents();
+    match documents.iter().find(|(path, _)| *path == name) {
+        Some((_, text)) => {
+            say(text);
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let names: Vec<&str> = documents.iter().map(|(path, _)| path.as_str()).collect();
+            Err(format!("no document `{name}`; there are {}", names.join(", ")).into())
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `synod index`: adds folders and brings the index up to date.
+
+use super::{note, say};
+use crate::cli::{Failure, IndexArgs, Session};
+use crate::now_ms;
+use crate::writer;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use synod_index::{Error, Index, Outcome, Progress, Source, SourceSpec, Updater};
+use synod_store::{JobState, NewJob, Store};
+use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
+
+/// Runs the command.
+pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
+    for path in &args.paths {
+        synod_index::jail::source_root(path, writer::home().as_deref(), args.force)?;
+    }
+    let index = Index::open(&session.data)?;
+    match Updater::new(std::sync::Arc::clone(&index), now_ms) {
+        Ok(updater) => here(session, args, updater),
+        Err(Error::NotWriter) => elsewhere(session, args),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// This process writes.
+fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<ExitCode, Failure> {
+    writer::add_configured(&mut updater, &session.loaded.config);
+    if let Some(name) = &args.remove {
+        let request = IngestArgs { source: Some(name.clone()), ..request(IngestOp::Remove) };
+        let text = writer::run_job(&mut updater, &request, &|_| true)?;
+        report_text(session, &text);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut sources = Vec::new();
+    for path in &args.paths {
+        sources.push(updater.add_source(path, &spec(args))?);
+    }
+    if args.paths.is_empty() {
+        sources = updater.sources()?;
+    }
+    if sources.is_empty() {
+        return Err("nothing to index yet; name a folder: `synod index FOLDER`".into());
+    }
+    let mut total = Outcome::default();
+    let mut rows = Vec::new();
+    for source in &sources {
+        let outcome = scan(session, &mut updater, source)?;
+        rows.push(row(source, &outcome));
+        total.changed += outcome.changed;
+        total.removed += outcome.removed;
+        total.unchanged += outcome.unchanged;
+        total.failed += outcome.failed;
+        total.generation = outcome.generation;
+    }
+    if session.common.json {
+        say(&format!("{:#}\n", json!({ "sources": rows, "generation": total.generation })));
+    }
+    // A file that could not be read is named by `index_status`; the command says that there is one.
+    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn scan(session: &Session, updater: &mut Updater, source: &Source) -> Result<Outcome, Failure> {
+    let bar = bar(session.common.json);
+    bar.set_prefix(source.name.clone());
+    let report = |progress: &Progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        bar.set_message(progress.current.clone());
+        true
+    };
+    let start = std::time::Instant::now();
+    let outcome = updater.scan(source, &report)?;
+    bar.finish_and_clear();
+    if !session.common.json {
+        let seconds = start.elapsed().as_secs_f64();
+        say(&format!("{}: {} ({seconds:.1} s)\n", source.name, writer::says(&outcome)));
+        if outcome.failed > 0 {
+            note("some files could not be read; `synod call index_status` lists them");
+        }
+    }
+    Ok(outcome)
+}
+
+fn bar(json: bool) -> ProgressBar {
+    let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    let style = "{prefix} {bar:24} {pos}/{len} files, {per_sec}, {eta} left {wide_msg}";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn spec(args: &IndexArgs) -> SourceSpec {
+    let one = args.paths.len() == 1;
+    SourceSpec {
+        name: args.name.clone().filter(|_| one),
+        collection: args.collection.clone(),
+        home: writer::home(),
+        force: args.force,
+        ..SourceSpec::default()
+    }
+}
+
+fn row(source: &Source, outcome: &Outcome) -> serde_json::Value {
+    json!({
+        "name": source.name, "path": source.root, "changed": outcome.changed,
+        "removed": outcome.removed, "unchanged": outcome.unchanged, "failed": outcome.failed,
+    })
+}
+
+fn request(op: IngestOp) -> IngestArgs {
+    IngestArgs { op, path: None, content: None, source: None, wait: true, dry_run: false }
+}
+
+/// Another process writes: leave the requests to it and wait for them.
+fn elsewhere(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
+    let store = Store::open(&session.data)?;
+    let mut requests = Vec::new();
+    if let Some(name) = &args.remove {
+        requests.push(IngestArgs { source: Some(name.clone()), ..request(IngestOp::Remove) });
+    } else if args.paths.is_empty() {
+        requests.push(request(IngestOp::Reindex));
+    }
+    for path in &args.paths {
+        let path = Path::new(path).canonicalize()?.to_string_lossy().into_owned();
+        let source = args.name.clone().filter(|_| args.paths.len() == 1);
+        requests.push(IngestArgs { path: Some(path), source, ..request(IngestOp::Add) });
+    }
+    let mut failed = false;
+    for request in requests {
+        let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
+        let text = serde_json::to_string(&request)?;
+        let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
+        store.leave(&job)?;
+        let (state, text) = wait(&store, &id, session.common.json)?;
+        failed |= state != JobState::Succeeded;
+        report_text(session, &format!("{}: {text}", state.name()));
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn wait(store: &Store, id: &str, json: bool) -> Result<(JobState, String), Failure> {
+    let bar = bar(json);
+    loop {
+        let job = store.job(id)?.ok_or("the request is gone")?;
+        if job.state.ended() {
+            bar.finish_and_clear();
+            return Ok((job.state, job.result.unwrap_or_default()));
+        }
+        let progress: serde_json::Value =
+            job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
+        bar.set_length(progress["total"].as_u64().unwrap_or(0));
+        bar.set_position(progress["done"].as_u64().unwrap_or(0));
+        bar.set_message(progress["current"].as_str().unwrap_or_default().to_owned());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn report_text(session: &Session, text: &str) {
+    if session.common.json {
+        say(&format!("{:#}\n", json!({ "summary": text })));
+    } else {
+        say(&format!("{text}\n"));
+    }
+}

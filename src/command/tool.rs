@@ -1,0 +1,134 @@
+//! `synod call`, `search`, `read`: the same tools, through the same door, as the operator.
+
+use super::{note, say};
+use crate::cli::{Failure, ReadArgs, SearchArgs, Session};
+use crate::dispatch::Caller;
+use crate::now_ms;
+use crate::world::World;
+use crate::writer;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use synod_index::{Error, Freshness, Updater};
+use synod_store::Scope;
+use synod_tools::{Answer, Call};
+
+/// Runs one tool and returns its answer. `writes` starts a writer for as long as it runs.
+fn answer(session: &Session, tool: &str, args: Value, writes: bool) -> Result<Answer, Failure> {
+    let (waker, pending) = writer::prepare();
+    let wake = Arc::new(move || waker.wake());
+    let world = World::open(&session.data, session.loaded.config.clone(), wake)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let cx = world.door.context();
+    let thread = if writes {
+        let (index, store) = (Arc::clone(&cx.index), Arc::clone(&cx.store));
+        Some(pending.start(index, store, Arc::clone(&world.config), Arc::clone(&stop))?)
+    } else {
+        refresh(session, &world);
+        None
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Whoever can run this can read and write the files: the operator.
+    let caller = Caller { scopes: Scope::ALL.to_vec(), face: "cli", account: String::new() };
+    let result = runtime.block_on(world.door.call(&caller, tool, args, Call::silent()));
+    stop.store(true, Ordering::Relaxed);
+    if let Some(thread) = thread
+        && thread.join().is_err()
+    {
+        note("the writer ended with a panic; `synod doctor` checks the index");
+    }
+    Ok(result?)
+}
+
+/// Looks at the disk before answering, unless a server does so all the time.
+fn refresh(session: &Session, world: &World) {
+    if session.common.read_only {
+        return;
+    }
+    let index = &world.door.context().index;
+    let mut updater = match Updater::new(Arc::clone(index), now_ms) {
+        Ok(updater) => updater,
+        Err(Error::NotWriter) => {
+            // The server watches; its sign of life says how fresh it is.
+            index.set_freshness(writer::freshness(index));
+            return;
+        }
+        Err(error) => return note(&format!("synod: the index was not refreshed: {error}")),
+    };
+    writer::add_configured(&mut updater, &session.loaded.config);
+    let scanned = updater.sources().and_then(|sources| {
+        sources.iter().try_for_each(|source| updater.scan(source, &|_| true).map(|_| ()))
+    });
+    match scanned {
+        Ok(()) => index.set_freshness(Freshness { pending: 0, fresh: true }),
+        Err(error) => note(&format!("synod: the index was not refreshed: {error}")),
+    }
+}
+
+fn print(session: &Session, answer: &Answer) {
+    if session.common.json {
+        say(&format!("{:#}\n", answer.structured));
+    } else {
+        say(&answer.text);
+    }
+}
+
+/// `synod call TOOL JSON`
+pub fn call(
+    session: &Session,
+    tool: &str,
+    args: Option<&str>,
+    text: bool,
+) -> Result<ExitCode, Failure> {
+    let mut args: Value = serde_json::from_str(args.unwrap_or("{}"))
+        .map_err(|error| format!("{tool}: the arguments are no JSON: {error}"))?;
+    let writes = synod_tools::find(tool).is_some_and(|t| t.effect == synod_tools::Effect::Write);
+    if writes && args["dry_run"] != Value::Bool(true) && args.is_object() {
+        // The process ends with the call: a request that it left would wait for another one.
+        args["wait"] = true.into();
+    }
+    let answer = answer(session, tool, args, writes)?;
+    if text {
+        say(&answer.text);
+    } else {
+        say(&format!("{:#}\n", answer.structured));
+    }
+    let failed = matches!(answer.structured["state"].as_str(), Some("failed" | "cancelled"));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `synod search`
+pub fn search(session: &Session, args: SearchArgs) -> Result<ExitCode, Failure> {
+    let mut call = json!({
+        "query": args.query.join(" "), "limit": args.limit, "tags": args.tags,
+        "explain": args.explain,
+    });
+    for (name, value) in [("source", args.source), ("kind", args.kind), ("path", args.path)] {
+        if let Some(value) = value {
+            call[name] = value.into();
+        }
+    }
+    let answer = answer(session, "search", call, false)?;
+    print(session, &answer);
+    let none = answer.structured["hits"].as_array().is_none_or(Vec::is_empty);
+    Ok(if none { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `synod read`
+pub fn read(session: &Session, args: ReadArgs) -> Result<ExitCode, Failure> {
+    let mut call = json!({ "path": args.name, "outline": args.outline });
+    if let Some(source) = args.source {
+        call["source"] = source.into();
+    }
+    if let Some(lines) = args.lines {
+        let (first, last) = lines.split_once('-').unwrap_or((&lines, &lines));
+        let number = |text: &str| {
+            text.trim().parse::<u32>().map_err(|_| format!("`--lines {lines}`: write 10-40"))
+        };
+        call["lines"] = json!([number(first)?, number(last)?]);
+    }
+    let answer = answer(session, "read", call, false)?;
+    print(session, &answer);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,386 @@
+//! Configuration: one struct, from which the example file and the reference are generated.
+//!
+//! Order: flag, environment (`SYNOD_SERVER_HTTP` for `server.http`), file, built-in. The file holds
+//! names of environment variables for secrets, never secrets.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use synod_store::Scope;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Vaults, repositories and folders to index; `synod index FOLDER` adds others.
+    pub source: Vec<SourceConfig>,
+    /// The HTTP server.
+    pub server: Server,
+    /// What is offered, and to whom.
+    pub access: Access,
+    /// Bounds of the process.
+    pub limits: Limits,
+    /// Logs, on stderr.
+    pub log: Log,
+}
+
+/// A folder to index.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceConfig {
+    /// The folder; `~` is the home directory.
+    pub path: String,
+    /// Its name in filters and URIs; the folder's by default.
+    pub name: Option<String>,
+    /// A collection to search apart from others; `notes` for vaults and `code` for repositories by default.
+    pub collection: Option<String>,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port of `synod up` and `synod serve --http` without an address.
+    pub http: String,
+    /// Hosts that requests may name beside the loopback ones, for example `synod.example:7717`.
+    pub allowed_hosts: Vec<String>,
+    /// Browser origins that may call, beside pages on loopback, for example `https://notes.example`.
+    pub allowed_origins: Vec<String>,
+    /// Largest request body, in bytes.
+    pub body_bytes_max: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            http: "127.0.0.1:7717".to_owned(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            body_bytes_max: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// What is offered, and to whom.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// Nothing may be changed, whatever else is set.
+    pub read_only: bool,
+    /// Scopes of callers without a token: stdio, and HTTP on loopback. Add `write:context` to let assistants add, push and remove content of the index.
+    #[schemars(with = "Vec<String>")]
+    pub local_scopes: Vec<Scope>,
+    /// HTTP callers on loopback need a token too.
+    pub require_token: bool,
+    /// Tools that are not offered.
+    pub hidden_tools: Vec<String>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Access {
+            read_only: false,
+            local_scopes: vec![Scope::ReadContext, Scope::ReadJobs],
+            require_token: false,
+            hidden_tools: Vec::new(),
+        }
+    }
+}
+
+/// Bounds of the process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Computing calls at once; more wait.
+    pub calls_max: usize,
+    /// Calls that wait for their turn; more are refused.
+    pub queue_max: usize,
+    /// Longest time of one call, in milliseconds.
+    pub deadline_ms: u64,
+    /// Calls per second of one token; 0 is no limit.
+    pub calls_per_second: u32,
+    /// Longest line on stdio, in bytes.
+    pub line_bytes_max: usize,
+    /// Time between two full comparisons of the sources with the disk, in seconds; 0 is never.
+    pub rescan_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            calls_max: 8,
+            queue_max: 256,
+            deadline_ms: 60_000,
+            calls_per_second: 0,
+            line_bytes_max: 16 * 1024 * 1024,
+            rescan_s: 600,
+        }
+    }
+}
+
+/// Logs, on stderr.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// error, warn, info, debug or trace; targets as in `info,synod=debug`.
+    pub level: String,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { level: "warn".to_owned(), json: false }
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    BuiltIn,
+    /// The file.
+    File,
+    /// This variable.
+    Environment(String),
+    /// A flag.
+    Flag,
+}
+
+/// A configuration with the origin of each value.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// By dotted key: the values that somebody set.
+    pub origins: BTreeMap<String, Origin>,
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+/// Fails the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The named file cannot be read.
+    #[error("cannot read `{path}`: {source}; name another file with `--config`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file does not parse, or holds what is not known.
+    #[error("config: {what} in `{path}`{line}{hint}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+        /// ` line 12`, or nothing.
+        line: String,
+        /// What was meant, or nothing.
+        hint: String,
+    },
+    /// A variable holds what does not fit.
+    #[error("config: `{variable}` does not fit: {why}")]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What reads the environment; a map in tests.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Loads the configuration: `file` must exist if it was named (`named`), else it may.
+///
+/// # Errors
+/// See [`Error`].
+pub fn load(
+    file: Option<&Path>,
+    named: bool,
+    environment: Environment,
+    flags: &[(&str, Value)],
+) -> Result<Loaded, Error> {
+    let mut tree = Value::Object(Map::new());
+    let mut origins = BTreeMap::new();
+    let mut found = None;
+    if let Some(path) = file {
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                tree = parse(path, &text)?;
+                leaves("", &tree, &mut |key| {
+                    origins.insert(key.to_owned(), Origin::File);
+                });
+                found = Some(path.to_owned());
+            }
+            Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+        }
+    }
+    let built_in = serde_json::to_value(Config::default()).unwrap_or_default();
+    let mut keys = Vec::new();
+    leaves("", &built_in, &mut |key| keys.push(key.to_owned()));
+    for key in keys.iter().filter(|key| *key != "source") {
+        let variable = format!("SYNOD_{}", key.replace('.', "_").to_uppercase());
+        if let Some(text) = environment(&variable) {
+            let value = typed(&built_in, key, &text)
+                .map_err(|why| Error::Variable { variable: variable.clone(), why })?;
+            put(&mut tree, key, value);
+            origins.insert(key.clone(), Origin::Environment(variable));
+        }
+    }
+    for (key, value) in flags {
+        put(&mut tree, key, value.clone());
+        origins.insert((*key).to_owned(), Origin::Flag);
+    }
+    let config = serde_json::from_value(tree).map_err(|error| Error::File {
+        path: found.clone().unwrap_or_default(),
+        what: error.to_string(),
+        line: String::new(),
+        hint: String::new(),
+    })?;
+    Ok(Loaded { config, origins, file: found })
+}
+
+/// Parses the file strictly, so that a wrong key is named with its line.
+fn parse(path: &Path, text: &str) -> Result<Value, Error> {
+    let config: Result<Config, _> = toml::from_str(text);
+    if let Err(error) = config {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+        let message = error.message().to_owned();
+        let hint = message.strip_prefix("unknown field `").and_then(|rest| {
+            let wrong = rest.split('`').next()?;
+            let known = known_keys();
+            let near = known.iter().max_by(|a, b| {
+                strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong))
+            })?;
+            (strsim::jaro_winkler(near, wrong) > 0.7).then(|| format!("; did you mean `{near}`?"))
+        });
+        let what = message.split(", expected").next().unwrap_or(&message).replace("field", "key");
+        return Err(Error::File {
+            path: path.to_owned(),
+            what,
+            line: line.map(|n| format!(" line {n}")).unwrap_or_default(),
+            hint: hint.unwrap_or_default(),
+        });
+    }
+    toml::from_str::<Value>(text).map_err(|error| Error::File {
+        path: path.to_owned(),
+        what: error.message().to_owned(),
+        line: String::new(),
+        hint: String::new(),
+    })
+}
+
+fn known_keys() -> Vec<String> {
+    let built_in = serde_json::to_value(Config::default()).unwrap_or_default();
+    let mut keys = Vec::new();
+    leaves("", &built_in, &mut |key| keys.extend(key.split('.').map(str::to_owned)));
+    keys.extend(["path", "name", "collection"].map(str::to_owned));
+    keys
+}
+
+/// Calls `each` with the dotted key of every value that is no table.
+fn leaves(prefix: &str, value: &Value, each: &mut dyn FnMut(&str)) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                leaves(&key, value, each);
+            }
+        }
+        _ => each(prefix),
+    }
+}
+
+fn put(tree: &mut Value, key: &str, value: Value) {
+    let mut at = tree;
+    for part in key.split('.') {
+        if !at.is_object() {
+            *at = Value::Object(Map::new());
+        }
+        at = &mut at[part];
+    }
+    *at = value;
+}
+
+/// A variable's text as a value of the type that the built-in value has.
+fn typed(built_in: &Value, key: &str, text: &str) -> Result<Value, String> {
+    let known = key.split('.').fold(built_in, |at, part| &at[part]);
+    match known {
+        Value::Bool(_) => match text {
+            "1" | "true" | "yes" | "on" => Ok(Value::Bool(true)),
+            "0" | "false" | "no" | "off" | "" => Ok(Value::Bool(false)),
+            other => Err(format!("`{other}` is neither `true` nor `false`")),
+        },
+        Value::Number(_) => {
+            let number: u64 = text.parse().map_err(|_| format!("`{text}` is no whole number"))?;
+            Ok(number.into())
+        }
+        Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|t| !t.is_empty());
+            Ok(Value::Array(items.map(Value::from).collect()))
+        }
+        _ => Ok(text.into()),
+    }
+}
+
+/// Every value with its origin, as `key = value  # origin`.
+pub fn listing(loaded: &Loaded) -> Vec<(String, Value, Origin)> {
+    let tree = serde_json::to_value(&loaded.config).unwrap_or_default();
+    let mut out = Vec::new();
+    leaves("", &tree, &mut |key| {
+        let value = key.split('.').fold(&tree, |at, part| &at[part]).clone();
+        let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::BuiltIn);
+        out.push((key.to_owned(), value, origin));
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Error> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("synod.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = |name: &str| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        };
+        load(Some(&path), true, &environment, &[("access.read_only", true.into())])
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file_beats_built_in() {
+        let loaded = with(
+            "[server]\nhttp = \"127.0.0.1:1\"\n[limits]\ncalls_max = 3\n[access]\nread_only = false\n",
+            &[("SYNOD_LIMITS_CALLS_MAX", "5"), ("SYNOD_ACCESS_READ_ONLY", "no")],
+        )
+        .unwrap();
+        assert_eq!(loaded.config.server.http, "127.0.0.1:1");
+        assert_eq!(loaded.config.limits.calls_max, 5);
+        assert!(loaded.config.access.read_only);
+        let of = |key: &str| loaded.origins.get(key).cloned().unwrap_or(Origin::BuiltIn);
+        assert_eq!(of("server.http"), Origin::File);
+        assert_eq!(of("limits.calls_max"), Origin::Environment("SYNOD_LIMITS_CALLS_MAX".into()));
+        assert_eq!(of("access.read_only"), Origin::Flag);
+        assert_eq!(of("log.level"), Origin::BuiltIn);
+    }
+
+    #[test]
+    fn errors_name_line_and_what_was_meant() {
+        let error = with("[limits]\n\ncals_max = 3\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("`calls_max`"), "{error}");
+        let error = with("", &[("SYNOD_LIMITS_CALLS_MAX", "many")]).unwrap_err().to_string();
+        assert!(error.contains("SYNOD_LIMITS_CALLS_MAX"), "{error}");
+        assert!(load(Some(Path::new("/nowhere.toml")), true, &|_| None, &[]).is_err());
+        assert!(load(Some(Path::new("/nowhere.toml")), false, &|_| None, &[]).is_ok());
+    }
+}

@@ -1,0 +1,262 @@
+//! The one door: every call of every face passes here.
+//!
+//! Finds the tool, checks scope and rate, sets the deadline, chooses where it runs, catches panics
+//! and writes one log line, whatever the outcome.
+
+use crate::config::Config;
+use crate::fault::{self, Fault};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use synod_store::Scope;
+use synod_tools::{Answer, Call, Context, Effect, Entry, TOOLS, Work};
+use tokio::sync::Semaphore;
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What the caller may do.
+    pub scopes: Vec<Scope>,
+    /// `stdio`, `http`, `sse`, `rest`, `cli`.
+    pub face: &'static str,
+    /// Whose rate counts: a token's hash, or empty for local callers.
+    pub account: String,
+}
+
+impl Caller {
+    /// Whether a scope is granted.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+}
+
+/// Counts since the start, for `/metrics`.
+#[derive(Default)]
+pub struct Counters {
+    /// By tool, in the order of the table: calls, failures, microseconds.
+    tools: Vec<[AtomicU64; 3]>,
+}
+
+/// The door.
+pub struct Door {
+    cx: Context,
+    tools: Vec<&'static Entry>,
+    pool: Semaphore,
+    waiting: AtomicUsize,
+    queue_max: usize,
+    deadline: Duration,
+    calls_per_second: u32,
+    buckets: Mutex<HashMap<String, (f64, Instant)>>,
+    counters: Counters,
+    read_only: bool,
+}
+
+/// Accounts whose rate is remembered at once.
+const BUCKETS_MAX: usize = 10_000;
+
+impl Door {
+    /// Puts a door before the engines.
+    ///
+    /// # Errors
+    /// `invalid_argument` when the configuration hides a tool that does not exist.
+    pub fn new(cx: Context, config: &Config) -> Result<Self, Fault> {
+        for name in &config.access.hidden_tools {
+            if synod_tools::find(name).is_none() {
+                let names: Vec<&str> = TOOLS.iter().map(|t| t.name).collect();
+                return Err(Fault::new(
+                    fault::INVALID,
+                    format!("config: `hidden_tools` names `{name}`; there are {}", names.join(", ")),
+                ));
+            }
+        }
+        let read_only = config.access.read_only;
+        let offered = |entry: &&Entry| {
+            !config.access.hidden_tools.iter().any(|name| name == entry.name)
+                && !(read_only && entry.effect == Effect::Write)
+        };
+        let tools: Vec<&'static Entry> = TOOLS.iter().filter(offered).collect();
+        let counters = Counters { tools: TOOLS.iter().map(|_| Default::default()).collect() };
+        let limits = &config.limits;
+        Ok(Door {
+            cx,
+            tools,
+            pool: Semaphore::new(limits.calls_max.max(1)),
+            waiting: AtomicUsize::new(0),
+            queue_max: limits.queue_max,
+            deadline: Duration::from_millis(limits.deadline_ms),
+            calls_per_second: limits.calls_per_second,
+            buckets: Mutex::new(HashMap::new()),
+            counters,
+            read_only,
+        })
+    }
+
+    /// What tools stand on.
+    pub fn context(&self) -> &Context {
+        &self.cx
+    }
+
+    /// The tools that are offered, sorted by name.
+    pub fn tools(&self) -> &[&'static Entry] {
+        &self.tools
+    }
+
+    /// Calls a tool.
+    ///
+    /// # Errors
+    /// Every failure, as the outward fault; `unknown_tool` when none of that name is offered.
+    pub async fn call(
+        &self,
+        caller: &Caller,
+        name: &str,
+        args: Value,
+        call: Call,
+    ) -> Result<Answer, Fault> {
+        let start = Instant::now();
+        let entry = self.tools.iter().find(|entry| entry.name == name).copied();
+        let result = match entry {
+            Some(entry) => self.admit(caller, entry, &args).map(|()| entry),
+            None => Err(self.unknown(name)),
+        };
+        let result = match result {
+            Ok(entry) => self.run(entry, args, call).await,
+            Err(fault) => Err(fault),
+        };
+        let outcome = result.as_ref().map_or_else(|fault| fault.code.name, |_| "ok");
+        let micros = start.elapsed().as_micros() as u64;
+        if let Some(at) = TOOLS.iter().position(|t| entry.is_some_and(|e| e.name == t.name)) {
+            let [calls, failures, time] = &self.counters.tools[at];
+            calls.fetch_add(1, Ordering::Relaxed);
+            failures.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
+            time.fetch_add(micros, Ordering::Relaxed);
+        }
+        tracing::info!(tool = name, face = caller.face, outcome, micros, "called");
+        result
+    }
+
+    fn unknown(&self, name: &str) -> Fault {
+        let names: Vec<&str> = self.tools.iter().map(|t| t.name).collect();
+        let hidden = synod_tools::find(name).is_some();
+        let why = if hidden && self.read_only {
+            format!("`{name}` is not offered in read-only mode")
+        } else {
+            format!("no tool `{name}`")
+        };
+        Fault::new(fault::UNKNOWN_TOOL, format!("{why}; there are {}", names.join(", ")))
+    }
+
+    fn admit(&self, caller: &Caller, entry: &Entry, args: &Value) -> Result<(), Fault> {
+        let scope = crate::guardrail::scope_of(entry, args);
+        if !caller.may(scope) {
+            return Err(Fault::new(
+                fault::FORBIDDEN,
+                format!(
+                    "{}: this needs the scope `{}`; the operator grants it with \
+                     `access.local_scopes` in synod.toml, `--allow-write`, or a token that has it",
+                    entry.name,
+                    scope.name()
+                ),
+            ));
+        }
+        self.rate(caller)
+    }
+
+    /// A token bucket per account.
+    fn rate(&self, caller: &Caller) -> Result<(), Fault> {
+        if self.calls_per_second == 0 || caller.account.is_empty() {
+            return Ok(());
+        }
+        let rate = f64::from(self.calls_per_second);
+        let now = Instant::now();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= BUCKETS_MAX {
+            buckets.retain(|_, (_, at)| now.duration_since(*at) < Duration::from_secs(60));
+        }
+        let (left, at) = buckets.entry(caller.account.clone()).or_insert((rate, now));
+        *left = (*left + now.duration_since(*at).as_secs_f64() * rate).min(rate);
+        *at = now;
+        if *left >= 1.0 {
+            *left -= 1.0;
+            return Ok(());
+        }
+        let wait_ms = ((1.0 - *left) / rate * 1000.0).ceil() as u64;
+        Err(Fault::new(
+            fault::RATE_LIMITED,
+            format!("more than {rate} calls a second; wait {wait_ms} ms"),
+        )
+        .retry_after(wait_ms))
+    }
+
+    async fn run(&self, entry: &'static Entry, args: Value, call: Call) -> Result<Answer, Fault> {
+        match entry.work {
+            Work::Trivial => guarded(entry, &self.cx, args, &call).await,
+            Work::Wait => guarded(entry, &self.cx, args, &call).await,
+            Work::Compute => self.compute(entry, args, call).await,
+        }
+    }
+
+    /// Runs on the bounded pool, so that no call stalls the runtime.
+    async fn compute(&self, entry: &'static Entry, args: Value, call: Call) -> Result<Answer, Fault> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue_max {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            let text = format!("{} calls wait already; try again in a moment", self.queue_max);
+            return Err(Fault::new(fault::OVERLOADED, text).retry_after(1_000));
+        }
+        let permit = self.pool.acquire().await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let Ok(_permit) = permit else { return Err(Fault::internal(&"the pool was closed")) };
+        let cx = self.cx.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            // These futures compute and never wait: one poll ends them.
+            futures::executor::block_on(guarded(entry, &cx, args, &call))
+        });
+        match tokio::time::timeout(self.deadline, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(Fault::internal(&error)),
+            Err(_) => Err(Fault::new(
+                fault::DEADLINE,
+                format!(
+                    "{}: no answer within {} ms; ask for less",
+                    entry.name,
+                    self.deadline.as_millis()
+                ),
+            )),
+        }
+    }
+
+    /// Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        let mut out = String::new();
+        let names = ["synod_calls_total", "synod_call_failures_total", "synod_call_micros_total"];
+        for (which, name) in names.iter().enumerate() {
+            out.push_str(&format!("# TYPE {name} counter\n"));
+            for (entry, counts) in TOOLS.iter().zip(&self.counters.tools) {
+                let value = counts[which].load(Ordering::Relaxed);
+                out.push_str(&format!("{name}{{tool=\"{}\"}} {value}\n", entry.name));
+            }
+        }
+        out
+    }
+}
+
+/// A panic fails one call and not the server.
+async fn guarded(
+    entry: &'static Entry,
+    cx: &Context,
+    args: Value,
+    call: &Call,
+) -> Result<Answer, Fault> {
+    use futures::FutureExt;
+    let running = AssertUnwindSafe((entry.call)(cx, args, call)).catch_unwind();
+    match running.await {
+        Ok(result) => result.map_err(Fault::from),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Fault::internal(&format!("panic: {}", text.unwrap_or_default())))
+        }
+    }
+}

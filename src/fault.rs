@@ -1,0 +1,213 @@
+//! The outward shape of every failure, and the one place where inner errors become it.
+//!
+//! What the caller can mend keeps its words; what is our own bug shows only an id, and the log has
+//! the rest.
+
+use crate::now_ms;
+use serde_json::{Value, json};
+use std::fmt;
+
+/// A stable code, with the HTTP status it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// On the wire.
+    pub name: &'static str,
+    /// Of REST replies.
+    pub status: u16,
+    /// For the reference.
+    pub meaning: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident $name:literal $status:literal $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $constant: Code =
+            Code { name: $name, status: $status, meaning: $meaning };)*
+        /// Every code: what `docs/reference/errors.md` lists.
+        pub const CODES: &[Code] = &[$($constant),*];
+    };
+}
+
+codes! {
+    AMBIGUOUS "ambiguous" 409 "A name has several meanings; the candidates are listed.";
+    CANCELLED "cancelled" 499 "The caller stopped the work.";
+    DEADLINE "deadline" 504 "The call took longer than its deadline.";
+    FORBIDDEN "forbidden" 403 "The grant does not cover the call.";
+    INTERNAL "internal" 500 "A bug of ours; the log holds more under the id.";
+    INVALID "invalid_argument" 400 "An argument does not fit.";
+    NOT_FOUND "not_found" 404 "Nothing has that name; the nearest ones are listed.";
+    OVERLOADED "overloaded" 503 "Too many calls are running.";
+    RATE_LIMITED "rate_limited" 429 "More calls per second than the limit.";
+    STORAGE "storage" 507 "The data directory cannot be read or written.";
+    UNAUTHENTICATED "unauthenticated" 401 "A token is needed, or the one given is not known.";
+    UNKNOWN_TOOL "unknown_tool" 404 "No tool of that name is offered here.";
+    UNPROCESSABLE "unprocessable" 422 "The arguments fit, but it cannot be done.";
+}
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// Stable.
+    pub code: Code,
+    /// What was wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+    /// Try again after this.
+    pub retry_after_ms: Option<u64>,
+    /// In the log under the same id.
+    pub correlation_id: String,
+}
+
+impl Fault {
+    /// A fault with its words; `message; hint` in one text is split at the first semicolon.
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let (message, hint) = match text.split_once("; ") {
+            Some((message, hint)) => (message.to_owned(), hint.to_owned()),
+            None => (text, String::new()),
+        };
+        Fault { code, message, hint, retry_after_ms: None, correlation_id: correlation_id() }
+    }
+
+    /// With a time after which to try again.
+    pub fn retry_after(mut self, ms: u64) -> Self {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// A bug of ours: the words go to the log, the id to the caller.
+    pub fn internal(error: &dyn fmt::Display) -> Self {
+        let id = correlation_id();
+        tracing::error!(correlation_id = id, error = %error, "internal error");
+        Fault {
+            code: INTERNAL,
+            message: format!("internal error {id}"),
+            hint: "try again; if it stays, look for the id in the log".to_owned(),
+            retry_after_ms: None,
+            correlation_id: id,
+        }
+    }
+
+    /// The REST shape.
+    pub fn to_json(&self) -> Value {
+        let mut error = json!({
+            "code": self.code.name,
+            "message": self.message,
+            "hint": self.hint,
+            "correlation_id": self.correlation_id,
+        });
+        if let Some(ms) = self.retry_after_ms {
+            error["retry_after_ms"] = ms.into();
+        }
+        json!({ "error": error })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if !self.hint.is_empty() {
+            write!(f, "; {}", self.hint)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+fn correlation_id() -> String {
+    let random = synod_store::random().unwrap_or_default();
+    synod_store::new_id("c", now_ms(), random)
+}
+
+impl From<synod_tools::Error> for Fault {
+    fn from(error: synod_tools::Error) -> Self {
+        match error {
+            synod_tools::Error::Args(text) => Fault::new(INVALID, text),
+            synod_tools::Error::Index(error) => error.into(),
+            synod_tools::Error::Store(error) => error.into(),
+            error @ synod_tools::Error::Reply(_) => Fault::internal(&error),
+        }
+    }
+}
+
+impl From<synod_index::Error> for Fault {
+    fn from(error: synod_index::Error) -> Self {
+        use synod_index::Error as E;
+        let text = error.to_string();
+        match error {
+            E::Data { source, .. } => {
+                let mut fault = Fault::new(STORAGE, text);
+                fault.message = format!("{} ({source})", fault.message);
+                fault
+            }
+            E::Newer { .. } => Fault::new(STORAGE, text),
+            E::Source(_) => Fault::new(UNPROCESSABLE, text),
+            E::Argument(_) => Fault::new(INVALID, text),
+            E::Missing { what, nearest } => {
+                let hint = if nearest.is_empty() {
+                    "search for it, or see `index_status` for what is indexed".to_owned()
+                } else {
+                    format!("nearest is `{}`", nearest.join("`, `"))
+                };
+                let (what, more) = what.split_once("; ").unwrap_or((&what, ""));
+                let hint = if more.is_empty() { hint } else { more.to_owned() };
+                Fault { hint, ..Fault::new(NOT_FOUND, what) }
+            }
+            E::Ambiguous { what, candidates } => {
+                let hint = candidates.iter().map(|c| format!("\n- {c}")).collect::<String>();
+                let what = what.split("; ").next().unwrap_or(&what).to_owned();
+                Fault { hint: format!("candidates:{hint}"), ..Fault::new(AMBIGUOUS, what) }
+            }
+            E::Unreadable { .. } => Fault::new(UNPROCESSABLE, text),
+            E::NotWriter => Fault::new(UNPROCESSABLE, text),
+            E::Cancelled => Fault::new(CANCELLED, text),
+            E::Sql(_) | E::Words(_) | E::Row(_) => Fault::internal(&text),
+        }
+    }
+}
+
+impl From<synod_store::Error> for Fault {
+    fn from(error: synod_store::Error) -> Self {
+        use synod_store::Error as E;
+        match error {
+            E::Argument(text) => Fault::new(INVALID, text),
+            E::Data { .. } | E::Newer { .. } => Fault::new(STORAGE, error.to_string()),
+            E::Sql(_) => Fault::internal(&error),
+        }
+    }
+}
+
+impl From<synod_resources::Error> for Fault {
+    fn from(error: synod_resources::Error) -> Self {
+        match error {
+            synod_resources::Error::NotFound { .. } => Fault::new(NOT_FOUND, error.to_string()),
+            synod_resources::Error::Cursor => Fault::new(INVALID, error.to_string()),
+            synod_resources::Error::Index(error) => error.into(),
+        }
+    }
+}
+
+impl From<synod_prompts::Error> for Fault {
+    fn from(error: synod_prompts::Error) -> Self {
+        match error {
+            synod_prompts::Error::Template(_) => Fault::internal(&error),
+            _ => Fault::new(INVALID, error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_hint_are_apart_and_bugs_are_hidden() {
+        let fault = Fault::new(INVALID, "search: `limit` is 500; ask for 200");
+        assert_eq!((fault.message.as_str(), fault.hint.as_str()),
+            ("search: `limit` is 500", "ask for 200"));
+        let bug = Fault::internal(&"secret detail");
+        assert!(!bug.to_string().contains("secret"));
+        assert!(CODES.is_sorted_by(|a, b| a.name < b.name));
+    }
+}

@@ -1,0 +1,352 @@
+//! The HTTP server: MCP at `/mcp`, the legacy transport at `/sse`, REST at `/v1`, a status page.
+//!
+//! One middleware for all of them: Host and Origin, token, body limit. Invariant: off loopback
+//! nothing but `/health` and `/ready` is answered without a token.
+
+use crate::config::Config;
+use crate::dispatch::Caller;
+use crate::fault::{self, Fault};
+use crate::hub::Hub;
+use crate::mcp::Servers;
+use crate::world::World;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use rmcp::ServerHandler;
+use rmcp::transport::streamable_http_server::StreamableHttpService;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::tower::StreamableHttpServerConfig;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use synod_store::{Scope, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How MCP is served over HTTP.
+#[derive(Clone, Debug)]
+pub struct McpOptions {
+    /// Sessions for clients of the older protocol. The product keeps none: they are lost with the
+    /// process and many clients never begin a new one.
+    pub sessions: bool,
+    /// Plain JSON where no stream is needed.
+    pub json: bool,
+    /// Largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// Ends open streams.
+    pub stop: CancellationToken,
+}
+
+/// MCP at `/mcp` for any handler: the transport that the product serves, and that the conformance
+/// suite scores.
+pub fn mcp_app<H: ServerHandler + Clone>(handler: H, options: McpOptions) -> Router {
+    // Host and Origin are the gate's business, which knows the bound address and the settings.
+    let config = StreamableHttpServerConfig::default()
+        .disable_allowed_hosts()
+        .with_legacy_session_mode(options.sessions)
+        .with_json_response(options.json)
+        .with_max_request_body_bytes(options.body_bytes_max)
+        .with_cancellation_token(options.stop);
+    let service = StreamableHttpService::new(
+        move || Ok(handler.clone()),
+        Arc::new(LocalSessionManager::default()),
+        config,
+    );
+    Router::new().route_service("/mcp", service)
+}
+
+/// Who may come in.
+#[derive(Clone)]
+pub struct Gate {
+    loopback: bool,
+    hosts: Arc<[String]>,
+    origins: Arc<[String]>,
+    local_scopes: Arc<[Scope]>,
+    token_needed: bool,
+    store: Option<Arc<Store>>,
+}
+
+impl Gate {
+    /// For a server bound to `address`.
+    pub fn new(address: SocketAddr, config: &Config, store: Option<Arc<Store>>) -> Self {
+        let loopback = address.ip().is_loopback();
+        Gate {
+            loopback,
+            hosts: config.server.allowed_hosts.clone().into(),
+            origins: config.server.allowed_origins.clone().into(),
+            local_scopes: config.access.local_scopes.clone().into(),
+            token_needed: !loopback || config.access.require_token,
+            store,
+        }
+    }
+
+    /// A foreign Host on loopback is DNS rebinding. Off loopback the hosts must be named.
+    fn host_fits(&self, headers: &HeaderMap) -> bool {
+        let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()) else {
+            return false;
+        };
+        let name = without_port(host);
+        let listed = |known: &String| known == host || known == name;
+        is_loopback_name(name) || self.hosts.iter().any(listed)
+            || (!self.loopback && self.hosts.is_empty() && name.parse::<std::net::IpAddr>().is_ok())
+    }
+
+    fn origin_fits(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        if self.origins.iter().any(|known| known == origin) {
+            return true;
+        }
+        let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        authority.is_some_and(|a| is_loopback_name(without_port(a)))
+    }
+
+    /// The caller that the headers speak for.
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
+        let given = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
+        let Some(given) = given else {
+            if self.token_needed {
+                return Err(Fault::new(
+                    fault::UNAUTHENTICATED,
+                    "a token is needed here; make one with `synod token add NAME` and send it as \
+                     `Authorization: Bearer …`",
+                ));
+            }
+            let scopes = self.local_scopes.to_vec();
+            return Ok(Caller { scopes, face: "http", account: String::new() });
+        };
+        let secret = given.strip_prefix("Bearer ").unwrap_or(given).trim();
+        let scopes = match &self.store {
+            Some(store) => store.check_token(secret)?,
+            None => None,
+        };
+        let Some(scopes) = scopes else {
+            return Err(Fault::new(
+                fault::UNAUTHENTICATED,
+                "the token is not known, or was revoked; see `synod token list`",
+            ));
+        };
+        // The account is a hash: a log or a metric never holds the secret.
+        let account = format!("{:016x}", fingerprint(secret));
+        Ok(Caller { scopes, face: "http", account })
+    }
+}
+
+fn fingerprint(text: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn without_port(host: &str) -> &str {
+    if let Some(end) = host.strip_prefix('[').and_then(|h| h.find(']')) {
+        return &host[..end + 2];
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+fn is_loopback_name(name: &str) -> bool {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The middleware of every route.
+async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if !gate.host_fits(headers) {
+        let text = "the Host header names another server; use the address the server printed, or \
+                    add the name to `server.allowed_hosts`";
+        return refuse(&Fault::new(fault::FORBIDDEN, text));
+    }
+    if !gate.origin_fits(headers) {
+        let text = "the Origin is not allowed; add it to `server.allowed_origins`";
+        return refuse(&Fault::new(fault::FORBIDDEN, text));
+    }
+    let origin = headers.get(header::ORIGIN).cloned();
+    let preflight = request.method() == axum::http::Method::OPTIONS;
+    let open = matches!(request.uri().path(), "/health" | "/ready");
+    let mut response = if preflight && origin.is_some() {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        match gate.caller(request.headers()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Err(_) if open => next.run(request).await,
+            Err(fault) => refuse(&fault),
+        }
+    };
+    if let Some(origin) = origin {
+        allow_origin(response.headers_mut(), origin);
+    }
+    response
+}
+
+/// The allowed origin by name, never a wildcard.
+fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    let methods = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let allowed = "authorization, content-type, accept, idempotency-key, last-event-id, \
+                   mcp-protocol-version, mcp-session-id, mcp-method, mcp-name";
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
+    let exposed = HeaderValue::from_static("mcp-session-id, location, retry-after");
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+}
+
+/// A fault as a REST reply.
+pub fn refuse(fault: &Fault) -> Response {
+    let status = StatusCode::from_u16(fault.code.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = (status, axum::Json(fault.to_json())).into_response();
+    if fault.code == fault::UNAUTHENTICATED {
+        let value = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    if let Some(ms) = fault.retry_after_ms {
+        let seconds = ms.div_ceil(1000).to_string();
+        if let Ok(value) = HeaderValue::from_str(&seconds) {
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+    }
+    response
+}
+
+/// Puts the gate and the body limit around any routes.
+pub fn guarded(routes: Router, gate: Gate, body_bytes_max: usize) -> Router {
+    routes
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(gate, admit))
+}
+
+/// Everything the product serves.
+fn app(world: &World, servers: &Servers, gate: Gate, stop: CancellationToken) -> Router {
+    let body_bytes_max = world.config.server.body_bytes_max;
+    let local = Caller {
+        // The gate has put the caller into every request; this one is never used without it.
+        scopes: Vec::new(),
+        face: "http",
+        account: String::new(),
+    };
+    let options = McpOptions { sessions: false, json: true, body_bytes_max, stop: stop.clone() };
+    let ready = Arc::clone(&world.door.context().index);
+    let door = Arc::clone(&world.door);
+    let routes = mcp_app(servers.connect(local, false), options)
+        .merge(crate::sse::routes(servers.clone(), stop))
+        .merge(crate::rest::routes(Arc::clone(&world.door)))
+        .merge(crate::page::routes(Arc::clone(&world.door)))
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/ready", get(move || async move { readiness(&ready) }))
+        .route("/metrics", get(move || async move { door.metrics() }))
+        .fallback(|| async { refuse(&Fault::new(fault::NOT_FOUND, "no such route; see `/v1/openapi.json`")) });
+    guarded(routes, gate, body_bytes_max)
+}
+
+fn readiness(index: &synod_index::Index) -> Response {
+    match index.generation() {
+        Ok(_) => "ready\n".into_response(),
+        Err(error) => refuse(&Fault::from(error)),
+    }
+}
+
+/// Binds, with a clear fault when the address cannot be had.
+///
+/// # Errors
+/// `unprocessable`, saying what to do.
+pub async fn bind(address: &str) -> Result<TcpListener, Fault> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Fault::new(
+            fault::UNPROCESSABLE,
+            format!("cannot listen on `{address}`: {error}; name another address with `--http`, port 0 takes a free one"),
+        )
+    })
+}
+
+/// Serves until `stop`; open streams end with it.
+///
+/// # Errors
+/// `internal` when accepting connections fails for good.
+pub async fn serve(
+    world: &World,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Fault> {
+    let address = listener.local_addr().map_err(|e| Fault::internal(&e))?;
+    let hub = Hub::start(Arc::clone(&world.door.context().index));
+    let servers = Servers::new(Arc::clone(&world.door), hub)?;
+    let store = Arc::clone(&world.door.context().store);
+    let gate = Gate::new(address, &world.config, Some(store));
+    let routes = app(world, &servers, gate, stop.clone());
+    serve_routes(listener, routes, stop).await
+}
+
+/// Serves any routes on a listener without Nagle's delay, which costs 44 ms an answer.
+///
+/// # Errors
+/// `internal` when accepting connections fails for good.
+pub async fn serve_routes(
+    listener: TcpListener,
+    routes: Router,
+    stop: CancellationToken,
+) -> Result<(), Fault> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "cannot set TCP_NODELAY");
+        }
+    });
+    let ended = stop.clone();
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(async move { ended.cancelled().await })
+        .await
+        .map_err(|error| Fault::internal(&error))
+}
+
+/// An empty body with a status.
+pub fn status(code: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = code;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(address: &str, hosts: &[&str]) -> Gate {
+        let mut config = Config::default();
+        config.server.allowed_hosts = hosts.iter().map(|h| (*h).to_owned()).collect();
+        Gate::new(address.parse().unwrap(), &config, None)
+    }
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn hosts_and_origins_are_checked() {
+        let loopback = gate("127.0.0.1:7717", &[]);
+        let fits = |host| loopback.host_fits(&headers(header::HOST, host));
+        assert!(fits("localhost:7717") && fits("127.0.0.1") && fits("[::1]:7717"));
+        assert!(!fits("evil.example") && !fits("127.0.0.1.evil.example") && !fits("192.168.0.9"));
+        let public = gate("0.0.0.0:7717", &["synod.example"]);
+        assert!(public.host_fits(&headers(header::HOST, "synod.example:7717")));
+        assert!(!public.host_fits(&headers(header::HOST, "other.example")));
+        let origin = |o| loopback.origin_fits(&headers(header::ORIGIN, o));
+        assert!(origin("http://localhost:3000") && origin("http://127.0.0.1:7717"));
+        assert!(!origin("https://evil.example") && !origin("null") && !origin("http://localhost.evil.example"));
+    }
+
+    #[test]
+    fn off_loopback_a_token_is_needed() {
+        assert!(gate("127.0.0.1:1", &[]).caller(&HeaderMap::new()).is_ok());
+        assert!(gate("0.0.0.0:1", &[]).caller(&HeaderMap::new()).is_err());
+        assert!(gate("127.0.0.1:1", &[]).caller(&headers(header::AUTHORIZATION, "Bearer x")).is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! The OpenAPI 3.1 document of the REST routes, derived from the tool table.
+
+use serde_json::{Map, Value, json};
+use synod_tools::{Entry, Route};
+
+/// The document for the tools that are offered.
+pub fn document(tools: &[&'static Entry]) -> Value {
+    let mut paths = Map::new();
+    for entry in tools {
+        for route in entry.routes {
+            let path = route.path.replace("{*path}", "{path}");
+            let method = route.method.to_lowercase();
+            paths.insert(path, json!({ method: operation(entry, route) }));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Synod",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Search and reading over notes and code; the same operations as the MCP tools.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "schemas": { "Error": error_schema() },
+        },
+        "security": [{}, { "token": [] }],
+    })
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": { "error": {
+            "type": "object",
+            "required": ["code", "message", "hint", "correlation_id"],
+            "properties": {
+                "code": { "type": "string", "enum": crate::fault::CODES.iter().map(|c| c.name).collect::<Vec<_>>() },
+                "message": { "type": "string" },
+                "hint": { "type": "string", "description": "What to do next." },
+                "correlation_id": { "type": "string" },
+                "retry_after_ms": { "type": "integer", "minimum": 0 },
+            },
+        } },
+    })
+}
+
+fn operation(entry: &Entry, route: &Route) -> Value {
+    let input = (entry.input)();
+    let error = |text: &str| json!({
+        "description": text,
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+    });
+    let ok = json!({
+        "description": "The tool's structured reply.",
+        "content": { "application/json": { "schema": (entry.output)() } },
+    });
+    let mut responses = json!({
+        "400": error("An argument does not fit."),
+        "401": error("A token is needed."),
+        "403": error("The grant does not cover the call."),
+        "404": error("Nothing has that name."),
+        "409": error("A name is ambiguous."),
+        "422": error("It cannot be done."),
+        "429": error("Too many calls a second."),
+        "500": error("A bug of ours."),
+        "503": error("Too many calls are running."),
+        "504": error("The deadline passed."),
+    });
+    responses[route.status.to_string()] = ok.clone();
+    if route.status == 202 {
+        responses["200"] = ok;
+    }
+    let mut out = json!({
+        "operationId": operation_id(entry, route),
+        "summary": entry.title,
+        "description": (entry.description)(),
+        "tags": [entry.name],
+        "responses": responses,
+    });
+    if route.method == "POST" {
+        let body = json!({ "required": true, "content": { "application/json": { "schema": input } } });
+        out["requestBody"] = body;
+        out["parameters"] = json!([{
+            "name": "Idempotency-Key", "in": "header", "required": false,
+            "schema": { "type": "string", "maxLength": 200 },
+            "description": "The same key twice is the same request.",
+        }]);
+    } else {
+        out["parameters"] = parameters(&input, route);
+    }
+    out
+}
+
+fn operation_id(entry: &Entry, route: &Route) -> String {
+    if entry.routes.len() == 1 || entry.routes[0].path == route.path {
+        return entry.name.to_owned();
+    }
+    route.path.trim_start_matches("/v1/").replace(['/', '-'], "_")
+}
+
+fn parameters(input: &Value, route: &Route) -> Value {
+    let required = |name: &str| {
+        input["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name))
+    };
+    let properties = input["properties"].as_object().cloned().unwrap_or_default();
+    let rows = properties.into_iter().map(|(name, mut schema)| {
+        let in_path = route.path.contains(&format!("{{*{name}}}"));
+        let description = schema.as_object_mut().and_then(|s| s.remove("description"));
+        let object = schema["type"] == "object";
+        let schema = if object { json!({ "type": "string" }) } else { schema };
+        json!({
+            "name": name,
+            "in": if in_path { "path" } else { "query" },
+            "required": in_path || required(&name),
+            "description": description.unwrap_or_default(),
+            "schema": schema,
+        })
+    });
+    Value::Array(rows.collect())
+}

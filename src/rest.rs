@@ -1,0 +1,189 @@
+//! REST: every route of the tool table, one shape of error, nothing of its own.
+
+use crate::dispatch::{Caller, Door};
+use crate::fault::{self, Fault};
+use crate::http::refuse;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Extension, Path, Query};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use synod_tools::{Call, Entry, Route};
+
+/// Longest idempotency key, in bytes.
+const KEY_BYTES_MAX: usize = 200;
+
+type Pairs = Vec<(String, String)>;
+
+/// Routes of all offered tools, and the OpenAPI document that describes them.
+pub fn routes(door: Arc<Door>) -> Router {
+    let mut router = Router::new();
+    for entry in door.tools() {
+        for route in entry.routes {
+            router = router.route(route.path, method(entry, route, Arc::clone(&door)));
+        }
+    }
+    let search = door.tools().iter().find(|entry| entry.name == "search").copied();
+    if let Some(search) = search
+        && let Some(route) = search.routes.first()
+    {
+        // The short form that older clients use.
+        router = router.route("/context/search", method(search, route, Arc::clone(&door)));
+    }
+    let document = crate::openapi::document(door.tools());
+    router.route("/v1/openapi.json", get(move || async move { axum::Json(document) }))
+}
+
+fn method(entry: &'static Entry, route: &'static Route, door: Arc<Door>) -> MethodRouter {
+    if route.method == "POST" {
+        return post(
+            move |Extension(caller): Extension<Caller>, headers: HeaderMap, body: Bytes| async move {
+                let args = match body_args(&headers, &body) {
+                    Ok(args) => args,
+                    Err(fault) => return refuse(&fault),
+                };
+                answer(&door, entry, route, caller, args, &headers).await
+            },
+        );
+    }
+    get(
+        move |Extension(caller): Extension<Caller>,
+              path: Option<Path<String>>,
+              Query(query): Query<Pairs>,
+              headers: HeaderMap| async move {
+            let mut query = query;
+            if let Some(Path(path)) = path {
+                query.push(("path".to_owned(), path));
+            }
+            let args = match query_args(entry, query) {
+                Ok(args) => args,
+                Err(fault) => return refuse(&fault),
+            };
+            answer(&door, entry, route, caller, args, &headers).await
+        },
+    )
+}
+
+async fn answer(
+    door: &Door,
+    entry: &Entry,
+    route: &Route,
+    mut caller: Caller,
+    args: Value,
+    headers: &HeaderMap,
+) -> Response {
+    caller.face = "rest";
+    let mut call = Call::silent();
+    if let Some(key) = headers.get("idempotency-key") {
+        match key.to_str() {
+            Ok(key) if !key.is_empty() && key.len() <= KEY_BYTES_MAX => {
+                call.key = Some(key.to_owned());
+            }
+            _ => {
+                let text = format!("the Idempotency-Key is no text of 1 to {KEY_BYTES_MAX} bytes");
+                return refuse(&Fault::new(fault::INVALID, text));
+            }
+        }
+    }
+    match door.call(&caller, entry.name, args, call).await {
+        Ok(answer) => {
+            let runs_on = matches!(answer.structured["state"].as_str(), Some("pending" | "running"));
+            let status = if route.status == 202 && !runs_on { 200 } else { route.status };
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            let location = answer.structured["job"].as_str().map(|job| format!("/v1/index?job={job}"));
+            let mut response = (status, axum::Json(answer.structured)).into_response();
+            if let Some(value) = location.filter(|_| runs_on).and_then(|l| l.parse().ok()) {
+                response.headers_mut().insert(header::LOCATION, value);
+            }
+            response
+        }
+        Err(fault) => refuse(&fault),
+    }
+}
+
+fn body_args(headers: &HeaderMap, body: &Bytes) -> Result<Value, Fault> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    if !kind.to_ascii_lowercase().starts_with("application/json") {
+        let text = "the body is no JSON; send `Content-Type: application/json`";
+        return Err(Fault::new(fault::INVALID, text));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Fault::new(fault::INVALID, format!("the body does not parse: {error}")))
+}
+
+/// Query parameters as arguments of the types that the tool's schema gives.
+fn query_args(entry: &Entry, pairs: Pairs) -> Result<Value, Fault> {
+    let schema = (entry.input)();
+    let mut args = Map::new();
+    for (key, text) in pairs {
+        let key = if key == "q" { "query".to_owned() } else { key };
+        let property = &schema["properties"][&key];
+        let bad = |what: &str| {
+            Fault::new(fault::INVALID, format!("{}: `{key}` = `{text}` is no {what}", entry.name))
+        };
+        let value = match property["type"].as_str() {
+            Some("integer") => Value::from(text.parse::<u64>().map_err(|_| bad("whole number"))?),
+            Some("boolean") => match text.as_str() {
+                "" | "1" | "true" => Value::Bool(true),
+                "0" | "false" => Value::Bool(false),
+                _ => return Err(bad("truth value")),
+            },
+            Some("array") => {
+                let before = args.remove(&key).unwrap_or_else(|| Value::Array(Vec::new()));
+                array(before, &text, property).ok_or_else(|| bad("list of that type"))?
+            }
+            Some("object") => {
+                let (name, value) = text.split_once(':').ok_or_else(|| bad("`name:value`"))?;
+                let mut map = match args.remove(&key) {
+                    Some(Value::Object(map)) => map,
+                    _ => Map::new(),
+                };
+                map.insert(name.to_owned(), value.into());
+                Value::Object(map)
+            }
+            _ => Value::from(text.clone()),
+        };
+        args.insert(key, value);
+    }
+    Ok(Value::Object(args))
+}
+
+/// Values separated by commas (numbers also by a dash: `lines=10-40`), added to those before.
+fn array(before: Value, text: &str, property: &Value) -> Option<Value> {
+    let Value::Array(mut items) = before else { return None };
+    let numbers = property["items"]["type"] == "integer"
+        || property["prefixItems"][0]["type"] == "integer";
+    if numbers {
+        for part in text.split([',', '-']) {
+            items.push(part.trim().parse::<u64>().ok()?.into());
+        }
+    } else {
+        items.extend(text.split(',').map(|part| Value::from(part.trim())));
+    }
+    Some(Value::Array(items))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn query_parameters_take_the_types_of_the_schema() {
+        let search = synod_tools::find("search").unwrap();
+        let pairs = [("q", "tide"), ("limit", "5"), ("explain", "true"), ("tags", "a,b"), ("where", "owner:Ada")];
+        let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let args = query_args(search, pairs).unwrap();
+        let wanted = json!({"query": "tide", "limit": 5, "explain": true, "tags": ["a", "b"],
+            "where": {"owner": "Ada"}});
+        assert_eq!(args, wanted);
+        let read = synod_tools::find("read").unwrap();
+        let args = query_args(read, vec![("lines".into(), "10-40".into())]).unwrap();
+        assert_eq!(args["lines"], json!([10, 40]));
+        let bad = query_args(search, vec![("limit".into(), "ten".into())]).unwrap_err();
+        assert!(bad.to_string().contains("`limit`"));
+    }
+}

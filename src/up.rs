@@ -1,0 +1,248 @@
+//! `synod up` and `synod serve`: what runs until it is ended.
+
+use crate::cli::{Failure, ServeArgs, Session, UpArgs};
+use crate::client_config;
+use crate::command::client::{places, stdio};
+use crate::command::{note, say};
+use crate::config::Config;
+use crate::dispatch::Caller;
+use crate::fault::{self, Fault};
+use crate::http;
+use crate::hub::Hub;
+use crate::mcp::Servers;
+use crate::now_ms;
+use crate::world::World;
+use crate::writer::{self, Waker};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use synod_store::NewJob;
+use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
+use tokio_util::sync::CancellationToken;
+
+/// After a signal, running calls and commits get this long.
+const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// A world with its writer.
+struct Running {
+    world: World,
+    waker: Waker,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Running {
+    fn start(session: &Session, config: Config) -> Result<Self, Failure> {
+        let (waker, pending) = writer::prepare();
+        let for_tools = waker.clone();
+        let world = World::open(&session.data, config, Arc::new(move || for_tools.wake()))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let cx = world.door.context();
+        let (index, store) = (Arc::clone(&cx.index), Arc::clone(&cx.store));
+        let thread = pending.start(index, store, Arc::clone(&world.config), Arc::clone(&stop))?;
+        Ok(Running { world, waker, stop, thread })
+    }
+
+    /// Lets the writer end its batch, for a while.
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.waker.wake();
+        let until = std::time::Instant::now() + SHUTDOWN;
+        while !self.thread.is_finished() && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// `synod serve`
+pub fn serve(session: &Session, args: &ServeArgs) -> Result<ExitCode, Failure> {
+    let config = session.loaded.config.clone();
+    match &args.http {
+        Some(address) => {
+            let named = if address.is_empty() { config.server.http.clone() } else { address.clone() };
+            serve_http(session, config, &named, |_, _| Ok(()))
+        }
+        None => serve_stdio(session, config),
+    }
+}
+
+fn serve_stdio(session: &Session, config: Config) -> Result<ExitCode, Failure> {
+    // One thread carries the protocol: a hop between threads costs more than a message.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let scopes = config.access.local_scopes.clone();
+    let line_bytes_max = config.limits.line_bytes_max;
+    let running = Running::start(session, config)?;
+    let caller = Caller { scopes, face: "stdio", account: String::new() };
+    let served = runtime.block_on(async {
+        let hub = Hub::start(Arc::clone(&running.world.door.context().index));
+        let servers = Servers::new(Arc::clone(&running.world.door), hub)?;
+        crate::stdio::serve(&servers, caller, line_bytes_max).await
+    });
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    running.end();
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve_http(
+    session: &Session,
+    config: Config,
+    address: &str,
+    ready: impl FnOnce(&Running, std::net::SocketAddr) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stop = CancellationToken::new();
+    // The address first: a taken port must not cost the lock of the index.
+    let listener = runtime.block_on(http::bind(address))?;
+    let bound = listener.local_addr()?;
+    let running = Running::start(session, config)?;
+    note(&format!("listening on http://{bound}"));
+    if !bound.ip().is_loopback() {
+        note("beyond loopback every caller needs a token: `synod token add NAME`");
+    }
+    ready(&running, bound)?;
+    let served: Result<(), Fault> = runtime.block_on(async {
+        let ended = stop.clone();
+        tokio::spawn(async move {
+            signal().await;
+            ended.cancel();
+        });
+        let serving = http::serve(&running.world, listener, stop.clone());
+        let late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(SHUTDOWN).await;
+        };
+        tokio::select! {
+            result = serving => result,
+            () = late => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    running.end();
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Interrupt or termination.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// `synod up`: adds the folders, serves, and says what to paste into which client.
+pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
+    let config = session.loaded.config.clone();
+    let mut paths = args.paths.clone();
+    if paths.is_empty() && config.source.is_empty() {
+        paths.push(std::env::current_dir()?);
+    }
+    let mut roots: Vec<PathBuf> = Vec::new();
+    for path in &paths {
+        roots.push(synod_index::jail::source_root(path, writer::home().as_deref(), args.force)?);
+    }
+    let address = args.http.clone().unwrap_or_else(|| config.server.http.clone());
+    let explicit = args.http.is_some();
+    let address = free_address(&address, explicit)?;
+    serve_http(session, config, &address, |running, bound| {
+        for root in &roots {
+            leave(running, root)?;
+        }
+        running.waker.wake();
+        welcome(session, running, bound)
+    })
+}
+
+/// The wanted address; another port when somebody has the default one.
+fn free_address(address: &str, explicit: bool) -> Result<String, Failure> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok(address.to_owned()),
+        Err(error) if !explicit && error.kind() == std::io::ErrorKind::AddrInUse => {
+            note(&format!("{address} is taken; another port is used"));
+            Ok("127.0.0.1:0".to_owned())
+        }
+        Err(error) => Err(Fault::new(
+            fault::UNPROCESSABLE,
+            format!("cannot listen on `{address}`: {error}; name another address with `--http`"),
+        )
+        .into()),
+    }
+}
+
+fn leave(running: &Running, root: &std::path::Path) -> Result<(), Failure> {
+    let request = IngestArgs {
+        op: IngestOp::Add,
+        path: Some(root.to_string_lossy().into_owned()),
+        content: None,
+        source: None,
+        wait: false,
+        dry_run: false,
+    };
+    let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
+    let text = serde_json::to_string(&request)?;
+    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
+    running.world.door.context().store.leave(&job)?;
+    Ok(())
+}
+
+/// Waits for the first index with a word about it, then says how to go on.
+fn welcome(session: &Session, running: &Running, bound: std::net::SocketAddr) -> Result<(), Failure> {
+    let cx = running.world.door.context();
+    let start = std::time::Instant::now();
+    let mut said = 0;
+    while !cx.store.open_jobs(INDEX_JOB)?.is_empty() {
+        std::thread::sleep(Duration::from_millis(50));
+        let seconds = start.elapsed().as_secs();
+        // Serving begins in time in any case; the rest is indexed behind it.
+        if seconds >= 5 {
+            note("still indexing; searches answer from what is there already");
+            break;
+        }
+        if seconds > said {
+            said = seconds;
+            note(&format!("indexing … {} files to go", cx.index.freshness().pending));
+        }
+    }
+    let status = cx.index.status()?;
+    for source in &status.sources {
+        say(&format!(
+            "{}: {} documents, {} passages ({})\n",
+            source.source.name, source.documents, source.chunks, source.source.root
+        ));
+    }
+    let launch = stdio(session)?;
+    say(&format!("\nstatus page   http://{bound}/\n"));
+    say(&format!("MCP           http://{bound}/mcp\n"));
+    say("\nConnect a client (each shows the change first, and can be undone):\n");
+    let here = places();
+    let present = |client: &&client_config::Client| {
+        client.path(&here).is_some_and(|p| p.parent().is_some_and(std::path::Path::is_dir))
+    };
+    let mut names: Vec<&str> =
+        client_config::CLIENTS.iter().filter(present).map(|c| c.name).collect();
+    if names.is_empty() {
+        names = vec!["claude-desktop", "claude-code", "vscode", "cursor", "zed"];
+    }
+    for name in names {
+        say(&format!("  synod client-config {name} --write\n"));
+    }
+    say("\nor paste this into any client that reads `mcpServers`:\n\n");
+    let client = client_config::find("claude-desktop")?;
+    say(&client_config::snippet(client, &launch)?);
+    say("\nTry it:  synod search \"what did we decide\"\nStop:    Ctrl-C\n");
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! `index_status`: what is indexed, and how current it is.
+
+use crate::reply::{Currency, timestamp};
+use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt::Write as _;
+use synod_index::SourceStatus;
+use synod_store::Scope;
+
+pub struct IndexStatus;
+
+/// Errors per source in one reply.
+const ERRORS_MAX: usize = 20;
+
+/// Show which vaults and repositories are indexed, how many documents and passages they hold,
+/// whether anything is pending, running jobs with progress, and files that could not be read.
+///
+/// Use it when a search finds nothing that should be there, or to learn the names of the sources.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// Only this vault or repository.
+    source: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Reply {
+    documents: u64,
+    chunks: u64,
+    sources: Vec<SourceReply>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    jobs: Vec<JobReply>,
+    #[serde(flatten)]
+    currency: Currency,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct SourceReply {
+    name: String,
+    /// The folder, or empty for pushed content.
+    path: String,
+    kind: String,
+    collection: String,
+    documents: u64,
+    chunks: u64,
+    bytes: u64,
+    pending: u64,
+    n_errors: u64,
+    errors: Vec<ErrorReply>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scanned: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ErrorReply {
+    path: String,
+    reason: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct JobReply {
+    id: String,
+    state: String,
+    /// Files done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<u64>,
+    /// Files to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<String>,
+}
+
+impl Operation for IndexStatus {
+    const NAME: &'static str = "index_status";
+    const TITLE: &'static str = "Index status";
+    const EFFECT: Effect = Effect::Read;
+    const SCOPE: Scope = Scope::ReadContext;
+    const WORK: Work = Work::Trivial;
+    const IDEMPOTENT: bool = true;
+    const ROUTES: &'static [Route] = &[Route { method: "GET", path: "/v1/index", status: 200 }];
+    type Args = Args;
+    type Reply = Reply;
+
+    async fn run(cx: &Context, args: Args, _call: &Call) -> Result<Reply, Error> {
+        let status = cx.index.status()?;
+        if let Some(name) = &args.source
+            && !status.sources.iter().any(|s| s.source.name == *name)
+        {
+            let names: Vec<&str> = status.sources.iter().map(|s| s.source.name.as_str()).collect();
+            return Err(Error::Args(format!(
+                "index_status: no source `{name}`; there are `{}`",
+                names.join("`, `")
+            )));
+        }
+        let wanted = |s: &SourceStatus| args.source.as_ref().is_none_or(|n| *n == s.source.name);
+        let pending = status.freshness.pending;
+        let sources: Vec<SourceReply> =
+            status.sources.into_iter().filter(wanted).map(|s| source(s, pending)).collect();
+        let jobs = cx.store.open_jobs(INDEX_JOB)?.into_iter().map(job).collect();
+        Ok(Reply {
+            documents: sources.iter().map(|s| s.documents).sum(),
+            chunks: sources.iter().map(|s| s.chunks).sum(),
+            sources,
+            jobs,
+            currency: Currency::new(status.generation, status.freshness, vec!["semantic".into()]),
+        })
+    }
+
+    fn render(reply: &Reply) -> String {
+        let mut out = format!(
+            "{} documents, {} passages in {} sources, generation {}{}\n",
+            reply.documents,
+            reply.chunks,
+            reply.sources.len(),
+            reply.currency.generation,
+            if reply.currency.fresh { ", fresh" } else { "" }
+        );
+        for s in &reply.sources {
+            let errors = if s.n_errors > 0 { format!(", {} errors", s.n_errors) } else { String::new() };
+            let _ = writeln!(
+                out,
+                "- `{}` ({}, {}) {}: {} documents, {} passages{errors}",
+                s.name, s.kind, s.collection, s.path, s.documents, s.chunks
+            );
+            for error in &s.errors {
+                let _ = writeln!(out, "  - `{}`: {}", error.path, error.reason);
+            }
+        }
+        for job in &reply.jobs {
+            let progress = match (job.done, job.total) {
+                (Some(done), Some(total)) => format!(" {done} of {total} files"),
+                _ => String::new(),
+            };
+            let _ = writeln!(out, "- job `{}` {}{progress}", job.id, job.state);
+        }
+        out.push_str(&reply.currency.render());
+        out
+    }
+}
+
+fn source(status: SourceStatus, pending: u64) -> SourceReply {
+    let errors = status.errors.into_iter().take(ERRORS_MAX);
+    SourceReply {
+        name: status.source.name,
+        path: status.source.root,
+        kind: status.source.kind.name().to_owned(),
+        collection: status.source.collection,
+        documents: status.documents,
+        chunks: status.chunks,
+        bytes: status.bytes,
+        pending: if status.source.scanned_ms.is_none() { pending.max(1) } else { pending },
+        n_errors: status.n_errors,
+        errors: errors.map(|(path, reason)| ErrorReply { path, reason }).collect(),
+        commit: status.source.commit,
+        scanned: status.source.scanned_ms.map(timestamp),
+    }
+}
+
+fn job(job: synod_store::Job) -> JobReply {
+    let progress: Value =
+        job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
+    JobReply {
+        id: job.id,
+        state: job.state.name().to_owned(),
+        done: progress["done"].as_u64(),
+        total: progress["total"].as_u64(),
+        current: progress["current"].as_str().map(str::to_owned),
+    }
+}

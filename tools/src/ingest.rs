@@ -1,0 +1,199 @@
+//! `ingest`: leaves a request for the process that writes the index.
+//!
+//! Answers at once with a job; with `wait` it reports progress until the job ends. Whoever writes
+//! executes it, be it this process or another one.
+
+use crate::reply::Currency;
+use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+use synod_store::{JobState, NewJob, Scope, new_id, random};
+
+pub struct Ingest;
+
+/// The kind of job that the writer takes.
+pub const INDEX_JOB: &str = "index";
+
+/// Longest content that may be pushed, in bytes.
+const CONTENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Time between two looks at a job that is waited for.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longest wait, in seconds.
+const WAIT_S_MAX: u64 = 600;
+
+/// Change what is indexed: `add` a folder as a source, `push` text under a path, `reindex` a source
+/// (or all), `remove` a source from the index. Never changes the user's files.
+///
+/// Files of known sources are watched and need no call. Returns a job id at once; `wait` waits and
+/// reports progress. `dry_run` says what would be done.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IngestArgs {
+    /// What to do.
+    #[serde(default)]
+    pub op: IngestOp,
+    /// add: absolute path of the folder. push: path under which the text is found.
+    pub path: Option<String>,
+    /// push: the text.
+    pub content: Option<String>,
+    /// Name of the source.
+    pub source: Option<String>,
+    /// Wait for the end.
+    #[serde(default)]
+    pub wait: bool,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What `ingest` does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum IngestOp {
+    /// Compare with the disk and bring up to date.
+    #[default]
+    Reindex,
+    /// A folder becomes a source.
+    Add,
+    /// Text becomes a document.
+    Push,
+    /// A source leaves the index.
+    Remove,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Reply {
+    /// Absent on a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
+    /// pending, running, succeeded, failed or cancelled.
+    state: String,
+    /// What is, was or would be done.
+    summary: String,
+    #[serde(flatten)]
+    currency: Currency,
+}
+
+impl Operation for Ingest {
+    const NAME: &'static str = "ingest";
+    const TITLE: &'static str = "Change what is indexed";
+    const EFFECT: Effect = Effect::Write;
+    const SCOPE: Scope = Scope::WriteContext;
+    const WORK: Work = Work::Wait;
+    const IDEMPOTENT: bool = true;
+    const ROUTES: &'static [Route] = &[Route { method: "POST", path: "/v1/ingest", status: 202 }];
+    type Args = IngestArgs;
+    type Reply = Reply;
+
+    async fn run(cx: &Context, args: IngestArgs, call: &Call) -> Result<Reply, Error> {
+        let summary = check(cx, &args)?;
+        if args.dry_run {
+            return reply(cx, None, "dry run".to_owned(), summary);
+        }
+        let id = new_id("j", (cx.now_ms)(), random()?);
+        let text = serde_json::to_string(&args)?;
+        let key = call.key.as_deref();
+        let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, now_ms: (cx.now_ms)() };
+        let id = cx.store.leave(&job)?;
+        (cx.wake)();
+        if !args.wait {
+            return reply(cx, Some(id), JobState::Pending.name().to_owned(), summary);
+        }
+        wait(cx, id, call).await
+    }
+
+    fn render(reply: &Reply) -> String {
+        let job = reply.job.as_ref().map(|j| format!(" (job `{j}`)")).unwrap_or_default();
+        format!("{}{job}: {}\n{}", reply.state, reply.summary, reply.currency.render())
+    }
+}
+
+/// Refuses what cannot be done before it is left to the writer; says what it would be.
+fn check(cx: &Context, args: &IngestArgs) -> Result<String, Error> {
+    let sources = cx.index.sources()?;
+    let known = |name: &str| {
+        let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
+        if names.contains(&name) {
+            return Ok(());
+        }
+        Err(Error::Args(format!(
+            "ingest: no source `{name}`; there are `{}`",
+            names.join("`, `")
+        )))
+    };
+    match args.op {
+        IngestOp::Reindex => match &args.source {
+            Some(name) => {
+                known(name)?;
+                Ok(format!("compare source `{name}` with the disk"))
+            }
+            None => Ok(format!("compare {} sources with the disk", sources.len())),
+        },
+        IngestOp::Add => {
+            let path = args.path.as_deref().ok_or_else(|| missing("add", "path"))?;
+            if !(cx.may_add)(path) {
+                return Err(Error::Args(format!(
+                    "ingest: adding `{path}` is not allowed here; the operator adds folders with \
+                     `synod index FOLDER`, or allows it with `allow_add = true`"
+                )));
+            }
+            synod_index::jail::source_root(std::path::Path::new(path), None, false)?;
+            Ok(format!("add `{path}` as a source and index it"))
+        }
+        IngestOp::Push => {
+            let path = args.path.as_deref().ok_or_else(|| missing("push", "path"))?;
+            let content = args.content.as_deref().ok_or_else(|| missing("push", "content"))?;
+            synod_index::jail::check(path)?;
+            if content.len() > CONTENT_BYTES_MAX {
+                return Err(Error::Args(format!(
+                    "ingest: `content` is {} bytes, the most is {CONTENT_BYTES_MAX}; split it",
+                    content.len()
+                )));
+            }
+            Ok(format!("index {} bytes as `{path}`", content.len()))
+        }
+        IngestOp::Remove => {
+            let name = args.source.as_deref().ok_or_else(|| missing("remove", "source"))?;
+            known(name)?;
+            Ok(format!("remove source `{name}` from the index; its files stay"))
+        }
+    }
+}
+
+fn missing(op: &str, name: &str) -> Error {
+    Error::Args(format!("ingest: `{op}` needs `{name}`"))
+}
+
+async fn wait(cx: &Context, id: String, call: &Call) -> Result<Reply, Error> {
+    let looks = WAIT_S_MAX * 1000 / LOOK.as_millis() as u64;
+    let mut told = 0;
+    for _ in 0..looks {
+        let Some(job) = cx.store.job(&id)? else { break };
+        if job.state.ended() {
+            let summary = job.result.unwrap_or_default();
+            return reply(cx, Some(id), job.state.name().to_owned(), summary);
+        }
+        if (call.cancelled)() {
+            cx.store.end_job(&id, JobState::Cancelled, "cancelled by the caller", (cx.now_ms)())?;
+        }
+        let progress: Value =
+            job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
+        let done = progress["done"].as_u64().unwrap_or(0);
+        // Progress must grow from one notification to the next.
+        if done > told {
+            told = done;
+            let current = progress["current"].as_str().unwrap_or_default().to_owned();
+            (call.progress)(done as f64, progress["total"].as_f64(), current);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let summary = format!("still running after {WAIT_S_MAX} s; see `index_status`");
+    reply(cx, Some(id), JobState::Running.name().to_owned(), summary)
+}
+
+fn reply(cx: &Context, job: Option<String>, state: String, summary: String) -> Result<Reply, Error> {
+    let currency = Currency::new(cx.index.generation()?, cx.index.freshness(), Vec::new());
+    Ok(Reply { job, state, summary, currency })
+}

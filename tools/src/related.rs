@@ -1,0 +1,150 @@
+//! `related`: what stands around a note or a definition.
+
+use crate::reply::Currency;
+use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use synod_index::{Neighbour, ReadArgs, RelatedArgs};
+use synod_store::Scope;
+
+pub struct Related;
+
+/// Most rows of one relation that may be asked for.
+const LIMIT_MAX: usize = 100;
+
+/// Find what is connected to a note or a definition: links, backlinks, unresolved links, notes with
+/// the same tags; for code, where a name is defined and used (by name, without type analysis).
+///
+/// Use it after `search` or `read` to follow connections, to find callers before a change, or to
+/// see what refers to a note. Names the note or file as `read` does.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// Path, title or alias.
+    path: Option<String>,
+    /// note:// or code:// URI.
+    uri: Option<String>,
+    /// Name of a definition in code.
+    symbol: Option<String>,
+    /// Id of a search hit.
+    id: Option<String>,
+    /// Only in this vault or repository.
+    source: Option<String>,
+    /// Rows per relation, 1 to 100.
+    #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = 100))]
+    limit: usize,
+}
+
+fn default_limit() -> usize {
+    20
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Reply {
+    /// The document itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<Row>,
+    /// Rows by relation: links, backlinks, unresolved, same_tags, definitions, uses.
+    relations: BTreeMap<String, Vec<Row>>,
+    /// How many there are, where a list was cut.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    totals: BTreeMap<String, usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(flatten)]
+    currency: Currency,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    uri: String,
+    source: String,
+    path: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<[u32; 2]>,
+    /// Link text, line of use, or shared tags.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    text: String,
+}
+
+impl Operation for Related {
+    const NAME: &'static str = "related";
+    const TITLE: &'static str = "Find connections";
+    const EFFECT: Effect = Effect::Read;
+    const SCOPE: Scope = Scope::ReadContext;
+    const WORK: Work = Work::Compute;
+    const IDEMPOTENT: bool = true;
+    const ROUTES: &'static [Route] = &[Route { method: "GET", path: "/v1/related", status: 200 }];
+    type Args = Args;
+    type Reply = Reply;
+
+    async fn run(cx: &Context, args: Args, _call: &Call) -> Result<Reply, Error> {
+        if args.limit == 0 || args.limit > LIMIT_MAX {
+            return Err(Error::Args(format!(
+                "related: `limit` is {}, it goes from 1 to {LIMIT_MAX}",
+                args.limit
+            )));
+        }
+        let target = ReadArgs {
+            path: args.path,
+            uri: args.uri,
+            symbol: args.symbol,
+            id: args.id,
+            source: args.source,
+            ..ReadArgs::default()
+        };
+        let found = cx.index.related(&RelatedArgs { target, limit: args.limit })?;
+        let lists = found.groups.into_iter();
+        let relations: BTreeMap<String, Vec<Row>> = lists
+            .map(|(name, rows)| (name.to_owned(), rows.into_iter().map(row).collect()))
+            .collect();
+        let cut = |(name, n): (&'static str, usize)| {
+            (relations.get(name).map_or(0, Vec::len) < n).then(|| (name.to_owned(), n))
+        };
+        let totals = found.totals.into_iter().filter_map(cut).collect();
+        let of = (!found.of.path.is_empty()).then(|| row(found.of));
+        let currency = Currency::new(found.generation, cx.index.freshness(), Vec::new());
+        Ok(Reply { of, relations, totals, tags: found.tags, currency })
+    }
+
+    fn render(reply: &Reply) -> String {
+        let mut out = String::new();
+        if let Some(of) = &reply.of {
+            let _ = writeln!(out, "Connections of **{}** (`{}` {})", of.title, of.source, of.path);
+        }
+        if reply.relations.is_empty() {
+            out.push_str("No connections found.\n");
+        }
+        for (name, rows) in &reply.relations {
+            let total = reply.totals.get(name).copied().unwrap_or(rows.len());
+            let _ = writeln!(out, "\n{} ({total}):", name.replace('_', " "));
+            for row in rows {
+                let lines = row.lines.map(|[a, b]| format!(":{a}-{b}")).unwrap_or_default();
+                let text = if row.text.is_empty() { String::new() } else { format!(" — {}", row.text) };
+                let id = if row.id.is_empty() { String::new() } else { format!(" (id `{}`)", row.id) };
+                let _ = writeln!(out, "- `{}` {}{lines}{text}{id}", row.source, row.path);
+            }
+        }
+        out
+    }
+}
+
+fn row(neighbour: Neighbour) -> Row {
+    Row {
+        id: neighbour.id,
+        uri: neighbour.uri,
+        source: neighbour.source,
+        path: neighbour.path,
+        title: neighbour.title,
+        lines: neighbour.lines.map(|(a, b)| [a, b]),
+        text: neighbour.text,
+    }
+}

@@ -1,0 +1,171 @@
+//! Portable JSON Schema from Rust types, and arguments from JSON with errors a model can mend.
+//!
+//! Portable: no `$schema`, no `$ref`, no nullable unions, no formats outside the standard, so that
+//! every client's dialect takes it.
+
+use crate::Error;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Formats of JSON Schema's own list that we use.
+const FORMATS: &[&str] = &["date-time", "date", "uri"];
+
+fn raw<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|s| {
+        s.inline_subschemas = true;
+        s.meta_schema = None;
+    });
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The schema of arguments; unknown ones are refused.
+pub fn portable<T: JsonSchema>() -> Value {
+    let mut schema = raw::<T>();
+    clean(&mut schema);
+    if let Some(root) = schema.as_object_mut() {
+        root.remove("description");
+        root.remove("title");
+        root.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+    }
+    schema
+}
+
+/// The schema of a reply.
+pub fn portable_output<T: JsonSchema>() -> Value {
+    portable::<T>()
+}
+
+/// The doc comment of a type.
+pub fn description<T: JsonSchema>() -> String {
+    let schema = raw::<T>();
+    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    // One paragraph per blank line; the line breaks of the source are not the text's.
+    let paragraphs = text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+fn clean(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(clean),
+        Value::Object(map) => clean_object(map),
+        _ => {}
+    }
+}
+
+fn clean_object(map: &mut Map<String, Value>) {
+    map.remove("$schema");
+    let odd = |f: &Value| !f.as_str().is_some_and(|f| FORMATS.contains(&f));
+    if map.get("format").is_some_and(odd) {
+        map.remove("format");
+    }
+    if map.get("default").is_some_and(Value::is_null) {
+        map.remove("default");
+    }
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|t| t != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            map.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(mut options)) = map.remove("anyOf") {
+        options.retain(|o| o.get("type").is_none_or(|t| t != "null"));
+        match (options.len(), options.pop()) {
+            (1, Some(Value::Object(only))) => {
+                for (key, value) in only {
+                    map.entry(key).or_insert(value);
+                }
+            }
+            (_, Some(last)) => {
+                options.push(last);
+                map.insert("anyOf".to_owned(), Value::Array(options));
+            }
+            (_, None) => {}
+        }
+    }
+    one_of_names(map);
+    for (key, value) in map.iter_mut() {
+        // Names of properties are not keywords.
+        if key == "properties" {
+            if let Some(properties) = value.as_object_mut() {
+                properties.values_mut().for_each(clean);
+            }
+        } else if key != "enum" && key != "default" && key != "const" {
+            clean(value);
+        }
+    }
+}
+
+/// Enums whose variants have doc comments become `oneOf` of constants: one plain `enum` with the
+/// comments joined is understood everywhere.
+fn one_of_names(map: &mut Map<String, Value>) {
+    let Some(Value::Array(options)) = map.get("oneOf") else { return };
+    let names: Option<Vec<Value>> = options.iter().map(|o| o.get("const").cloned()).collect();
+    let Some(names) = names else { return };
+    let described = options.iter().filter_map(|o| {
+        let name = o.get("const")?.as_str()?;
+        let text = o.get("description")?.as_str()?;
+        Some(format!("{name}: {}", text.trim_end_matches('.')))
+    });
+    let described = described.collect::<Vec<_>>().join("; ");
+    map.remove("oneOf");
+    map.insert("type".to_owned(), Value::from("string"));
+    map.insert("enum".to_owned(), Value::Array(names));
+    if !described.is_empty() {
+        let own = map.get("description").and_then(Value::as_str).unwrap_or_default();
+        let own = own.trim_end_matches('.');
+        let text = if own.is_empty() { described } else { format!("{own} ({described}).") };
+        map.insert("description".to_owned(), Value::from(text));
+    }
+}
+
+/// Arguments from JSON.
+///
+/// # Errors
+/// `Args`, naming the tool, what is wrong and what the tool takes.
+pub fn parse<T: DeserializeOwned + JsonSchema>(tool: &str, args: Value) -> Result<T, Error> {
+    let args = if args.is_null() { Value::Object(Map::new()) } else { args };
+    if !args.is_object() {
+        return Err(Error::Args(format!("{tool}: the arguments are not an object; pass `{{…}}`")));
+    }
+    let args = without_nulls(args);
+    let result: Result<T, _> = serde_path(&args);
+    result.map_err(|error| {
+        let schema = portable::<T>();
+        let names: Vec<&str> = schema["properties"]
+            .as_object()
+            .map(|p| p.keys().map(String::as_str).collect())
+            .unwrap_or_default();
+        let names = names.join("`, `");
+        Error::Args(format!("{tool}: {error}; it takes `{names}`"))
+    })
+}
+
+/// A `null` is an argument that was not given: some clients send every optional one.
+fn without_nulls(mut args: Value) -> Value {
+    if let Some(map) = args.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+    }
+    args
+}
+
+fn serde_path<T: DeserializeOwned>(args: &Value) -> Result<T, String> {
+    T::deserialize(args).map_err(|error| {
+        // serde names the wrong value but not its key: find it by leaving keys out.
+        let Some(map) = args.as_object() else { return error.to_string() };
+        for key in map.keys() {
+            let mut rest = map.clone();
+            rest.remove(key);
+            let after = T::deserialize(&Value::Object(rest)).map_err(|e| e.to_string());
+            let other = after.as_ref().err().is_none_or(|e| *e != error.to_string());
+            if other && !error.to_string().starts_with("unknown field")
+                && !error.to_string().starts_with("missing field")
+            {
+                return format!("`{key}` does not fit: {error}");
+            }
+        }
+        error.to_string()
+    })
+}
