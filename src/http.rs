@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
@@ -21,6 +21,7 @@ use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::tower::StreamableHttpServerConfig;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use synod_store::{Scope, Store};
@@ -56,8 +57,31 @@ pub fn mcp_app<H: ServerHandler + Clone>(handler: H, options: McpOptions) -> Rou
         Arc::new(LocalSessionManager::default()),
         config,
     );
-    Router::new().route_service("/mcp", service)
+    Router::new().route_service("/mcp", service).layer(map_response(speak_json_rpc))
 }
+
+/// rmcp refuses some requests in plain text; a client that probes for the newer protocol looks for
+/// a JSON-RPC error in the body.
+async fn speak_json_rpc(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|h| h.to_str().ok());
+    let json = kind.is_some_and(|kind| kind.contains("json") || kind.contains("event-stream"));
+    if !response.status().is_client_error() || json {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let message = if text.is_empty() { parts.status.to_string() } else { text.into_owned() };
+    let error = json!({ "code": -32600, "message": message });
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let value = HeaderValue::from_static("application/json");
+    parts.headers.insert(header::CONTENT_TYPE, value);
+    let body = json!({ "jsonrpc": "2.0", "id": null, "error": error }).to_string();
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// Longest text of a refusal that is passed on, in bytes.
+const REFUSAL_BYTES_MAX: usize = 16 * 1024;
 
 /// Who may come in.
 #[derive(Clone)]
@@ -145,9 +169,14 @@ fn fingerprint(text: &str) -> u64 {
 
 fn without_port(host: &str) -> &str {
     if let Some(end) = host.strip_prefix('[').and_then(|h| h.find(']')) {
-        return &host[..end + 2];
+        let port = host[end + 2..].strip_prefix(':').unwrap_or(&host[end + 2..]);
+        return if port.bytes().all(|b| b.is_ascii_digit()) { &host[..end + 2] } else { host };
     }
-    host.rsplit_once(':').map_or(host, |(name, _)| name)
+    // Only digits are a port: `127.0.0.1:80.evil.example` names another host.
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
 }
 
 fn is_loopback_name(name: &str) -> bool {
@@ -340,6 +369,7 @@ mod tests {
         assert!(!public.host_fits(&headers(header::HOST, "other.example")));
         let origin = |o| loopback.origin_fits(&headers(header::ORIGIN, o));
         assert!(origin("http://localhost:3000") && origin("http://127.0.0.1:7717"));
+        assert!(!origin("http://127.0.0.1:80.evil.example") && !origin("http://[::1].evil.example"));
         assert!(!origin("https://evil.example") && !origin("null") && !origin("http://localhost.evil.example"));
     }
 

@@ -30,6 +30,13 @@ const LIST_TTL_MS: u64 = 300_000;
 /// How long clients may keep what they read, in milliseconds.
 const READ_TTL_MS: u64 = 1_000;
 
+/// Progress notes of one call that wait to be sent.
+const PROGRESS_MAX: usize = 64;
+
+/// Between the last progress note and the reply. The TypeScript SDK hands a note on a turn later
+/// than a reply: both in one read, and the note finds its handler gone.
+const PROGRESS_LEAD: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// What a model should know before it sees the tools.
 pub const INSTRUCTIONS: &str = "Synod searches and reads the user's Obsidian notes, documents and \
 code repositories, indexed on this machine. Use `search` first for questions about the user's \
@@ -135,11 +142,10 @@ fn prompt(prompt: &synod_prompts::Prompt) -> Prompt {
         .with_title(prompt.title.as_str())
 }
 
-/// A fault as a tool result: the model reads it and mends its call.
+/// A fault as a tool result: the model reads it and mends its call. Text only: clients of the
+/// TypeScript SDK hold structured content of failures against the schema of replies.
 fn failed(fault: &Fault) -> CallToolResult {
-    let mut result = CallToolResult::error(vec![ContentBlock::text(fault.to_string())]);
-    result.structured_content = Some(fault.to_json());
-    result
+    CallToolResult::error(vec![ContentBlock::text(fault.to_string())])
 }
 
 /// A fault as a protocol error.
@@ -152,27 +158,38 @@ fn protocol(fault: &Fault, uri: Option<&str>) -> ErrorData {
     }
 }
 
-/// Progress to the client that asked for it, cancellation from it.
-fn call_of(context: &RequestContext<RoleServer>) -> Call {
+/// A call's way back to its client: cancellation, and progress if it asked for it. The second part
+/// sends the progress and says how much; it ends when the call has been dropped, so that none comes
+/// after the reply.
+fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = usize> + use<>) {
     let cancelled = context.ct.clone();
     let cancelled = Box::new(move || cancelled.is_cancelled());
-    let Some(token) = context.meta.get_progress_token() else {
-        return Call { cancelled, ..Call::silent() };
-    };
+    let token = context.meta.get_progress_token();
     let peer = context.peer.clone();
-    let runtime = tokio::runtime::Handle::current();
+    let (send, mut receive) = tokio::sync::mpsc::channel::<(f64, Option<f64>, String)>(PROGRESS_MAX);
+    let wanted = token.is_some();
     let progress = Box::new(move |done: f64, total: Option<f64>, message: String| {
-        let mut note = ProgressNotificationParam::new(token.clone(), done).with_message(message);
-        if let Some(total) = total {
-            note = note.with_total(total);
+        // A client that reads no progress must not hold up the work: what does not fit is left out.
+        if wanted && send.try_send((done, total, message)).is_err() {
+            tracing::debug!("a progress note was left out");
         }
-        let peer = peer.clone();
-        // A client that reads no progress must not hold up the work.
-        runtime.spawn(async move {
-            let _ = peer.notify_progress(note).await;
-        });
     });
-    Call { progress, cancelled, key: None }
+    let sending = async move {
+        let mut sent = 0;
+        let Some(token) = token else { return sent };
+        while let Some((done, total, message)) = receive.recv().await {
+            let mut note = ProgressNotificationParam::new(token.clone(), done).with_message(message);
+            if let Some(total) = total {
+                note = note.with_total(total);
+            }
+            if peer.notify_progress(note).await.is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        sent
+    };
+    (Call { progress, cancelled, key: None }, sending)
 }
 
 impl Server {
@@ -247,7 +264,12 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = self.caller(&context);
         let args = request.arguments.map_or(Value::Null, Value::Object);
-        let result = self.door.call(&caller, &request.name, args, call_of(&context)).await;
+        let (call, sending) = call_of(&context);
+        let calling = self.door.call(&caller, &request.name, args, call);
+        let (result, sent) = tokio::join!(calling, sending);
+        if sent > 0 {
+            tokio::time::sleep(PROGRESS_LEAD).await;
+        }
         match result {
             Ok(answer) => {
                 let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);

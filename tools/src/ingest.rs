@@ -98,6 +98,7 @@ impl Operation for Ingest {
         let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, now_ms: (cx.now_ms)() };
         let id = cx.store.leave(&job)?;
         (cx.wake)();
+        (call.progress)(0.0, None, "left to the writer".to_owned());
         if !args.wait {
             return reply(cx, Some(id), JobState::Pending.name().to_owned(), summary);
         }
@@ -172,6 +173,7 @@ async fn wait(cx: &Context, id: String, call: &Call) -> Result<Reply, Error> {
     for _ in 0..looks {
         let Some(job) = cx.store.job(&id)? else { break };
         if job.state.ended() {
+            (call.progress)((told + 1) as f64, None, job.state.name().to_owned());
             let summary = job.result.unwrap_or_default();
             return reply(cx, Some(id), job.state.name().to_owned(), summary);
         }

@@ -12,17 +12,27 @@ use serde_json::{Map, Value};
 /// Formats of JSON Schema's own list that we use.
 const FORMATS: &[&str] = &["date-time", "date", "uri"];
 
-fn raw<T: JsonSchema>() -> Value {
+fn raw<T: JsonSchema>(output: bool) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|s| {
         s.inline_subschemas = true;
         s.meta_schema = None;
     });
+    // A reply leaves out empty fields: they are not required of it.
+    let settings = if output { settings.for_serialize() } else { settings };
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// The schema of arguments; unknown ones are refused.
 pub fn portable<T: JsonSchema>() -> Value {
-    let mut schema = raw::<T>();
+    shaped(raw::<T>(false))
+}
+
+/// The schema of a reply.
+pub fn portable_output<T: JsonSchema>() -> Value {
+    shaped(raw::<T>(true))
+}
+
+fn shaped(mut schema: Value) -> Value {
     clean(&mut schema);
     if let Some(root) = schema.as_object_mut() {
         root.remove("description");
@@ -32,14 +42,9 @@ pub fn portable<T: JsonSchema>() -> Value {
     schema
 }
 
-/// The schema of a reply.
-pub fn portable_output<T: JsonSchema>() -> Value {
-    portable::<T>()
-}
-
 /// The doc comment of a type.
 pub fn description<T: JsonSchema>() -> String {
-    let schema = raw::<T>();
+    let schema = raw::<T>(false);
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     // One paragraph per blank line; the line breaks of the source are not the text's.
     let paragraphs = text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));

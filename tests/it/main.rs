@@ -1,0 +1,15 @@
+//! The project's tests beside those of its pure functions: one binary, driven through real doors.
+//!
+//! `tidy` and `generated` hold the repository to its own rules; `faces` and `faults` drive the real
+//! program; `index` holds the engine to its promises; `quality` computes ranking on judged data.
+
+#[path = "../judged.rs"]
+mod judged;
+
+mod faces;
+mod faults;
+mod generated;
+mod index;
+mod program;
+mod quality;
+mod tidy;
