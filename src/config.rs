@@ -252,7 +252,8 @@ pub fn load(
 fn parse(path: &Path, text: &str) -> Result<Value, Error> {
     let config: Result<Config, _> = toml::from_str(text);
     if let Err(error) = config {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+        let line =
+            error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
         let message = error.message().to_owned();
         let hint = message.strip_prefix("unknown field `").and_then(|rest| {
             let wrong = rest.split('`').next()?;
@@ -351,9 +352,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("synod.toml");
         std::fs::write(&path, text).unwrap();
-        let environment = |name: &str| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
-        };
+        let environment =
+            |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         load(Some(&path), true, &environment, &[("access.read_only", true.into())])
     }
 

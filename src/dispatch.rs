@@ -68,15 +68,17 @@ impl Door {
                 let names: Vec<&str> = TOOLS.iter().map(|t| t.name).collect();
                 return Err(Fault::new(
                     fault::INVALID,
-                    format!("config: `hidden_tools` names `{name}`; there are {}", names.join(", ")),
+                    format!(
+                        "config: `hidden_tools` names `{name}`; there are {}",
+                        names.join(", ")
+                    ),
                 ));
             }
         }
         let read_only = config.access.read_only;
-        let offered = |entry: &&Entry| {
-            !config.access.hidden_tools.iter().any(|name| name == entry.name)
-                && !(read_only && entry.effect == Effect::Write)
-        };
+        let hidden = |name: &str| config.access.hidden_tools.iter().any(|h| h == name);
+        let forbidden = |effect: Effect| read_only && effect == Effect::Write;
+        let offered = |entry: &&Entry| !hidden(entry.name) && !forbidden(entry.effect);
         let tools: Vec<&'static Entry> = TOOLS.iter().filter(offered).collect();
         let counters = Counters { tools: TOOLS.iter().map(|_| Default::default()).collect() };
         let limits = &config.limits;
@@ -199,7 +201,12 @@ impl Door {
     }
 
     /// Runs on the bounded pool, so that no call stalls the runtime.
-    async fn compute(&self, entry: &'static Entry, args: Value, call: Call) -> Result<Answer, Fault> {
+    async fn compute(
+        &self,
+        entry: &'static Entry,
+        args: Value,
+        call: Call,
+    ) -> Result<Answer, Fault> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue_max {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             let text = format!("{} calls wait already; try again in a moment", self.queue_max);

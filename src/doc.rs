@@ -14,7 +14,10 @@ pub fn documents() -> Vec<(String, String)> {
         ("docs/reference/errors.md".to_owned(), errors_page()),
         ("docs/reference/config.md".to_owned(), config_page()),
         ("docs/reference/cli.md".to_owned(), cli_page()),
-        ("docs/reference/openapi.json".to_owned(), format!("{:#}\n", crate::openapi::document(&tools))),
+        (
+            "docs/reference/openapi.json".to_owned(),
+            format!("{:#}\n", crate::openapi::document(&tools)),
+        ),
         ("synod.toml.example".to_owned(), example_config()),
     ];
     for entry in TOOLS {
@@ -39,7 +42,9 @@ fn contract(entry: &Entry) -> String {
 }
 
 fn tools_page() -> String {
-    let mut out = String::from("# Tools\n\nGenerated from the tool table; `synod call NAME --help` shows the same.\n");
+    let mut out = String::from(
+        "# Tools\n\nGenerated from the tool table; `synod call NAME --help` shows the same.\n",
+    );
     for entry in TOOLS {
         let effect = if entry.effect == Effect::Read { "reads" } else { "writes" };
         let _ = write!(
@@ -127,12 +132,21 @@ fn config_page() -> String {
     );
     for (section, part) in schema["properties"].as_object().into_iter().flatten() {
         let list = part["type"] == "array";
-        let (head, part) = if list { (format!("[[{section}]]"), &part["items"]) } else { (format!("[{section}]"), part) };
-        let _ = write!(out, "\n## `{head}`\n\n{}\n\n", part["description"].as_str().unwrap_or_default());
+        let (head, part) = if list {
+            (format!("[[{section}]]"), &part["items"])
+        } else {
+            (format!("[{section}]"), part)
+        };
+        let _ = write!(
+            out,
+            "\n## `{head}`\n\n{}\n\n",
+            part["description"].as_str().unwrap_or_default()
+        );
         out.push_str("| key | default | environment | meaning |\n|---|---|---|---|\n");
         for (key, property) in part["properties"].as_object().into_iter().flatten() {
             let default = &defaults[section][key];
-            let default = if list || default.is_null() { String::new() } else { format!("`{default}`") };
+            let default =
+                if list || default.is_null() { String::new() } else { format!("`{default}`") };
             let variable = if list {
                 String::new()
             } else {
@@ -157,15 +171,19 @@ pub fn example_config() -> String {
         let list = part["type"] == "array";
         let body = if list { &part["items"] } else { part };
         let _ = write!(out, "\n# {}\n", part["description"].as_str().unwrap_or_default());
-        let _ = writeln!(out, "{}", if list { format!("# [[{section}]]") } else { format!("[{section}]") });
+        let _ = writeln!(
+            out,
+            "{}",
+            if list { format!("# [[{section}]]") } else { format!("[{section}]") }
+        );
         for (key, property) in body["properties"].as_object().into_iter().flatten() {
             let _ = writeln!(out, "# {}", property["description"].as_str().unwrap_or_default());
             if list {
                 let _ = writeln!(out, "# {key} = \"…\"");
                 continue;
             }
-            let value: toml::Value =
-                serde_json::from_value(defaults[section][key].clone()).unwrap_or(toml::Value::Boolean(false));
+            let value: toml::Value = serde_json::from_value(defaults[section][key].clone())
+                .unwrap_or(toml::Value::Boolean(false));
             let _ = writeln!(out, "{key} = {value}");
         }
     }

@@ -20,10 +20,10 @@ pub struct Code {
 
 macro_rules! codes {
     ($($constant:ident $name:literal $status:literal $meaning:literal;)*) => {
-        $(#[doc = $meaning] pub const $constant: Code =
-            Code { name: $name, status: $status, meaning: $meaning };)*
+        $(#[doc = $meaning] pub const $constant: &Code =
+            &Code { name: $name, status: $status, meaning: $meaning };)*
         /// Every code: what `docs/reference/errors.md` lists.
-        pub const CODES: &[Code] = &[$($constant),*];
+        pub const CODES: &[&Code] = &[$($constant),*];
     };
 }
 
@@ -47,7 +47,7 @@ codes! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     /// Stable.
-    pub code: Code,
+    pub code: &'static Code,
     /// What was wrong.
     pub message: String,
     /// What to do next.
@@ -60,7 +60,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault with its words; `message; hint` in one text is split at the first semicolon.
-    pub fn new(code: Code, text: impl Into<String>) -> Self {
+    pub fn new(code: &'static Code, text: impl Into<String>) -> Self {
         let text = text.into();
         let (message, hint) = match text.split_once("; ") {
             Some((message, hint)) => (message.to_owned(), hint.to_owned()),
@@ -204,8 +204,10 @@ mod tests {
     #[test]
     fn words_and_hint_are_apart_and_bugs_are_hidden() {
         let fault = Fault::new(INVALID, "search: `limit` is 500; ask for 200");
-        assert_eq!((fault.message.as_str(), fault.hint.as_str()),
-            ("search: `limit` is 500", "ask for 200"));
+        assert_eq!(
+            (fault.message.as_str(), fault.hint.as_str()),
+            ("search: `limit` is 500", "ask for 200")
+        );
         let bug = Fault::internal(&"secret detail");
         assert!(!bug.to_string().contains("secret"));
         assert!(CODES.is_sorted_by(|a, b| a.name < b.name));

@@ -115,7 +115,8 @@ impl Gate {
         };
         let name = without_port(host);
         let listed = |known: &String| known == host || known == name;
-        is_loopback_name(name) || self.hosts.iter().any(listed)
+        is_loopback_name(name)
+            || self.hosts.iter().any(listed)
             || (!self.loopback && self.hosts.is_empty() && name.parse::<std::net::IpAddr>().is_ok())
     }
 
@@ -250,9 +251,7 @@ pub fn refuse(fault: &Fault) -> Response {
 
 /// Puts the gate and the body limit around any routes.
 pub fn guarded(routes: Router, gate: Gate, body_bytes_max: usize) -> Router {
-    routes
-        .layer(DefaultBodyLimit::max(body_bytes_max))
-        .layer(from_fn_with_state(gate, admit))
+    routes.layer(DefaultBodyLimit::max(body_bytes_max)).layer(from_fn_with_state(gate, admit))
 }
 
 /// Everything the product serves.
@@ -274,7 +273,9 @@ fn app(world: &World, servers: &Servers, gate: Gate, stop: CancellationToken) ->
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(move || async move { readiness(&ready) }))
         .route("/metrics", get(move || async move { door.metrics() }))
-        .fallback(|| async { refuse(&Fault::new(fault::NOT_FOUND, "no such route; see `/v1/openapi.json`")) });
+        .fallback(|| async {
+            refuse(&Fault::new(fault::NOT_FOUND, "no such route; see `/v1/openapi.json`"))
+        });
     guarded(routes, gate, body_bytes_max)
 }
 
@@ -369,14 +370,22 @@ mod tests {
         assert!(!public.host_fits(&headers(header::HOST, "other.example")));
         let origin = |o| loopback.origin_fits(&headers(header::ORIGIN, o));
         assert!(origin("http://localhost:3000") && origin("http://127.0.0.1:7717"));
-        assert!(!origin("http://127.0.0.1:80.evil.example") && !origin("http://[::1].evil.example"));
-        assert!(!origin("https://evil.example") && !origin("null") && !origin("http://localhost.evil.example"));
+        assert!(
+            !origin("http://127.0.0.1:80.evil.example") && !origin("http://[::1].evil.example")
+        );
+        assert!(
+            !origin("https://evil.example")
+                && !origin("null")
+                && !origin("http://localhost.evil.example")
+        );
     }
 
     #[test]
     fn off_loopback_a_token_is_needed() {
         assert!(gate("127.0.0.1:1", &[]).caller(&HeaderMap::new()).is_ok());
         assert!(gate("0.0.0.0:1", &[]).caller(&HeaderMap::new()).is_err());
-        assert!(gate("127.0.0.1:1", &[]).caller(&headers(header::AUTHORIZATION, "Bearer x")).is_err());
+        assert!(
+            gate("127.0.0.1:1", &[]).caller(&headers(header::AUTHORIZATION, "Bearer x")).is_err()
+        );
     }
 }

@@ -14,8 +14,8 @@ use rmcp::model::{
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ProgressNotificationParam, Prompt, PromptArgument, PromptMessage,
     ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference, Resource,
-    ResourceContents, ResourceTemplate, Role, ServerCapabilities, ServerConfig, SubscribeRequestParams,
-    SubscriptionFilter, Tool, ToolAnnotations, UnsubscribeRequestParams,
+    ResourceContents, ResourceTemplate, Role, ServerCapabilities, ServerConfig,
+    SubscribeRequestParams, SubscriptionFilter, Tool, ToolAnnotations, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -166,7 +166,8 @@ fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = 
     let cancelled = Box::new(move || cancelled.is_cancelled());
     let token = context.meta.get_progress_token();
     let peer = context.peer.clone();
-    let (send, mut receive) = tokio::sync::mpsc::channel::<(f64, Option<f64>, String)>(PROGRESS_MAX);
+    let (send, mut receive) =
+        tokio::sync::mpsc::channel::<(f64, Option<f64>, String)>(PROGRESS_MAX);
     let wanted = token.is_some();
     let progress = Box::new(move |done: f64, total: Option<f64>, message: String| {
         // A client that reads no progress must not hold up the work: what does not fit is left out.
@@ -178,7 +179,8 @@ fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = 
         let mut sent = 0;
         let Some(token) = token else { return sent };
         while let Some((done, total, message)) = receive.recv().await {
-            let mut note = ProgressNotificationParam::new(token.clone(), done).with_message(message);
+            let mut note =
+                ProgressNotificationParam::new(token.clone(), done).with_message(message);
             if let Some(total) = total {
                 note = note.with_total(total);
             }
@@ -221,7 +223,9 @@ impl Server {
     fn one_page(request: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
         match request.and_then(|r| r.cursor.as_deref()) {
             None | Some("") => Ok(()),
-            Some(_) => Err(ErrorData::invalid_params("the list has one page; leave out `cursor`", None)),
+            Some(_) => {
+                Err(ErrorData::invalid_params("the list has one page; leave out `cursor`", None))
+            }
         }
     }
 }
@@ -295,9 +299,8 @@ impl ServerHandler for Server {
             .await
             .map_err(|fault| protocol(&fault, None))?;
         let resources = listed.0.into_iter().map(|item| {
-            let mut resource = Resource::new(item.uri, item.name)
-                .with_title(item.title)
-                .with_mime_type(item.mime);
+            let mut resource =
+                Resource::new(item.uri, item.name).with_title(item.title).with_mime_type(item.mime);
             if !item.description.is_empty() {
                 resource = resource.with_description(item.description);
             }

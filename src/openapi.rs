@@ -51,10 +51,12 @@ fn error_schema() -> Value {
 
 fn operation(entry: &Entry, route: &Route) -> Value {
     let input = (entry.input)();
-    let error = |text: &str| json!({
-        "description": text,
-        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
-    });
+    let error = |text: &str| {
+        json!({
+            "description": text,
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+        })
+    };
     let ok = json!({
         "description": "The tool's structured reply.",
         "content": { "application/json": { "schema": (entry.output)() } },
@@ -83,7 +85,8 @@ fn operation(entry: &Entry, route: &Route) -> Value {
         "responses": responses,
     });
     if route.method == "POST" {
-        let body = json!({ "required": true, "content": { "application/json": { "schema": input } } });
+        let body =
+            json!({ "required": true, "content": { "application/json": { "schema": input } } });
         out["requestBody"] = body;
         out["parameters"] = json!([{
             "name": "Idempotency-Key", "in": "header", "required": false,
@@ -104,9 +107,8 @@ fn operation_id(entry: &Entry, route: &Route) -> String {
 }
 
 fn parameters(input: &Value, route: &Route) -> Value {
-    let required = |name: &str| {
-        input["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name))
-    };
+    let required =
+        |name: &str| input["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name));
     let properties = input["properties"].as_object().cloned().unwrap_or_default();
     let rows = properties.into_iter().map(|(name, mut schema)| {
         let in_path = route.path.contains(&format!("{{*{name}}}"));

@@ -14,9 +14,22 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// `/` and its files.
 pub fn routes(_door: Arc<Door>) -> Router {
     Router::new()
-        .route("/", get(|| async { file("text/html; charset=utf-8", include_str!("../console/index.html")) }))
-        .route("/app.js", get(|| async { file("text/javascript; charset=utf-8", include_str!("../console/app.js")) }))
-        .route("/style.css", get(|| async { file("text/css; charset=utf-8", include_str!("../console/style.css")) }))
+        .route(
+            "/",
+            get(|| async {
+                file("text/html; charset=utf-8", include_str!("../console/index.html"))
+            }),
+        )
+        .route(
+            "/app.js",
+            get(|| async {
+                file("text/javascript; charset=utf-8", include_str!("../console/app.js"))
+            }),
+        )
+        .route(
+            "/style.css",
+            get(|| async { file("text/css; charset=utf-8", include_str!("../console/style.css")) }),
+        )
 }
 
 fn file(kind: &'static str, text: &'static str) -> Response {

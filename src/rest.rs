@@ -90,10 +90,12 @@ async fn answer(
     }
     match door.call(&caller, entry.name, args, call).await {
         Ok(answer) => {
-            let runs_on = matches!(answer.structured["state"].as_str(), Some("pending" | "running"));
+            let runs_on =
+                matches!(answer.structured["state"].as_str(), Some("pending" | "running"));
             let status = if route.status == 202 && !runs_on { 200 } else { route.status };
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-            let location = answer.structured["job"].as_str().map(|job| format!("/v1/index?job={job}"));
+            let location =
+                answer.structured["job"].as_str().map(|job| format!("/v1/index?job={job}"));
             let mut response = (status, axum::Json(answer.structured)).into_response();
             if let Some(value) = location.filter(|_| runs_on).and_then(|l| l.parse().ok()) {
                 response.headers_mut().insert(header::LOCATION, value);
@@ -154,8 +156,8 @@ fn query_args(entry: &Entry, pairs: Pairs) -> Result<Value, Fault> {
 /// Values separated by commas (numbers also by a dash: `lines=10-40`), added to those before.
 fn array(before: Value, text: &str, property: &Value) -> Option<Value> {
     let Value::Array(mut items) = before else { return None };
-    let numbers = property["items"]["type"] == "integer"
-        || property["prefixItems"][0]["type"] == "integer";
+    let numbers =
+        property["items"]["type"] == "integer" || property["prefixItems"][0]["type"] == "integer";
     if numbers {
         for part in text.split([',', '-']) {
             items.push(part.trim().parse::<u64>().ok()?.into());
@@ -174,7 +176,13 @@ mod tests {
     #[test]
     fn query_parameters_take_the_types_of_the_schema() {
         let search = synod_tools::find("search").unwrap();
-        let pairs = [("q", "tide"), ("limit", "5"), ("explain", "true"), ("tags", "a,b"), ("where", "owner:Ada")];
+        let pairs = [
+            ("q", "tide"),
+            ("limit", "5"),
+            ("explain", "true"),
+            ("tags", "a,b"),
+            ("where", "owner:Ada"),
+        ];
         let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let args = query_args(search, pairs).unwrap();
         let wanted = json!({"query": "tide", "limit": 5, "explain": true, "tags": ["a", "b"],

@@ -52,10 +52,7 @@ impl Sessions {
 /// `GET /sse` and `POST /messages`.
 pub fn routes(servers: Servers, stop: CancellationToken) -> Router {
     let sessions = Sessions { servers, open: Arc::default(), stop };
-    Router::new()
-        .route("/sse", get(open))
-        .route("/messages", post(message))
-        .with_state(sessions)
+    Router::new().route("/sse", get(open)).route("/messages", post(message)).with_state(sessions)
 }
 
 /// Removes the session when its stream is dropped, and ends its server.
@@ -85,7 +82,8 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
     let (output, input) = tokio::io::split(ours);
     let caller = Caller { face: "sse", ..caller };
-    let session = Session { account: caller.account.clone(), input: tokio::sync::Mutex::new(input) };
+    let session =
+        Session { account: caller.account.clone(), input: tokio::sync::Mutex::new(input) };
     sessions.lock().insert(id.clone(), Arc::new(session));
     let stop = sessions.stop.child_token();
     let server = sessions.servers.connect(caller, true);

@@ -61,7 +61,8 @@ pub fn serve(session: &Session, args: &ServeArgs) -> Result<ExitCode, Failure> {
     let config = session.loaded.config.clone();
     match &args.http {
         Some(address) => {
-            let named = if address.is_empty() { config.server.http.clone() } else { address.clone() };
+            let named =
+                if address.is_empty() { config.server.http.clone() } else { address.clone() };
             serve_http(session, config, &named, |_, _| Ok(()))
         }
         None => serve_stdio(session, config),
@@ -200,7 +201,11 @@ fn leave(running: &Running, root: &std::path::Path) -> Result<(), Failure> {
 }
 
 /// Waits for the first index with a word about it, then says how to go on.
-fn welcome(session: &Session, running: &Running, bound: std::net::SocketAddr) -> Result<(), Failure> {
+fn welcome(
+    session: &Session,
+    running: &Running,
+    bound: std::net::SocketAddr,
+) -> Result<(), Failure> {
     let cx = running.world.door.context();
     let start = std::time::Instant::now();
     let mut said = 0;

@@ -218,7 +218,11 @@ impl Loop {
         match watch::watch(&updater.sources()?, touched_send) {
             Ok(watch) => {
                 for (source, reason) in &watch.failed {
-                    tracing::warn!(source, reason, "cannot watch; compared every `rescan_s` instead");
+                    tracing::warn!(
+                        source,
+                        reason,
+                        "cannot watch; compared every `rescan_s` instead"
+                    );
                 }
                 self.watch = Some(watch);
             }

@@ -26,7 +26,6 @@ pub struct Question {
 
 /// A set laid out as a folder.
 pub struct Set {
-
     pub folder: PathBuf,
     pub questions: Vec<Question>,
 }

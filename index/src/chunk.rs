@@ -78,7 +78,13 @@ fn merge(sections: &[Range<usize>], rule: Rule) -> Vec<Range<usize>> {
 
 /// Splits one section into pieces of at most `max` bytes: at the last soft border that leaves a
 /// piece at least a third full, else at a line end, else at a space, else between graphemes.
-fn split(text: &str, section: Range<usize>, soft: &[usize], max: usize, out: &mut Vec<Range<usize>>) {
+fn split(
+    text: &str,
+    section: Range<usize>,
+    soft: &[usize],
+    max: usize,
+    out: &mut Vec<Range<usize>>,
+) {
     let mut start = section.start;
     while section.end - start > max {
         // Two even halves are better passages than a full one and a scrap.

@@ -282,7 +282,10 @@ pub fn add_source(db: &Connection, source: &Source) -> Result<i64> {
 
 /// Notes a finished scan.
 pub fn scanned(db: &Connection, id: i64, at_ms: i64, commit: Option<&str>) -> Result<()> {
-    db.execute("UPDATE source SET scanned_ms=?, commit_id=? WHERE id=?", params![at_ms, commit, id])?;
+    db.execute(
+        "UPDATE source SET scanned_ms=?, commit_id=? WHERE id=?",
+        params![at_ms, commit, id],
+    )?;
     Ok(())
 }
 
@@ -368,8 +371,12 @@ pub fn known(db: &Connection, source: i64) -> Result<std::collections::HashMap<S
                WHERE source=?";
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map([source], |row| {
-        let known =
-            Known { id: row.get(1)?, stamp: stamp(row, 2)?, read_ms: row.get(6)?, hash: row.get(7)? };
+        let known = Known {
+            id: row.get(1)?,
+            stamp: stamp(row, 2)?,
+            read_ms: row.get(6)?,
+            hash: row.get(7)?,
+        };
         Ok((row.get(0)?, known))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -381,8 +388,13 @@ pub fn touch(db: &Connection, id: u32, stamp: &Stamp, read_ms: i64) -> Result<()
                WHERE id=?";
     let modified_ms = stamp.mtime_ns / 1_000_000;
     db.prepare_cached(sql)?.execute(params![
-        stamp.size as i64, stamp.mtime_ns, stamp.ctime_ns, stamp.inode as i64, read_ms,
-        modified_ms, id
+        stamp.size as i64,
+        stamp.mtime_ns,
+        stamp.ctime_ns,
+        stamp.inode as i64,
+        read_ms,
+        modified_ms,
+        id
     ])?;
     Ok(())
 }
@@ -400,10 +412,25 @@ pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
         title=excluded.title, modified_ms=excluded.modified_ms, n_chunks=excluded.n_chunks, \
         bytes=excluded.bytes, plain=excluded.plain, note=excluded.note, body=excluded.body";
     db.prepare_cached(sql)?.execute(params![
-        id, row.source, row.path, row.generation as i64, row.stamp.size as i64,
-        row.stamp.mtime_ns, row.stamp.ctime_ns, row.stamp.inode as i64, row.read_ms, row.hash,
-        row.kind, row.class as i64, row.title, row.modified_ms, row.n_chunks, row.bytes as i64,
-        row.plain, row.note, body
+        id,
+        row.source,
+        row.path,
+        row.generation as i64,
+        row.stamp.size as i64,
+        row.stamp.mtime_ns,
+        row.stamp.ctime_ns,
+        row.stamp.inode as i64,
+        row.read_ms,
+        row.hash,
+        row.kind,
+        row.class as i64,
+        row.title,
+        row.modified_ms,
+        row.n_chunks,
+        row.bytes as i64,
+        row.plain,
+        row.note,
+        body
     ])?;
     Ok(id.unwrap_or_else(|| db.last_insert_rowid() as u32))
 }
@@ -427,7 +454,14 @@ pub fn put_graph(
     let mut insert = db.prepare_cached(sql)?;
     for (seq, (key, link)) in links.iter().enumerate() {
         insert.execute(params![
-            id, seq as i64, key, link.target, link.anchor, link.text, link.wiki, link.embed,
+            id,
+            seq as i64,
+            key,
+            link.target,
+            link.anchor,
+            link.text,
+            link.wiki,
+            link.embed,
             link.line
         ])?;
     }
@@ -612,9 +646,13 @@ pub fn counts(db: &Connection, source: i64) -> Result<(u64, u64, u64)> {
 }
 
 /// Errors of a source, at most `limit`, and how many there are.
-pub fn problems(db: &Connection, source: i64, limit: usize) -> Result<(Vec<(String, String)>, u64)> {
-    let mut statement = db
-        .prepare_cached("SELECT path, reason FROM problem WHERE source=? ORDER BY path LIMIT ?")?;
+pub fn problems(
+    db: &Connection,
+    source: i64,
+    limit: usize,
+) -> Result<(Vec<(String, String)>, u64)> {
+    let mut statement =
+        db.prepare_cached("SELECT path, reason FROM problem WHERE source=? ORDER BY path LIMIT ?")?;
     let rows =
         statement.query_map(params![source, limit as i64], |r| Ok((r.get(0)?, r.get(1)?)))?;
     let listed = rows.collect::<rusqlite::Result<Vec<_>>>()?;

@@ -140,7 +140,8 @@ pub fn decode(bytes: Vec<u8>) -> Content {
         },
         Err(error) => {
             let bytes = error.into_bytes();
-            let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
+            let mut detector =
+                chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
             detector.feed(&bytes, true);
             let encoding = detector.guess(None, chardetng::Utf8Detection::Allow);
             let (text, ..) = encoding.decode(&bytes);

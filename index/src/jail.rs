@@ -120,8 +120,16 @@ mod tests {
     #[test]
     fn hostile_shapes_are_refused() {
         let hostile = [
-            "", "/etc/passwd", "../x", "a/../../x", "a\\..\\x", "C:\\x", "c:/x", "\\\\srv\\x",
-            "a\0b", "\\\\?\\C:\\x",
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../../x",
+            "a\\..\\x",
+            "C:\\x",
+            "c:/x",
+            "\\\\srv\\x",
+            "a\0b",
+            "\\\\?\\C:\\x",
         ];
         for path in hostile {
             assert!(check(path).is_err(), "{path:?}");

@@ -20,6 +20,9 @@ pub struct Listed {
     pub bytes: u64,
 }
 
+/// The source and path of the last document of a page.
+pub type Place = (String, String);
+
 impl Index {
     /// Up to `limit` documents behind `after` (source and path of the last one seen), in the order
     /// of source and path; and where the next page starts.
@@ -30,7 +33,7 @@ impl Index {
         &self,
         after: Option<(&str, &str)>,
         limit: usize,
-    ) -> Result<(Vec<Listed>, Option<(String, String)>)> {
+    ) -> Result<(Vec<Listed>, Option<Place>)> {
         self.read_db(|db| {
             let sources = db::sources(db)?;
             let (first, mut path) = match after {
@@ -55,7 +58,13 @@ impl Index {
                     let parts: Vec<String> = row.path.split('/').map(escape).collect();
                     let uri = format!("{scheme}://{}/{}", escape(&source.name), parts.join("/"));
                     next = Some((source.name.clone(), row.path.clone()));
-                    out.push(Listed { uri, path: row.path, title: row.title, note, bytes: row.bytes });
+                    out.push(Listed {
+                        uri,
+                        path: row.path,
+                        title: row.title,
+                        note,
+                        bytes: row.bytes,
+                    });
                 }
                 if more {
                     return Ok((out, next));
@@ -67,7 +76,12 @@ impl Index {
 
     /// Paths of the source `name` that begin with `prefix`, at most `limit`, and whether there are
     /// more. An unknown source has none.
-    pub fn complete_path(&self, name: &str, prefix: &str, limit: usize) -> Result<(Vec<String>, bool)> {
+    pub fn complete_path(
+        &self,
+        name: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<(Vec<String>, bool)> {
         self.read_db(|db| {
             let sources = db::sources(db)?;
             let Some(source) = sources.iter().find(|s| s.name == name) else {
@@ -86,7 +100,9 @@ impl Index {
             let args = crate::ReadArgs { uri: Some(uri.to_owned()), ..crate::ReadArgs::default() };
             match crate::read::resolve(db, &current, &args) {
                 Ok(target) => Ok(Some(target.row.generation)),
-                Err(Error::Missing { .. } | Error::Argument(_) | Error::Ambiguous { .. }) => Ok(None),
+                Err(Error::Missing { .. } | Error::Argument(_) | Error::Ambiguous { .. }) => {
+                    Ok(None)
+                }
                 Err(error) => Err(error),
             }
         })

@@ -359,7 +359,8 @@ mod tests {
 
     #[test]
     fn operators_and_filters() {
-        let query = parse("tide +moon -rain \"spring tide\" tag:#field/sea path:notes/*.md kind:Rust");
+        let query =
+            parse("tide +moon -rain \"spring tide\" tag:#field/sea path:notes/*.md kind:Rust");
         assert_eq!(query.scored, [(word("tide"), 1.0)]);
         assert_eq!(query.required[0], word("moon"));
         assert!(matches!(&query.required[1], Leaf::Phrase(p) if p.len() == 2));
@@ -371,9 +372,15 @@ mod tests {
 
     #[test]
     fn names_in_every_spelling_share_one_key() {
-        for text in ["spawn_blocking", "spawnBlocking", "spawn-blocking", "spawn blocking",
-            "task::spawn_blocking", "spawn_blocking()", "\"spawn_blocking\""]
-        {
+        for text in [
+            "spawn_blocking",
+            "spawnBlocking",
+            "spawn-blocking",
+            "spawn blocking",
+            "task::spawn_blocking",
+            "spawn_blocking()",
+            "\"spawn_blocking\"",
+        ] {
             assert_eq!(parse(text).exact.as_deref(), Some("spawnblocking"), "{text}");
         }
     }

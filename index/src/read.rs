@@ -183,7 +183,8 @@ impl Finder<'_> {
             nearest: Vec::new(),
         };
         let id = id.trim();
-        let mut parts = id.strip_prefix(['d', '#']).unwrap_or(id).trim_start_matches('d').split('.');
+        let mut parts =
+            id.strip_prefix(['d', '#']).unwrap_or(id).trim_start_matches('d').split('.');
         let file = parts.next().and_then(|p| p.parse().ok()).ok_or_else(missing)?;
         let number: usize = match parts.next() {
             Some(part) => part.parse().map_err(|_| missing())?,
@@ -200,7 +201,8 @@ impl Finder<'_> {
             return self.target(row, Part::Whole);
         }
         // The document changed: the passage may stand under another number now.
-        let at = if fits(number) { Some(number) } else { (0..row.body.chunks.len()).find(|n| fits(*n)) };
+        let at =
+            if fits(number) { Some(number) } else { (0..row.body.chunks.len()).find(|n| fits(*n)) };
         let Some(at) = at else {
             return Err(Error::Missing {
                 what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
@@ -424,9 +426,11 @@ impl Finder<'_> {
         let mut found = None;
         for name in anchor.split('#') {
             let key = name_key(name);
-            let section = row.body.sections.iter().find(|s| {
-                name_key(&s.text) == key && within.contains(&s.bytes.start)
-            });
+            let section = row
+                .body
+                .sections
+                .iter()
+                .find(|s| name_key(&s.text) == key && within.contains(&s.bytes.start));
             let Some(section) = section else {
                 found = None;
                 break;
@@ -506,7 +510,13 @@ impl Finder<'_> {
                     .iter()
                     .take(2 * LISTED_MAX)
                     .map(|(row, s)| {
-                        format!("{}#L{}-L{}  {}", self.place(row), s.lines.0, s.lines.1, s.signature)
+                        format!(
+                            "{}#L{}-L{}  {}",
+                            self.place(row),
+                            s.lines.0,
+                            s.lines.1,
+                            s.signature
+                        )
                     })
                     .collect(),
             }),

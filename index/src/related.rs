@@ -292,9 +292,14 @@ fn use_lines(
     for (at, line) in text.lines().enumerate() {
         let number = chunk.first + at as u32;
         // The line that declares it is no use of it.
-        let declares = row.body.symbols.iter().any(|s| s.name == name && s.signature.len() > 2
-            && number >= s.lines.0 && line.contains(name) && number <= s.lines.1
-            && s.signature.contains(line.trim().trim_end_matches(['{', ' ', ':'])));
+        let declares = row.body.symbols.iter().any(|s| {
+            s.name == name
+                && s.signature.len() > 2
+                && number >= s.lines.0
+                && line.contains(name)
+                && number <= s.lines.1
+                && s.signature.contains(line.trim().trim_end_matches(['{', ' ', ':']))
+        });
         if holds_word(line, name) && !declares {
             let lines = Some((number, number));
             let text = clip(line.trim(), 200).to_owned();

@@ -49,22 +49,42 @@ impl Weights {
         document: [
             // body, head, name, title, path, tag, link
             [
-                field(1.0, 0.75), field(2.0, 0.75), field(0.0, 0.75), field(5.0, 0.75),
-                field(3.0, 0.75), field(2.0, 0.75), field(2.0, 0.3),
+                field(1.0, 0.75),
+                field(2.0, 0.75),
+                field(0.0, 0.75),
+                field(5.0, 0.75),
+                field(3.0, 0.75),
+                field(2.0, 0.75),
+                field(2.0, 0.3),
             ],
             [
-                field(1.0, 0.75), field(0.0, 0.75), field(2.0, 0.75), field(0.0, 0.75),
-                field(10.0, 0.75), field(2.0, 0.75), field(2.0, 0.3),
+                field(1.0, 0.75),
+                field(0.0, 0.75),
+                field(2.0, 0.75),
+                field(0.0, 0.75),
+                field(10.0, 0.75),
+                field(2.0, 0.75),
+                field(2.0, 0.3),
             ],
         ],
         passage: [
             [
-                field(1.0, 0.75), field(2.0, 0.75), field(0.0, 0.75), field(5.0, 0.75),
-                field(3.0, 0.75), field(2.0, 0.75), field(2.0, 0.3),
+                field(1.0, 0.75),
+                field(2.0, 0.75),
+                field(0.0, 0.75),
+                field(5.0, 0.75),
+                field(3.0, 0.75),
+                field(2.0, 0.75),
+                field(2.0, 0.3),
             ],
             [
-                field(1.0, 0.75), field(2.0, 0.75), field(2.0, 0.75), field(0.0, 0.75),
-                field(10.0, 0.75), field(2.0, 0.75), field(2.0, 0.3),
+                field(1.0, 0.75),
+                field(2.0, 0.75),
+                field(2.0, 0.75),
+                field(0.0, 0.75),
+                field(10.0, 0.75),
+                field(2.0, 0.75),
+                field(2.0, 0.3),
             ],
         ],
         share: 0.5,
@@ -118,9 +138,9 @@ pub struct Scratch {
 impl Scratch {
     fn fit(&mut self, view: &View) {
         let n = view.entries.len();
-        for array in [
-            &mut self.whole, &mut self.header, &mut self.body, &mut self.document, &mut self.base,
-        ] {
+        for array in
+            [&mut self.whole, &mut self.header, &mut self.body, &mut self.document, &mut self.base]
+        {
             array.resize(n, 0.0);
         }
         self.own.resize(view.n_slots as usize, 0.0);

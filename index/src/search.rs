@@ -499,7 +499,8 @@ fn hit(
     }
     let Some(chunk) = chunk else {
         // Findable by name only: there are no lines to show.
-        hit.snippet = row.note.as_ref().map(|note| format!("(this file {note})")).unwrap_or_default();
+        hit.snippet =
+            row.note.as_ref().map(|note| format!("(this file {note})")).unwrap_or_default();
         return Ok(Some(hit));
     };
     let Some(text) = passage_text(db, source, &row, number)? else { return Ok(None) };

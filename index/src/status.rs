@@ -65,7 +65,12 @@ impl Index {
                 let (documents, chunks, bytes) = db::counts(db, source.id)?;
                 let (errors, n_errors) = db::problems(db, source.id, ERRORS_LISTED_MAX)?;
                 out.sources.push(SourceStatus {
-                    source, documents, chunks, bytes, errors, n_errors,
+                    source,
+                    documents,
+                    chunks,
+                    bytes,
+                    errors,
+                    n_errors,
                 });
             }
             Ok(out)
@@ -90,10 +95,14 @@ impl Index {
                 match by_id.get(id) {
                     None => out.differences.push(format!("`{path}` has no words")),
                     Some((g, _)) if g != generation => {
-                        out.differences.push(format!("the words of `{path}` are of generation {g}, its row of {generation}"));
+                        out.differences.push(format!(
+                            "the words of `{path}` are of generation {g}, its row of {generation}"
+                        ));
                     }
                     Some((_, n)) if n != n_chunks => {
-                        out.differences.push(format!("`{path}` has {n_chunks} passages, {n} of them in the words"));
+                        out.differences.push(format!(
+                            "`{path}` has {n_chunks} passages, {n} of them in the words"
+                        ));
                     }
                     Some(_) => {}
                 }

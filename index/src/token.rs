@@ -447,9 +447,10 @@ mod tests {
     fn identifiers_keep_their_whole_and_their_parts() {
         assert_eq!(texts("getUserById"), ["getuserbyid@0", "get@0", "user@1", "by@2", "id@3"]);
         assert_eq!(texts("get_user_by_id"), texts("getUserById"));
-        assert_eq!(texts("HTTPServer utf8"), [
-            "httpserver@0", "http@0", "server@1", "utf8@2", "utf@2", "8@3"
-        ]);
+        assert_eq!(
+            texts("HTTPServer utf8"),
+            ["httpserver@0", "http@0", "server@1", "utf8@2", "utf@2", "8@3"]
+        );
         assert_eq!(texts("running"), ["run@0"]);
         assert_eq!(texts("__init__ x"), ["init@0", "x@1"]);
         assert_eq!(texts("the cat's 1.0.21"), ["the@0", "cat@1", "1@2", "0@3", "21@4"]);

@@ -170,7 +170,8 @@ impl Updater {
         let source = self.pushed_source(name)?;
         let known = db::known(&self.db, source.id)?.remove(path);
         let now = (self.now_ms)();
-        let stamp = Stamp { size: text.len() as u64, mtime_ns: now * 1_000_000, ..Stamp::default() };
+        let stamp =
+            Stamp { size: text.len() as u64, mtime_ns: now * 1_000_000, ..Stamp::default() };
         let loaded = Loaded {
             stamp,
             hash: disk::hash(text.as_bytes()),
@@ -230,7 +231,9 @@ impl Updater {
         let walked = walk::walk(&root, &[self.index.dir().to_owned()]);
         let below = |path: &str| {
             paths.iter().any(|p| {
-                p.is_empty() || path == p || path.strip_prefix(p.as_str()).is_some_and(|r| r.starts_with('/'))
+                p.is_empty()
+                    || path == p
+                    || path.strip_prefix(p.as_str()).is_some_and(|r| r.starts_with('/'))
             })
         };
         let known = db::known(&self.db, source.id)?;
@@ -246,7 +249,8 @@ impl Updater {
         if jobs.is_empty() {
             return Ok(total);
         }
-        let progress = Progress { source: source.name.clone(), total: jobs.len(), ..Progress::default() };
+        let progress =
+            Progress { source: source.name.clone(), total: jobs.len(), ..Progress::default() };
         let bulk = jobs.len() > 500;
         let stop = AtomicBool::new(false);
         let next = AtomicUsize::new(0);
@@ -259,8 +263,7 @@ impl Updater {
                 scope.spawn(move || prepare_all(source, jobs, next, stop, now, &send));
             }
             drop(send);
-            let result =
-                self.write_all(source, &jobs, bulk, receive, progress, report, &mut total);
+            let result = self.write_all(source, &jobs, bulk, receive, progress, report, &mut total);
             stop.store(true, Ordering::Relaxed);
             result
         })?;
@@ -406,7 +409,8 @@ fn default_collection(kind: SourceKind) -> String {
 }
 
 fn name_of(root: &Path) -> String {
-    let name = root.file_name().map_or_else(|| "root".to_owned(), |n| n.to_string_lossy().into_owned());
+    let name =
+        root.file_name().map_or_else(|| "root".to_owned(), |n| n.to_string_lossy().into_owned());
     // Names stand in URIs and filters: no separators in them.
     name.replace(['/', '\\', ':', '#', '?', '%'], "-")
 }
@@ -534,11 +538,13 @@ fn body(text: &str, parsed: &Parsed) -> Body {
         let at = |start: usize| start <= bytes.start;
         let section = parsed.sections.iter().rposition(|s| at(s.bytes.start));
         let heading = chunk.heading.as_ref();
-        let section = section.filter(|_| heading.is_some()).or_else(|| {
-            parsed.sections.iter().position(|s| Some(&s.text) == heading)
-        });
+        let section = section
+            .filter(|_| heading.is_some())
+            .or_else(|| parsed.sections.iter().position(|s| Some(&s.text) == heading));
         let symbol = chunk.symbol.as_ref().and_then(|name| {
-            let inside = |s: &kind::Symbol| s.name == *name && s.bytes.start < bytes.end && bytes.start < s.bytes.end;
+            let inside = |s: &kind::Symbol| {
+                s.name == *name && s.bytes.start < bytes.end && bytes.start < s.bytes.end
+            };
             parsed.symbols.iter().position(inside)
         });
         ChunkRow {
@@ -679,7 +685,8 @@ impl<'u> Batch<'u> {
         document.row.id = db::put_file(db, &document.row)?;
         let id = document.row.id;
         let row = &document.row;
-        let names = graph::names(&row.path, &row.title, &row.body.aliases, row.class == Class::Note);
+        let names =
+            graph::names(&row.path, &row.title, &row.body.aliases, row.class == Class::Note);
         let links: Vec<(String, Link)> = std::mem::take(&mut document.parsed.links)
             .into_iter()
             .map(|link| (graph::link_key(&link.target), link))

@@ -266,7 +266,12 @@ impl View {
         Ok(())
     }
 
-    fn forms(&self, segment: &Segment, part: Part, forms: &[String]) -> Result<Vec<SegmentPostings>> {
+    fn forms(
+        &self,
+        segment: &Segment,
+        part: Part,
+        forms: &[String],
+    ) -> Result<Vec<SegmentPostings>> {
         let mut out = Vec::new();
         for form in forms {
             let term = Term::from_field_text(self.fields.parts[part as usize], form);
@@ -284,8 +289,7 @@ impl View {
         let head = first.to_string();
         for segment in &self.segments {
             let terms = segment.inverted[Part::Body as usize].terms();
-            let mut stream =
-                terms.range().ge(head.as_bytes()).into_stream().map_err(tantivy_io)?;
+            let mut stream = terms.range().ge(head.as_bytes()).into_stream().map_err(tantivy_io)?;
             while stream.advance() {
                 if !stream.key().starts_with(head.as_bytes()) {
                     break;

@@ -14,9 +14,21 @@ const NEVER: &[&str] =
 
 /// Hidden entries that people do write and search.
 const HIDDEN_KEPT: &[&str] = &[
-    ".github", ".gitlab", ".gitlab-ci.yml", ".ci", ".circleci", ".cargo", ".devcontainer",
-    ".claude", ".cursor", ".specify", ".gitignore", ".synodignore", ".editorconfig",
-    ".mcp.json", ".vscode",
+    ".github",
+    ".gitlab",
+    ".gitlab-ci.yml",
+    ".ci",
+    ".circleci",
+    ".cargo",
+    ".devcontainer",
+    ".claude",
+    ".cursor",
+    ".specify",
+    ".gitignore",
+    ".synodignore",
+    ".editorconfig",
+    ".mcp.json",
+    ".vscode",
 ];
 
 /// A file as the walk saw it.
@@ -41,7 +53,9 @@ impl Walked {
     /// Whether the absence of `path` proves that it is gone: no folder above it failed.
     pub fn knows(&self, path: &str) -> bool {
         !self.errors.iter().any(|(dir, _)| {
-            dir.is_empty() || path == dir || path.strip_prefix(dir).is_some_and(|r| r.starts_with('/'))
+            dir.is_empty()
+                || path == dir
+                || path.strip_prefix(dir).is_some_and(|r| r.starts_with('/'))
         })
     }
 }
@@ -201,9 +215,18 @@ mod tests {
     fn ignore_files_hidden_folders_and_links_are_honoured() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        for path in [".git/x", ".obsidian/app.json", "a/b.md", "a/skip.md", "old/c.md", "t/d.md",
-            ".github/w.yml", ".secret", "node_modules/m.js", "tmp1/e.md"]
-        {
+        for path in [
+            ".git/x",
+            ".obsidian/app.json",
+            "a/b.md",
+            "a/skip.md",
+            "old/c.md",
+            "t/d.md",
+            ".github/w.yml",
+            ".secret",
+            "node_modules/m.js",
+            "tmp1/e.md",
+        ] {
             fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
             fs::write(root.join(path), "x").unwrap();
         }

@@ -37,11 +37,8 @@ pub const CODE: Scheme = Scheme {
 };
 
 fn read(index: &Index, uri: &str, mime: &'static str) -> Result<Content> {
-    let args = ReadArgs {
-        uri: Some(uri.to_owned()),
-        bytes_max: TEXT_BYTES_MAX,
-        ..ReadArgs::default()
-    };
+    let args =
+        ReadArgs { uri: Some(uri.to_owned()), bytes_max: TEXT_BYTES_MAX, ..ReadArgs::default() };
     let not_found = |hint: String| Error::NotFound { uri: uri.to_owned(), hint };
     let reading = index.read(&args).map_err(|error| match error {
         IndexError::Missing { nearest, .. } if nearest.is_empty() => not_found(String::new()),

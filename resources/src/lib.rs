@@ -26,8 +26,11 @@ pub struct Scheme {
     /// Reads a URI.
     pub read: fn(&Index, &str) -> Result<Content>,
     /// Completes an argument of the template, given the ones that are known.
-    pub complete: fn(&Index, &str, &str, &dyn Fn(&str) -> Option<String>) -> Result<Completed>,
+    pub complete: fn(&Index, &str, &str, Known) -> Result<Completed>,
 }
+
+/// Arguments that the caller has filled in already, by name.
+pub type Known<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A template of URIs (RFC 6570).
 #[derive(Clone, Copy, Debug)]

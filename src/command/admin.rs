@@ -19,7 +19,9 @@ pub fn config(session: &Session, args: &ConfigArgs) -> Result<ExitCode, Failure>
     let rows = config::listing(&session.loaded);
     let origin = |origin: &Origin| match origin {
         Origin::BuiltIn => "built in".to_owned(),
-        Origin::File => session.loaded.file.as_ref().map_or_else(String::new, |f| f.display().to_string()),
+        Origin::File => {
+            session.loaded.file.as_ref().map_or_else(String::new, |f| f.display().to_string())
+        }
         Origin::Environment(name) => format!("${name}"),
         Origin::Flag => "flag".to_owned(),
     };
@@ -111,9 +113,8 @@ pub fn token(session: &Session, action: &TokenAction) -> Result<ExitCode, Failur
         }
         TokenAction::List => {
             let tokens = store.tokens()?;
-            let scopes = |scopes: &[Scope]| {
-                scopes.iter().map(|s| s.name()).collect::<Vec<_>>().join(",")
-            };
+            let scopes =
+                |scopes: &[Scope]| scopes.iter().map(|s| s.name()).collect::<Vec<_>>().join(",");
             if session.common.json {
                 let rows: Vec<_> = tokens
                     .iter()

@@ -16,9 +16,11 @@ const FOUND_MAX: usize = 50;
 
 /// Runs the command.
 pub fn run(_session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
-    let target = args.output.clone().or_else(config_file).ok_or("HOME is not set; use `--output`")?;
+    let target =
+        args.output.clone().or_else(config_file).ok_or("HOME is not set; use `--output`")?;
     let found = crate::writer::home().map(|home| look(&home)).unwrap_or_default();
-    let mut text = String::from("# Written by `synod init`. `synod config --example` shows every setting.\n");
+    let mut text =
+        String::from("# Written by `synod init`. `synod config --example` shows every setting.\n");
     for path in &found {
         let path = toml_string(&path.to_string_lossy());
         text.push_str(&format!("\n[[source]]\npath = {path}\n"));
@@ -36,13 +38,20 @@ pub fn run(_session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
         .map(|client| client.name)
         .collect();
     if !installed.is_empty() {
-        note(&format!("clients found: {}; connect one with `synod client-config NAME`", installed.join(", ")));
+        note(&format!(
+            "clients found: {}; connect one with `synod client-config NAME`",
+            installed.join(", ")
+        ));
     }
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
     if target.exists() && !args.force {
-        return Err(format!("`{}` exists; nothing was written, `--force` replaces it", target.display()).into());
+        return Err(format!(
+            "`{}` exists; nothing was written, `--force` replaces it",
+            target.display()
+        )
+        .into());
     }
     if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
@@ -73,7 +82,10 @@ fn look(home: &Path) -> Vec<PathBuf> {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let is_folder = entry.file_type().is_ok_and(|t| t.is_dir());
-            if !is_folder || name.starts_with('.') || matches!(name.as_ref(), "node_modules" | "target" | "Library") {
+            if !is_folder
+                || name.starts_with('.')
+                || matches!(name.as_ref(), "node_modules" | "target" | "Library")
+            {
                 continue;
             }
             let path = entry.path();

@@ -169,9 +169,8 @@ impl Store {
 
     /// Jobs of a kind that have not ended, oldest first.
     pub fn open_jobs(&self, kind: &str) -> Result<Vec<Job>> {
-        let sql = format!(
-            "{JOB} WHERE kind=? AND state IN ('pending','running') ORDER BY made_ms, id"
-        );
+        let sql =
+            format!("{JOB} WHERE kind=? AND state IN ('pending','running') ORDER BY made_ms, id");
         let db = self.db();
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map([kind], row)?;

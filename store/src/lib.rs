@@ -43,8 +43,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Written by a newer program.
-    #[error("the store in `{path}` has format {found}, this program reads up to {known}; \
-             update synod, or name another data directory with `--data`")]
+    #[error(
+        "the store in `{path}` has format {found}, this program reads up to {known}; \
+             update synod, or name another data directory with `--data`"
+    )]
     Newer {
         /// The data directory.
         path: PathBuf,

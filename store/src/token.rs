@@ -33,8 +33,13 @@ pub enum Scope {
 impl Scope {
     /// Every scope.
     pub const ALL: [Scope; 7] = [
-        Scope::ReadContext, Scope::WriteContext, Scope::ReadJobs, Scope::WriteJobs,
-        Scope::LlmInvoke, Scope::SpecWrite, Scope::Admin,
+        Scope::ReadContext,
+        Scope::WriteContext,
+        Scope::ReadJobs,
+        Scope::WriteJobs,
+        Scope::LlmInvoke,
+        Scope::SpecWrite,
+        Scope::Admin,
     ];
 
     /// Its name on the outside.
@@ -108,8 +113,8 @@ impl Store {
     pub fn check_token(&self, secret: &str) -> Result<Option<Vec<Scope>>> {
         let hash = blake3::hash(secret.as_bytes());
         let db = self.db();
-        let mut statement = db
-            .prepare_cached("SELECT scopes FROM token WHERE hash=? AND revoked_ms IS NULL")?;
+        let mut statement =
+            db.prepare_cached("SELECT scopes FROM token WHERE hash=? AND revoked_ms IS NULL")?;
         let scopes: Option<String> =
             statement.query_row([hash.as_bytes().as_slice()], |r| r.get(0)).optional()?;
         scopes.map(|s| parse_scopes(&s)).transpose()

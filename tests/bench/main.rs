@@ -2,6 +2,9 @@
 //!
 //! `quality` ranks all questions of the judged sets. Each prints a table and what it was run on.
 
+// Tables on stdout are what this program is for.
+#![allow(clippy::print_stdout)]
+
 #[path = "../judged.rs"]
 mod judged;
 

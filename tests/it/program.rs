@@ -82,7 +82,10 @@ impl Place {
             "clientInfo": { "name": "tests", "version": "0" },
         });
         server.request("initialize", hello);
-        server.send(&serde_json::json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string());
+        server.send(
+            &serde_json::json!({"jsonrpc": "2.0", "method": "notifications/initialized"})
+                .to_string(),
+        );
         server
     }
 }
@@ -114,7 +117,8 @@ impl Client {
     pub fn request(&mut self, method: &str, params: Value) -> Value {
         self.id += 1;
         let id = self.id;
-        let request = serde_json::json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let request =
+            serde_json::json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.send(&request.to_string());
         loop {
             let message = self.next();
@@ -126,7 +130,8 @@ impl Client {
 
     /// A tool call's result.
     pub fn call(&mut self, tool: &str, args: Value) -> Value {
-        let answer = self.request("tools/call", serde_json::json!({"name": tool, "arguments": args}));
+        let answer =
+            self.request("tools/call", serde_json::json!({"name": tool, "arguments": args}));
         answer["result"].clone()
     }
 

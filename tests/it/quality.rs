@@ -21,7 +21,10 @@ fn lexical_ranking_holds_its_floors() {
         let set = judged::set(&home, name);
         let index = judged::index(&set, &place.path().join(name));
         let score = judged::evaluate(&index, &set, QUESTIONS);
-        println!("{name}: nDCG@10 {:.4} R@10 {:.4} MRR@10 {:.4}", score.ndcg, score.recall, score.mrr);
+        println!(
+            "{name}: nDCG@10 {:.4} R@10 {:.4} MRR@10 {:.4}",
+            score.ndcg, score.recall, score.mrr
+        );
         assert!(score.ndcg > floor - SLACK, "{name}: {:.4}, floor {floor}", score.ndcg);
     }
 }

@@ -121,7 +121,8 @@ impl Operation for IndexStatus {
             if reply.currency.fresh { ", fresh" } else { "" }
         );
         for s in &reply.sources {
-            let errors = if s.n_errors > 0 { format!(", {} errors", s.n_errors) } else { String::new() };
+            let errors =
+                if s.n_errors > 0 { format!(", {} errors", s.n_errors) } else { String::new() };
             let _ = writeln!(
                 out,
                 "- `{}` ({}, {}) {}: {} documents, {} passages{errors}",

@@ -119,10 +119,7 @@ fn check(cx: &Context, args: &IngestArgs) -> Result<String, Error> {
         if names.contains(&name) {
             return Ok(());
         }
-        Err(Error::Args(format!(
-            "ingest: no source `{name}`; there are `{}`",
-            names.join("`, `")
-        )))
+        Err(Error::Args(format!("ingest: no source `{name}`; there are `{}`", names.join("`, `"))))
     };
     match args.op {
         IngestOp::Reindex => match &args.source {
@@ -195,7 +192,12 @@ async fn wait(cx: &Context, id: String, call: &Call) -> Result<Reply, Error> {
     reply(cx, Some(id), JobState::Running.name().to_owned(), summary)
 }
 
-fn reply(cx: &Context, job: Option<String>, state: String, summary: String) -> Result<Reply, Error> {
+fn reply(
+    cx: &Context,
+    job: Option<String>,
+    state: String,
+    summary: String,
+) -> Result<Reply, Error> {
     let currency = Currency::new(cx.index.generation()?, cx.index.freshness(), Vec::new());
     Ok(Reply { job, state, summary, currency })
 }

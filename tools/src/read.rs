@@ -117,8 +117,14 @@ impl Operation for Read {
     fn render(reply: &Reply) -> String {
         let mut out = format!(
             "**{}** — `{}` {} lines {}-{} of {} (id `{}`, modified {})\n",
-            reply.title, reply.source, reply.path, reply.lines[0], reply.lines[1],
-            reply.total_lines, reply.id, reply.modified
+            reply.title,
+            reply.source,
+            reply.path,
+            reply.lines[0],
+            reply.lines[1],
+            reply.total_lines,
+            reply.id,
+            reply.modified
         );
         if !reply.aliases.is_empty() {
             let _ = writeln!(out, "also called {}", reply.aliases.join(", "));

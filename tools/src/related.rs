@@ -128,8 +128,10 @@ impl Operation for Related {
             let _ = writeln!(out, "\n{} ({total}):", name.replace('_', " "));
             for row in rows {
                 let lines = row.lines.map(|[a, b]| format!(":{a}-{b}")).unwrap_or_default();
-                let text = if row.text.is_empty() { String::new() } else { format!(" — {}", row.text) };
-                let id = if row.id.is_empty() { String::new() } else { format!(" (id `{}`)", row.id) };
+                let text =
+                    if row.text.is_empty() { String::new() } else { format!(" — {}", row.text) };
+                let id =
+                    if row.id.is_empty() { String::new() } else { format!(" (id `{}`)", row.id) };
                 let _ = writeln!(out, "- `{}` {}{lines}{text}{id}", row.source, row.path);
             }
         }

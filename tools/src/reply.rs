@@ -1,7 +1,7 @@
 //! Bounds and forms that all replies share.
 
-use serde::Serialize;
 use schemars::JsonSchema;
+use serde::Serialize;
 use synod_index::Freshness;
 
 /// Text of one reply, in bytes: some 10,000 tokens of prose.

@@ -165,7 +165,8 @@ fn serde_path<T: DeserializeOwned>(args: &Value) -> Result<T, String> {
             rest.remove(key);
             let after = T::deserialize(&Value::Object(rest)).map_err(|e| e.to_string());
             let other = after.as_ref().err().is_none_or(|e| *e != error.to_string());
-            if other && !error.to_string().starts_with("unknown field")
+            if other
+                && !error.to_string().starts_with("unknown field")
                 && !error.to_string().starts_with("missing field")
             {
                 return format!("`{key}` does not fit: {error}");

@@ -39,7 +39,8 @@ fn parse(input: &Input) -> Parsed {
 /// The deepest run of quote or list markers at a line's head.
 fn nesting(text: &str) -> usize {
     let depth = |line: &str| {
-        let head = line.bytes().take_while(|b| matches!(b, b'>' | b' ' | b'\t' | b'-' | b'*' | b'+'));
+        let head =
+            line.bytes().take_while(|b| matches!(b, b'>' | b' ' | b'\t' | b'-' | b'*' | b'+'));
         head.filter(|b| matches!(b, b'>' | b'-' | b'*' | b'+')).count()
     };
     let indent = |line: &str| line.bytes().take_while(|b| matches!(b, b' ' | b'\t')).count() / 2;
@@ -332,7 +333,8 @@ fn scan_lines(input: &Input, out: &mut Parsed) {
         if let Some(id) = block_id(line) {
             // An id on a line of its own names the block before it.
             let own_line = line.trim_start().starts_with('^');
-            let start = if own_line { previous_block(input.text, bytes.start) } else { block_start };
+            let start =
+                if own_line { previous_block(input.text, bytes.start) } else { block_start };
             out.blocks.push((id.to_owned(), start..bytes.start + line.len()));
         }
         inline_fields(line, &mut out.props);
