@@ -10,6 +10,7 @@ use crate::kind::{Class, Link, Section, Symbol};
 use crate::limit::BUSY;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The format this program writes. A newer one is refused, an older one is rebuilt.
@@ -365,20 +366,27 @@ pub fn prune_gone(db: &Connection, generation: u64) -> Result<()> {
     Ok(())
 }
 
+const KNOWN: &str = "SELECT path, id, size, mtime_ns, ctime_ns, inode, read_ms, hash FROM file";
+
+fn known_row(row: &Row) -> rusqlite::Result<(String, Known)> {
+    let known =
+        Known { id: row.get(1)?, stamp: stamp(row, 2)?, read_ms: row.get(6)?, hash: row.get(7)? };
+    Ok((row.get(0)?, known))
+}
+
 /// What is known of every document of a source, by path.
-pub fn known(db: &Connection, source: i64) -> Result<std::collections::HashMap<String, Known>> {
-    let sql = "SELECT path, id, size, mtime_ns, ctime_ns, inode, read_ms, hash FROM file \
-               WHERE source=?";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([source], |row| {
-        let known = Known {
-            id: row.get(1)?,
-            stamp: stamp(row, 2)?,
-            read_ms: row.get(6)?,
-            hash: row.get(7)?,
-        };
-        Ok((row.get(0)?, known))
-    })?;
+pub fn known(db: &Connection, source: i64) -> Result<HashMap<String, Known>> {
+    let mut statement = db.prepare_cached(&format!("{KNOWN} WHERE source=?"))?;
+    let rows = statement.query_map([source], known_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What is known of the document at `path` and of those below it.
+pub fn known_below(db: &Connection, source: i64, path: &str) -> Result<HashMap<String, Known>> {
+    // `0` follows `/`: the range holds what begins with `path/`.
+    let sql = format!("{KNOWN} WHERE source=?1 AND (path=?2 OR (path>?2||'/' AND path<?2||'0'))");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![source, path], known_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -396,6 +404,13 @@ pub fn touch(db: &Connection, id: u32, stamp: &Stamp, read_ms: i64) -> Result<()
         modified_ms,
         id
     ])?;
+    Ok(())
+}
+
+/// The words of a document are lost: the next scan takes its file for a changed one.
+pub fn forget(db: &Connection, id: u32) -> Result<()> {
+    let sql = "UPDATE file SET size=0, mtime_ns=0, hash=zeroblob(16) WHERE id=?";
+    db.prepare_cached(sql)?.execute([id])?;
     Ok(())
 }
 
@@ -594,11 +609,18 @@ pub struct FilterRow<'a> {
 
 /// Documents whose property `key` holds `value` (both in lower case), nested tags included.
 pub fn with_prop(db: &Connection, key: &str, value: &str) -> Result<Vec<u32>> {
-    let sql = "SELECT file FROM prop WHERE key=?1 AND (lower(value)=?2 OR \
-               (?1='#' AND lower(value) LIKE ?2 || '/%'))";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![key, value], |r| r.get(0))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    // SQLite's `lower` knows ASCII only, and `_` of a tag is a wildcard to its `LIKE`.
+    let mut statement = db.prepare_cached("SELECT file, value FROM prop WHERE key=?")?;
+    let mut rows = statement.query([key])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let have = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?.to_lowercase();
+        let rest = have.strip_prefix(value);
+        if rest.is_some_and(|rest| rest.is_empty() || (key == "#" && rest.starts_with('/'))) {
+            out.push(row.get(0)?);
+        }
+    }
+    Ok(out)
 }
 
 /// A document in a listing.

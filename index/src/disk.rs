@@ -107,6 +107,15 @@ pub fn load(root: &Path, path: &str) -> Result<Loaded> {
     Ok(Loaded { stamp, hash: hash(&bytes), content: decode(bytes) })
 }
 
+/// What the file system says of `path` below `root` now.
+///
+/// # Errors
+/// As [`jail::open`]; `Data` when it cannot be asked.
+pub fn stamp(root: &Path, path: &str) -> Result<Stamp> {
+    let meta = jail::open(root, path)?.metadata();
+    Ok(Stamp::of(&meta.map_err(|e| Error::data(root.join(path), e))?))
+}
+
 /// Reads `bytes` of a plain file in place.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
 use crate::token::{Form, Word, lower, name_key, words};
+use unicode_normalization::char::is_combining_mark;
 
 /// Something to look for in one document.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,7 +252,8 @@ fn leaf_of(group: &[&Word], plain: &str) -> Option<Leaf> {
 }
 
 fn has_neighbour(word: &Word, plain: &str) -> bool {
-    let after = plain[word.bytes.end..].chars().next();
+    // A vowel sign of Thai or Hindi belongs to its letter.
+    let after = plain[word.bytes.end..].chars().find(|c| !is_combining_mark(*c));
     let before = plain[..word.bytes.start].chars().next_back();
     let joins = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && c.is_alphanumeric());
     joins(after) || joins(before)

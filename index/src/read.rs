@@ -483,6 +483,11 @@ impl Finder<'_> {
                 }
             }
         }
+        // `Pool::take` in `pool.rs`: an item of that name is meant before the file.
+        let inside = |(row, s): &(FileRow, Symbol)| parts.iter().all(|p| within(row, s, p));
+        if out.iter().any(inside) {
+            out.retain(inside);
+        }
         // An exact spelling beats its twins in other cases.
         if out.iter().any(|(_, s)| s.name == last) {
             out.retain(|(_, s)| s.name == last);
@@ -550,6 +555,12 @@ impl Finder<'_> {
 /// Whether `symbol` stands inside an item, or a file, called `part`.
 fn around(row: &FileRow, symbol: &Symbol, part: &str) -> bool {
     let key = name_key(part);
+    within(row, symbol, part) || row.path.split(['/', '.']).any(|piece| name_key(piece) == key)
+}
+
+/// Whether `symbol` stands inside an item called `part`.
+fn within(row: &FileRow, symbol: &Symbol, part: &str) -> bool {
+    let key = name_key(part);
     let inside = |s: &Symbol| {
         s.bytes.start <= symbol.bytes.start
             && symbol.bytes.end <= s.bytes.end
@@ -557,7 +568,6 @@ fn around(row: &FileRow, symbol: &Symbol, part: &str) -> bool {
             && name_key(&s.name) == key
     };
     row.body.symbols.iter().any(inside)
-        || row.path.split(['/', '.']).any(|piece| name_key(piece) == key)
 }
 
 /// `d12.3.ab4f`

@@ -121,7 +121,9 @@ pub struct Scratch {
     /// By entry: normalised count of the word in the body.
     body: Vec<f32>,
     entries: Vec<u32>,
-    passages: Vec<(u32, u32, f32)>,
+    /// By slot: normalised count of the word in the passage's own fields.
+    here: Vec<f32>,
+    passages: Vec<(u32, u32)>,
     /// By entry: document score so far.
     document: Vec<f32>,
     /// By entry: score of a passage that holds none of the words itself.
@@ -130,6 +132,8 @@ pub struct Scratch {
     own: Vec<f32>,
     seen: Vec<u32>,
     seen_slots: Vec<(u32, u32)>,
+    /// By entry: its rank, or its place among the candidates.
+    place: Vec<u32>,
     /// By entry: how many of the required leaves it holds.
     required: Vec<u8>,
     excluded: Vec<bool>,
@@ -144,6 +148,8 @@ impl Scratch {
             array.resize(n, 0.0);
         }
         self.own.resize(view.n_slots as usize, 0.0);
+        self.here.resize(view.n_slots as usize, 0.0);
+        self.place.resize(n, NONE);
         self.required.resize(n, 0);
         self.excluded.resize(n, false);
     }
@@ -246,23 +252,14 @@ impl Scorer {
         for part in PARTS {
             self.part(view, leaf, part, scratch)?;
         }
-        let Scratch { whole, header, body, entries, passages, .. } = scratch;
-        // Passages come part by part: one row per passage, its parts added.
-        passages.sort_unstable_by_key(|(slot, ..)| *slot);
-        passages.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.2 += next.2;
-            }
-            same
-        });
+        let Scratch { whole, header, body, entries, here, passages, .. } = scratch;
         let in_document = entries.len() as f32;
         let through_header: u32 = entries
             .iter()
             .filter(|e| header[**e as usize] > 0.0)
             .map(|e| view.entries[*e as usize].n_chunks)
             .sum();
-        let own = passages.iter().filter(|(_, e, _)| header[*e as usize] == 0.0).count();
+        let own = passages.iter().filter(|(_, e)| header[*e as usize] == 0.0).count();
         let idf = idf(view.entries.len() as f32, in_document) * weight;
         let idf_passage = idf_of(view.n_chunks, through_header + own as u32) * weight;
         for &entry in entries.iter() {
@@ -279,9 +276,12 @@ impl Scorer {
             scratch.base[at] += idf_passage * saturate(header[at]);
             scratch.required[at] += u8::from(required);
         }
-        for &(slot, entry, count) in passages.iter() {
+        for &(slot, entry) in passages.iter() {
             let above = header[entry as usize];
+            let count = std::mem::take(&mut here[slot as usize]);
             let gain = idf_passage * (saturate(count + above) - saturate(above));
+            // Above zero even where the header saturates: zero means not seen.
+            let gain = gain.max(1e-12);
             if scratch.own[slot as usize] == 0.0 {
                 scratch.seen_slots.push((slot, entry));
             }
@@ -299,7 +299,7 @@ impl Scorer {
 
     /// Collects the postings of one part of a leaf.
     fn part(&self, view: &View, leaf: &Leaf, part: Part, scratch: &mut Scratch) -> Result<()> {
-        let Scratch { whole, header, body, entries, passages, .. } = scratch;
+        let Scratch { whole, header, body, entries, here, passages, .. } = scratch;
         let of_passage = matches!(part, Part::Body | Part::Head | Part::Name);
         each_posting(view, leaf, part, |posting| {
             let at = posting.entry as usize;
@@ -317,7 +317,12 @@ impl Scorer {
                 whole[at] += (count * self.norms.document[class][part as usize][norm]).max(1e-6);
             }
             if of_passage {
-                passages.push((posting.slot, posting.entry, passage));
+                let slot = &mut here[posting.slot as usize];
+                if *slot == 0.0 {
+                    passages.push((posting.slot, posting.entry));
+                }
+                // A field of weight 0 still makes its passage findable.
+                *slot += passage.max(1e-6);
             } else {
                 header[at] += passage.max(1e-6);
             }
@@ -345,7 +350,8 @@ impl Scorer {
         scratch: &mut Scratch,
     ) -> Result<Ranking> {
         let wanted = query.required.len() as u8;
-        let Scratch { required, excluded, seen, seen_slots, document, base, own, .. } = scratch;
+        let Scratch { required, excluded, seen, seen_slots, document, base, own, place, .. } =
+            scratch;
         let fits = |entry: u32| required[entry as usize] >= wanted && !excluded[entry as usize];
         let passage = |slot: u32, entry: u32| own[slot as usize] + base[entry as usize];
         // The best of all that fit the words, whatever the filter: filters never change a score.
@@ -368,35 +374,59 @@ impl Scorer {
             Scored { slot, entry, score, document, passage, exact }
         };
         let visible = |entry: u32| fits(entry) && allowed.is_none_or(|a| a[entry as usize]);
-        let mut best: Vec<Scored> = Vec::new();
-        let mut at: Vec<u32> = vec![NONE; view.entries.len()];
+        // Each document's best passage first, by the one number that differs among them.
+        let mut best: Vec<(f32, u32, u32)> = Vec::new();
         for &entry in seen.iter().filter(|e| visible(**e)) {
-            at[entry as usize] = best.len() as u32;
-            best.push(row(NONE, entry, base[entry as usize]));
+            place[entry as usize] = best.len() as u32;
+            best.push((base[entry as usize], NONE, entry));
         }
         let total = best.len();
-        for &(slot, entry) in seen_slots.iter().filter(|(_, e)| visible(*e)) {
-            let kept = &mut best[at[entry as usize] as usize];
-            let next = row(slot, entry, passage(slot, entry));
-            if kept.slot == NONE || order(view, &next, kept).is_lt() {
-                *kept = next;
+        for &(slot, entry) in seen_slots.iter() {
+            let at = place[entry as usize];
+            if at == NONE {
+                continue;
+            }
+            let (known, known_slot, _) = &mut best[at as usize];
+            let next = passage(slot, entry);
+            if *known_slot == NONE || next > *known || (next == *known && slot < *known_slot) {
+                (*known, *known_slot) = (next, slot);
             }
         }
+        for &slot in &exact.slots {
+            if let Some(entry) = view.entry_of_slot(slot)
+                && place[entry as usize] != NONE
+                && own[slot as usize] > 0.0
+            {
+                let kept = &mut best[place[entry as usize] as usize];
+                let defines = exact.slots.binary_search(&kept.1).is_ok();
+                let next = passage(slot, entry);
+                if !defines || next > kept.0 {
+                    (kept.0, kept.1) = (next, slot);
+                }
+            }
+        }
+        for (.., entry) in &best {
+            place[*entry as usize] = NONE;
+        }
+        let mut best: Vec<Scored> =
+            best.into_iter().map(|(score, slot, entry)| row(slot, entry, score)).collect();
         if best.len() > top && top > 0 {
             best.select_nth_unstable_by(top - 1, |a, b| order(view, a, b));
             best.truncate(top);
         }
         best.sort_unstable_by(|a, b| order(view, a, b));
-        at.fill(NONE);
         for (rank, hit) in best.iter().enumerate() {
-            at[hit.entry as usize] = rank as u32;
+            place[hit.entry as usize] = rank as u32;
         }
         let mut others: Vec<Vec<Scored>> = vec![Vec::new(); best.len()];
         for &(slot, entry) in seen_slots.iter() {
-            let rank = at[entry as usize];
+            let rank = place[entry as usize];
             if rank != NONE && best[rank as usize].slot != slot {
                 others[rank as usize].push(row(slot, entry, passage(slot, entry)));
             }
+        }
+        for hit in &best {
+            place[hit.entry as usize] = NONE;
         }
         for list in &mut others {
             list.sort_unstable_by(|a, b| order(view, a, b));
@@ -447,7 +477,9 @@ impl Exact {
 /// Best first; ties by row and passage, so that two runs agree whatever the segments are.
 fn order(view: &View, a: &Scored, b: &Scored) -> std::cmp::Ordering {
     let row = |s: &Scored| view.entries[s.entry as usize].file;
-    b.score.total_cmp(&a.score).then(row(a).cmp(&row(b))).then(a.slot.cmp(&b.slot))
+    let chunk = |s: &Scored| if s.slot == NONE { NONE } else { view.address(s.slot).1 };
+    let rows = b.score.total_cmp(&a.score).then_with(|| row(a).cmp(&row(b)));
+    rows.then_with(|| chunk(a).cmp(&chunk(b)))
 }
 
 fn each_posting(

@@ -1,5 +1,6 @@
 //! One search: query, filters, ranking, and hits whose text is proven to stand at its lines.
 
+use crate::chunk::LineIndex;
 use crate::db::{self, FileRow, Source};
 use crate::disk::{self, Content};
 use crate::error::{Error, Result};
@@ -192,7 +193,12 @@ impl Index {
         let allowed = allowed.as_ref().map(|rows| rows.as_slice());
         let top = offset + args.limit + SPARE;
         let mut ranking = self.rank(current, &query, allowed, top)?;
-        if ranking.total == 0 && !query.scored.is_empty() {
+        // Words that only the filter leaves nothing of are no misspelt ones.
+        let nowhere = |ranking: &Ranking| ranking.total == 0;
+        if nowhere(&ranking)
+            && !query.scored.is_empty()
+            && (allowed.is_none() || nowhere(&self.rank(current, &query, None, 1)?))
+        {
             ranking = self.fuzzy(current, &mut query, allowed, top)?;
         }
         found.total = ranking.total;
@@ -276,6 +282,13 @@ impl Index {
     ) -> Result<Option<Arc<Vec<bool>>>> {
         if *filters == Filters::default() {
             return Ok(None);
+        }
+        // A touched file has a new date in the same generation.
+        let dated = filters.after_ms.is_some()
+            || filters.before_ms.is_some()
+            || filters.without.iter().any(|(name, _)| matches!(name.as_str(), "after" | "before"));
+        if dated {
+            return Ok(Some(Arc::new(evaluate(db, view, filters, sources)?)));
         }
         {
             let mut cache = lock(&self.filters);
@@ -576,7 +589,9 @@ pub(crate) fn passage_text(
 ) -> Result<Option<String>> {
     let Some(chunk) = row.body.chunks.get(number as usize) else { return Ok(None) };
     let bytes = chunk.start as usize..chunk.end as usize;
-    let text = if row.plain {
+    // Only of the very file that was indexed do the bytes alone prove the lines.
+    let same = || disk::stamp(Path::new(&source.root), &row.path).is_ok_and(|s| s == row.stamp);
+    let text = if row.plain && same() {
         match disk::part(Path::new(&source.root), &row.path, &bytes) {
             Ok(text) => text,
             Err(Error::Data { .. } | Error::Argument(_)) => None,
@@ -585,7 +600,10 @@ pub(crate) fn passage_text(
     } else {
         match crate::update::load(db, source, &row.path, row.id) {
             Ok(loaded) => match loaded.content {
-                Content::Text { text, .. } => text.get(bytes).map(str::to_owned),
+                Content::Text { text, .. } => {
+                    let line = LineIndex::new(&text).line(bytes.start);
+                    text.get(bytes).filter(|_| line == chunk.first).map(str::to_owned)
+                }
                 Content::NameOnly { .. } => None,
             },
             Err(_) => None,

@@ -4,7 +4,7 @@
 //! is over the limit; then it is cut between characters and says so with `…`.
 
 use crate::chunk::clip;
-use crate::token::{Form, words};
+use crate::token::{Form, Word, find};
 use std::ops::Range;
 
 /// An excerpt and where it stands.
@@ -18,34 +18,47 @@ pub struct Snippet {
     pub marks: Vec<Range<usize>>,
 }
 
-/// The lines of `passage` (whose first line has number `first`) that hold most of the `forms`,
-/// within `max` bytes.
+/// The lines of `passage` (whose first line has number `first`) that hold most of the `forms`
+/// (sorted), within `max` bytes.
 pub fn snippet(passage: &str, first: u32, forms: &[String], max: usize) -> Snippet {
     let body = passage.trim_end();
     let lines: Vec<&str> = body.split('\n').collect();
-    let weights: Vec<usize> = lines.iter().map(|line| weight(line, forms)).collect();
-    let (from, to) = window(&lines, &weights, max);
-    let mut from = from;
+    let found = find(body, forms);
+    let weights = weights(&lines, &found);
+    let (mut from, to) = window(&lines, &weights, max);
     while from + 1 < to && lines[from].trim().is_empty() {
         from += 1;
     }
-    let joined = lines[from..to].join("\n");
-    let mut text = clip(&joined, max).trim_end().to_owned();
+    let start: usize = lines[..from].iter().map(|line| line.len() + 1).sum();
+    let length = lines[from..to].iter().map(|line| line.len() + 1).sum::<usize>() - 1;
+    let joined = &body[start..start + length];
+    let mut text = clip(joined, max).trim_end().to_owned();
+    let marks = marks(&found, start..start + text.len());
     if text.len() < joined.trim_end().len() {
         text.push('…');
     }
-    let marks = marks(&text, forms);
     Snippet { text, first: first + from as u32, marks }
 }
 
-/// Distinct forms in a line count more than repeated ones.
-fn weight(line: &str, forms: &[String]) -> usize {
-    let mut found: Vec<String> = words(line).into_iter().map(|w| w.text).collect();
-    found.retain(|w| forms.binary_search(w).is_ok());
-    let all = found.len();
-    found.sort_unstable();
-    found.dedup();
-    found.len() * 4 + all.min(4)
+/// By line: distinct forms count more than repeated ones.
+fn weights(lines: &[&str], found: &[Word]) -> Vec<usize> {
+    let mut out = Vec::with_capacity(lines.len());
+    let (mut at, mut next) = (0, 0);
+    for line in lines {
+        let end = at + line.len();
+        let mut distinct: Vec<&str> = Vec::new();
+        let mut all = 0;
+        while let Some(word) = found.get(next).filter(|w| w.bytes.start < end) {
+            if !distinct.contains(&word.text.as_str()) {
+                distinct.push(&word.text);
+            }
+            all += 1;
+            next += 1;
+        }
+        out.push(distinct.len() * 4 + all.min(4));
+        at = end + 1;
+    }
+    out
 }
 
 /// The stretch of lines within `max` bytes that weighs most; the first one of equals. At least one
@@ -70,16 +83,15 @@ fn window(lines: &[&str], weights: &[usize], max: usize) -> (usize, usize) {
     best
 }
 
-/// Where words of the query stand in `text`; whole identifiers win over their parts.
-pub fn marks(text: &str, forms: &[String]) -> Vec<Range<usize>> {
+/// Ranges of found words inside `bytes`, relative to it; whole identifiers win over their parts.
+fn marks(found: &[Word], bytes: Range<usize>) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();
-    for word in words(text) {
-        if word.form == Form::Unigram || forms.binary_search(&word.text).is_err() {
-            continue;
-        }
+    let inside = |w: &&Word| w.bytes.start >= bytes.start && w.bytes.end <= bytes.end;
+    for word in found.iter().filter(|w| w.form != Form::Unigram).filter(inside) {
+        let range = word.bytes.start - bytes.start..word.bytes.end - bytes.start;
         match out.last_mut() {
-            Some(last) if word.bytes.start < last.end => last.end = last.end.max(word.bytes.end),
-            _ => out.push(word.bytes),
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            _ => out.push(range),
         }
     }
     out

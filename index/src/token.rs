@@ -180,6 +180,33 @@ pub fn words(text: &str) -> Vec<Word> {
     out
 }
 
+/// Where words with one of `forms` (sorted) stand in `text`. Words whose first letters no form
+/// shares are passed over without stemming: a stem keeps the head of its word.
+pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
+    let mut heads = [false; 256];
+    for form in forms {
+        if let Some(first) = form.bytes().next() {
+            heads[first as usize] = true;
+        }
+    }
+    let mut scanner = Scanner::new(text);
+    let (mut run, mut out) = (Vec::new(), Vec::new());
+    while let Some(next) = next_run(text, scanner.at) {
+        let bytes = text[next.clone()].as_bytes();
+        // Parts begin behind joiners, humps and digits too: any letter may be a head.
+        let may = bytes.iter().any(|b| heads[b.to_ascii_lowercase() as usize] || *b >= 0x80);
+        let single = bytes.iter().all(u8::is_ascii_lowercase);
+        if (single && !heads[bytes[0] as usize]) || !may {
+            scanner.at = next.end;
+            continue;
+        }
+        run.clear();
+        scanner.next_run(&mut run);
+        out.extend(run.drain(..).filter(|w| forms.binary_search(&w.text).is_ok()));
+    }
+    out
+}
+
 /// The key under which a defined name, a title or a query is compared as a whole: its letters and
 /// digits in lower case, folded, everything between them removed. Twins in snake, camel and kebab
 /// case, and a name's parts typed as words, share one key.

@@ -20,9 +20,9 @@ use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, PoisonError};
 
 /// Symbol kinds that people do not look up as definitions.
 const NOT_DEFINITIONS: &[&str] = &["key", "rule", "element", "impl", "heading"];
@@ -224,23 +224,24 @@ impl Updater {
         Ok(outcome)
     }
 
-    /// Brings single paths of a source up to date (files or folders, from a watcher).
+    /// Brings single paths of a source up to date (files or folders, from a watcher); an empty path
+    /// means all of it.
     pub fn refresh(&mut self, source: &Source, paths: &HashSet<String>) -> Result<Outcome> {
+        if paths.contains("") {
+            return self.scan(source, &|_| true);
+        }
         let root = PathBuf::from(&source.root);
-        // Ignore rules and folders are the walk's business: one walk, then only what was named.
-        let walked = walk::walk(&root, &[self.index.dir().to_owned()]);
-        let below = |path: &str| {
-            paths.iter().any(|p| {
-                p.is_empty()
-                    || path == p
-                    || path.strip_prefix(p.as_str()).is_some_and(|r| r.starts_with('/'))
-            })
-        };
-        let known = db::known(&self.db, source.id)?;
-        let known = known.into_iter().filter(|(path, _)| below(path)).collect();
-        let files = walked.files.into_iter().filter(|f| below(&f.path)).collect();
-        let jobs = compare(&Walked { files, errors: walked.errors }, known);
-        self.run(source, jobs, &|_| true)
+        if std::fs::read_dir(&root).is_err() {
+            // It vanished while it was watched: the next scan says so.
+            return Ok(Outcome { generation: db::generation(&self.db)?, ..Outcome::default() });
+        }
+        let skip = [self.index.dir().to_owned()];
+        let walked = walk::walk_only(&root, &skip, walk::Only::new(paths));
+        let mut known = HashMap::new();
+        for path in paths {
+            known.extend(db::known_below(&self.db, source.id, path)?);
+        }
+        self.run(source, compare(&walked, known), &|_| true)
     }
 
     fn run(&mut self, source: &Source, jobs: Vec<Job>, report: Report) -> Result<Outcome> {
@@ -319,11 +320,24 @@ impl Updater {
             writer.remove(id);
             writer.remove_links(id);
         }
+        // Departures that are forgotten by now, and documents of a newer database.
+        let all: HashSet<u32> = db::files_after(&self.db, 0)?.into_iter().collect();
+        for (file, ..) in self.index.census()?.into_iter().filter(|(file, ..)| !all.contains(file))
+        {
+            writer.remove(file);
+            writer.remove_links(file);
+        }
         for id in db::files_after(&self.db, after)? {
             self.reapply(&writer, id)?;
         }
+        // A document that did not change may be linked to in other words now.
+        for id in all {
+            writer.set_links(id, &graph::link_texts(&self.db, id)?)?;
+        }
         writer.commit(generation)?;
         writer.close()?;
+        // The view that was counted may bear a generation that comes again.
+        *self.index.current.write().unwrap_or_else(PoisonError::into_inner) = None;
         tracing::info!(from = words, to = generation, "recovered the word index");
         Ok(())
     }
@@ -336,11 +350,9 @@ impl Updater {
         let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(()) };
         writer.remove(id);
         let loaded = load(&self.db, source, &row.path, id);
-        let Ok(loaded) = loaded else { return Ok(()) };
-        if loaded.hash != row.hash {
-            db::touch(&self.db, id, &Stamp::default(), 0)?;
-            return Ok(());
-        }
+        let Some(loaded) = loaded.ok().filter(|loaded| loaded.hash == row.hash) else {
+            return db::forget(&self.db, id);
+        };
         let mut document = document(source, &row.path, loaded, row.read_ms);
         document.row.id = id;
         document.row.generation = row.generation;
@@ -615,6 +627,10 @@ struct Batch<'u> {
     bytes: u64,
     bytes_total: u64,
     link_keys: HashSet<String>,
+    /// Keys of links that were there before: maybe nothing links to them any more.
+    old_link_keys: HashSet<String>,
+    /// Documents written anew: maybe links to their old names mean them no more.
+    rewritten: HashSet<u32>,
 }
 
 impl<'u> Batch<'u> {
@@ -633,6 +649,8 @@ impl<'u> Batch<'u> {
             bytes: 0,
             bytes_total: 0,
             link_keys: HashSet::new(),
+            old_link_keys: HashSet::new(),
+            rewritten: HashSet::new(),
         })
     }
 
@@ -677,6 +695,7 @@ impl<'u> Batch<'u> {
         let id = known.map_or(0, |k| k.id);
         if id != 0 {
             self.note_keys(id)?;
+            self.rewritten.insert(id);
             self.writer.remove(id);
         }
         document.row.id = id;
@@ -720,7 +739,7 @@ impl<'u> Batch<'u> {
             self.link_keys.insert(key.strip_suffix(".md").unwrap_or(&key).to_owned());
         }
         for row in db::links_of(db, id)? {
-            self.link_keys.insert(graph::link_key(&row.link.target));
+            self.old_link_keys.insert(graph::link_key(&row.link.target));
         }
         Ok(())
     }
@@ -738,8 +757,11 @@ impl<'u> Batch<'u> {
     fn finish(&mut self) -> Result<()> {
         let keys = std::mem::take(&mut self.link_keys);
         let db = &self.updater.db;
-        let linked: HashSet<String> = linked_keys(db, keys)?;
-        for id in graph::targets(db, &linked)? {
+        let mut linked: HashSet<String> = linked_keys(db, keys)?;
+        linked.extend(self.old_link_keys.drain());
+        let mut targets = graph::targets(db, &linked)?;
+        targets.extend(self.rewritten.drain());
+        for id in targets {
             self.writer.set_links(id, &graph::link_texts(db, id)?)?;
         }
         db::set_generation(db, self.generation)?;

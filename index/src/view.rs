@@ -308,6 +308,14 @@ impl View {
         Ok(found.into_iter().map(|(term, _)| term).collect())
     }
 
+    /// The document of a passage slot, if it lives.
+    pub fn entry_of_slot(&self, slot: u32) -> Option<u32> {
+        let at = self.segments.partition_point(|s| s.base <= slot).checked_sub(1)?;
+        let segment = &self.segments[at];
+        let entry = segment.entry.get((slot - segment.base) as usize).copied();
+        entry.filter(|entry| *entry != NONE)
+    }
+
     /// Row and chunk number of a passage slot.
     pub fn address(&self, slot: u32) -> (u32, u32) {
         let at = self.segments.partition_point(|s| s.base <= slot) - 1;

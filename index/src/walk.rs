@@ -5,6 +5,7 @@
 use crate::disk::Stamp;
 use crate::limit::WALK_DEPTH_MAX;
 use ignore::{DirEntry, WalkBuilder, WalkState};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -62,6 +63,40 @@ impl Walked {
 
 /// Walks `root`; `skip` are absolute folders left out (the data directory).
 pub fn walk(root: &Path, skip: &[PathBuf]) -> Walked {
+    walk_only(root, skip, None)
+}
+
+/// Relative paths that a walk is about, and the folders on the way to them.
+pub struct Only {
+    paths: HashSet<String>,
+    above: HashSet<String>,
+}
+
+impl Only {
+    /// About `paths`: files, or folders with everything below; an empty path is everything.
+    pub fn new(paths: &HashSet<String>) -> Option<Self> {
+        if paths.contains("") {
+            return None;
+        }
+        let above = paths.iter().flat_map(|path| ancestors(path)).map(str::to_owned).collect();
+        Some(Only { paths: paths.clone(), above })
+    }
+
+    fn wants(&self, path: &str) -> bool {
+        self.above.contains(path)
+            || self.paths.contains(path)
+            || ancestors(path).any(|folder| self.paths.contains(folder))
+    }
+}
+
+/// The folders above a relative path, outermost first.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+/// As [`walk`], but only what `only` is about: the folders on the way are listed, nothing beside
+/// them is looked at, so that the work goes with what changed.
+pub fn walk_only(root: &Path, skip: &[PathBuf], only: Option<Only>) -> Walked {
     let out = Arc::new(Mutex::new(Walked::default()));
     let excluded = Arc::new(obsidian_filters(root));
     let skip: Arc<[PathBuf]> = skip.into();
@@ -73,7 +108,13 @@ pub fn walk(root: &Path, skip: &[PathBuf]) -> Walked {
         .require_git(false)
         .max_depth(Some(WALK_DEPTH_MAX))
         .add_custom_ignore_filename(".synodignore")
-        .filter_entry(move |entry| wanted(entry, &filter_root, &excluded, &skip))
+        .filter_entry(move |entry| {
+            let about = |only: &Only| {
+                let path = entry.path().strip_prefix(&filter_root).ok().and_then(slashed);
+                path.is_none_or(|path| path.is_empty() || only.wants(&path))
+            };
+            only.as_ref().is_none_or(about) && wanted(entry, &filter_root, &excluded, &skip)
+        })
         .threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
     builder.build_parallel().run(|| {
         let out = Arc::clone(&out);
@@ -237,6 +278,24 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink("/etc", root.join("etc")).unwrap();
         assert_eq!(paths(root), [".github/w.yml", ".gitignore", ".synodignore", "a/b.md"]);
+    }
+
+    #[test]
+    fn a_walk_about_some_paths_finds_them_and_what_is_below() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["a/b/c.md", "a/b/d/e.md", "a/f.md", "build/g.md"] {
+            fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(path), "x").unwrap();
+        }
+        fs::write(dir.path().join(".gitignore"), "build/\n").unwrap();
+        let found = |paths: &[&str]| {
+            let paths = paths.iter().map(|p| (*p).to_owned()).collect();
+            let walked = walk_only(dir.path(), &[], Only::new(&paths));
+            walked.files.into_iter().map(|f| f.path).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&["a/b"]), ["a/b/c.md", "a/b/d/e.md"]);
+        assert_eq!(found(&["a/f.md", "build/g.md", "gone.md"]), ["a/f.md"]);
+        assert_eq!(found(&[""]).len(), 4);
     }
 
     #[test]

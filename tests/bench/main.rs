@@ -1,19 +1,44 @@
 //! Measurements, run by hand and by one command: `cargo run --release --example bench -- WHAT`.
 //!
-//! `quality` ranks all questions of the judged sets. Each prints a table and what it was run on.
+//! Each prints a table and the machine's load; what a figure is compared with runs in the same call.
 
 // Tables on stdout are what this program is for.
 #![allow(clippy::print_stdout)]
 
+mod build;
+mod corpus;
+mod serve;
+
 #[path = "../judged.rs"]
 mod judged;
 
+const USAGE: &str = "bench quality            nDCG@10 of all questions of the judged sets
+bench index [FOLDER]     indexing speed and disk, beside its bare parts
+bench engine [FOLDER]    the engine's part of a search, in process
+bench serve [FOLDER]     search, empty call, start and memory over stdio, beside a bare echo server
+without FOLDER: sources of the local cargo registry, up to BENCH_MB (80) of text";
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    let folder = args.get(1).map(std::path::PathBuf::from);
+    if args.first().is_some_and(|what| what == "echo") {
+        return serve::echo();
+    }
+    load();
     match args.first().map(String::as_str) {
         Some("quality") => quality(),
-        _ => println!("bench quality"),
+        Some("index") => build::run(&corpus::folder(folder)),
+        Some("serve") => serve::run(&corpus::folder(folder)),
+        Some("engine") => serve::engine(&corpus::folder(folder)),
+        _ => println!("{USAGE}"),
     }
+    load();
+}
+
+/// The machine's load, because it is shared.
+fn load() {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load {}", text.trim());
 }
 
 fn quality() {

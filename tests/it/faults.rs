@@ -1,1 +1,734 @@
-//! (being written)
+//! Bad input and bad luck: each is a clear fault, and the program lives afterwards.
+
+use crate::program::{Client, PATIENCE, Place, ended, outcome, poll};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Levels of nesting that no grammar's recursion survives.
+const DEPTH: usize = 50_000;
+/// Notes that are indexed while the process is killed.
+const NOTES: usize = 2_000;
+/// What must never leave the folder above a vault.
+const SECRET: &str = "TOPSECRET";
+
+/// A vault with one note, indexed.
+fn vault(place: &Place) -> std::path::PathBuf {
+    place.write("vault/tide.md", "# Tide pools\n\nThe walrus counts anemones at low tide.\n");
+    let folder = place.path().join("vault");
+    place.index(&folder);
+    folder
+}
+
+/// The paths of a search's hits.
+fn hits(client: &mut Client, query: &str) -> Vec<String> {
+    let found = client.answered("search", json!({ "query": query }));
+    paths(&found)
+}
+
+fn paths(found: &Value) -> Vec<String> {
+    let hits = found["hits"].as_array().expect("hits");
+    hits.iter().map(|hit| hit["path"].as_str().expect("a path").to_owned()).collect()
+}
+
+/// The server still finds what it found.
+fn lives(client: &mut Client) {
+    assert_eq!(hits(client, "walrus anemones"), ["tide.md"]);
+}
+
+/// The command failed with words: not by a panic, not as a bug of ours.
+fn clear(what: &str, (code, _, stderr): &(i32, String, String)) {
+    assert_eq!(*code, 1, "{what}: exit code {code}; stderr: {stderr}");
+    assert!(!stderr.contains("internal error") && !stderr.contains("panicked"), "{what}: {stderr}");
+    assert!(stderr.starts_with("synod: ") && stderr.trim().len() > 20, "{what}: {stderr:?}");
+}
+
+fn doctor(place: &Place) {
+    let (code, stdout, stderr) = place.outcome(&["doctor"]);
+    assert_eq!(code, 0, "the stores do not agree: {stdout}{stderr}");
+}
+
+fn documents(place: &Place) -> u64 {
+    let status = place.call("index_status", json!({}));
+    status["documents"].as_u64().expect("a number")
+}
+
+/// Root ignores permissions: the program then runs as nobody, on a place that is open to all.
+#[cfg(unix)]
+fn unprivileged(place: &Place, args: &[&str]) -> Command {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+    let mut command = place.command(args);
+    if std::fs::metadata(place.path()).expect("the place").uid() == 0 {
+        // Its own copy: the build folder of root may be closed to others.
+        let program = place.path().join("synod");
+        if !program.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_synod"), &program).expect("a copy");
+        }
+        mode(place.path(), 0o777);
+        let mut other = Command::new(program);
+        other.args(args).env("SYNOD_DATA", place.data()).env_remove("SYNOD_CONFIG");
+        other.env("HOME", place.path().join("home")).uid(65_534).gid(65_534);
+        command = other;
+    }
+    command
+}
+
+#[cfg(unix)]
+fn mode(path: &Path, bits: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).expect("permissions");
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let place = Place::new();
+    vault(&place);
+    let missing = place.path().join("nowhere");
+    let missing = missing.to_string_lossy();
+    let failed = place.outcome(&["index", &missing]);
+    clear("index", &failed);
+    assert!(failed.2.contains(&*missing) && failed.2.contains("existing folder"), "{}", failed.2);
+    clear("up", &place.outcome(&["up", &missing, "--http", "127.0.0.1:0"]));
+    let mut client = place.stdio(&["--allow-write"]);
+    let why = client.refused("ingest", json!({"op": "add", "path": missing}));
+    assert!(why.contains(&*missing), "{why}");
+    lives(&mut client);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unreadable_folder_is_reported_and_not_taken_for_an_empty_one() {
+    let place = Place::new();
+    place.write("vault/open.md", "An open note on barnacles.\n");
+    place.write("vault/closed/inner.md", "A closed note on limpets.\n");
+    let folder = place.path().join("vault");
+    let closed = folder.join("closed");
+    let index = |why: &str| {
+        let args = ["index", &folder.to_string_lossy(), "--wait", "--lexical-only"];
+        let (code, _, stderr) = outcome(unprivileged(&place, &args));
+        assert!(code == 0 || code == 1, "{why}: {code} {stderr}");
+        assert!(!stderr.contains("panicked"), "{why}: {stderr}");
+        code
+    };
+    let call = |tool: &str, args: Value| -> Value {
+        let (code, stdout, stderr) =
+            outcome(unprivileged(&place, &["call", tool, &args.to_string()]));
+        assert_eq!(code, 0, "{tool}: {stderr}");
+        serde_json::from_str(&stdout).expect("JSON")
+    };
+    assert_eq!(index("readable"), 0);
+    mode(&closed, 0o000);
+    index("closed");
+    let status = call("index_status", json!({}));
+    let kept = call("search", json!({"query": "limpets"}));
+    let open = call("search", json!({"query": "barnacles"}));
+    mode(&closed, 0o755);
+    let errors = status["sources"][0]["errors"].to_string();
+    assert!(errors.contains("closed"), "the folder is not reported: {status}");
+    assert_eq!(status["documents"], 2, "its notes were forgotten: {status}");
+    // Lines are quoted from the file: without it there is no hit, but a word about it.
+    assert!(kept["notes"].to_string().contains("left out"), "{kept}");
+    assert_eq!(paths(&open), ["open.md"]);
+    assert_eq!(index("open again"), 0);
+    let status = call("index_status", json!({}));
+    assert_eq!(status["sources"][0]["n_errors"], 0, "{status}");
+    assert_eq!(paths(&call("search", json!({"query": "limpets"}))), ["closed/inner.md"]);
+}
+
+#[test]
+fn encodings_are_read_or_guessed() {
+    let place = Place::new();
+    let text = "# Kelp\n\nThe octopus lives below the kelp forest, and eats crabs at night.\n";
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    place.write("vault/utf16le-bom.md", [&[0xFF, 0xFE][..], &little].concat());
+    place.write("vault/utf16be-bom.md", [&[0xFE, 0xFF][..], &big].concat());
+    place.write("vault/utf16le.md", &little);
+    place.write("vault/utf16be.md", &big);
+    place.write("vault/broken.md", b"octopus \xff\xfe\xfd and \xc3\x28 kelp \xf0\x28 forest\n");
+    place.write("vault/empty.md", "");
+    place.write("vault/mark.md", "\u{feff}octopus and kelp\n");
+    place.index(&place.path().join("vault"));
+    let found = place.call("search", json!({"query": "octopus kelp"}));
+    let mut paths = paths(&found);
+    paths.sort();
+    let wanted =
+        ["broken.md", "mark.md", "utf16be-bom.md", "utf16be.md", "utf16le-bom.md", "utf16le.md"];
+    assert_eq!(paths, wanted);
+    for path in wanted {
+        let read = place.call("read", json!({ "path": path }));
+        assert!(read["text"].as_str().expect("text").contains("octopus"), "{path}: {read}");
+    }
+}
+
+#[test]
+fn a_huge_file_is_found_by_its_name_only() {
+    let place = Place::new();
+    vault(&place);
+    let huge = place.write("vault/colossus.md", "# Big\n");
+    let file = std::fs::OpenOptions::new().write(true).open(huge).expect("the file");
+    file.set_len(200 * 1024 * 1024).expect("a sparse file");
+    let start = Instant::now();
+    place.index(&place.path().join("vault"));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    let mut client = place.stdio(&[]);
+    assert_eq!(hits(&mut client, "colossus"), ["colossus.md"]);
+    let why = client.call("read", json!({"path": "colossus.md"})).to_string();
+    assert!(why.contains("200 MiB"), "{why}");
+    lives(&mut client);
+}
+
+#[test]
+fn deep_nesting_exhausts_no_stack() {
+    let place = Place::new();
+    vault(&place);
+    let nested = |open: &str, middle: &str, close: &str| {
+        format!("{}{middle}{}\n", open.repeat(DEPTH), close.repeat(DEPTH))
+    };
+    place.write("vault/quote.md", nested("> ", "starfish", ""));
+    place.write("vault/list.md", nested("- ", "starfish", ""));
+    place.write("vault/link.md", nested("[", "starfish", "](x)"));
+    place.write("vault/bold.md", nested("*a ", "starfish", " a*"));
+    place.write("vault/wiki.md", nested("[[", "starfish", "]]"));
+    place.write("vault/html.html", nested("<div>", "starfish", "</div>"));
+    place.write("vault/front.md", format!("---\nx: {}\n---\nstarfish\n", nested("[", "1", "]")));
+    place.write("vault/a.json", nested("[", "\"starfish\"", "]"));
+    place.write("vault/o.json", nested("{\"k\":", "\"starfish\"", "}"));
+    place.write("vault/b.rs", format!("fn starfish() {}", nested("{", "1", "}")));
+    place.write("vault/p.rs", format!("fn starfish() {{ {} }}", nested("(", "1", ")")));
+    place.write("vault/m.rs", nested("mod a { ", "fn starfish() {}", " }"));
+    place.write("vault/t.rs", format!("type Starfish = {};", nested("Vec<", "u8", ">")));
+    place.write("vault/p.py", format!("starfish = {}", nested("(", "1", ")")));
+    place.write("vault/y.yaml", format!("starfish: {}", nested("[", "1", "]")));
+    let start = Instant::now();
+    let folder = place.path().join("vault");
+    let (code, _, stderr) = place.outcome(&["index", &folder.to_string_lossy(), "--wait"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    let mut client = place.stdio(&[]);
+    let found = client.answered("search", json!({"query": "starfish", "limit": 50}));
+    assert!(paths(&found).len() >= 10, "{:?}", paths(&found));
+    for path in paths(&found) {
+        client.call("read", json!({ "path": path }));
+        client.call("related", json!({ "path": path }));
+    }
+    lives(&mut client);
+}
+
+#[test]
+fn a_vault_that_changes_during_the_walk_is_indexed() {
+    let place = Place::new();
+    for n in 0..200 {
+        place.write(&format!("vault/stays/{n}.md"), format!("# Note {n}\n\nA steady note.\n"));
+    }
+    let folder = place.path().join("vault");
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopped, moving) = (Arc::clone(&stop), folder.clone());
+    let thread = std::thread::spawn(move || {
+        let mut n = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            n += 1;
+            let dir = moving.join(format!("moves/{}", n % 7));
+            std::fs::create_dir_all(&dir).expect("a folder");
+            let file = dir.join(format!("{}.md", n % 50));
+            std::fs::write(&file, format!("passing {n}\n")).expect("a file");
+            if n % 3 == 0 {
+                std::fs::remove_file(&file).expect("removed");
+            }
+            if n % 40 == 0 {
+                std::fs::remove_dir_all(&dir).expect("removed");
+            }
+        }
+        n
+    });
+    let mut failures = Vec::new();
+    for _ in 0..5 {
+        let (code, _, stderr) = place.outcome(&["index", &folder.to_string_lossy(), "--wait"]);
+        if code != 0 {
+            let status = place.outcome(&["call", "index_status", "{}"]).1;
+            failures.push(format!("{stderr}{status}"));
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let changes = thread.join().expect("the thread");
+    assert!(changes > 10, "nothing changed during the walk");
+    assert!(failures.is_empty(), "a file that came and went failed the command: {failures:?}");
+    place.index(&folder);
+    doctor(&place);
+    let left = std::fs::read_dir(folder.join("moves")).into_iter().flatten().map(|dir| {
+        let dir = dir.expect("an entry").path();
+        std::fs::read_dir(dir).expect("a folder").count() as u64
+    });
+    assert_eq!(documents(&place), 200 + left.sum::<u64>());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_directory_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    place.write("vault/tide.md", "The walrus counts anemones.\n");
+    let folder = place.path().join("vault");
+    let folder = folder.to_string_lossy();
+    let args = ["index", &folder, "--wait", "--lexical-only"];
+    let (code, _, stderr) = outcome(unprivileged(&place, &args));
+    assert_eq!(code, 0, "{stderr}");
+    let files = |bits_dir: u32, bits_file: u32| {
+        let mut open = vec![place.data()];
+        while let Some(dir) = open.pop() {
+            mode(&dir, 0o755);
+            for entry in std::fs::read_dir(&dir).expect("a folder").map(|e| e.expect("an entry")) {
+                let dir = entry.file_type().expect("a type").is_dir();
+                if dir { open.push(entry.path()) } else { mode(&entry.path(), bits_file) }
+            }
+            mode(&dir, bits_dir);
+        }
+    };
+    files(0o555, 0o444);
+    let index = outcome(unprivileged(&place, &args));
+    let query = json!({"query": "walrus"}).to_string();
+    let search = outcome(unprivileged(&place, &["call", "search", &query]));
+    files(0o755, 0o644);
+    clear("index", &index);
+    assert!(index.2.contains(&*place.data().to_string_lossy()), "no path: {}", index.2);
+    // What is there may be searched; if it cannot be, the words say why.
+    if search.0 != 0 {
+        clear("search", &search);
+    }
+    let (code, _, stderr) = outcome(unprivileged(&place, &args));
+    assert_eq!(code, 0, "writable again: {stderr}");
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_named() {
+    let place = Place::new();
+    let file = place.write("data", "no folder");
+    for args in [
+        &["index", "."][..],
+        &["search", "x"],
+        &["doctor"],
+        &["token", "list"],
+        &["serve", "--stdio"],
+        &["up", "--http", "127.0.0.1:0"],
+    ] {
+        let failed = place.outcome(args);
+        clear(args[0], &failed);
+        assert!(failed.2.contains(&*file.to_string_lossy()), "{}: {}", args[0], failed.2);
+    }
+    assert_eq!(std::fs::read(&file).expect("the file"), b"no folder");
+}
+
+/// Sets `user_version` in the header of a SQLite file.
+fn set_format(path: &Path, format: u32) -> Vec<u8> {
+    let wal = path.with_extension("db-wal");
+    assert!(!wal.exists() || std::fs::metadata(&wal).expect("a file").len() == 0, "a hot journal");
+    let mut bytes = std::fs::read(path).expect("the database");
+    bytes[60..64].copy_from_slice(&format.to_be_bytes());
+    std::fs::write(path, &bytes).expect("written");
+    bytes
+}
+
+#[test]
+fn an_index_of_a_newer_program_is_refused_and_kept() {
+    let place = Place::new();
+    let folder = vault(&place);
+    let path = place.data().join("index/index.db");
+    let bytes = set_format(&path, 99);
+    for args in [
+        &["index", &*folder.to_string_lossy()][..],
+        &["search", "x"],
+        &["doctor"],
+        &["doctor", "--repair"],
+        &["serve", "--stdio"],
+    ] {
+        let failed = place.outcome(args);
+        clear(args[0], &failed);
+        assert!(failed.2.contains("format 99") && failed.2.contains("update"), "{}", failed.2);
+    }
+    assert_eq!(std::fs::read(&path).expect("the database"), bytes, "it was changed");
+}
+
+#[test]
+fn a_state_of_a_newer_program_is_refused_and_kept() {
+    let place = Place::new();
+    vault(&place);
+    place.call("index_status", json!({}));
+    let path = place.data().join("state.db");
+    let bytes = set_format(&path, 99);
+    for args in [&["token", "list"][..], &["search", "x"], &["doctor"], &["serve", "--stdio"]] {
+        let failed = place.outcome(args);
+        clear(args[0], &failed);
+        assert!(failed.2.contains("format 99") && failed.2.contains("update"), "{}", failed.2);
+    }
+    assert_eq!(std::fs::read(&path).expect("the database"), bytes, "it was changed");
+}
+
+#[test]
+fn malformed_messages_are_answered_and_survived() {
+    let place = Place::new();
+    vault(&place);
+    let mut client = place.stdio(&[]);
+    let mut silent = Vec::new();
+    for line in [
+        "{bad",
+        "42",
+        "null",
+        "\"text\"",
+        "[]",
+        "{}",
+        "{\"jsonrpc\":\"2.0\",\"id\":9}",
+        "[{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"ping\"}]",
+        "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"ping\"}",
+        "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/call\",\"params\":[1]}",
+    ] {
+        client.send(line);
+        // The next answer must be about the line before.
+        client.send(&json!({"jsonrpc": "2.0", "id": "after", "method": "ping"}).to_string());
+        let answer = client.next();
+        if answer["id"] == "after" {
+            silent.push(line);
+            continue;
+        }
+        assert!(answer["error"]["code"].is_i64(), "{line}: {answer}");
+        assert_eq!(client.next()["id"], "after", "{line}");
+    }
+    let answer = client.request("no/such/method", json!({}));
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    // Not a message at all: nothing to answer, nothing to end for.
+    client.send("");
+    client.send("   ");
+    lives(&mut client);
+    assert!(silent.is_empty(), "dropped without an answer: {silent:?}");
+}
+
+#[test]
+fn an_oversized_line_is_answered_and_survived() {
+    let place = Place::new();
+    vault(&place);
+    let mut client = place.stdio(&[]);
+    let filler = "a".repeat(17 * 1024 * 1024);
+    client.send(
+        &json!({"jsonrpc": "2.0", "id": "big", "method": "tools/call",
+        "params": {"name": "search", "arguments": {"query": filler}}})
+        .to_string(),
+    );
+    // A client waits for an answer to what it sent: with an error it need not wait for its timeout.
+    client.send(&json!({"jsonrpc": "2.0", "id": "after", "method": "ping"}).to_string());
+    let first = client.next();
+    let told = first["error"]["code"].is_i64();
+    if !told {
+        assert_eq!(first["id"], "after", "{first}");
+    }
+    lives(&mut client);
+    assert!(told, "the line of 17 MiB was dropped without an answer");
+}
+
+#[test]
+fn wrong_calls_are_refused_with_words() {
+    let place = Place::new();
+    vault(&place);
+    let mut client = place.stdio(&[]);
+    let unknown = client.request("tools/call", json!({"name": "serch", "arguments": {}}));
+    let why = unknown["error"]["message"].as_str().expect("an error");
+    assert!(why.contains("`serch`") && why.contains("search"), "{unknown}");
+    for (tool, args, word) in [
+        ("search", json!({}), "query"),
+        ("search", json!({"query": 7}), "query"),
+        ("search", json!({"query": "x", "limit": "ten"}), "limit"),
+        ("search", json!({"query": "x", "limit": -1}), "limit"),
+        ("search", json!({"query": "x", "limit": 1.5}), "limit"),
+        ("search", json!({"query": "x", "limit": 0}), "200"),
+        ("search", json!({"query": "x", "limit": 201}), "200"),
+        ("search", json!({"query": "x", "limit": u64::MAX}), "200"),
+        ("search", json!({"query": "x", "mode": "magic"}), "mode"),
+        ("search", json!({"query": "x", "tags": "one"}), "tags"),
+        ("search", json!({"query": "x", "qurey": "y"}), "qurey"),
+        ("search", json!({"query": "x", "source": "nowhere"}), "nowhere"),
+        ("search", json!({"query": "x", "after": "last tuesday"}), "last tuesday"),
+        ("search", json!({"query": "x", "cursor": "rubbish"}), "cursor"),
+        ("read", json!({}), "path"),
+        ("read", json!({"path": "tide.md", "lines": [5, 2]}), "lines"),
+        ("read", json!({"path": "tide.md", "lines": [0, 2]}), "lines"),
+        ("read", json!({"path": "tide.md", "lines": [1]}), "lines"),
+        ("read", json!({"path": "tdie.md"}), "tide.md"),
+        ("read", json!({"id": "d999.0.ffff"}), "d999.0.ffff"),
+        ("read", json!({"id": "rubbish"}), "rubbish"),
+        ("related", json!({"path": "nowhere.md"}), "nowhere.md"),
+        ("index_status", json!({"source": "nowhere"}), "nowhere"),
+        ("ingest", json!({"op": "push", "path": "x.md", "content": "x"}), "write:context"),
+        ("ingest", json!({"op": "remove", "source": "vault"}), "write:context"),
+        ("ingest", json!({"op": "explode"}), "op"),
+    ] {
+        let why = client.refused(tool, args.clone());
+        assert!(why.contains(word), "{tool} {args}: no word of `{word}`: {why}");
+    }
+    lives(&mut client);
+}
+
+/// Names that must not lead out of a vault.
+const HOSTILE: &[&str] = &[
+    "../secret.md",
+    "..\\secret.md",
+    "vault/../../secret.md",
+    "sub/../../secret.md",
+    "/etc/passwd",
+    "//etc/passwd",
+    "C:\\Windows\\win.ini",
+    "c:/secret.md",
+    "\\\\server\\share\\x",
+    "\\\\?\\C:\\x",
+    "%2e%2e/secret.md",
+    "..%2fsecret.md",
+    "%2e%2e%2fsecret.md",
+    "....//secret.md",
+    "tide.md\0.md",
+    "\0",
+    "link.md",
+    "linkdir/secret.md",
+    "~/secret.md",
+    "file:///etc/passwd",
+    "note://vault/../secret.md",
+    "note://vault/%2e%2e/secret.md",
+    "note://vault/..%2fsecret.md",
+    "note://vault/%252e%252e/secret.md",
+    "note:///etc/passwd",
+    "note://vault//etc/passwd",
+    "note://../secret.md",
+    "note://vault/link.md",
+    "note://vault/linkdir/secret.md",
+    "note://vault/tide.md%00",
+    "note://vault/C:%5Cx",
+    "code://vault/..%5csecret.md",
+    "note://",
+    "note://vault",
+    "note://vault/",
+    "://",
+    "note:",
+    "synod://../secret",
+];
+
+#[cfg(unix)]
+#[test]
+fn no_name_leads_out_of_a_vault() {
+    let place = Place::new();
+    place.write("secret.md", format!("{SECRET} walrus\n"));
+    place.write("vault/sub/inner.md", "inside\n");
+    let vault_path = place.path().join("vault");
+    std::os::unix::fs::symlink("../secret.md", vault_path.join("link.md")).expect("a link");
+    std::os::unix::fs::symlink(place.path(), vault_path.join("linkdir")).expect("a link");
+    vault(&place);
+    let mut client = place.stdio(&[]);
+    for name in HOSTILE {
+        let key = if name.contains("://") { "uri" } else { "path" };
+        for args in [json!({ key: name }), json!({"path": name}), json!({"title": name})] {
+            let why = client.refused("read", args.clone());
+            assert!(!why.contains(SECRET) && !why.contains("root:"), "{args}: {why}");
+        }
+        let why = client.refused("related", json!({"path": name}));
+        assert!(!why.contains(SECRET), "{name}: {why}");
+        let answer = client.request("resources/read", json!({"uri": name}));
+        assert!(answer["error"]["code"].is_i64(), "{name}: {answer}");
+        assert!(!answer.to_string().contains(SECRET), "{name}: {answer}");
+        assert!(!answer.to_string().contains("internal error"), "{name}: {answer}");
+    }
+    let found = client.answered("search", json!({"query": SECRET})).to_string();
+    assert!(!found.contains("secret.md"), "{found}");
+    lives(&mut client);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_swapped_in_after_indexing_gains_nothing() {
+    let place = Place::new();
+    place.write("secret.md", format!("{SECRET}\n"));
+    vault(&place);
+    let note = place.write("vault/swap.md", "# Swap\n\nAn honest limpet.\n");
+    place.index(&place.path().join("vault"));
+    let mut client = place.stdio(&[]);
+    assert_eq!(hits(&mut client, "limpet"), ["swap.md"]);
+    std::fs::remove_file(&note).expect("removed");
+    std::os::unix::fs::symlink("../secret.md", &note).expect("a link");
+    let answer = client.call("read", json!({"path": "swap.md"})).to_string();
+    assert!(!answer.contains(SECRET) && !answer.contains("internal error"), "{answer}");
+    lives(&mut client);
+}
+
+#[test]
+fn odd_queries_are_answered_with_notes() {
+    let place = Place::new();
+    vault(&place);
+    let mut client = place.stdio(&[]);
+    let long = "x".repeat(200_000);
+    let words = "walrus ".repeat(200_000 / 7);
+    let silent = ["", "   ", "?!… --- ()", "\"", "+", "-", "*", "\u{0}", "\u{200b}", "the of and"];
+    for query in silent.into_iter().chain([&*long, &words]) {
+        let found = client.answered("search", json!({ "query": query }));
+        let shown: String = query.chars().take(20).collect();
+        let said = found["notes"].as_array().is_some_and(|notes| !notes.is_empty());
+        assert!(said, "{shown:?} is answered without a note: {found}");
+    }
+    // These hold words, or what counts as one.
+    for query in
+        ["\"walrus", "walrus\"", "+\"walrus", "(walrus", "walrus 🦀", "walrus AND NOT tag:"]
+    {
+        assert_eq!(hits(&mut client, query), ["tide.md"], "{query:?}");
+    }
+    // No text is an error: what is no filter is searched as words.
+    let odd = [
+        "🦀🌊",
+        "👨‍👩‍👧‍👦",
+        "tag:",
+        "AND OR NOT",
+        "path:[",
+        "path:{a",
+        "after:never walrus",
+        "kind:",
+        "-",
+    ];
+    let refused = odd.into_iter().filter_map(|query| {
+        let result = client.call("search", json!({ "query": query }));
+        (result["isError"] == true).then(|| format!("{query}: {}", result["content"][0]["text"]))
+    });
+    let refused: Vec<String> = refused.collect();
+    lives(&mut client);
+    assert!(refused.is_empty(), "queries that are refused: {refused:#?}");
+}
+
+#[test]
+fn roots_and_home_directories_are_refused_without_force() {
+    let place = Place::new();
+    vault(&place);
+    place.write("home/note.md", "At home.\n");
+    let home = place.path().join("home");
+    let home = home.to_string_lossy();
+    let mut taken = Vec::new();
+    for folder in ["/", &home] {
+        for args in [&["index", folder][..], &["up", folder, "--http", "127.0.0.1:0"]] {
+            let failed = place.outcome(args);
+            clear(args[0], &failed);
+            assert!(failed.2.contains("--force"), "{}", failed.2);
+        }
+        let mut client = place.stdio(&["--allow-write"]);
+        for dry_run in [true, false] {
+            let args = json!({"op": "add", "path": folder, "wait": true, "dry_run": dry_run});
+            let result = client.call("ingest", args);
+            let state = &result["structuredContent"]["state"];
+            if result["isError"] != true && state != "failed" {
+                taken.push(format!("`{folder}` (dry_run {dry_run}): {result}"));
+            }
+        }
+        client.answered("search", json!({"query": "walrus"}));
+    }
+    assert!(taken.is_empty(), "`ingest` takes what needs --force: {taken:#?}");
+    let (code, _, stderr) = place.outcome(&["index", &home, "--force", "--wait"]);
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn a_vault_deleted_under_a_server_leaves_it_answering() {
+    let place = Place::new();
+    let folder = vault(&place);
+    place.write("other/kept.md", "A kept barnacle.\n");
+    place.index(&place.path().join("other"));
+    let mut client = place.stdio(&[]);
+    lives(&mut client);
+    std::fs::remove_dir_all(&folder).expect("removed");
+    for _ in 0..20 {
+        client.answered("search", json!({"query": "walrus"}));
+        let read = client.call("read", json!({"path": "tide.md"}));
+        assert!(!read.to_string().contains("internal error"), "{read}");
+        assert_eq!(hits(&mut client, "barnacle"), ["kept.md"]);
+    }
+    client.answered("index_status", json!({}));
+    // A folder that is gone may be a disk that is not mounted: said, not forgotten.
+    poll("the folder's absence in index_status", PATIENCE, || {
+        let status = place.outcome(&["call", "index_status", "{}"]);
+        assert_eq!(status.0, 0, "{}", status.2);
+        let status: Value = serde_json::from_str(&status.1).expect("JSON");
+        let source = status["sources"].as_array()?.iter().find(|s| s["name"] == "vault")?.clone();
+        (source["n_errors"] != 0).then_some(())
+    });
+    assert!(client.end().success());
+}
+
+#[test]
+fn two_processes_index_one_data_directory() {
+    let place = Place::new();
+    for n in 0..300 {
+        place.write(&format!("one/{n}.md"), format!("# One {n}\n\nThe first folder.\n"));
+        place.write(&format!("two/{n}.md"), format!("# Two {n}\n\nThe second folder.\n"));
+    }
+    for folders in [["one", "one"], ["one", "two"]] {
+        let children = folders.map(|folder| {
+            let folder = place.path().join(folder);
+            let mut command = place.command(&["index", &folder.to_string_lossy(), "--wait"]);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().expect("it starts")
+        });
+        let states = children.map(|mut child| {
+            let until = Instant::now() + PATIENCE / 2;
+            while child.try_wait().expect("a state").is_none() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            // A process that hangs must not outlive the test.
+            let _ = child.kill();
+            child.wait().expect("the end")
+        });
+        assert!(states.iter().all(|s| s.success()), "{folders:?} at once: {states:?}");
+    }
+    doctor(&place);
+    assert_eq!(documents(&place), 600);
+}
+
+/// A number below `bound` that differs from run to run.
+fn random(bound: u128) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    (u128::from(RandomState::new().hash_one(0)) % bound.max(1)) as u64
+}
+
+#[test]
+fn a_killed_indexing_leaves_an_index_that_heals() {
+    let place = Place::new();
+    let folder = place.path().join("notes");
+    for n in 0..NOTES {
+        let links = format!("[[note {}]] [[note {}]]", (n * 7) % NOTES, (n * 13) % NOTES);
+        let text = format!("---\ntags: [t{}]\n---\n# Note {n}\n\nThe limpet {n}. {links}\n", n % 9);
+        place.write(&format!("notes/{}/note {n}.md", n % 20), text);
+    }
+    let command = |data: &str| {
+        let mut command = place.command(&["index", &folder.to_string_lossy(), "--wait"]);
+        command.env("SYNOD_DATA", place.path().join(data));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let start = Instant::now();
+    assert!(command("whole").status().expect("it runs").success());
+    let whole = start.elapsed();
+    for round in 0..5 {
+        let data = format!("data-{round}");
+        let moment = Duration::from_micros(random(whole.as_micros()));
+        let mut child = command(&data).spawn().expect("it starts");
+        std::thread::sleep(moment);
+        child.kill().expect("killed");
+        ended(&mut child, PATIENCE);
+        let said = format!("killed after {moment:?} of {whole:?}");
+        let run = |args: &[&str]| {
+            let mut command = place.command(args);
+            command.env("SYNOD_DATA", place.path().join(&data));
+            outcome(command)
+        };
+        let (code, _, stderr) = run(&["call", "search", r#"{"query": "limpet"}"#]);
+        assert_eq!(code, 0, "{said}: search: {stderr}");
+        let (code, _, stderr) = run(&["index", &folder.to_string_lossy()]);
+        assert_eq!(code, 0, "{said}: index: {stderr}");
+        let (code, stdout, stderr) = run(&["doctor"]);
+        assert_eq!(code, 0, "{said}: doctor: {stdout}{stderr}");
+        let (_, stdout, _) = run(&["call", "index_status", "{}"]);
+        let status: Value = serde_json::from_str(&stdout).expect("JSON");
+        assert_eq!(status["documents"], NOTES, "{said}");
+    }
+}

@@ -9,6 +9,7 @@ mod judged;
 mod faces;
 mod faults;
 mod generated;
+mod http;
 mod index;
 mod program;
 mod quality;

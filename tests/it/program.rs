@@ -1,13 +1,32 @@
 //! The real program in a folder of its own.
 
-use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Longest wait for one answer; only a hang takes it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The repository's root.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Asks again and again until there is an answer.
+pub fn poll<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + patience;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what}: not within {patience:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A data directory and a place for files, gone with the value.
@@ -41,6 +60,11 @@ impl Place {
         self.command(args).output().expect("the program runs")
     }
 
+    /// Runs the program to its end: exit code, stdout, stderr.
+    pub fn outcome(&self, args: &[&str]) -> (i32, String, String) {
+        outcome(self.command(args))
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
         command.args(args).env("SYNOD_DATA", self.data()).env_remove("SYNOD_CONFIG");
@@ -65,60 +89,129 @@ impl Place {
 
     /// A server on stdio that has shaken hands.
     pub fn stdio(&self, args: &[&str]) -> Client {
-        let mut all = vec!["serve", "--stdio"];
-        all.extend(args);
-        let mut child = self
-            .command(&all)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let input = child.stdin.take().expect("stdin");
-        let output = BufReader::new(child.stdout.take().expect("stdout"));
-        let mut server = Client { child, input: Some(input), output, id: 0 };
-        let hello = serde_json::json!({
-            "protocolVersion": "2025-11-25", "capabilities": {},
-            "clientInfo": { "name": "tests", "version": "0" },
-        });
-        server.request("initialize", hello);
-        server.send(
-            &serde_json::json!({"jsonrpc": "2.0", "method": "notifications/initialized"})
-                .to_string(),
-        );
+        let mut server = self.mute(args);
+        server.initialize("2025-11-25");
         server
     }
+
+    /// A server on stdio to which nothing was said yet.
+    pub fn mute(&self, args: &[&str]) -> Client {
+        let mut all = vec!["serve", "--stdio"];
+        all.extend(args);
+        Client::of(self.command(&all))
+    }
+
+    /// A server on a free port of loopback.
+    pub fn http(&self, args: &[&str], environment: &[(&str, &str)]) -> Server {
+        let mut all = vec!["serve", "--http", "127.0.0.1:0"];
+        all.extend(args);
+        let mut command = self.command(&all);
+        command.envs(environment.iter().copied());
+        Server::of(command)
+    }
+}
+
+/// Runs a command to its end: exit code (-1 after a signal), stdout, stderr.
+pub fn outcome(mut command: Command) -> (i32, String, String) {
+    let output = command.output().expect("the program runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Waits for a program's end.
+pub fn ended(child: &mut Child, patience: Duration) -> ExitStatus {
+    poll("the end of the program", patience, || child.try_wait().expect("a state"))
+}
+
+/// What a pipe has brought so far.
+fn gather(mut pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = pipe.read(&mut buffer) {
+            let part = String::from_utf8_lossy(&buffer[..n]).into_owned();
+            into.lock().unwrap_or_else(PoisonError::into_inner).push_str(&part);
+        }
+    });
+    text
+}
+
+fn so_far(text: &Mutex<String>) -> String {
+    text.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// A client of a server on stdio.
 pub struct Client {
     pub child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<String>,
+    stderr: Arc<Mutex<String>>,
     id: u64,
 }
 
 impl Client {
+    /// Starts a server.
+    pub fn of(mut command: Command) -> Client {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server starts");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("stdout"));
+        let stderr = gather(child.stderr.take().expect("stderr"));
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Client { child, input, lines, stderr, id: 0 }
+    }
+
+    /// The handshake of a protocol version; returns the answer's result.
+    pub fn initialize(&mut self, version: &str) -> Value {
+        let hello = json!({
+            "protocolVersion": version, "capabilities": {},
+            "clientInfo": { "name": "tests", "version": "0" },
+        });
+        let answer = self.request("initialize", hello);
+        let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        self.send(&done.to_string());
+        answer["result"].clone()
+    }
+
+    /// What it has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        so_far(&self.stderr)
+    }
+
     /// Sends one line.
     pub fn send(&mut self, line: &str) {
         let input = self.input.as_mut().expect("open");
-        input.write_all(line.as_bytes()).and_then(|()| input.write_all(b"\n")).expect("sent");
+        let sent = input.write_all(line.as_bytes()).and_then(|()| input.write_all(b"\n"));
+        if let Err(error) = sent {
+            panic!("{error}; stderr: {}", self.stderr());
+        }
     }
 
     /// The next message; panics on a line that is no JSON.
     pub fn next(&mut self) -> Value {
-        let mut line = String::new();
-        let n = self.output.read_line(&mut line).expect("a line");
-        assert!(n > 0, "the server closed its output");
+        let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            panic!("no line on stdout: {error}; stderr: {}", self.stderr())
+        });
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
     }
 
     /// A request and its whole answer.
     pub fn request(&mut self, method: &str, params: Value) -> Value {
         self.id += 1;
-        let id = self.id;
-        let request =
-            serde_json::json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.request_as(json!(self.id), method, params)
+    }
+
+    /// A request with an id of any shape, and its whole answer.
+    pub fn request_as(&mut self, id: Value, method: &str, params: Value) -> Value {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.send(&request.to_string());
         loop {
             let message = self.next();
@@ -135,14 +228,92 @@ impl Client {
         answer["result"].clone()
     }
 
+    /// A tool call that must be refused so that a model can mend it: a tool result that says why.
+    pub fn refused(&mut self, tool: &str, args: Value) -> String {
+        let result = self.call(tool, args.clone());
+        let mut shown = args.to_string();
+        shown.truncate(shown.floor_char_boundary(200));
+        assert_eq!(result["isError"], true, "{tool} {shown} was not refused: {result}");
+        let text = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+        assert!(!text.is_empty(), "{tool} {shown} was refused without a word");
+        assert!(!text.contains("internal error"), "{tool} {shown}: {text}");
+        text
+    }
+
+    /// A tool call that must succeed: its structured content.
+    pub fn answered(&mut self, tool: &str, args: Value) -> Value {
+        let result = self.call(tool, args);
+        assert_ne!(result["isError"], true, "{tool}: {result}");
+        assert!(result["structuredContent"].is_object(), "{tool}: {result}");
+        result["structuredContent"].clone()
+    }
+
     /// Ends the input and waits for the program's end.
-    pub fn end(mut self) -> std::process::ExitStatus {
+    pub fn end(mut self) -> ExitStatus {
+        self.close();
+        ended(&mut self.child, PATIENCE)
+    }
+
+    /// Ends the input.
+    pub fn close(&mut self) {
         drop(self.input.take());
-        self.child.wait().expect("the end")
+    }
+
+    /// Every line that is still to come, after the end.
+    pub fn rest(&mut self) -> Vec<String> {
+        let mut out = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            out.push(line);
+        }
+        out
     }
 }
 
 impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server over HTTP.
+pub struct Server {
+    pub child: Child,
+    pub address: SocketAddr,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Starts it, and waits until it says where it listens.
+    pub fn of(mut command: Command) -> Server {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server starts");
+        let stdout = gather(child.stdout.take().expect("stdout"));
+        let stderr = gather(child.stderr.take().expect("stderr"));
+        let address = poll("the address", PATIENCE, || {
+            let said = so_far(&stderr);
+            let gone = child.try_wait().expect("a state");
+            assert!(gone.is_none() || said.contains("listening"), "it ended: {said}");
+            let line = said.lines().find_map(|l| l.strip_prefix("listening on http://"))?;
+            // The line is whole once its end is there.
+            said.contains(&format!("{line}\n")).then(|| line.parse().expect("an address"))
+        });
+        Server { child, address, stdout, stderr }
+    }
+
+    /// What it has written to stdout so far.
+    pub fn stdout(&self) -> String {
+        so_far(&self.stdout)
+    }
+
+    /// What it has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        so_far(&self.stderr)
+    }
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,0 +1,241 @@
+//! Whatever is done to the files, the index ends as a fresh one of the same files would be.
+
+use super::{Answers, Engine, Place, day_ms, set_day};
+use proptest::prelude::*;
+use std::collections::HashSet;
+use std::path::Path;
+use synod_index::Filters;
+
+const FILES: &[&str] = &["a.md", "b.md", "tide.md", "Ölpier.md", "c.txt", "d.rs"];
+const FOLDERS: &[&str] = &["", "one/", "one/two/", "Three/"];
+const RULES: &[&str] = &["", "one/\n", "*.txt\n", "tide.md\n!Three/tide.md\n", "two/\n*.rs\n"];
+/// Texts of equal length are among them: within a moment, only their bytes tell them apart.
+const TEXTS: &[&str] = &[
+    "alpha moon\n",
+    "gamma moon\n",
+    "# Tide table\n\nSee [[a]] and [[tide|the ebb table]].\n",
+    "# Tide table\n\nSee [[b]] and [[tide|the low table]].\n",
+    "---\naliases: [Pier, a]\ntags: [sea/low]\n---\n# Pier\n\n[down](one/a.md) and [up](../b.md)\n",
+    "---\ntitle: Tide\naliases: Ölpier\n---\n\n[[one/tide]] [[Pier#Part|pier part]] ![[c.txt]]\n",
+    "## Part\n\nbody ^block\n\n[[a#^block]] [[missing|ghost words]] #sea\n",
+    "fn tide_table() -> u32 { moon() }\n\nstruct Pier;\n\nfn moon() -> u32 { 7 }\n",
+    "",
+    "\u{0}\u{1}binary\u{2}",
+];
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Write(usize, usize, usize),
+    Delete(usize, usize),
+    Rename((usize, usize), (usize, usize)),
+    RenameFolder(usize, usize),
+    Touch(usize, usize, u64),
+    Rules(usize),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let (file, folder) = (0..FILES.len(), 0..FOLDERS.len());
+    let place = (folder.clone(), file.clone());
+    prop_oneof![
+        5 => (folder.clone(), file.clone(), 0..TEXTS.len())
+            .prop_map(|(folder, file, text)| Edit::Write(folder, file, text)),
+        2 => place.clone().prop_map(|(folder, file)| Edit::Delete(folder, file)),
+        3 => (place.clone(), place).prop_map(|(from, to)| Edit::Rename(from, to)),
+        1 => (1..FOLDERS.len(), 1..FOLDERS.len()).prop_map(|(a, b)| Edit::RenameFolder(a, b)),
+        2 => (folder, file, 0u64..10).prop_map(|(a, b, day)| Edit::Touch(a, b, day)),
+        1 => (0..RULES.len()).prop_map(Edit::Rules),
+    ]
+}
+
+impl Edit {
+    /// Does it, where it can be done, and says which relative paths it touched.
+    fn apply(&self, root: &Path) -> Vec<String> {
+        let path = |folder: usize, file: usize| format!("{}{}", FOLDERS[folder], FILES[file]);
+        let folder = |at: usize| FOLDERS[at].trim_end_matches('/').to_owned();
+        let make = |path: &str| {
+            let parent = root.join(path).parent().expect("a parent").to_owned();
+            std::fs::create_dir_all(parent).expect("a folder");
+        };
+        match *self {
+            Edit::Write(a, b, text) => {
+                let path = path(a, b);
+                make(&path);
+                std::fs::write(root.join(&path), TEXTS[text]).expect("a file");
+                vec![path]
+            }
+            Edit::Delete(a, b) => {
+                let path = path(a, b);
+                let _ = std::fs::remove_file(root.join(&path));
+                vec![path]
+            }
+            Edit::Rename((a, b), (c, d)) => {
+                let (from, to) = (path(a, b), path(c, d));
+                if root.join(&from).is_file() {
+                    make(&to);
+                    std::fs::rename(root.join(&from), root.join(&to)).expect("renamed");
+                }
+                vec![from, to]
+            }
+            Edit::RenameFolder(a, b) => {
+                let (from, to) = (folder(a), folder(b));
+                let inside = to.starts_with(&format!("{from}/"));
+                if root.join(&from).is_dir() && !root.join(&to).exists() && !inside {
+                    make(&to);
+                    std::fs::rename(root.join(&from), root.join(&to)).expect("renamed");
+                }
+                vec![from, to]
+            }
+            Edit::Touch(a, b, day) => {
+                let path = path(a, b);
+                if root.join(&path).is_file() {
+                    set_day(&root.join(&path), day);
+                }
+                vec![path]
+            }
+            Edit::Rules(at) => {
+                std::fs::write(root.join(".synodignore"), RULES[at]).expect("a file");
+                // As the watcher says it: other files belong to the source now.
+                vec![String::new()]
+            }
+        }
+    }
+}
+
+fn queries() -> Vec<(String, Filters)> {
+    let words = [
+        "moon",
+        "alpha",
+        "gamma",
+        "tide",
+        "tide table",
+        "ebb",
+        "low",
+        "pier",
+        "ölpier",
+        "ghost",
+        "part",
+        "moon -alpha",
+        "one two",
+        "c",
+        "\"tide table\"",
+        "tide_table",
+    ];
+    let plain = words.iter().map(|word| ((*word).to_owned(), Filters::default()));
+    let filters = [
+        Filters { after_ms: Some(day_ms(2)), before_ms: Some(day_ms(7)), ..Filters::default() },
+        Filters { tags: vec!["sea".to_owned()], ..Filters::default() },
+        Filters { path: Some("one/".to_owned()), ..Filters::default() },
+        Filters { props: vec![("title".to_owned(), "tide".to_owned())], ..Filters::default() },
+    ];
+    let filtered = filters.into_iter().map(|filters| ("moon tide pier".to_owned(), filters));
+    plain.chain(filtered).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..<_>::default() })]
+
+    #[test]
+    fn after_any_edits_the_index_equals_a_fresh_one(
+        steps in proptest::collection::vec(
+            (proptest::collection::vec(edit(), 1..6), any::<bool>()),
+            1..8,
+        ),
+    ) {
+        let place = Place::new();
+        let mut engine = place.scanned();
+        let queries = queries();
+        for (edits, scan) in &steps {
+            let touched: HashSet<String> =
+                edits.iter().flat_map(|edit| edit.apply(&place.root())).collect();
+            if *scan {
+                engine.scan();
+            } else {
+                let source = engine.source.clone();
+                engine.updater.refresh(&source, &touched).expect("refreshed");
+            }
+            engine.assert_clean();
+            // What is asked between the steps must not be remembered beyond them.
+            Answers::of(&engine.index, &queries);
+        }
+        let fresh = place.fresh();
+        Answers::of(&engine.index, &queries).assert_same(&Answers::of(&fresh.index, &queries));
+    }
+}
+
+#[test]
+fn an_unchanged_folder_is_not_indexed_again() {
+    let place = Place::new();
+    place.write("a.md", "tide");
+    place.write("b/c.rs", "fn tide() {}");
+    let mut engine = place.open();
+    let first = engine.scan();
+    assert_eq!((first.changed, first.removed, first.failed), (2, 0, 0));
+    let second = engine.scan();
+    assert_eq!((second.changed, second.unchanged), (0, 2));
+    assert_eq!(first.generation, second.generation);
+}
+
+#[test]
+fn a_date_filter_sees_a_touched_file() {
+    let place = Place::new();
+    place.write("a.md", "tide");
+    set_day(&place.root().join("a.md"), 3);
+    let mut engine = place.scanned();
+    let filters = Filters { after_ms: Some(day_ms(5)), ..Filters::default() };
+    assert_eq!(super::search(&engine.index, "tide", filters.clone()).hits.len(), 0);
+    set_day(&place.root().join("a.md"), 6);
+    engine.scan();
+    assert_eq!(super::search(&engine.index, "tide", filters).hits.len(), 1);
+}
+
+#[test]
+fn equal_passages_rank_by_their_place_in_the_document() {
+    // Enough files for the writer's two threads, which share out the passages of one document.
+    let place = Place::new();
+    let section = format!("## Part\n\ntide {}\n\n", "filler ".repeat(60));
+    for at in 0..620 {
+        place.write(&format!("n{at}.md"), section.repeat(6));
+    }
+    let engine = place.scanned();
+    engine.assert_clean();
+    let found = engine.search("tide");
+    assert_eq!(found.total, 620);
+    let first: HashSet<u32> = found.hits.iter().map(|hit| hit.lines.0).collect();
+    assert_eq!(first, HashSet::from([1]), "the best passage of equal ones is the first");
+}
+
+#[test]
+fn a_vanished_source_keeps_its_documents() {
+    let place = Place::new();
+    place.write("a.md", "tide");
+    let mut engine = place.scanned();
+    let away = place.root().with_extension("away");
+    std::fs::rename(place.root(), &away).expect("renamed");
+    assert_eq!(engine.scan().failed, 1);
+    assert_eq!(engine.index.list(None, 10).expect("a list").0.len(), 1);
+    std::fs::rename(&away, place.root()).expect("renamed");
+    engine.scan();
+    assert_eq!(engine.paths("tide"), ["a.md"]);
+}
+
+#[test]
+fn pushed_content_is_replaced_and_its_name_cannot_be_a_folder() {
+    let place = Place::new();
+    place.write("a.md", "tide");
+    let Engine { index, mut updater, source } = place.scanned();
+    updater.push("inbox", "x/one.md", "# One\n\nquay".to_owned()).expect("pushed");
+    let paths = |query: &str| -> Vec<String> {
+        let found = super::search(&index, query, Filters::default());
+        found.hits.into_iter().map(|hit| format!("{}/{}", hit.source, hit.path)).collect()
+    };
+    assert_eq!(paths("quay"), ["inbox/x/one.md"]);
+    updater.push("inbox", "x/one.md", "# One\n\njetty".to_owned()).expect("pushed");
+    assert_eq!(paths("jetty"), ["inbox/x/one.md"]);
+    assert_eq!(paths("quay"), Vec::<String>::new());
+    assert_eq!(
+        super::search(&index, "jetty", Filters::default()).hits[0].snippet,
+        "# One\n\njetty"
+    );
+    assert!(updater.push(&source.name, "b.md", String::new()).is_err());
+    assert!(updater.push("inbox", "../b.md", String::new()).is_err());
+}

@@ -1,0 +1,105 @@
+//! Pages are slices of one ranking, and a cursor of an older index starts again.
+
+use super::{Place, args};
+use synod_index::{Hit, SearchArgs};
+
+fn place() -> Place {
+    let place = Place::new();
+    for at in 0..57 {
+        let text =
+            format!("# Note {at}\n\n{}\n\nmoon {}\n", "tide ".repeat(at % 6), "x ".repeat(at));
+        place.write(&format!("n{at}.md"), text);
+    }
+    place
+}
+
+fn key(hit: &Hit) -> (usize, String, u32) {
+    (hit.rank, hit.id.clone(), hit.score.to_bits())
+}
+
+#[test]
+fn pages_of_any_size_are_slices_of_the_whole() {
+    let place = place();
+    let engine = place.scanned();
+    let whole = engine.search("tide moon");
+    assert_eq!((whole.hits.len(), whole.total, whole.next), (57, 57, None));
+    let ranks: Vec<usize> = whole.hits.iter().map(|hit| hit.rank).collect();
+    assert_eq!(ranks, (0..57).collect::<Vec<_>>());
+    for size in [1, 2, 3, 7, 19, 28, 56, 57, 58, 200] {
+        let mut hits = Vec::new();
+        let (mut offset, mut generation) = (0, None);
+        loop {
+            let ask =
+                SearchArgs { limit: size, offset, at_generation: generation, ..args("tide moon") };
+            let page = engine.index.search(&ask).expect("a page");
+            assert!(page.notes.is_empty(), "{:?}", page.notes);
+            assert_eq!(page.total, 57);
+            generation = Some(page.generation);
+            hits.extend(page.hits);
+            match page.next {
+                Some(next) => offset = next,
+                None => break,
+            }
+        }
+        let keys = |hits: &[Hit]| hits.iter().map(key).collect::<Vec<_>>();
+        assert_eq!(keys(&hits), keys(&whole.hits), "pages of {size}");
+    }
+}
+
+#[test]
+fn files_that_changed_leave_no_page_short_and_repeat_nothing() {
+    let place = place();
+    let engine = place.scanned();
+    let whole = engine.search("moon");
+    for at in (0..57).step_by(4) {
+        place.write(&format!("n{at}.md"), "something else");
+    }
+    let mut paths = Vec::new();
+    let mut offset = 0;
+    loop {
+        let ask = SearchArgs { limit: 10, offset, ..args("moon") };
+        let page = engine.index.search(&ask).expect("a page");
+        assert!(page.next.is_none() || page.hits.len() == 10);
+        paths.extend(page.hits.into_iter().map(|hit| hit.path));
+        match page.next {
+            Some(next) => offset = next,
+            None => break,
+        }
+    }
+    let changed = |path: &String| {
+        let number = path.trim_start_matches('n').trim_end_matches(".md");
+        number.parse::<usize>().expect("a number") % 4 == 0
+    };
+    let expected = whole.hits.into_iter().map(|hit| hit.path).filter(|path| !changed(path));
+    assert_eq!(paths, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_cursor_of_an_older_generation_starts_again_and_says_so() {
+    let place = place();
+    let mut engine = place.scanned();
+    let first = engine.index.search(&SearchArgs { limit: 5, ..args("moon") }).expect("a page");
+    place.write("new.md", "moon moon moon");
+    engine.scan();
+    let ask = SearchArgs {
+        limit: 5,
+        offset: first.next.expect("more"),
+        at_generation: Some(first.generation),
+        ..args("moon")
+    };
+    let again = engine.index.search(&ask).expect("a page");
+    assert!(again.generation > first.generation);
+    assert_eq!(again.hits[0].rank, 0);
+    assert!(again.notes.iter().any(|note| note.contains("changed")), "{:?}", again.notes);
+}
+
+#[test]
+fn a_limit_out_of_bounds_is_named() {
+    let place = place();
+    let engine = place.scanned();
+    for limit in [0, super::ALL + 1] {
+        let error =
+            engine.index.search(&SearchArgs { limit, ..args("moon") }).expect_err("refused");
+        assert!(error.to_string().contains(&format!("`limit` is {limit}")), "{error}");
+    }
+}

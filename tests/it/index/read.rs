@@ -1,0 +1,273 @@
+//! One document has many names; each of them reads it, and none guesses.
+
+use super::{Place, lines_of, of};
+use synod_index::{Error, ReadArgs};
+
+const TIDES: &str = "---\naliases: [Gezeiten, Ebb and flow]\ntitle: The tides\n---\n# The tides\n\n\
+    Intro line.\n\n## Low tide\n\nLow words. ^low1\n\n### Moon\n\nMoon words.\n\n\
+    ## High tide\n\nHigh words.\n";
+const POOL: &str = "/// A pool.\npub struct Pool;\n\nimpl Pool {\n    pub fn take(&self) -> u32 {\n        \
+    1\n    }\n\n    pub fn give(&self) {}\n}\n\npub struct Lake;\n\nimpl Lake {\n    \
+    pub fn take(&self) -> u32 {\n        2\n    }\n}\n\npub fn drain_all() {}\n";
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("sea/tides.md", TIDES);
+    place.write("sea/boats.md", "# Boats\n\nA boat. See [[tides]].\n");
+    place.write("src/pool.rs", POOL);
+    place.write("one/index.md", "# One\n\nfirst\n");
+    place.write("two/index.md", "# Two\n\nsecond\n");
+    place.write("Café ☕.md", "coffee\n");
+    place.write("Ångström.md", "units\n");
+    place.write("odd #1, 50%.md", "odd\n");
+    place
+}
+
+fn ends(text: &str, part: &str) -> (u32, u32) {
+    let line = text.lines().position(|line| line == part).expect("a line") as u32 + 1;
+    (line, line)
+}
+
+#[test]
+fn every_name_reads_the_document() {
+    let place = place();
+    let engine = place.scanned();
+    let id = engine.search("\"intro line\"").hits.remove(0).id;
+    assert!(engine.read(&id).expect("by id").text.contains("Intro line."));
+    for name in [
+        "sea/tides.md",
+        "sea/tides",
+        "tides.md",
+        "tides",
+        "TIDES.MD",
+        "Sea/Tides.md",
+        "vault/sea/tides.md",
+        "vault:sea/tides.md",
+        "./sea/tides.md",
+        "sea\\tides.md",
+        "The tides",
+        "the TIDES",
+        "Gezeiten",
+        "ebb and flow",
+        "[[tides]]",
+        "[[sea/tides]]",
+        "note://vault/sea/tides.md",
+        " tides ",
+    ] {
+        let reading = engine.read(name).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        assert_eq!(
+            (reading.path.as_str(), reading.text.as_str()),
+            ("sea/tides.md", TIDES),
+            "{name}"
+        );
+        assert_eq!(reading.lines, (1, TIDES.lines().count() as u32));
+        assert_eq!(reading.title, "The tides");
+    }
+    let by_title = ReadArgs { title: Some("gezeiten".into()), bytes_max: 9_999, ..<_>::default() };
+    assert_eq!(engine.index.read(&by_title).expect("by title").path, "sea/tides.md");
+}
+
+#[test]
+fn parts_of_a_document_are_read_by_heading_block_and_lines() {
+    let place = place();
+    let engine = place.scanned();
+    let low = (ends(TIDES, "## Low tide").0, ends(TIDES, "## High tide").0 - 1);
+    let moon = (ends(TIDES, "### Moon").0, low.1);
+    let block = ends(TIDES, "Low words. ^low1");
+    for (name, lines) in [
+        ("tides#Low tide", low),
+        ("tides#low TIDE", low),
+        ("Gezeiten#Low tide", low),
+        ("sea/tides.md#Low tide", low),
+        ("Low tide", low),
+        ("tides#Low tide#Moon", moon),
+        ("[[tides#Moon]]", moon),
+        ("tides#^low1", block),
+        ("note://vault/sea/tides.md#Low%20tide", low),
+        ("note://vault/sea/tides.md#^low1", block),
+        ("sea/tides.md#L7-L9", (7, 9)),
+        ("sea/tides.md:7-9", (7, 9)),
+        ("tides:7", (7, 7)),
+        ("note://vault/sea/tides.md#L7-L9", (7, 9)),
+    ] {
+        let reading = engine.read(name).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        assert_eq!(reading.lines, lines, "{name}");
+        assert_eq!(reading.text, lines_of(TIDES, lines), "{name}");
+    }
+    let lines = ReadArgs { lines: Some((7, 9)), ..of("tides") };
+    assert_eq!(engine.index.read(&lines).expect("by lines").text, lines_of(TIDES, (7, 9)));
+    for lines in [(0, 1), (5, 4), (1_000, 1_001)] {
+        let bad = ReadArgs { lines: Some(lines), ..of("tides") };
+        let error = engine.index.read(&bad).expect_err("refused");
+        assert!(matches!(error, Error::Argument(_)), "{error}");
+    }
+}
+
+#[test]
+fn definitions_are_read_by_name() {
+    let place = place();
+    let engine = place.scanned();
+    let symbol = |name: &str, path: Option<&str>| {
+        let (symbol, path) = (Some(name.to_owned()), path.map(str::to_owned));
+        engine.index.read(&ReadArgs { symbol, path, bytes_max: 9_999, ..ReadArgs::default() })
+    };
+    for name in ["Pool::take", "Pool.take", "Pool#take", "Pool::take()"] {
+        let reading = symbol(name, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((reading.lines, reading.path.as_str()), ((5, 7), "src/pool.rs"), "{name}");
+    }
+    for name in ["drain_all", "drainAll", "drain_all()", "pool::drain_all"] {
+        let reading = symbol(name, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(reading.text, "pub fn drain_all() {}\n", "{name}");
+    }
+    assert_eq!(symbol("Lake::take", Some("src/pool.rs")).expect("in a file").lines, (15, 17));
+    assert_eq!(engine.read("drain_all").expect("a name of code").lines.1, 20);
+    assert_eq!(engine.read("src/pool.rs#drain_all").expect("an anchor").lines.1, 20);
+    match symbol("take", None).expect_err("two of them") {
+        Error::Ambiguous { candidates, .. } => {
+            assert_eq!(candidates.len(), 2);
+            for (candidate, lines) in candidates.iter().zip(["#L5-L7", "#L15-L17"]) {
+                assert!(candidate.starts_with(&format!("vault/src/pool.rs{lines}")), "{candidate}");
+            }
+            let place = candidates[1].split_whitespace().next().expect("a place");
+            assert_eq!(engine.read(place).expect("a candidate reads").lines, (15, 17));
+        }
+        other => panic!("{other}"),
+    }
+    match symbol("drain_al", None).expect_err("none") {
+        Error::Missing { nearest, .. } => {
+            let near = nearest.iter().any(|name| name.replace('_', "") == "drainall");
+            assert!(near, "{nearest:?}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn case_and_unicode_form_do_not_matter_unless_they_tell_two_files_apart() {
+    let place = place();
+    for name in
+        ["Café ☕.md", "Cafe\u{301} ☕.md", "CAFÉ ☕", "Ångström.md", "A\u{30a}ngstro\u{308}m"]
+    {
+        let engine = place.scanned();
+        let reading = engine.read(name).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        assert!(["coffee\n", "units\n"].contains(&reading.text.as_str()), "{name}");
+    }
+    place.write("Mix.md", "upper\n");
+    place.write("mix.md", "lower\n");
+    place.write("ne\u{301}e.md", "decomposed\n");
+    place.write("n\u{e9}e.md", "composed\n");
+    let engine = place.scanned();
+    let texts = std::fs::read_dir(place.root()).expect("a folder").count();
+    if texts < 10 {
+        // This file system takes both spellings for one file.
+        return;
+    }
+    for (name, text) in [
+        ("Mix.md", "upper\n"),
+        ("mix.md", "lower\n"),
+        ("ne\u{301}e.md", "decomposed\n"),
+        ("n\u{e9}e.md", "composed\n"),
+    ] {
+        assert_eq!(engine.read(name).expect("its own name").text, text, "{name:?}");
+    }
+    for name in ["MIX.md", "NÉE"] {
+        let error = engine.read(name).expect_err("two files");
+        assert!(
+            matches!(&error, Error::Ambiguous { candidates, .. } if candidates.len() == 2),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn ambiguous_names_list_candidates_and_misses_the_nearest() {
+    let place = place();
+    let engine = place.scanned();
+    match engine.read("index").expect_err("two documents") {
+        Error::Ambiguous { candidates, .. } => {
+            assert_eq!(candidates, ["vault/one/index.md", "vault/two/index.md"]);
+            assert_eq!(engine.read(&candidates[1]).expect("a candidate").text, "# Two\n\nsecond\n");
+        }
+        other => panic!("{other}"),
+    }
+    for (name, near) in [
+        ("sea/tide.md", "sea/tides.md"),
+        ("boat.md", "sea/boats.md"),
+        ("note://vault/sea/boat.md", "sea/boats.md"),
+        ("tides#Lo tide", "Low tide"),
+        ("tides#^low2", "^low1"),
+        ("src/pool.rs#tak", "take"),
+    ] {
+        match engine.read(name).expect_err("nothing is called so") {
+            Error::Missing { nearest, .. } => {
+                assert!(nearest.iter().any(|n| n == near), "{name}: {nearest:?}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+    let elsewhere = ReadArgs { source: Some("vaul".to_owned()), ..of("tides") };
+    match engine.index.read(&elsewhere).expect_err("no such source") {
+        Error::Missing { nearest, .. } => assert_eq!(nearest, ["vault"]),
+        other => panic!("{other}"),
+    }
+    for name in ["../x", "/etc/passwd", "note://vault/../x", "note://vault/%2e%2e/x", "C:\\x", ""] {
+        assert!(matches!(engine.read(name), Err(Error::Argument(_))), "{name:?}");
+    }
+}
+
+#[test]
+fn uris_of_odd_names_read_back() {
+    let place = place();
+    let engine = place.scanned();
+    for (query, path) in [("odd", "odd #1, 50%.md"), ("coffee", "Café ☕.md")] {
+        let hit = engine.search(query).hits.remove(0);
+        assert_eq!(hit.path, path);
+        assert!(hit.uri.is_ascii(), "{}", hit.uri);
+        assert_eq!(engine.read(&hit.uri).expect("by URI").path, path);
+        assert_eq!(engine.read(path).expect("by path").path, path);
+    }
+}
+
+#[test]
+fn long_documents_give_their_outline_and_are_read_on_to_the_end() {
+    let place = Place::new();
+    let mut text = String::new();
+    for at in 0..50 {
+        text.push_str(&format!("## Part {at}\n\n{}\n\n", "some words of it ".repeat(9)));
+    }
+    place.write("long.md", &text);
+    let engine = place.scanned();
+    let mut ask = ReadArgs { bytes_max: 1_000, ..of("long") };
+    let first = engine.index.read(&ask).expect("read");
+    assert_eq!(first.outline.len(), 50);
+    assert_eq!(first.outline[3].text, "Part 3");
+    let part = lines_of(&text, first.outline[3].lines);
+    assert!(part.starts_with("## Part 3\n") && !part.contains("## Part 4"));
+    let mut whole = first.text.clone();
+    let mut next = first.next_line;
+    while let Some(line) = next {
+        ask.lines = Some((line, first.total_lines));
+        let more = engine.index.read(&ask).expect("read on");
+        assert!(more.text.len() <= 1_000 && more.lines.0 == line);
+        whole.push_str(&more.text);
+        next = more.next_line;
+    }
+    assert_eq!(whole, text);
+    let outline = engine.index.read(&ReadArgs { outline: true, ..of("long") }).expect("outline");
+    assert!(outline.text.is_empty() && outline.outline.len() == 50);
+}
+
+#[test]
+fn a_document_that_changed_says_so_and_one_that_went_away_too() {
+    let place = place();
+    let engine = place.scanned();
+    place.write("sea/tides.md", format!("new\n{TIDES}"));
+    let reading = engine.read("tides").expect("its text now");
+    assert!(reading.text.starts_with("new\n"));
+    assert!(reading.notes.iter().any(|note| note.contains("changed")), "{:?}", reading.notes);
+    let error = engine.read("tides#Low tide").expect_err("its borders are not known");
+    assert!(matches!(error, Error::Unreadable { .. }), "{error}");
+    place.remove("sea/tides.md");
+    let error = engine.read("tides").expect_err("gone");
+    assert!(matches!(error, Error::Unreadable { .. }), "{error}");
+}
