@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS file(
   inode INTEGER NOT NULL, read_ms INTEGER NOT NULL, hash BLOB NOT NULL,
   kind TEXT NOT NULL, class INTEGER NOT NULL, title TEXT NOT NULL, modified_ms INTEGER NOT NULL,
   n_chunks INTEGER NOT NULL, bytes INTEGER NOT NULL, plain INTEGER NOT NULL, note TEXT,
-  body BLOB NOT NULL, UNIQUE(source, path));
+  chunks BLOB NOT NULL, body BLOB NOT NULL, UNIQUE(source, path));
 CREATE INDEX IF NOT EXISTS file_gen ON file(gen);
 CREATE TABLE IF NOT EXISTS name(
   key TEXT NOT NULL, file INTEGER NOT NULL, what INTEGER NOT NULL,
@@ -137,7 +137,9 @@ pub struct FileRow {
     pub plain: bool,
     /// Why it is findable by name only.
     pub note: Option<String>,
-    /// Chunk borders, headings, symbols, blocks.
+    /// Passages.
+    pub chunks: Vec<ChunkRow>,
+    /// Headings, symbols, blocks; empty in rows that [`file_of_hit`] reads.
     pub body: Body,
 }
 
@@ -148,8 +150,6 @@ pub struct Body {
     pub aliases: Vec<String>,
     /// Tags.
     pub tags: Vec<String>,
-    /// Passages.
-    pub chunks: Vec<ChunkRow>,
     /// Headings.
     pub sections: Vec<Section>,
     /// Definitions.
@@ -169,10 +169,10 @@ pub struct ChunkRow {
     pub first: u32,
     /// Last line.
     pub last: u32,
-    /// Index of the innermost heading in `sections`.
-    pub section: Option<u32>,
-    /// Index of the definition in `symbols`.
-    pub symbol: Option<u32>,
+    /// Innermost heading.
+    pub heading: Option<String>,
+    /// Definition in it or around it.
+    pub symbol: Option<String>,
     /// Of its text.
     pub hash: [u8; 8],
 }
@@ -298,13 +298,21 @@ pub fn remove_source(db: &Connection, id: i64) -> Result<()> {
 }
 
 const FILE: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, hash, \
-    kind, class, title, modified_ms, n_chunks, bytes, plain, note, body FROM file";
+    kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, body FROM file";
+
+/// The same without what hits do not show: unpacking it costs more than the rest.
+const FILE_OF_HIT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
+    hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, NULL FROM file";
+
+/// Unpacks a column; NULL is the empty value.
+fn unpack<T: Default + for<'a> Deserialize<'a>>(row: &Row, at: usize) -> rusqlite::Result<T> {
+    let Some(bytes) = row.get_ref(at)?.as_blob_or_null()? else { return Ok(T::default()) };
+    postcard::from_bytes(bytes).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Blob, Box::new(e))
+    })
+}
 
 fn file_row(row: &Row) -> rusqlite::Result<FileRow> {
-    let body: &[u8] = row.get_ref(18)?.as_blob()?;
-    let body = postcard::from_bytes(body).map_err(|e| {
-        rusqlite::Error::FromSqlConversionFailure(18, rusqlite::types::Type::Blob, Box::new(e))
-    })?;
     Ok(FileRow {
         id: row.get(0)?,
         source: row.get(1)?,
@@ -321,7 +329,8 @@ fn file_row(row: &Row) -> rusqlite::Result<FileRow> {
         bytes: row.get::<_, i64>(15)? as u64,
         plain: row.get(16)?,
         note: row.get(17)?,
-        body,
+        chunks: unpack(row, 18)?,
+        body: unpack(row, 19)?,
     })
 }
 
@@ -337,6 +346,12 @@ fn stamp(row: &Row, at: usize) -> rusqlite::Result<Stamp> {
 /// The document of row `id`.
 pub fn file(db: &Connection, id: u32) -> Result<Option<FileRow>> {
     let sql = format!("{FILE} WHERE id=?");
+    Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
+}
+
+/// The document of row `id`, without its `body`.
+pub fn file_of_hit(db: &Connection, id: u32) -> Result<Option<FileRow>> {
+    let sql = format!("{FILE_OF_HIT} WHERE id=?");
     Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
 }
 
@@ -416,16 +431,19 @@ pub fn forget(db: &Connection, id: u32) -> Result<()> {
 
 /// Writes a document's row (`row.id` 0 makes a new one) and returns its number.
 pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
-    let body = postcard::to_stdvec(&row.body).map_err(|e| Error::Row(e.to_string()))?;
+    let pack = |e: postcard::Error| Error::Row(e.to_string());
+    let chunks = postcard::to_stdvec(&row.chunks).map_err(pack)?;
+    let body = postcard::to_stdvec(&row.body).map_err(pack)?;
     let id = (row.id != 0).then_some(row.id);
     let sql = "INSERT INTO file(id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
-        hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, body) \
-        VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+        hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, body) \
+        VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
         ON CONFLICT(id) DO UPDATE SET gen=excluded.gen, size=excluded.size, \
         mtime_ns=excluded.mtime_ns, ctime_ns=excluded.ctime_ns, inode=excluded.inode, \
         read_ms=excluded.read_ms, hash=excluded.hash, kind=excluded.kind, class=excluded.class, \
         title=excluded.title, modified_ms=excluded.modified_ms, n_chunks=excluded.n_chunks, \
-        bytes=excluded.bytes, plain=excluded.plain, note=excluded.note, body=excluded.body";
+        bytes=excluded.bytes, plain=excluded.plain, note=excluded.note, \
+        chunks=excluded.chunks, body=excluded.body";
     db.prepare_cached(sql)?.execute(params![
         id,
         row.source,
@@ -445,6 +463,7 @@ pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
         row.bytes as i64,
         row.plain,
         row.note,
+        chunks,
         body
     ])?;
     Ok(id.unwrap_or_else(|| db.last_insert_rowid() as u32))

@@ -193,23 +193,22 @@ impl Finder<'_> {
         let Some(row) = db::file(self.db, file)? else { return Err(missing()) };
         let hash = parts.next().map(str::to_owned);
         let fits = |at: usize| {
-            row.body.chunks.get(at).is_some_and(|c| {
+            row.chunks.get(at).is_some_and(|c| {
                 hash.as_ref().is_none_or(|h| *h == format!("{:02x}{:02x}", c.hash[0], c.hash[1]))
             })
         };
-        if row.body.chunks.is_empty() {
+        if row.chunks.is_empty() {
             return self.target(row, Part::Whole);
         }
         // The document changed: the passage may stand under another number now.
-        let at =
-            if fits(number) { Some(number) } else { (0..row.body.chunks.len()).find(|n| fits(*n)) };
+        let at = if fits(number) { Some(number) } else { (0..row.chunks.len()).find(|n| fits(*n)) };
         let Some(at) = at else {
             return Err(Error::Missing {
                 what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
                 nearest: vec![row.path.clone()],
             });
         };
-        let chunk = &row.body.chunks[at];
+        let chunk = &row.chunks[at];
         let part = Part::Lines(chunk.first, chunk.last);
         self.target(row, part)
     }

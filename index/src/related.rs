@@ -288,7 +288,7 @@ fn use_lines(
     let Some(row) = db::file(db, file)? else { return Ok(()) };
     let Some(source) = by_id(sources, row.source) else { return Ok(()) };
     let Some(text) = passage_text(db, source, &row, number)? else { return Ok(()) };
-    let Some(chunk) = row.body.chunks.get(number as usize) else { return Ok(()) };
+    let Some(chunk) = row.chunks.get(number as usize) else { return Ok(()) };
     for (at, line) in text.lines().enumerate() {
         let number = chunk.first + at as u32;
         // The line that declares it is no use of it.

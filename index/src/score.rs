@@ -388,7 +388,9 @@ impl Scorer {
             }
             let (known, known_slot, _) = &mut best[at as usize];
             let next = passage(slot, entry);
-            if *known_slot == NONE || next > *known || (next == *known && slot < *known_slot) {
+            // Slots go by segment: only the number says which of two equal passages is the first.
+            let earlier = |known: u32| view.address(slot).1 < view.address(known).1;
+            if *known_slot == NONE || next > *known || (next == *known && earlier(*known_slot)) {
                 (*known, *known_slot) = (next, slot);
             }
         }

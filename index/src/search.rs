@@ -498,13 +498,13 @@ fn hit(
     args: &SearchArgs,
 ) -> Result<Option<Hit>> {
     let entry = view.entries[scored.entry as usize];
-    let Some(row) = db::file(db, entry.file)? else { return Ok(None) };
+    let Some(row) = db::file_of_hit(db, entry.file)? else { return Ok(None) };
     let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(None) };
     if row.generation != entry.generation {
         return Ok(None);
     }
     let number = if scored.slot == NONE { 0 } else { view.address(scored.slot).1 };
-    let chunk = row.body.chunks.get(number as usize);
+    let chunk = row.chunks.get(number as usize);
     let mut hit = bare_hit(source, &row, number, scored);
     if args.explain {
         let Scored { document, passage, exact, .. } = *scored;
@@ -536,7 +536,7 @@ fn hit(
     let further = others.iter().filter(|o| o.passage >= ALSO_SHARE * scored.passage);
     for other in further.take(ALSO_MAX) {
         let (_, number) = view.address(other.slot);
-        hit.also.extend(row.body.chunks.get(number as usize).map(|c| (c.first, c.last)));
+        hit.also.extend(row.chunks.get(number as usize).map(|c| (c.first, c.last)));
     }
     Ok(Some(hit))
 }
@@ -555,10 +555,8 @@ fn best_line(text: &str, first: u32, forms: &[String], max: usize) -> crate::sni
 }
 
 fn bare_hit(source: &Source, row: &FileRow, number: u32, scored: &Scored) -> Hit {
-    let chunk = row.body.chunks.get(number as usize);
+    let chunk = row.chunks.get(number as usize);
     let lines = chunk.map_or((1, 1), |c| (c.first, c.last));
-    let heading = chunk.and_then(|c| c.section).and_then(|at| row.body.sections.get(at as usize));
-    let symbol = chunk.and_then(|c| c.symbol).and_then(|at| row.body.symbols.get(at as usize));
     Hit {
         rank: 0,
         id: short_id(row, number),
@@ -566,8 +564,8 @@ fn bare_hit(source: &Source, row: &FileRow, number: u32, scored: &Scored) -> Hit
         source: source.name.clone(),
         path: row.path.clone(),
         title: row.title.clone(),
-        heading: heading.map(|s| s.text.clone()),
-        symbol: symbol.map(|s| s.name.clone()),
+        heading: chunk.and_then(|c| c.heading.clone()),
+        symbol: chunk.and_then(|c| c.symbol.clone()),
         lines,
         score: scored.score,
         snippet: String::new(),
@@ -587,7 +585,7 @@ pub(crate) fn passage_text(
     row: &FileRow,
     number: u32,
 ) -> Result<Option<String>> {
-    let Some(chunk) = row.body.chunks.get(number as usize) else { return Ok(None) };
+    let Some(chunk) = row.chunks.get(number as usize) else { return Ok(None) };
     let bytes = chunk.start as usize..chunk.end as usize;
     // Only of the very file that was indexed do the bytes alone prove the lines.
     let same = || disk::stamp(Path::new(&source.root), &row.path).is_ok_and(|s| s == row.stamp);
@@ -614,7 +612,7 @@ pub(crate) fn passage_text(
 
 /// `d<document>.<passage>.<hash>`: short, and checked when it is used.
 pub(crate) fn short_id(row: &FileRow, number: u32) -> String {
-    let hash = row.body.chunks.get(number as usize).map_or([0; 2], |c| [c.hash[0], c.hash[1]]);
+    let hash = row.chunks.get(number as usize).map_or([0; 2], |c| [c.hash[0], c.hash[1]]);
     format!("d{}.{number}.{:02x}{:02x}", row.id, hash[0], hash[1])
 }
 

@@ -537,42 +537,30 @@ fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Document {
         bytes: text.len() as u64,
         plain,
         note,
-        body: body(&text, &parsed),
+        chunks: parsed.chunks.iter().map(|chunk| chunk_row(&text, chunk)).collect(),
+        body: body(&parsed),
     };
     Document { row, text, parsed }
 }
 
-fn body(text: &str, parsed: &Parsed) -> Body {
-    let chunk = |chunk: &Chunk| {
-        let bytes = chunk.bytes.clone();
-        let mut hash = [0; 8];
-        hash.copy_from_slice(&disk::hash(text[bytes.clone()].as_bytes())[..8]);
-        let at = |start: usize| start <= bytes.start;
-        let section = parsed.sections.iter().rposition(|s| at(s.bytes.start));
-        let heading = chunk.heading.as_ref();
-        let section = section
-            .filter(|_| heading.is_some())
-            .or_else(|| parsed.sections.iter().position(|s| Some(&s.text) == heading));
-        let symbol = chunk.symbol.as_ref().and_then(|name| {
-            let inside = |s: &kind::Symbol| {
-                s.name == *name && s.bytes.start < bytes.end && bytes.start < s.bytes.end
-            };
-            parsed.symbols.iter().position(inside)
-        });
-        ChunkRow {
-            start: bytes.start as u32,
-            end: bytes.end as u32,
-            first: chunk.lines.0,
-            last: chunk.lines.1,
-            section: section.map(|at| at as u32),
-            symbol: symbol.map(|at| at as u32),
-            hash,
-        }
-    };
+fn chunk_row(text: &str, chunk: &Chunk) -> ChunkRow {
+    let mut hash = [0; 8];
+    hash.copy_from_slice(&disk::hash(&text.as_bytes()[chunk.bytes.clone()])[..8]);
+    ChunkRow {
+        start: chunk.bytes.start as u32,
+        end: chunk.bytes.end as u32,
+        first: chunk.lines.0,
+        last: chunk.lines.1,
+        heading: chunk.heading.clone(),
+        symbol: chunk.symbol.clone(),
+        hash,
+    }
+}
+
+fn body(parsed: &Parsed) -> Body {
     Body {
         aliases: parsed.aliases.clone(),
         tags: parsed.tags.clone(),
-        chunks: parsed.chunks.iter().map(chunk).collect(),
         sections: parsed.sections.clone(),
         symbols: parsed.symbols.clone(),
         blocks: parsed.blocks.clone(),

@@ -231,8 +231,7 @@ impl Client {
     /// A tool call that must be refused so that a model can mend it: a tool result that says why.
     pub fn refused(&mut self, tool: &str, args: Value) -> String {
         let result = self.call(tool, args.clone());
-        let mut shown = args.to_string();
-        shown.truncate(shown.floor_char_boundary(200));
+        let shown: String = args.to_string().chars().take(200).collect();
         assert_eq!(result["isError"], true, "{tool} {shown} was not refused: {result}");
         let text = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
         assert!(!text.is_empty(), "{tool} {shown} was refused without a word");
