@@ -252,8 +252,7 @@ pub fn load(
 fn parse(path: &Path, text: &str) -> Result<Value, Error> {
     let config: Result<Config, _> = toml::from_str(text);
     if let Err(error) = config {
-        let line =
-            error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         let message = error.message().to_owned();
         let hint = message.strip_prefix("unknown field `").and_then(|rest| {
             let wrong = rest.split('`').next()?;

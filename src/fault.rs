@@ -30,14 +30,17 @@ macro_rules! codes {
 codes! {
     AMBIGUOUS "ambiguous" 409 "A name has several meanings; the candidates are listed.";
     CANCELLED "cancelled" 499 "The caller stopped the work.";
+    CONFLICT "conflict" 409 "The request contradicts an earlier one.";
     DEADLINE "deadline" 504 "The call took longer than its deadline.";
     FORBIDDEN "forbidden" 403 "The grant does not cover the call.";
     INTERNAL "internal" 500 "A bug of ours; the log holds more under the id.";
     INVALID "invalid_argument" 400 "An argument does not fit.";
+    METHOD "method_not_allowed" 405 "The route has no such method.";
     NOT_FOUND "not_found" 404 "Nothing has that name; the nearest ones are listed.";
     OVERLOADED "overloaded" 503 "Too many calls are running.";
     RATE_LIMITED "rate_limited" 429 "More calls per second than the limit.";
     STORAGE "storage" 507 "The data directory cannot be read or written.";
+    TOO_LARGE "too_large" 413 "The body is over the limit.";
     UNAUTHENTICATED "unauthenticated" 401 "A token is needed, or the one given is not known.";
     UNKNOWN_TOOL "unknown_tool" 404 "No tool of that name is offered here.";
     UNPROCESSABLE "unprocessable" 422 "The arguments fit, but it cannot be done.";
@@ -172,6 +175,7 @@ impl From<synod_store::Error> for Fault {
         use synod_store::Error as E;
         match error {
             E::Argument(text) => Fault::new(INVALID, text),
+            E::Conflict(text) => Fault::new(CONFLICT, text),
             E::Data { .. } | E::Newer { .. } => Fault::new(STORAGE, error.to_string()),
             E::Sql(_) => Fault::internal(&error),
         }

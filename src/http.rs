@@ -80,6 +80,29 @@ async fn speak_json_rpc(response: Response) -> Response {
     Response::from_parts(parts, Body::from(body))
 }
 
+/// The framework's own refusals (method, body limit, extractors) in the one shape of errors.
+async fn speak_rest(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|h| h.to_str().ok());
+    if !response.status().is_client_error() || kind.is_some_and(|kind| kind.contains("json")) {
+        return response;
+    }
+    let code = match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => fault::METHOD,
+        StatusCode::PAYLOAD_TOO_LARGE => fault::TOO_LARGE,
+        StatusCode::NOT_FOUND => fault::NOT_FOUND,
+        _ => fault::INVALID,
+    };
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let body = axum::body::to_bytes(response.into_body(), REFUSAL_BYTES_MAX).await;
+    let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+    let text = if text.is_empty() { code.meaning.to_owned() } else { text };
+    let mut refused = refuse(&Fault::new(code, text));
+    if let Some(allow) = allow {
+        refused.headers_mut().insert(header::ALLOW, allow);
+    }
+    refused
+}
+
 /// Longest text of a refusal that is passed on, in bytes.
 const REFUSAL_BYTES_MAX: usize = 16 * 1024;
 
@@ -251,7 +274,10 @@ pub fn refuse(fault: &Fault) -> Response {
 
 /// Puts the gate and the body limit around any routes.
 pub fn guarded(routes: Router, gate: Gate, body_bytes_max: usize) -> Router {
-    routes.layer(DefaultBodyLimit::max(body_bytes_max)).layer(from_fn_with_state(gate, admit))
+    routes
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(map_response(speak_rest))
+        .layer(from_fn_with_state(gate, admit))
 }
 
 /// Everything the product serves.

@@ -161,7 +161,7 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
     let address = free_address(&address, explicit)?;
     serve_http(session, config, &address, |running, bound| {
         for root in &roots {
-            leave(running, root)?;
+            leave(running, root, args.force)?;
         }
         running.waker.wake();
         welcome(session, running, bound)
@@ -184,7 +184,7 @@ fn free_address(address: &str, explicit: bool) -> Result<String, Failure> {
     }
 }
 
-fn leave(running: &Running, root: &std::path::Path) -> Result<(), Failure> {
+fn leave(running: &Running, root: &std::path::Path, force: bool) -> Result<(), Failure> {
     let request = IngestArgs {
         op: IngestOp::Add,
         path: Some(root.to_string_lossy().into_owned()),
@@ -194,7 +194,7 @@ fn leave(running: &Running, root: &std::path::Path) -> Result<(), Failure> {
         dry_run: false,
     };
     let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-    let text = serde_json::to_string(&request)?;
+    let text = writer::request(&request, force)?;
     let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
     running.world.door.context().store.leave(&job)?;
     Ok(())

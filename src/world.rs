@@ -35,7 +35,14 @@ impl World {
         let index = Index::open(data)?;
         let store = Arc::new(Store::open(data)?);
         let may_write = config.access.local_scopes.contains(&Scope::WriteContext);
-        let cx = Context { index, store, now_ms, wake, may_add: Arc::new(move |_| may_write) };
+        let cx = Context {
+            index,
+            store,
+            now_ms,
+            wake,
+            home: crate::writer::home(),
+            may_add: Arc::new(move |_| may_write),
+        };
         let config = Arc::new(config);
         let door = Arc::new(Door::new(cx, &config)?);
         Ok(World { door, config, data: data.to_owned() })

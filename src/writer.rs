@@ -233,9 +233,9 @@ impl Loop {
 
     /// Does one job and ends it; only a failure of the stores themselves ends the writer.
     fn work(&mut self, updater: &mut Updater, job: &Job) -> Result<(), Error> {
-        let args: IngestArgs = match serde_json::from_str(&job.args) {
-            Ok(args) => args,
-            Err(error) => return self.end(job, Err(Error::Argument(error.to_string()))),
+        let (args, force) = match parse_request(&job.args) {
+            Ok(request) => request,
+            Err(error) => return self.end(job, Err(error)),
         };
         let mut noted = Instant::now() - NOTE;
         let noted = std::sync::Mutex::new(&mut noted);
@@ -254,7 +254,7 @@ impl Loop {
             self.store.set_progress(&job.id, &text.to_string(), now_ms()).unwrap_or(true)
                 && !self.stopped()
         };
-        let result = run_job(updater, &args, &report);
+        let result = run_job(updater, &args, force, &report);
         if matches!(args.op, IngestOp::Add | IngestOp::Remove) && result.is_ok() {
             self.rewatch(updater)?;
         }
@@ -312,16 +312,50 @@ fn log_outcome(source: &Source, outcome: &Outcome, start: Instant) {
     }
 }
 
+/// A request as a job holds it. `force` is the operator's word on the command line that a home
+/// directory or a file-system root is meant; callers of the tool cannot say it.
+pub fn request(args: &IngestArgs, force: bool) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(args)?;
+    if force {
+        value["force"] = true.into();
+    }
+    Ok(value.to_string())
+}
+
+fn parse_request(text: &str) -> Result<(IngestArgs, bool), Error> {
+    let bad = |error: serde_json::Error| Error::Argument(error.to_string());
+    let mut value: serde_json::Value = serde_json::from_str(text).map_err(bad)?;
+    let force = value.as_object_mut().and_then(|map| map.remove("force"));
+    let force = force == Some(serde_json::Value::Bool(true));
+    Ok((serde_json::from_value(value).map_err(bad)?, force))
+}
+
+/// Does the jobs that wait, for a process that holds the lock without being a server.
+pub fn drain(updater: &mut Updater, store: &Store) -> Result<(), Error> {
+    while let Some(job) = store.take(INDEX_JOB, now_ms()).map_err(other)? {
+        let result = parse_request(&job.args)
+            .and_then(|(args, force)| run_job(updater, &args, force, &|_| true));
+        let (state, text) = match result {
+            Ok(text) => (JobState::Succeeded, text),
+            Err(error) => (JobState::Failed, crate::fault::Fault::from(error).to_string()),
+        };
+        store.end_job(&job.id, state, &text, now_ms()).map_err(other)?;
+    }
+    Ok(())
+}
+
 /// Does what a request asks for.
 pub fn run_job(
     updater: &mut Updater,
     args: &IngestArgs,
+    force: bool,
     report: synod_index::Report,
 ) -> Result<String, Error> {
     match args.op {
         IngestOp::Add => {
             let path = PathBuf::from(args.path.as_deref().unwrap_or_default());
-            let spec = SourceSpec { name: args.source.clone(), ..SourceSpec::default() };
+            let name = args.source.clone();
+            let spec = SourceSpec { name, home: home(), force, ..SourceSpec::default() };
             let source = updater.add_source(&path, &spec)?;
             let outcome = updater.scan(&source, report)?;
             Ok(format!("added source `{}`: {}", source.name, says(&outcome)))

@@ -50,7 +50,7 @@ pub const PARTS: [Part; 7] =
 pub struct Fields {
     /// By number of [`Part`].
     pub parts: [Field; 7],
-    /// Whole names: `d:` definitions, `t:` titles.
+    /// Whole names: `d:` definitions and `t:` titles by key, `v:` definitions as written.
     pub exact: Field,
     /// Delete key of a document's passages.
     pub file: Field,
@@ -207,6 +207,7 @@ impl Writer {
             let mut exact = String::new();
             for name in &passage.exact {
                 push_exact(&mut exact, 'd', name);
+                exact.push_str(&format!("v:{name}\n"));
             }
             if number == 0 {
                 self.text(&mut doc, Part::Title, document.titles);

@@ -14,6 +14,7 @@ mod lexical;
 pub mod limit;
 mod list;
 pub mod query;
+mod rank;
 mod read;
 mod related;
 mod score;

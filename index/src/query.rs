@@ -27,6 +27,10 @@ pub struct Query {
     pub excluded: Vec<Leaf>,
     /// The whole query as one name, if it can be one.
     pub exact: Option<String>,
+    /// The name in it as it was typed, if it is one run without spaces.
+    pub spelling: Option<String>,
+    /// The words of such a run, one behind the other.
+    pub run: Option<Leaf>,
     /// Filters typed into the query.
     pub filters: Vec<(Filter, bool)>,
     /// What the caller should know.
@@ -90,6 +94,7 @@ pub fn parse(text: &str) -> Query {
     query.words(&plain);
     if quoted == 0 && query.required.is_empty() && query.excluded.is_empty() {
         query.exact = whole_name(plain.trim());
+        query.one_run(plain.trim());
     } else if quoted == 1 && plain.trim().is_empty() && query.excluded.is_empty() {
         query.exact = whole_name(clipped.trim().trim_matches('"'));
     }
@@ -161,8 +166,12 @@ impl Query {
             None => (false, word),
         };
         if let Some(filter) = filter(body) {
-            self.filters.push((filter, !negative));
-            return;
+            if let Err(why) = crate::search::check_filter(&filter) {
+                self.notes.push(format!("`{body}` was searched as words: {why}"));
+            } else {
+                self.filters.push((filter, !negative));
+                return;
+            }
         }
         let sign = word.chars().next().filter(|c| matches!(c, '+' | '-'));
         let signed = word[sign.map_or(0, char::len_utf8)..].starts_with(char::is_alphanumeric);
@@ -176,6 +185,17 @@ impl Query {
                 plain.push(' ');
             }
         }
+    }
+
+    /// Notes what stands verbatim if the query is one run: a version, a path, an identifier.
+    fn one_run(&mut self, typed: &str) {
+        if typed.is_empty() || typed.contains(char::is_whitespace) {
+            return;
+        }
+        let bare = typed.trim_end_matches("()");
+        self.spelling = Some(bare.rsplit("::").next().unwrap_or(bare).to_owned());
+        let phrase = phrase_of(&words(typed));
+        self.run = (phrase.len() > 1).then_some(Leaf::Phrase(phrase));
     }
 
     /// Adds the plain words, stop words only when there is nothing else.

@@ -9,9 +9,9 @@
 //! filtered results are by construction the unfiltered ranking restricted to the filter.
 
 use crate::error::Result;
-use crate::kind::Class;
 use crate::lexical::{PARTS, Part};
 use crate::query::{Leaf, Query};
+use crate::rank::{self, Ranking};
 use crate::view::{NONE, View};
 use tantivy::fieldnorm::FieldNormReader;
 
@@ -91,26 +91,6 @@ impl Weights {
     };
 }
 
-/// Added to the passage that defines what the query names, and to a document whose title it is.
-pub const EXACT_BONUS: f32 = 1.0;
-
-/// A ranked passage.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
-    /// Passage slot of the view; `NONE` when the document matched as a whole only.
-    pub slot: u32,
-    /// Index into the view's entries.
-    pub entry: u32,
-    /// The mean of both levels, plus bonuses.
-    pub score: f32,
-    /// Share of the document level, 0 to 1.
-    pub document: f32,
-    /// Share of the passage level, 0 to 1.
-    pub passage: f32,
-    /// It defines, or is titled, what the query names.
-    pub exact: bool,
-}
-
 /// Arrays over documents and passages that queries share; all zero between queries.
 #[derive(Default)]
 pub struct Scratch {
@@ -125,18 +105,18 @@ pub struct Scratch {
     here: Vec<f32>,
     passages: Vec<(u32, u32)>,
     /// By entry: document score so far.
-    document: Vec<f32>,
+    pub(crate) document: Vec<f32>,
     /// By entry: score of a passage that holds none of the words itself.
-    base: Vec<f32>,
+    pub(crate) base: Vec<f32>,
     /// By slot: what a passage's own words add to that.
-    own: Vec<f32>,
-    seen: Vec<u32>,
-    seen_slots: Vec<(u32, u32)>,
+    pub(crate) own: Vec<f32>,
+    pub(crate) seen: Vec<u32>,
+    pub(crate) seen_slots: Vec<(u32, u32)>,
     /// By entry: its rank, or its place among the candidates.
-    place: Vec<u32>,
+    pub(crate) place: Vec<u32>,
     /// By entry: how many of the required leaves it holds.
-    required: Vec<u8>,
-    excluded: Vec<bool>,
+    pub(crate) required: Vec<u8>,
+    pub(crate) excluded: Vec<bool>,
 }
 
 impl Scratch {
@@ -222,7 +202,8 @@ impl Scorer {
     ) -> Result<Ranking> {
         scratch.fit(view);
         let result = self.gather(view, query, scratch);
-        let ranked = result.and_then(|()| self.collect(view, query, allowed, top, scratch));
+        let ranked = result
+            .and_then(|()| rank::rank(view, query, allowed, top, self.weights.share, scratch));
         scratch.clear();
         ranked
     }
@@ -340,151 +321,9 @@ impl Scorer {
         }
         Ok(())
     }
-
-    fn collect(
-        &self,
-        view: &View,
-        query: &Query,
-        allowed: Option<&[bool]>,
-        top: usize,
-        scratch: &mut Scratch,
-    ) -> Result<Ranking> {
-        let wanted = query.required.len() as u8;
-        let Scratch { required, excluded, seen, seen_slots, document, base, own, place, .. } =
-            scratch;
-        let fits = |entry: u32| required[entry as usize] >= wanted && !excluded[entry as usize];
-        let passage = |slot: u32, entry: u32| own[slot as usize] + base[entry as usize];
-        // The best of all that fit the words, whatever the filter: filters never change a score.
-        let (mut top_document, mut top_passage) = (f32::MIN_POSITIVE, f32::MIN_POSITIVE);
-        for &entry in seen.iter().filter(|e| fits(**e)) {
-            top_document = top_document.max(document[entry as usize]);
-            top_passage = top_passage.max(base[entry as usize]);
-        }
-        for &(slot, entry) in seen_slots.iter().filter(|(_, e)| fits(*e)) {
-            top_passage = top_passage.max(passage(slot, entry));
-        }
-        let exact = Exact::find(view, query)?;
-        let share = self.weights.share;
-        let row = |slot: u32, entry: u32, passage: f32| {
-            let document = document[entry as usize] / top_document;
-            let passage = passage / top_passage;
-            let exact = exact.matches(slot, entry);
-            let bonus = if exact { EXACT_BONUS } else { 0.0 };
-            let score = share * document + (1.0 - share) * passage + bonus;
-            Scored { slot, entry, score, document, passage, exact }
-        };
-        let visible = |entry: u32| fits(entry) && allowed.is_none_or(|a| a[entry as usize]);
-        // Each document's best passage first, by the one number that differs among them.
-        let mut best: Vec<(f32, u32, u32)> = Vec::new();
-        for &entry in seen.iter().filter(|e| visible(**e)) {
-            place[entry as usize] = best.len() as u32;
-            best.push((base[entry as usize], NONE, entry));
-        }
-        let total = best.len();
-        for &(slot, entry) in seen_slots.iter() {
-            let at = place[entry as usize];
-            if at == NONE {
-                continue;
-            }
-            let (known, known_slot, _) = &mut best[at as usize];
-            let next = passage(slot, entry);
-            // Slots go by segment: only the number says which of two equal passages is the first.
-            let earlier = |known: u32| view.address(slot).1 < view.address(known).1;
-            if *known_slot == NONE || next > *known || (next == *known && earlier(*known_slot)) {
-                (*known, *known_slot) = (next, slot);
-            }
-        }
-        for &slot in &exact.slots {
-            if let Some(entry) = view.entry_of_slot(slot)
-                && place[entry as usize] != NONE
-                && own[slot as usize] > 0.0
-            {
-                let kept = &mut best[place[entry as usize] as usize];
-                let defines = exact.slots.binary_search(&kept.1).is_ok();
-                let next = passage(slot, entry);
-                if !defines || next > kept.0 {
-                    (kept.0, kept.1) = (next, slot);
-                }
-            }
-        }
-        for (.., entry) in &best {
-            place[*entry as usize] = NONE;
-        }
-        let mut best: Vec<Scored> =
-            best.into_iter().map(|(score, slot, entry)| row(slot, entry, score)).collect();
-        if best.len() > top && top > 0 {
-            best.select_nth_unstable_by(top - 1, |a, b| order(view, a, b));
-            best.truncate(top);
-        }
-        best.sort_unstable_by(|a, b| order(view, a, b));
-        for (rank, hit) in best.iter().enumerate() {
-            place[hit.entry as usize] = rank as u32;
-        }
-        let mut others: Vec<Vec<Scored>> = vec![Vec::new(); best.len()];
-        for &(slot, entry) in seen_slots.iter() {
-            let rank = place[entry as usize];
-            if rank != NONE && best[rank as usize].slot != slot {
-                others[rank as usize].push(row(slot, entry, passage(slot, entry)));
-            }
-        }
-        for hit in &best {
-            place[hit.entry as usize] = NONE;
-        }
-        for list in &mut others {
-            list.sort_unstable_by(|a, b| order(view, a, b));
-        }
-        Ok(Ranking { hits: best, others, total })
-    }
 }
 
-/// The outcome of a ranking.
-#[derive(Debug, Default)]
-pub struct Ranking {
-    /// The best documents, each by its best passage.
-    pub hits: Vec<Scored>,
-    /// By hit: its further passages, best first.
-    pub others: Vec<Vec<Scored>>,
-    /// How many documents match.
-    pub total: usize,
-}
-
-/// The passages that define, and the documents that are titled, exactly what the query names.
-#[derive(Default)]
-struct Exact {
-    slots: Vec<u32>,
-    entries: Vec<u32>,
-}
-
-impl Exact {
-    fn find(view: &View, query: &Query) -> Result<Self> {
-        let mut exact = Exact::default();
-        if let Some(key) = &query.exact {
-            view.exact(&format!("d:{key}"), |slot, _| exact.slots.push(slot))?;
-            view.exact(&format!("t:{key}"), |_, entry| {
-                if view.entries[entry as usize].class == Class::Note {
-                    exact.entries.push(entry);
-                }
-            })?;
-            exact.slots.sort_unstable();
-            exact.entries.sort_unstable();
-        }
-        Ok(exact)
-    }
-
-    fn matches(&self, slot: u32, entry: u32) -> bool {
-        self.slots.binary_search(&slot).is_ok() || self.entries.binary_search(&entry).is_ok()
-    }
-}
-
-/// Best first; ties by row and passage, so that two runs agree whatever the segments are.
-fn order(view: &View, a: &Scored, b: &Scored) -> std::cmp::Ordering {
-    let row = |s: &Scored| view.entries[s.entry as usize].file;
-    let chunk = |s: &Scored| if s.slot == NONE { NONE } else { view.address(s.slot).1 };
-    let rows = b.score.total_cmp(&a.score).then_with(|| row(a).cmp(&row(b)));
-    rows.then_with(|| chunk(a).cmp(&chunk(b)))
-}
-
-fn each_posting(
+pub(crate) fn each_posting(
     view: &View,
     leaf: &Leaf,
     part: Part,

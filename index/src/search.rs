@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kind::Class;
 use crate::limit::{HITS_MAX, LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
 use crate::query::{self, Filter, Leaf, Query};
-use crate::score::{Ranking, Scored};
+use crate::rank::{Ranking, Scored};
 use crate::snippet::snippet;
 use crate::view::{NONE, View};
 use crate::{Current, Index, lock};
@@ -348,8 +348,8 @@ fn merge_filters(given: &Filters, query: &Query) -> Result<Filters> {
             Filter::Path(path) => out.path = Some(path.clone()),
             Filter::Kind(kind) => out.kind = Some(kind.clone()),
             Filter::Source(source) => out.source = Some(source.clone()),
-            Filter::After(date) => out.after_ms = Some(date_ms(date)?),
-            Filter::Before(date) => out.before_ms = Some(date_ms(date)?),
+            Filter::After(date) => out.after_ms = date_ms(date).ok(),
+            Filter::Before(date) => out.before_ms = date_ms(date).ok(),
         }
     }
     Ok(out)
@@ -371,6 +371,15 @@ pub fn date_ms(text: &str) -> Result<i64> {
         Err(_) => Err(Error::Argument(format!(
             "`{text}` is not a date; write `2026-01-31` or `2026-01-31T08:00:00Z`"
         ))),
+    }
+}
+
+/// Whether the value of a typed filter can be one.
+pub(crate) fn check_filter(filter: &Filter) -> Result<()> {
+    match filter {
+        Filter::Path(path) => PathTest::new(path).map(|_| ()),
+        Filter::After(date) | Filter::Before(date) => date_ms(date).map(|_| ()),
+        Filter::Tag(_) | Filter::Kind(_) | Filter::Source(_) => Ok(()),
     }
 }
 

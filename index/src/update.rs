@@ -668,6 +668,12 @@ impl<'u> Batch<'u> {
                 self.outcome.unchanged += 1;
             }
             Ok(Ready::New(document)) => self.write_document(known, *document)?,
+            Err(Error::Data { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                // It went away between the walk and now: that is no failure.
+                if let Some(known) = known {
+                    self.remove(known.id, &path)?;
+                }
+            }
             Err(error) => {
                 // An unreadable file keeps what was indexed of it.
                 let reason = failure(&error);

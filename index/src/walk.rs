@@ -6,6 +6,7 @@ use crate::disk::Stamp;
 use crate::limit::WALK_DEPTH_MAX;
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -154,11 +155,17 @@ fn visit(entry: Result<DirEntry, ignore::Error>, root: &Path, out: &Mutex<Walked
     };
     match entry.metadata() {
         Ok(meta) => lock(out).files.push(Found { path, stamp: Stamp::of(&meta) }),
+        Err(error) if error.io_error().is_some_and(|e| e.kind() == ErrorKind::NotFound) => {}
         Err(error) => lock(out).errors.push((path, error.to_string())),
     }
 }
 
 fn note_error(error: &ignore::Error, root: &Path, out: &Mutex<Walked>) {
+    let gone = |e: &std::io::Error| e.kind() == ErrorKind::NotFound;
+    if error.io_error().is_some_and(gone) {
+        // It went away while it was walked: its absence is what the walk reports.
+        return;
+    }
     let path = failed_path(error).and_then(|p| p.strip_prefix(root).ok().and_then(slashed));
     let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
     lock(out).errors.push((path.unwrap_or_default(), reason));

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use synod_index::{Error, Index, Outcome, Progress, Source, SourceSpec, Updater};
 use synod_store::{JobState, NewJob, Store};
@@ -19,9 +20,9 @@ pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
         synod_index::jail::source_root(path, writer::home().as_deref(), args.force)?;
     }
     let index = Index::open(&session.data)?;
-    match Updater::new(std::sync::Arc::clone(&index), now_ms) {
+    match Updater::new(Arc::clone(&index), now_ms) {
         Ok(updater) => here(session, args, updater),
-        Err(Error::NotWriter) => elsewhere(session, args),
+        Err(Error::NotWriter) => elsewhere(session, args, &index),
         Err(error) => Err(error.into()),
     }
 }
@@ -31,7 +32,7 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
     writer::add_configured(&mut updater, &session.loaded.config);
     if let Some(name) = &args.remove {
         let request = IngestArgs { source: Some(name.clone()), ..request(IngestOp::Remove) };
-        let text = writer::run_job(&mut updater, &request, &|_| true)?;
+        let text = writer::run_job(&mut updater, &request, false, &|_| true)?;
         report_text(session, &text);
         return Ok(ExitCode::SUCCESS);
     }
@@ -59,6 +60,8 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
     if session.common.json {
         say(&format!("{:#}\n", json!({ "sources": rows, "generation": total.generation })));
     }
+    // Others may have left requests while this process held the lock, and wait for them.
+    writer::drain(&mut updater, &Store::open(&session.data)?)?;
     // A file that could not be read is named by `index_status`; the command says that there is one.
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -118,7 +121,7 @@ fn request(op: IngestOp) -> IngestArgs {
 }
 
 /// Another process writes: leave the requests to it and wait for them.
-fn elsewhere(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
+fn elsewhere(session: &Session, args: &IndexArgs, index: &Arc<Index>) -> Result<ExitCode, Failure> {
     let store = Store::open(&session.data)?;
     let mut requests = Vec::new();
     if let Some(name) = &args.remove {
@@ -134,19 +137,33 @@ fn elsewhere(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
     let mut failed = false;
     for request in requests {
         let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-        let text = serde_json::to_string(&request)?;
+        let text = writer::request(&request, args.force)?;
         let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
         store.leave(&job)?;
-        let (state, text) = wait(&store, &id, session.common.json)?;
+        let (state, text) = wait(index, &store, &id, session.common.json)?;
         failed |= state != JobState::Succeeded;
         report_text(session, &format!("{}: {text}", state.name()));
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn wait(store: &Store, id: &str, json: bool) -> Result<(JobState, String), Failure> {
+/// Waits for whoever writes; does the work itself when the writer has gone.
+fn wait(
+    index: &Arc<Index>,
+    store: &Store,
+    id: &str,
+    json: bool,
+) -> Result<(JobState, String), Failure> {
     let bar = bar(json);
     loop {
+        match Updater::new(Arc::clone(index), now_ms) {
+            Ok(mut updater) => {
+                store.recover_jobs(INDEX_JOB, now_ms())?;
+                writer::drain(&mut updater, store)?;
+            }
+            Err(Error::NotWriter) => {}
+            Err(error) => return Err(error.into()),
+        }
         let job = store.job(id)?.ok_or("the request is gone")?;
         if job.state.ended() {
             bar.finish_and_clear();

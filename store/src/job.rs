@@ -101,7 +101,7 @@ impl Store {
     /// Leaves a job; returns the id of the one with the same key if there is one.
     ///
     /// # Errors
-    /// `Argument` when the key belongs to another request.
+    /// `Conflict` when the key belongs to another request.
     pub fn leave(&self, job: &NewJob) -> Result<String> {
         let db = self.db();
         let done = db.execute(
@@ -116,7 +116,7 @@ impl Store {
         let known = db.query_row(&sql, [job.key], row).optional()?;
         match known {
             Some(known) if known.kind == job.kind && known.args == job.args => Ok(known.id),
-            _ => Err(Error::Argument(
+            _ => Err(Error::Conflict(
                 "this idempotency key was used for another request; use a new one".to_owned(),
             )),
         }

@@ -58,6 +58,9 @@ pub enum Error {
     /// An argument is out of its bounds.
     #[error("{0}")]
     Argument(String),
+    /// The request contradicts an earlier one.
+    #[error("{0}")]
+    Conflict(String),
     /// SQLite failed.
     #[error("the state database failed: {0}")]
     Sql(#[from] rusqlite::Error),

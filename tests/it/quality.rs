@@ -13,7 +13,7 @@ const SLACK: f64 = 0.03;
 fn lexical_ranking_holds_its_floors() {
     let Some(home) = judged::home() else {
         assert!(std::env::var_os("CI").is_none(), "no judged data; set SYNOD_JUDGED");
-        println!("passed without judged data: set SYNOD_JUDGED to measure ranking");
+        eprintln!("passed without judged data: set SYNOD_JUDGED to measure ranking");
         return;
     };
     let place = crate::program::Place::new();
@@ -21,7 +21,7 @@ fn lexical_ranking_holds_its_floors() {
         let set = judged::set(&home, name);
         let index = judged::index(&set, &place.path().join(name));
         let score = judged::evaluate(&index, &set, QUESTIONS);
-        println!(
+        eprintln!(
             "{name}: nDCG@10 {:.4} R@10 {:.4} MRR@10 {:.4}",
             score.ndcg, score.recall, score.mrr
         );

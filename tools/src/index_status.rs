@@ -23,6 +23,8 @@ const ERRORS_MAX: usize = 20;
 pub struct Args {
     /// Only this vault or repository.
     source: Option<String>,
+    /// Also this job of `ingest`, ended or not.
+    job: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -73,6 +75,9 @@ struct JobReply {
     total: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<String>,
+    /// What it did, or why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
 }
 
 impl Operation for IndexStatus {
@@ -101,7 +106,17 @@ impl Operation for IndexStatus {
         let pending = status.freshness.pending;
         let sources: Vec<SourceReply> =
             status.sources.into_iter().filter(wanted).map(|s| source(s, pending)).collect();
-        let jobs = cx.store.open_jobs(INDEX_JOB)?.into_iter().map(job).collect();
+        let mut jobs = cx.store.open_jobs(INDEX_JOB)?;
+        if let Some(id) = &args.job {
+            jobs.retain(|job| job.id != *id);
+            let Some(asked) = cx.store.job(id)? else {
+                return Err(Error::Args(format!(
+                    "index_status: no job `{id}`; `ingest` gives ids of jobs"
+                )));
+            };
+            jobs.push(asked);
+        }
+        let jobs = jobs.into_iter().map(job).collect();
         Ok(Reply {
             documents: sources.iter().map(|s| s.documents).sum(),
             chunks: sources.iter().map(|s| s.chunks).sum(),
@@ -137,7 +152,8 @@ impl Operation for IndexStatus {
                 (Some(done), Some(total)) => format!(" {done} of {total} files"),
                 _ => String::new(),
             };
-            let _ = writeln!(out, "- job `{}` {}{progress}", job.id, job.state);
+            let result = job.result.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+            let _ = writeln!(out, "- job `{}` {}{progress}{result}", job.id, job.state);
         }
         out.push_str(&reply.currency.render());
         out
@@ -171,5 +187,6 @@ fn job(job: synod_store::Job) -> JobReply {
         done: progress["done"].as_u64(),
         total: progress["total"].as_u64(),
         current: progress["current"].as_str().map(str::to_owned),
+        result: job.result,
     }
 }

@@ -137,7 +137,8 @@ fn check(cx: &Context, args: &IngestArgs) -> Result<String, Error> {
                      `synod index FOLDER`, or allows it with `allow_add = true`"
                 )));
             }
-            synod_index::jail::source_root(std::path::Path::new(path), None, false)?;
+            let home = cx.home.as_deref();
+            synod_index::jail::source_root(std::path::Path::new(path), home, false)?;
             Ok(format!("add `{path}` as a source and index it"))
         }
         IngestOp::Push => {

@@ -108,6 +108,8 @@ pub struct Context {
     pub now_ms: fn() -> i64,
     /// Tells the writer, if it is in this process, that a job waits.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// The person's home directory, which never becomes a source on a caller's word.
+    pub home: Option<std::path::PathBuf>,
     /// Whether a path may become a source on a caller's word.
     pub may_add: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }

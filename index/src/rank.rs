@@ -1,0 +1,249 @@
+//! From sums to a list: every document by its best passage, best documents first.
+//!
+//! What defines or is titled exactly what the query names comes before what only speaks of it, and
+//! a text that stands verbatim before its parts in another order. Ties go by document and passage
+//! number, so that two runs agree whatever the segments are.
+
+use crate::error::Result;
+use crate::kind::Class;
+use crate::lexical::Part;
+use crate::query::Query;
+use crate::score::{Scratch, each_posting};
+use crate::view::{NONE, View};
+
+/// For the passage that defines what the query names, and the document whose title it is. Above
+/// every sum of the words, which is at most 1, and the other bonuses.
+const NAME_BONUS: f32 = 3.0;
+/// For a definition spelled as the query is: `Acquire` is not `acquire`.
+const SPELLING_BONUS: f32 = 1.0;
+/// For a passage in which a query of one run (`1.0.21`, `ERR_RESET`) stands as it was typed.
+const VERBATIM_BONUS: f32 = 1.0;
+
+/// A ranked passage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// Passage slot of the view; `NONE` when the document matched as a whole only.
+    pub slot: u32,
+    /// Index into the view's entries.
+    pub entry: u32,
+    /// The mean of both levels, plus bonuses.
+    pub score: f32,
+    /// Share of the document level, 0 to 1.
+    pub document: f32,
+    /// Share of the passage level, 0 to 1.
+    pub passage: f32,
+    /// It defines, or is titled, what the query names.
+    pub exact: bool,
+}
+
+/// The outcome of a ranking.
+#[derive(Debug, Default)]
+pub struct Ranking {
+    /// The best documents, each by its best passage.
+    pub hits: Vec<Scored>,
+    /// By hit: its further passages, best first.
+    pub others: Vec<Vec<Scored>>,
+    /// How many documents match.
+    pub total: usize,
+}
+
+/// What the sums of one query are turned into rows with.
+struct Ranker<'a> {
+    view: &'a View,
+    bonus: Bonus,
+    share: f32,
+    wanted: u8,
+    allowed: Option<&'a [bool]>,
+    top_document: f32,
+    top_passage: f32,
+}
+
+/// Ranks what was gathered into `sums`, which it leaves as it was but for `place`, all `NONE`
+/// before and after.
+pub fn rank(
+    view: &View,
+    query: &Query,
+    allowed: Option<&[bool]>,
+    top: usize,
+    share: f32,
+    sums: &mut Scratch,
+) -> Result<Ranking> {
+    let mut ranker = Ranker {
+        view,
+        bonus: Bonus::find(view, query)?,
+        share,
+        wanted: query.required.len() as u8,
+        allowed,
+        top_document: f32::MIN_POSITIVE,
+        top_passage: f32::MIN_POSITIVE,
+    };
+    ranker.tops(sums);
+    let mut hits = ranker.best_passages(sums);
+    let total = hits.len();
+    if hits.len() > top && top > 0 {
+        hits.select_nth_unstable_by(top - 1, |a, b| ranker.order(a, b));
+        hits.truncate(top);
+    }
+    hits.sort_unstable_by(|a, b| ranker.order(a, b));
+    let others = ranker.others(sums, &hits);
+    Ok(Ranking { hits, others, total })
+}
+
+impl Ranker<'_> {
+    /// The words are there that must be, and none that must not.
+    fn fits(&self, sums: &Scratch, entry: u32) -> bool {
+        sums.required[entry as usize] >= self.wanted && !sums.excluded[entry as usize]
+    }
+
+    fn visible(&self, sums: &Scratch, entry: u32) -> bool {
+        self.fits(sums, entry) && self.allowed.is_none_or(|a| a[entry as usize])
+    }
+
+    /// The best of all that fit the words, whatever the filter: filters never change a score.
+    fn tops(&mut self, sums: &Scratch) {
+        let (mut document, mut passage) = (self.top_document, self.top_passage);
+        for &entry in sums.seen.iter().filter(|e| self.fits(sums, **e)) {
+            document = document.max(sums.document[entry as usize]);
+            passage = passage.max(sums.base[entry as usize]);
+        }
+        for &(slot, entry) in sums.seen_slots.iter().filter(|(_, e)| self.fits(sums, *e)) {
+            passage = passage.max(sum(sums, slot, entry));
+        }
+        (self.top_document, self.top_passage) = (document, passage);
+    }
+
+    fn row(&self, sums: &Scratch, slot: u32, entry: u32) -> Scored {
+        let own = if slot == NONE { sums.base[entry as usize] } else { sum(sums, slot, entry) };
+        let document = sums.document[entry as usize] / self.top_document;
+        let passage = own / self.top_passage;
+        let (bonus, exact) = self.bonus.of(slot, entry);
+        let score = self.share * document + (1.0 - self.share) * passage + bonus;
+        Scored { slot, entry, score, document, passage, exact }
+    }
+
+    /// Every visible document with its best passage, in no order.
+    fn best_passages(&self, sums: &mut Scratch) -> Vec<Scored> {
+        // By the one number that differs among a document's passages; rows are made once each.
+        let mut best: Vec<(f32, u32, u32)> = Vec::new();
+        for at in 0..sums.seen.len() {
+            let entry = sums.seen[at];
+            if self.visible(sums, entry) {
+                sums.place[entry as usize] = best.len() as u32;
+                best.push((sums.base[entry as usize], NONE, entry));
+            }
+        }
+        for &(slot, entry) in &sums.seen_slots {
+            let Some(kept) = best.get_mut(sums.place[entry as usize] as usize) else { continue };
+            let next = sum(sums, slot, entry);
+            if kept.1 == NONE || next > kept.0 || (next == kept.0 && self.earlier(slot, kept.1)) {
+                (kept.0, kept.1) = (next, slot);
+            }
+        }
+        for slot in self.bonus.slots() {
+            let Some(entry) = self.view.entry_of_slot(slot) else { continue };
+            let Some(kept) = best.get_mut(sums.place[entry as usize] as usize) else { continue };
+            if sums.own[slot as usize] > 0.0 {
+                let next = (self.bonus.of(slot, entry).0, sum(sums, slot, entry));
+                if next > (self.bonus.of(kept.1, entry).0, kept.0) {
+                    (kept.0, kept.1) = (next.1, slot);
+                }
+            }
+        }
+        for (.., entry) in &best {
+            sums.place[*entry as usize] = NONE;
+        }
+        best.into_iter().map(|(_, slot, entry)| self.row(sums, slot, entry)).collect()
+    }
+
+    /// Slots go by segment: only the number says which of two equal passages is the first.
+    fn earlier(&self, slot: u32, known: u32) -> bool {
+        self.view.address(slot).1 < self.view.address(known).1
+    }
+
+    /// By hit: its further passages, best first.
+    fn others(&self, sums: &mut Scratch, hits: &[Scored]) -> Vec<Vec<Scored>> {
+        for (rank, hit) in hits.iter().enumerate() {
+            sums.place[hit.entry as usize] = rank as u32;
+        }
+        let mut others: Vec<Vec<Scored>> = vec![Vec::new(); hits.len()];
+        for &(slot, entry) in &sums.seen_slots {
+            let rank = sums.place[entry as usize];
+            if rank != NONE && hits[rank as usize].slot != slot {
+                others[rank as usize].push(self.row(sums, slot, entry));
+            }
+        }
+        for hit in hits {
+            sums.place[hit.entry as usize] = NONE;
+        }
+        for list in &mut others {
+            list.sort_unstable_by(|a, b| self.order(a, b));
+        }
+        others
+    }
+
+    fn order(&self, a: &Scored, b: &Scored) -> std::cmp::Ordering {
+        let address = |s: &Scored| match s.slot {
+            NONE => (self.view.entries[s.entry as usize].file, 0),
+            slot => self.view.address(slot),
+        };
+        b.score.total_cmp(&a.score).then_with(|| address(a).cmp(&address(b)))
+    }
+}
+
+fn sum(sums: &Scratch, slot: u32, entry: u32) -> f32 {
+    sums.own[slot as usize] + sums.base[entry as usize]
+}
+
+/// What stands out beside the words; lists of slots and entries are sorted.
+#[derive(Default)]
+struct Bonus {
+    defining: Vec<u32>,
+    spelled: Vec<u32>,
+    verbatim: Vec<u32>,
+    titled: Vec<u32>,
+}
+
+impl Bonus {
+    fn find(view: &View, query: &Query) -> Result<Self> {
+        let mut bonus = Bonus::default();
+        if let Some(key) = &query.exact {
+            view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
+            view.exact(&format!("t:{key}"), |_, entry| {
+                if view.entries[entry as usize].class == Class::Note {
+                    bonus.titled.push(entry);
+                }
+            })?;
+        }
+        if let Some(name) = &query.spelling {
+            view.exact(&format!("v:{name}"), |slot, _| bonus.spelled.push(slot))?;
+        }
+        if let Some(run) = &query.run {
+            each_posting(view, run, Part::Body, |posting| bonus.verbatim.push(posting.slot))?;
+        }
+        for list in
+            [&mut bonus.defining, &mut bonus.spelled, &mut bonus.verbatim, &mut bonus.titled]
+        {
+            list.sort_unstable();
+        }
+        Ok(bonus)
+    }
+
+    /// Passages that may be a document's best although others hold more of the words.
+    fn slots(&self) -> impl Iterator<Item = u32> {
+        self.defining.iter().chain(&self.spelled).chain(&self.verbatim).copied()
+    }
+
+    /// The bonus of a passage, and whether it is for a name.
+    fn of(&self, slot: u32, entry: u32) -> (f32, bool) {
+        let has = |list: &[u32], at: u32| list.binary_search(&at).is_ok();
+        let named = has(&self.defining, slot) || has(&self.titled, entry);
+        let mut bonus = if named { NAME_BONUS } else { 0.0 };
+        if has(&self.spelled, slot) {
+            bonus += SPELLING_BONUS;
+        }
+        if has(&self.verbatim, slot) {
+            bonus += VERBATIM_BONUS;
+        }
+        (bonus, named)
+    }
+}
