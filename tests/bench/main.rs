@@ -1,6 +1,7 @@
 //! Measurements, run by hand and by one command: `cargo run --release --example bench -- WHAT`.
 //!
-//! Each prints a table and the machine's load; what a figure is compared with runs in the same call.
+//! Each prints a table and the machine's load; what a figure is compared with runs in the same
+//! call.
 
 // Tables on stdout are what this program is for.
 #![allow(clippy::print_stdout)]

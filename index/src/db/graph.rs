@@ -1,0 +1,147 @@
+//! Names, links and properties: the rows of the graph.
+
+use crate::error::Result;
+use crate::kind::Link;
+use rusqlite::{Connection, Row, params};
+
+/// What a name of a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameKind {
+    /// File name without extension.
+    Stem = 0,
+    /// Title.
+    Title = 1,
+    /// Alias.
+    Alias = 2,
+    /// File name with extension.
+    File = 3,
+}
+
+/// Replaces names, links and properties of a document.
+pub fn put_graph(
+    db: &Connection,
+    id: u32,
+    names: &[(String, NameKind)],
+    links: &[(String, Link)],
+    props: &[(String, String)],
+) -> Result<()> {
+    clear_graph(db, id)?;
+    let sql = "INSERT OR IGNORE INTO name(key, file, what) VALUES(?,?,?)";
+    let mut insert = db.prepare_cached(sql)?;
+    for (key, what) in names {
+        insert.execute(params![key, id, *what as i64])?;
+    }
+    let sql = "INSERT INTO link(file, seq, key, target, anchor, text, wiki, embed, line) \
+               VALUES(?,?,?,?,?,?,?,?,?)";
+    let mut insert = db.prepare_cached(sql)?;
+    for (seq, (key, link)) in links.iter().enumerate() {
+        insert.execute(params![
+            id,
+            seq as i64,
+            key,
+            link.target,
+            link.anchor,
+            link.text,
+            link.wiki,
+            link.embed,
+            link.line
+        ])?;
+    }
+    let mut insert =
+        db.prepare_cached("INSERT OR IGNORE INTO prop(key, value, file) VALUES(?,?,?)")?;
+    for (key, value) in props {
+        insert.execute(params![key, value, id])?;
+    }
+    Ok(())
+}
+
+pub(super) fn clear_graph(db: &Connection, id: u32) -> Result<()> {
+    for sql in [
+        "DELETE FROM name WHERE file=?",
+        "DELETE FROM link WHERE file=?",
+        "DELETE FROM prop WHERE file=?",
+    ] {
+        db.prepare_cached(sql)?.execute([id])?;
+    }
+    Ok(())
+}
+
+/// A link with the document it stands in.
+#[derive(Clone, Debug)]
+pub struct LinkRow {
+    /// The document that links.
+    pub file: u32,
+    /// As written.
+    pub link: Link,
+}
+
+fn link_row(row: &Row) -> rusqlite::Result<LinkRow> {
+    Ok(LinkRow {
+        file: row.get(0)?,
+        link: Link {
+            target: row.get(1)?,
+            anchor: row.get(2)?,
+            text: row.get(3)?,
+            wiki: row.get(4)?,
+            embed: row.get(5)?,
+            line: row.get(6)?,
+        },
+    })
+}
+
+const LINK: &str = "SELECT file, target, anchor, text, wiki, embed, line FROM link";
+
+/// Links of a document, in order.
+pub fn links_of(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
+    let mut statement = db.prepare_cached(&format!("{LINK} WHERE file=? ORDER BY seq"))?;
+    let rows = statement.query_map([file], link_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Links whose target has this key.
+pub fn links_to(db: &Connection, key: &str) -> Result<Vec<LinkRow>> {
+    let sql = format!("{LINK} WHERE key=? ORDER BY file, seq");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([key], link_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Documents with this name: row, source, path, what the name is.
+pub fn named(db: &Connection, key: &str) -> Result<Vec<(u32, i64, String, NameKind)>> {
+    let sql = "SELECT f.id, f.source, f.path, n.what FROM name n JOIN file f ON f.id=n.file \
+               WHERE n.key=? ORDER BY n.what, length(f.path), f.path";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([key], |row| {
+        let what = match row.get::<_, i64>(3)? {
+            0 => NameKind::Stem,
+            1 => NameKind::Title,
+            2 => NameKind::Alias,
+            _ => NameKind::File,
+        };
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, what))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The keys under which a document is named.
+pub fn names_of(db: &Connection, file: u32) -> Result<Vec<String>> {
+    let mut statement = db.prepare_cached("SELECT DISTINCT key FROM name WHERE file=?")?;
+    let rows = statement.query_map([file], |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Documents whose property `key` holds `value` (both in lower case), nested tags included.
+pub fn with_prop(db: &Connection, key: &str, value: &str) -> Result<Vec<u32>> {
+    // SQLite's `lower` knows ASCII only, and `_` of a tag is a wildcard to its `LIKE`.
+    let mut statement = db.prepare_cached("SELECT file, value FROM prop WHERE key=?")?;
+    let mut rows = statement.query([key])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let have = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?.to_lowercase();
+        let rest = have.strip_prefix(value);
+        if rest.is_some_and(|rest| rest.is_empty() || (key == "#" && rest.starts_with('/'))) {
+            out.push(row.get(0)?);
+        }
+    }
+    Ok(out)
+}
