@@ -120,6 +120,8 @@ pub struct Hit {
     pub modified_ms: i64,
     /// Kind.
     pub kind: String,
+    /// Its file changed since it was indexed; this is its text now.
+    pub renewed: bool,
     /// On request.
     pub explain: Option<Explain>,
 }
@@ -217,6 +219,12 @@ impl Index {
         }
         if used < ranking.total && found.hits.len() == args.limit {
             found.next = Some(used);
+        }
+        let renewed = found.hits.iter().filter(|hit| hit.renewed).count();
+        if renewed > 0 {
+            found.notes.push(format!(
+                "{renewed} hits were read anew: their files changed since they were indexed"
+            ));
         }
         if found.stale > 0 {
             found.notes.push(format!(
@@ -525,8 +533,19 @@ fn hit(
             row.note.as_ref().map(|note| format!("(this file {note})")).unwrap_or_default();
         return Ok(Some(hit));
     };
-    let Some(text) = passage_text(db, source, &row, number)? else { return Ok(None) };
-    hit.lines = (chunk.first, chunk.last);
+    let mut first = chunk.first;
+    let text = match passage_text(db, source, &row, number)? {
+        Some(text) => text,
+        // The file is ahead of the index: what it says now is shown, or nothing.
+        None => match renewed(db, source, &row, forms) {
+            Some((passage, text)) => {
+                first = passage.first;
+                renew(&mut hit, source, &row, number, passage);
+                text
+            }
+            None => return Ok(None),
+        },
+    };
     let max = match args.detail {
         Detail::Names => 0,
         Detail::Line => LINE_BYTES_MAX,
@@ -534,13 +553,16 @@ fn hit(
     };
     if max > 0 {
         let found = if args.detail == Detail::Line {
-            best_line(&text, chunk.first, forms, max)
+            best_line(&text, first, forms, max)
         } else {
-            snippet(&text, chunk.first, forms, max)
+            snippet(&text, first, forms, max)
         };
         hit.snippet = found.text;
         hit.snippet_line = found.first;
         hit.marks = found.marks;
+    }
+    if hit.renewed {
+        return Ok(Some(hit));
     }
     let further = others.iter().filter(|o| o.passage >= ALSO_SHARE * scored.passage);
     for other in further.take(ALSO_MAX) {
@@ -548,6 +570,39 @@ fn hit(
         hit.also.extend(row.chunks.get(number as usize).map(|c| (c.first, c.last)));
     }
     Ok(Some(hit))
+}
+
+/// The passage of a file as it is now that holds most of the words, and its text; `None` when it
+/// holds none of them, or cannot be read.
+fn renewed(
+    db: &Connection,
+    source: &Source,
+    row: &FileRow,
+    forms: &[String],
+) -> Option<(db::ChunkRow, String)> {
+    let loaded = crate::update::load(db, source, &row.path, row.id).ok()?;
+    let (chunks, text) = crate::update::passages(&row.path, loaded.content)?;
+    let distinct = |chunk: &db::ChunkRow| {
+        let mut found = crate::token::find(&text[chunk.start as usize..chunk.end as usize], forms);
+        found.sort_by(|a, b| a.text.cmp(&b.text));
+        found.dedup_by(|a, b| a.text == b.text);
+        found.len()
+    };
+    let rated = chunks.iter().map(|chunk| (distinct(chunk), chunk));
+    // The first one of equals.
+    let best = rated.filter(|(n, _)| *n > 0).rev().max_by_key(|(n, _)| *n)?.1.clone();
+    let body = text[best.start as usize..best.end as usize].to_owned();
+    Some((best, body))
+}
+
+/// Puts a hit where its passage is now.
+fn renew(hit: &mut Hit, source: &Source, row: &FileRow, number: u32, passage: db::ChunkRow) {
+    hit.renewed = true;
+    hit.lines = (passage.first, passage.last);
+    hit.uri = uri(source, row, Some(hit.lines));
+    hit.id = id_of(row.id, number, &passage);
+    hit.heading = passage.heading;
+    hit.symbol = passage.symbol;
 }
 
 /// The one line that holds most of the words.
@@ -583,6 +638,7 @@ fn bare_hit(source: &Source, row: &FileRow, number: u32, scored: &Scored) -> Hit
         also: Vec::new(),
         modified_ms: row.modified_ms,
         kind: row.kind.clone(),
+        renewed: false,
         explain: None,
     }
 }
@@ -621,8 +677,14 @@ pub(crate) fn passage_text(
 
 /// `d<document>.<passage>.<hash>`: short, and checked when it is used.
 pub(crate) fn short_id(row: &FileRow, number: u32) -> String {
-    let hash = row.chunks.get(number as usize).map_or([0; 2], |c| [c.hash[0], c.hash[1]]);
-    format!("d{}.{number}.{:02x}{:02x}", row.id, hash[0], hash[1])
+    match row.chunks.get(number as usize) {
+        Some(chunk) => id_of(row.id, number, chunk),
+        None => format!("d{}.{number}.0000", row.id),
+    }
+}
+
+fn id_of(file: u32, number: u32, chunk: &db::ChunkRow) -> String {
+    format!("d{file}.{number}.{:02x}{:02x}", chunk.hash[0], chunk.hash[1])
 }
 
 /// The URI of a document: `note://source/path` or `code://source/path`, with lines.

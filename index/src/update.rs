@@ -543,6 +543,16 @@ fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Document {
     Document { row, text, parsed }
 }
 
+/// The passages of a file as it is now, and its text; `None` if it has none.
+pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, String)> {
+    let Content::Text { text, .. } = content else { return None };
+    let lines = LineIndex::new(&text);
+    let (kind, _) = kind::of(path);
+    let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
+    let rows = parsed.chunks.iter().map(|chunk| chunk_row(&text, chunk)).collect();
+    Some((rows, text))
+}
+
 fn chunk_row(text: &str, chunk: &Chunk) -> ChunkRow {
     let mut hash = [0; 8];
     hash.copy_from_slice(&disk::hash(&text.as_bytes()[chunk.bytes.clone()])[..8]);
