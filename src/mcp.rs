@@ -257,10 +257,6 @@ impl ServerHandler for Server {
         })
     }
 
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.listing.tools.iter().find(|tool| tool.name == name).cloned()
-    }
-
     async fn call_tool(
         &self,
         request: CallToolRequestParams,

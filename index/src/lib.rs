@@ -55,6 +55,7 @@ pub struct Index {
     scratch: Mutex<Vec<Scratch>>,
     filters: Mutex<search::FilterCache>,
     freshness: RwLock<Freshness>,
+    counted: Mutex<Option<status::Counted>>,
 }
 
 /// A view and the tables that score it.
@@ -100,6 +101,7 @@ impl Index {
             scratch: Mutex::new(Vec::new()),
             filters: Mutex::new(search::FilterCache::default()),
             freshness: RwLock::new(Freshness::default()),
+            counted: Mutex::new(None),
         }))
     }
 

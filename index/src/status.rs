@@ -34,6 +34,13 @@ pub struct Status {
     pub freshness: Freshness,
 }
 
+/// The last count, and the connection that tells whether the database changed since.
+pub(crate) struct Counted {
+    db: rusqlite::Connection,
+    version: Option<i64>,
+    status: Status,
+}
+
 /// The outcome of comparing the stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Check {
@@ -53,8 +60,27 @@ pub struct Why {
 }
 
 impl Index {
-    /// What the index holds.
+    /// What the index holds. Counted once per change of the database, whoever made it.
     pub fn status(&self) -> Result<Status> {
+        let mut counted = crate::lock(&self.counted);
+        if counted.is_none() {
+            let db = db::open(&self.dir().join("index.db"), false)?;
+            *counted = Some(Counted { db, version: None, status: Status::default() });
+        }
+        if let Some(counted) = &mut *counted {
+            // Before the counting: a change in between is counted again next time.
+            let version =
+                counted.db.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?;
+            if counted.version != Some(version) {
+                counted.status = self.count()?;
+                counted.version = Some(version);
+            }
+            return Ok(Status { freshness: self.freshness(), ..counted.status.clone() });
+        }
+        self.count()
+    }
+
+    fn count(&self) -> Result<Status> {
         self.read_db(|db| {
             let mut out = Status {
                 generation: db::generation(db)?,

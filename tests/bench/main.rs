@@ -8,6 +8,7 @@
 
 mod build;
 mod corpus;
+mod http;
 mod serve;
 
 #[path = "../judged.rs"]
@@ -15,6 +16,7 @@ mod judged;
 
 const USAGE: &str = "bench quality            nDCG@10 of all questions of the judged sets
 bench index [FOLDER]     indexing speed and disk, beside its bare parts
+bench http               an empty call over HTTP, beside a bare echo server
 bench engine [FOLDER]    the engine's part of a search, in process
 bench serve [FOLDER]     search, empty call, start and memory over stdio, beside a bare echo server
 without FOLDER: sources of the local cargo registry, up to BENCH_MB (80) of text";
@@ -22,14 +24,17 @@ without FOLDER: sources of the local cargo registry, up to BENCH_MB (80) of text
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let folder = args.get(1).map(std::path::PathBuf::from);
-    if args.first().is_some_and(|what| what == "echo") {
-        return serve::echo();
+    match args.first().map(String::as_str) {
+        Some("echo") => return serve::echo(),
+        Some("echo-http") => return http::echo(),
+        _ => {}
     }
     load();
     match args.first().map(String::as_str) {
         Some("quality") => quality(),
         Some("index") => build::run(&corpus::folder(folder)),
         Some("serve") => serve::run(&corpus::folder(folder)),
+        Some("http") => http::run(),
         Some("engine") => serve::engine(&corpus::folder(folder)),
         _ => println!("{USAGE}"),
     }

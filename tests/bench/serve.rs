@@ -18,7 +18,7 @@ const CALLS: usize = 2_000;
 
 /// A bare server: what the protocol alone costs.
 #[derive(Clone)]
-struct Echo;
+pub struct Echo;
 
 impl ServerHandler for Echo {
     fn get_info(&self) -> ServerConfig {
@@ -111,7 +111,7 @@ impl Drop for Client {
     }
 }
 
-fn synod(data: &Path, args: &[&str]) -> Command {
+pub fn synod(data: &Path, args: &[&str]) -> Command {
     let beside = std::env::current_exe().expect("a path");
     let program = beside.parent().and_then(Path::parent).expect("target").join("synod");
     let mut command = Command::new(program);
@@ -119,13 +119,13 @@ fn synod(data: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn figures(what: &str, mut micros: Vec<u128>) {
+pub fn figures(what: &str, mut micros: Vec<u128>) {
     micros.sort_unstable();
     let at = |share: f64| micros[((micros.len() - 1) as f64 * share) as usize] as f64 / 1000.0;
     println!("{what},{},{:.3},{:.3},{:.3}", micros.len(), at(0.5), at(0.9), at(0.99));
 }
 
-fn timed(n: usize, mut each: impl FnMut(usize)) -> Vec<u128> {
+pub fn timed(n: usize, mut each: impl FnMut(usize)) -> Vec<u128> {
     (0..n)
         .map(|at| {
             let start = Instant::now();
