@@ -20,6 +20,10 @@ use std::path::Path;
 /// The format this program writes. A newer one is refused, an older one is rebuilt.
 pub const FORMAT: u32 = 1;
 
+/// How files become rows: raised when kinds, chunks or words change, so that files that were read
+/// by an older program are read again.
+const READING: i64 = 1;
+
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS source(
@@ -233,6 +237,17 @@ pub fn generation(db: &Connection) -> Result<u64> {
     let sql = "SELECT value FROM meta WHERE key='generation'";
     let value: Option<i64> = db.prepare_cached(sql)?.query_row([], |r| r.get(0)).optional()?;
     Ok(value.unwrap_or(0) as u64)
+}
+
+/// Forgets the stamps and hashes of all files if they were read in another way than ours.
+pub fn same_reading(db: &Connection) -> Result<()> {
+    let sql = "SELECT value FROM meta WHERE key='reading'";
+    let known: Option<i64> = db.query_row(sql, [], |r| r.get(0)).optional()?;
+    if known != Some(READING) {
+        db.execute("UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16)", [])?;
+        db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('reading', ?)", [READING])?;
+    }
+    Ok(())
 }
 
 /// Sets the generation; inside the transaction that it names.

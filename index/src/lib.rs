@@ -7,6 +7,7 @@ pub mod chunk;
 mod db;
 pub mod disk;
 mod error;
+mod filter;
 mod graph;
 pub mod jail;
 pub mod kind;
@@ -29,10 +30,11 @@ pub mod watch;
 
 pub use db::{Source, SourceKind};
 pub use error::{Error, Result};
+pub use filter::{Filters, date_ms, timestamp};
 pub use list::Listed;
 pub use read::{Outline, ReadArgs, Reading, Target};
 pub use related::{Neighbour, Related, RelatedArgs};
-pub use search::{Detail, Explain, Filters, Found, Hit, SearchArgs, date_ms, timestamp};
+pub use search::{Detail, Explain, Found, Hit, SearchArgs};
 pub use status::{Check, SourceStatus, Status, Why};
 pub use update::{Outcome, Progress, Report, SourceSpec, Updater};
 

@@ -166,7 +166,7 @@ impl Query {
             None => (false, word),
         };
         if let Some(filter) = filter(body) {
-            if let Err(why) = crate::search::check_filter(&filter) {
+            if let Err(why) = crate::filter::check(&filter) {
                 self.notes.push(format!("`{body}` was searched as words: {why}"));
             } else {
                 self.filters.push((filter, !negative));

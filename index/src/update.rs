@@ -109,6 +109,7 @@ impl Updater {
         }
         let db = db::open(&index.dir().join("index.db"), true)?;
         let mut updater = Updater { index, db, _lock: lock, now_ms };
+        db::same_reading(&updater.db)?;
         updater.recover()?;
         Ok(updater)
     }

@@ -45,6 +45,7 @@ const PLACES: &[(&str, &[&str])] = &[
             "src/page.rs",
             "src/mcp.rs",
             "tests/fixture/",
+            "tests/bench/",
         ],
     ),
     (

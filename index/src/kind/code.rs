@@ -6,6 +6,7 @@
 //! disjoint; every range lies inside the text and on char boundaries.
 
 mod guard;
+mod inside;
 mod language;
 mod native;
 mod read;
@@ -29,7 +30,8 @@ pub use language::{LANGUAGES, Language};
 pub const PARSE_BYTES_MAX: usize = 2 << 20;
 /// The longest JSON, YAML or TOML text that is parsed: beyond it, it is data and not configuration.
 pub const DATA_BYTES_MAX: usize = 256 << 10;
-/// The time one parse may take, and again the walk over its tree.
+/// The time the parse of a text may take, and again the walk over its tree with all that the walk
+/// has parsed a second time (`code/inside.rs`).
 pub const PARSE_MS_MAX: u64 = 2000;
 /// The longest signature.
 pub const SIGNATURE_BYTES_MAX: usize = 300;
@@ -102,9 +104,11 @@ pub fn items(language: &Language, text: &str) -> Items {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(free) => free.insert(reader(language)?),
         };
-        let tree = parse(&mut reader.parser, text)?;
-        let deadline = Instant::now() + Duration::from_millis(PARSE_MS_MAX);
-        Some(walk::walk(language, &reader.roles, &tree, text, deadline))
+        let Reader { parser, roles } = reader;
+        let tree = parse(parser, text, None, later())?;
+        let deadline = later();
+        let mut again = |inside| parse(parser, text, Some(inside), deadline);
+        Some(walk::walk(language, roles, &tree, text, deadline, &mut again))
     });
     parsed.unwrap_or_default()
 }
@@ -116,8 +120,19 @@ fn reader(language: &Language) -> Option<Reader> {
     Some(Reader { parser, roles: rule::roles(language, &grammar) })
 }
 
-fn parse(parser: &mut Parser, text: &str) -> Option<Tree> {
-    let deadline = Instant::now() + Duration::from_millis(PARSE_MS_MAX);
+fn later() -> Instant {
+    Instant::now() + Duration::from_millis(PARSE_MS_MAX)
+}
+
+/// The tree of `text`, or of the part `inside`, whose nodes have their places in the whole text.
+fn parse(
+    parser: &mut Parser,
+    text: &str,
+    inside: Option<tree_sitter::Range>,
+    deadline: Instant,
+) -> Option<Tree> {
+    // Set anew each time: the parser keeps it, and no ranges mean the whole text.
+    parser.set_included_ranges(inside.as_slice()).ok()?;
     let mut in_time = |_: &ParseState| {
         if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };

@@ -23,6 +23,8 @@ pub struct Language {
     pub(super) locals: &'static [&'static str],
     /// Nodes that hold no items.
     pub(super) leaves: &'static [&'static str],
+    /// Calls of macros, whose inside may hold items and is parsed again.
+    pub(super) calls: &'static [&'static str],
     /// How deep into the tree items are looked for.
     pub(super) levels_max: usize,
     pub(super) bytes_max: usize,
@@ -43,6 +45,7 @@ const PLAIN: Language = Language {
     attributes: &[],
     locals: &[],
     leaves: &[],
+    calls: &[],
     levels_max: usize::MAX,
     bytes_max: PARSE_BYTES_MAX,
     angles_max: usize::MAX,
@@ -59,6 +62,7 @@ pub const LANGUAGES: &[Language] = &[
         attributes: &["attribute_item"],
         locals: &["closure_expression"],
         leaves: &["token_tree", "string_literal", "use_declaration", "attribute_item"],
+        calls: &["macro_invocation"],
         ..PLAIN
     },
     Language {

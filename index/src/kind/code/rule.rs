@@ -183,6 +183,7 @@ pub(super) struct Role {
     pub is_wrapper: bool,
     pub is_local: bool,
     pub is_leaf: bool,
+    pub is_call: bool,
 }
 
 /// The role of every node kind of a grammar, by its id. Several ids may share a name.
@@ -203,6 +204,7 @@ pub(super) fn roles(language: &Language, grammar: &tree_sitter::Language) -> Vec
             is_wrapper: language.wrappers.contains(&kind),
             is_local: language.locals.contains(&kind),
             is_leaf: is_comment || language.leaves.contains(&kind),
+            is_call: language.calls.contains(&kind),
         }
     };
     (0..count).map(role).collect()

@@ -115,6 +115,80 @@ function go
     );
 }
 
+/// What stands in the macro calls among items counts as if it stood there without them.
+#[test]
+fn rust_calls_hold_items() {
+    expect(
+        "rust",
+        r##"
+cfg_net! {
+    /// A socket.
+    pub struct UdpSocket { io: u8 }
+
+    impl UdpSocket {
+        cfg_rt! { pub async fn bind(&self) -> u8 { fn inner() {} vec![1] } }
+    }
+    cfg_unix! { mod unix { tokio_thread_local! { static CONTEXT: Context = const { 1 } } } }
+}
+rt_test! {
+    use std::fmt;
+    #[test] fn runs() { select! { _ = async { fn hidden() {} } => {} } }
+    macro_rules! mk { () => { fn made() {} } }
+}
+cfg_if! { if #[cfg(unix)] { mod unix; } else { mod other; } }
+test_macro! { async fn foo() { 1 } }
+mod tests { proptest! { fn adds(a in 0..9, b in 0..9) { let x = 1; } } }
+bitflags! { pub struct Flags: u32 { const A = 1; } }
+fn last() {}
+"##,
+        r##"
+struct UdpSocket
+impl UdpSocket
+  method bind
+    function inner
+module unix
+  static CONTEXT
+function runs
+macro mk
+module unix
+module other
+function foo
+module tests
+  function adds
+struct Flags
+function last
+"##,
+    );
+    let text = "fn é() {}\ncfg! {\n    /// Né.\n    #[inline]\n    pub fn f() -> u8 { 1 }\n}\n";
+    let (whole, signature) = written("rust", text, "f");
+    assert_eq!(whole, "/// Né.\n    #[inline]\n    pub fn f() -> u8 { 1 }");
+    assert_eq!(signature, "pub fn f() -> u8");
+}
+
+#[test]
+fn rust_calls_that_hold_no_items_are_left_alone() {
+    let texts = [
+        "macro_rules! mk { ($name:ident) => { fn $name() {} struct Made { a: u8 } } }",
+        "macro_rules ! mk { () => { fn hidden() {} struct Made { a: u8 } } }",
+        "fn f() { mk! { fn hidden() {} struct Hidden { a: u8 } } }",
+        "impl A { fn f() { mk! { fn hidden() {} struct Hidden; } } }",
+        "const A: u8 = mk! { fn hidden() {} struct Hidden { a: u8 } };",
+        "mk! { fn => u8, struct => u16, type => u32, enum => u64 }",
+        "mk! { 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 }",
+        "mk! { name = a_bench; config = some(); targets = one, two }",
+        "mk!(fn hidden() {} struct Hidden { a: u8 });",
+    ];
+    for text in texts {
+        let found = items(language("rust"), text);
+        check(text, &found);
+        let hidden = ["hidden", "Hidden", "Made"];
+        assert!(!found.items.iter().any(|item| hidden.contains(&item.name.as_str())), "{text}");
+        assert!(found.items.len() <= 2, "{text}: {found:?}");
+    }
+    let text = format!("{}fn deep() {{ 1 }}{}", "mk! { ".repeat(9), "}".repeat(9));
+    assert_eq!(outline("rust", &text), "");
+}
+
 #[test]
 fn python() {
     expect(
@@ -1193,6 +1267,7 @@ fn tables_name_nodes_of_their_grammar() {
         let shared = ["typescript", "tsx", "cpp", "javascript"].contains(&language.name);
         let rules = language.rules.iter().flat_map(|rules| rules.iter().map(|rule| rule.node));
         let lists = [language.wrappers, language.attributes, language.locals, language.leaves];
+        let lists = [&lists.concat(), language.calls];
         for node in rules.chain(lists.concat()) {
             let is_known = grammar.id_for_node_kind(node, true) != 0;
             assert!(is_known || shared, "{} has no node `{node}`", language.name);
@@ -1229,6 +1304,7 @@ fn deep_texts_are_survived() {
     for name in ["rust", "javascript", "json", "c"] {
         cases.extend(brackets.map(|(left, right)| (name, left, right)));
     }
+    cases.extend([("rust", "m! {", "}"), ("rust", "m! { mod a {", "}}")]);
     cases.extend([("csharp", "<a", ""), ("kotlin", "<a", ""), ("yaml", "- ", "")]);
     cases.extend([("yaml", "- &a ", ""), ("html", "<a>", "</a>"), ("ruby", "<<A ", "")]);
     for (name, left, right) in cases {
@@ -1315,6 +1391,7 @@ fn noise_never_panics() {
         "template<",
         "::",
         "enum ",
+        "m! { fn f() {} ",
     ];
     let mut noise = Noise(7);
     for language in LANGUAGES {
@@ -1335,6 +1412,8 @@ fn every_prefix_holds_the_invariants() {
     let text = include_str!("walk.rs");
     for end in (0..text.len()).step_by(97).filter(|end| text.is_char_boundary(*end)) {
         check(&text[..end], &items(language("rust"), &text[..end]));
+        let inside = format!("m! {{ é! {{ {} }} }}", &text[..end]);
+        check(&inside, &items(language("rust"), &inside));
     }
     let own = items(language("rust"), text);
     assert!(own.complete && !own.has_error);

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tree_sitter::{Node, Tree};
 
+use super::inside::{self, Inside};
 use super::language::Language;
 use super::rule::{self, Found, Read, Role, Rule, Scope, Site};
 use super::{Item, Items, NAME_BYTES_MAX, SIGNATURE_BYTES_MAX};
@@ -56,33 +57,59 @@ struct Walk<'w, 'tree> {
     n_local: usize,
     lead: Option<Lead>,
     taken: Option<usize>,
+    /// The macro call whose inside this tree is.
+    call: Option<Inside>,
+    /// The calls found in this tree.
+    insides: Vec<Inside>,
 }
 
-/// The items of a tree; incomplete if `deadline` passes.
+/// The items of a tree and of what stands in its macro calls, of which `again` gives the trees;
+/// incomplete if `deadline` passes.
 pub(super) fn walk(
     language: &Language,
     roles: &[Role],
     tree: &Tree,
     text: &str,
     deadline: Instant,
+    again: &mut dyn FnMut(tree_sitter::Range) -> Option<Tree>,
 ) -> Items {
-    let mut walk = Walk {
-        language,
-        roles,
-        text,
-        frames: Vec::new(),
-        items: Vec::new(),
-        open: Vec::new(),
-        n_local: 0,
-        lead: None,
-        taken: None,
-    };
-    let complete = walk.run(tree, deadline);
-    let items = tidy(text, walk.items);
-    Items { items, complete, has_error: tree.root_node().has_error() }
+    let mut whole = Walk::new(language, roles, text, None);
+    let mut complete = whole.run(tree, deadline);
+    let (mut items, mut calls) = (whole.items, whole.insides);
+    while complete && let Some(call) = calls.pop() {
+        // A small tree reads no clock, and there may be thousands.
+        let Some(tree) = again(call.range).filter(|_| Instant::now() < deadline) else {
+            complete = false;
+            break;
+        };
+        if !inside::is_readable(tree.root_node()) {
+            continue;
+        }
+        let mut part = Walk::new(language, roles, text, Some(call));
+        complete = part.run(&tree, deadline);
+        items.append(&mut part.items);
+        calls.append(&mut part.insides);
+    }
+    Items { items: tidy(text, items), complete, has_error: tree.root_node().has_error() }
 }
 
-impl<'tree> Walk<'_, 'tree> {
+impl<'w, 'tree> Walk<'w, 'tree> {
+    fn new(language: &'w Language, roles: &'w [Role], text: &'w str, call: Option<Inside>) -> Self {
+        Self {
+            language,
+            roles,
+            text,
+            frames: Vec::new(),
+            items: Vec::new(),
+            open: Vec::new(),
+            n_local: 0,
+            lead: None,
+            taken: None,
+            call,
+            insides: Vec::new(),
+        }
+    }
+
     fn run(&mut self, tree: &'tree Tree, deadline: Instant) -> bool {
         let mut cursor = tree.walk();
         for n_nodes in 1_usize.. {
@@ -122,6 +149,9 @@ impl<'tree> Walk<'_, 'tree> {
         if role.is_comment || role.is_attribute {
             self.note_lead(node, role.is_attribute);
         }
+        if role.is_call && self.n_local == 0 {
+            self.note_call(node);
+        }
         if let Some(found) = role.rule.and_then(|rule| self.read(node, rule)) {
             frame.is_item = true;
             frame.is_local = rule::is_body(found.kind);
@@ -148,7 +178,20 @@ impl<'tree> Walk<'_, 'tree> {
     }
 
     fn within(&self) -> Option<&'static str> {
-        self.open.last().map(|index| self.items[*index].kind)
+        let outer = || self.call.and_then(|call| call.within);
+        self.open.last().map(|index| self.items[*index].kind).or_else(outer)
+    }
+
+    /// Takes note of a macro call whose inside may hold items.
+    fn note_call(&mut self, node: Node<'tree>) {
+        let level = self.call.map_or(1, |call| call.level + 1);
+        if level > inside::LEVELS_MAX {
+            return;
+        }
+        let around = self.frames.iter().rev().map(|frame| frame.node);
+        if let Some(range) = inside::of(node, self.text, around) {
+            self.insides.push(Inside { range, within: self.within(), level });
+        }
     }
 
     fn read(&mut self, node: Node<'tree>, rule: &Rule) -> Option<Found> {
@@ -176,6 +219,9 @@ impl<'tree> Walk<'_, 'tree> {
             Read::With(read) => read(&site),
         };
         let mut found = found.filter(|found| !found.name.is_empty())?;
+        if self.call.is_some() && !inside::has_sound_head(node, found.name.end) {
+            return None;
+        }
         let name = self.text.get(found.name.clone())?;
         // `_` is no name: nobody can look for it.
         if name == "_" || name.trim().is_empty() {
