@@ -33,7 +33,7 @@ pub struct Common {
     /// Offer nothing that changes anything.
     #[arg(long, global = true)]
     pub read_only: bool,
-    /// Let local callers add, push and remove content of the index.
+    /// Let local callers push and remove content of the index, and add folders below home.
     #[arg(long, global = true)]
     pub allow_write: bool,
     /// Log level on stderr: error, warn, info, debug, trace.
@@ -366,6 +366,11 @@ impl Session {
                 scopes.push(synod_store::Scope::WriteContext);
             }
             loaded.origins.insert("access.local_scopes".to_owned(), config::Origin::Flag);
+            let roots = &mut loaded.config.access.add_roots;
+            if roots.is_empty() {
+                roots.push("~".to_owned());
+                loaded.origins.insert("access.add_roots".to_owned(), config::Origin::Flag);
+            }
         }
         let data = match common.data.clone().or_else(data_folder) {
             Some(data) => data,

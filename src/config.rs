@@ -72,6 +72,8 @@ pub struct Access {
     /// Scopes of callers without a token: stdio, and HTTP on loopback. Add `write:context` to let assistants add, push and remove content of the index.
     #[schemars(with = "Vec<String>")]
     pub local_scopes: Vec<Scope>,
+    /// Folders below which callers with `write:context` may add sources; `synod index` adds any.
+    pub add_roots: Vec<String>,
     /// HTTP callers on loopback need a token too.
     pub require_token: bool,
     /// Tools that are not offered.
@@ -83,6 +85,7 @@ impl Default for Access {
         Access {
             read_only: false,
             local_scopes: vec![Scope::ReadContext, Scope::ReadJobs],
+            add_roots: Vec::new(),
             require_token: false,
             hidden_tools: Vec::new(),
         }
@@ -103,7 +106,7 @@ pub struct Limits {
     pub calls_per_second: u32,
     /// Longest line on stdio, in bytes.
     pub line_bytes_max: usize,
-    /// Time between two full comparisons of the sources with the disk, in seconds; 0 is never.
+    /// Seconds between two full comparisons of sources with the disk; 0 is only at the start.
     pub rescan_s: u64,
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use synod_store::Scope;
 use synod_tools::{Answer, Call, Context, Effect, Entry, TOOLS, Work};
@@ -44,7 +44,7 @@ pub struct Counters {
 pub struct Door {
     cx: Context,
     tools: Vec<&'static Entry>,
-    pool: Semaphore,
+    pool: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue_max: usize,
     deadline: Duration,
@@ -85,7 +85,7 @@ impl Door {
         Ok(Door {
             cx,
             tools,
-            pool: Semaphore::new(limits.calls_max.max(1)),
+            pool: Arc::new(Semaphore::new(limits.calls_max.max(1))),
             waiting: AtomicUsize::new(0),
             queue_max: limits.queue_max,
             deadline: Duration::from_millis(limits.deadline_ms),
@@ -207,19 +207,24 @@ impl Door {
         args: Value,
         call: Call,
     ) -> Result<Answer, Fault> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue_max {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let Some(waiting) = Waiting::new(&self.waiting, self.queue_max) else {
             let text = format!("{} calls wait already; try again in a moment", self.queue_max);
             return Err(Fault::new(fault::OVERLOADED, text).retry_after(1_000));
-        }
-        let permit = self.pool.acquire().await;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let Ok(_permit) = permit else { return Err(Fault::internal(&"the pool was closed")) };
+        };
         let cx = self.cx.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            // These futures compute and never wait: one poll ends them.
-            futures::executor::block_on(guarded(entry, &cx, args, &call))
-        });
+        let work = async {
+            let Ok(permit) = Arc::clone(&self.pool).acquire_owned().await else {
+                return Ok(Err(Fault::internal(&"the pool was closed")));
+            };
+            drop(waiting);
+            let work = move || {
+                // The place in the pool is the work's: a caller that left does not free it.
+                let _permit = permit;
+                // These futures compute and never wait: one poll ends them.
+                futures::executor::block_on(guarded(entry, &cx, args, &call))
+            };
+            tokio::task::spawn_blocking(work).await
+        };
         match tokio::time::timeout(self.deadline, work).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(Fault::internal(&error)),
@@ -246,6 +251,22 @@ impl Door {
             }
         }
         out
+    }
+}
+
+/// A call that waits for its turn; it no longer does when this is dropped, however that comes.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+        let waiting = Waiting(count);
+        (count.fetch_add(1, Ordering::Relaxed) < max).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::dispatch::{Caller, Door};
 use crate::fault::{self, Fault};
 use crate::hub::Hub;
+use futures::FutureExt;
 use rmcp::model::{
     ArgumentInfo, CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult,
     CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, ErrorData,
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use synod_tools::{Call, Effect, Entry};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long clients may keep lists, in milliseconds.
 const LIST_TTL_MS: u64 = 300_000;
@@ -54,7 +55,7 @@ pub struct Server {
     local: Caller,
     /// Legacy subscriptions can be answered on this connection.
     pushes: bool,
-    subscribed: Arc<Mutex<HashMap<String, CancellationToken>>>,
+    subscribed: Arc<Mutex<HashMap<String, DropGuard>>>,
 }
 
 /// What every connection lists, made once.
@@ -266,7 +267,13 @@ impl ServerHandler for Server {
         let args = request.arguments.map_or(Value::Null, Value::Object);
         let (call, sending) = call_of(&context);
         let calling = self.door.call(&caller, &request.name, args, call);
-        let (result, sent) = tokio::join!(calling, sending);
+        let mut sending = std::pin::pin!(sending);
+        let mut calling = std::pin::pin!(calling);
+        let (result, sent) = tokio::select! {
+            biased;
+            result = &mut calling => (result, sending.now_or_never().unwrap_or(1)),
+            sent = &mut sending => (calling.await, sent),
+        };
         if sent > 0 {
             tokio::time::sleep(PROGRESS_LEAD).await;
         }
@@ -421,6 +428,7 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.allow_reading(context.request_context())?;
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
         let mut updates = self.hub.subscribe(uris);
         loop {
@@ -468,9 +476,8 @@ impl ServerHandler for Server {
             }
         });
         let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = subscribed.insert(request.uri, stop) {
-            before.cancel();
-        }
+        // A guard that is replaced, or dropped with the connection, ends its task.
+        subscribed.insert(request.uri, stop.drop_guard());
         Ok(())
     }
 
@@ -481,9 +488,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stop) = subscribed.remove(&request.uri) {
-            stop.cancel();
-        }
+        subscribed.remove(&request.uri);
         Ok(())
     }
 }

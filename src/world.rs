@@ -4,10 +4,11 @@ use crate::config::Config;
 use crate::dispatch::Door;
 use crate::fault::Fault;
 use crate::now_ms;
+use crate::writer::expand_home;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use synod_index::Index;
-use synod_store::{Scope, Store};
+use synod_store::Store;
 use synod_tools::Context;
 
 /// Everything a face needs.
@@ -19,6 +20,17 @@ pub struct World {
     pub config: Arc<Config>,
     /// The data directory.
     pub data: PathBuf,
+}
+
+/// Whether a folder lies below one of `roots`, links resolved.
+fn below(path: &Path, roots: &[PathBuf]) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let inside = |root: PathBuf| path.strip_prefix(root).map(Path::to_owned).ok();
+    let hidden = |rest: &PathBuf| {
+        rest.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+    };
+    // A hidden folder holds keys and settings, whatever lies above it.
+    roots.iter().filter_map(|root| inside(root.canonicalize().ok()?)).any(|rest| !hidden(&rest))
 }
 
 impl World {
@@ -34,14 +46,14 @@ impl World {
     ) -> Result<World, Fault> {
         let index = Index::open(data)?;
         let store = Arc::new(Store::open(data)?);
-        let may_write = config.access.local_scopes.contains(&Scope::WriteContext);
+        let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
         let cx = Context {
             index,
             store,
             now_ms,
             wake,
             home: crate::writer::home(),
-            may_add: Arc::new(move |_| may_write),
+            may_add: Arc::new(move |path| below(Path::new(path), &roots)),
         };
         let config = Arc::new(config);
         let door = Arc::new(Door::new(cx, &config)?);

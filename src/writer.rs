@@ -136,7 +136,7 @@ impl Loop {
             while let Some(job) = self.store.take(INDEX_JOB, now_ms()).map_err(other)? {
                 self.work(updater, &job)?;
             }
-            let due = !rescan.is_zero() && scanned.is_none_or(|at| at.elapsed() >= rescan);
+            let due = scanned.is_none_or(|at| !rescan.is_zero() && at.elapsed() >= rescan);
             if due {
                 self.scan_all(updater)?;
                 scanned = Some(Instant::now());
@@ -258,6 +258,10 @@ impl Loop {
         if matches!(args.op, IngestOp::Add | IngestOp::Remove) && result.is_ok() {
             self.rewatch(updater)?;
         }
+        if let Err(error @ (Error::Sql(_) | Error::Words(_))) = result {
+            // What the stores hold is uncertain: a new updater recovers, then does the job again.
+            return Err(error);
+        }
         self.set(0, true);
         self.end(job, result)
     }
@@ -276,7 +280,10 @@ impl Loop {
     /// A sign of life with the pending count, for processes that only read.
     fn beat(&self, pending: u64) {
         let path = self.index.dir().join("writer.beat");
-        if let Err(error) = std::fs::write(&path, pending.to_string()) {
+        // By rename: a reader in between must not find an empty file, which says nothing pending.
+        let new = path.with_extension("new");
+        let done = std::fs::write(&new, pending.to_string());
+        if let Err(error) = done.and_then(|()| std::fs::rename(&new, &path)) {
             tracing::warn!(error = %error, "cannot leave a sign of life");
         }
     }
@@ -290,7 +297,9 @@ pub fn freshness(index: &Index) -> Freshness {
         .and_then(|m| m.modified())
         .ok()
         .and_then(|at| SystemTime::now().duration_since(at).ok());
-    let pending = text.trim().parse().unwrap_or(0);
+    let Ok(pending) = text.trim().parse() else {
+        return Freshness { pending: 1, fresh: false };
+    };
     Freshness { pending, fresh: pending == 0 && age.is_some_and(|age| age < BEAT_MAX) }
 }
 
@@ -335,6 +344,9 @@ pub fn drain(updater: &mut Updater, store: &Store) -> Result<(), Error> {
     while let Some(job) = store.take(INDEX_JOB, now_ms()).map_err(other)? {
         let result = parse_request(&job.args)
             .and_then(|(args, force)| run_job(updater, &args, force, &|_| true));
+        if let Err(error @ (Error::Sql(_) | Error::Words(_))) = result {
+            return Err(error);
+        }
         let (state, text) = match result {
             Ok(text) => (JobState::Succeeded, text),
             Err(error) => (JobState::Failed, crate::fault::Fault::from(error).to_string()),
@@ -428,7 +440,11 @@ pub fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
 }
 
-fn expand_home(path: &str) -> PathBuf {
+/// A path with `~` for the home directory.
+pub fn expand_home(path: &str) -> PathBuf {
+    if path == "~" {
+        return home().unwrap_or_default();
+    }
     match (path.strip_prefix("~/"), home()) {
         (Some(rest), Some(home)) => home.join(rest),
         _ => PathBuf::from(path),

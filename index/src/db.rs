@@ -244,9 +244,26 @@ pub fn same_reading(db: &Connection) -> Result<()> {
     let sql = "SELECT value FROM meta WHERE key='reading'";
     let known: Option<i64> = db.query_row(sql, [], |r| r.get(0)).optional()?;
     if known != Some(READING) {
-        db.execute("UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16)", [])?;
+        // Pushed content has no file to be read again: it is rebuilt from its own row by `push`.
+        let sql = "UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16) WHERE source IN \
+                   (SELECT id FROM source WHERE kind<>'pushed')";
+        db.execute(sql, [])?;
         db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('reading', ?)", [READING])?;
     }
+    Ok(())
+}
+
+/// Whether a source lies on another device than when it was last scanned.
+pub fn moved(db: &Connection, source: i64, device: i64) -> Result<bool> {
+    let sql = "SELECT value FROM meta WHERE key='device:' || ?";
+    let known: Option<i64> = db.query_row(sql, [source], |r| r.get(0)).optional()?;
+    Ok(known.is_some_and(|known| known != device))
+}
+
+/// Notes the device that a source lies on.
+pub fn set_device(db: &Connection, source: i64, device: i64) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES('device:' || ?, ?)";
+    db.execute(sql, [source, device])?;
     Ok(())
 }
 

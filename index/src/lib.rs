@@ -174,6 +174,12 @@ impl Index {
         Ok(current)
     }
 
+    /// The words were made anew under a generation that views may know: they must look again.
+    pub(crate) fn forget_view(&self) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.filters) = search::FilterCache::default();
+    }
+
     pub(crate) fn take_scratch(&self) -> Scratch {
         lock(&self.scratch).pop().unwrap_or_default()
     }

@@ -154,9 +154,13 @@ impl Query {
             1 => Leaf::Word(phrase.into_iter().next().unwrap_or_default()),
             _ => Leaf::Phrase(phrase),
         };
-        match sign {
-            Some('-') => self.excluded.push(leaf),
-            _ => self.required.push(leaf),
+        let list = if sign == Some('-') { &mut self.excluded } else { &mut self.required };
+        if list.len() < QUERY_TERMS_MAX {
+            list.push(leaf);
+        } else if !self.notes.iter().any(|n| n.contains("required or excluded")) {
+            self.notes.push(format!(
+                "only the first {QUERY_TERMS_MAX} required or excluded words were searched"
+            ));
         }
     }
 

@@ -249,7 +249,6 @@ impl Index {
             return Ok(Ranking::default());
         }
         query.scored = scored;
-        query.required.clear();
         let ranking = self.rank(current, query, allowed, top)?;
         if ranking.total > 0 {
             query.notes.push(format!("nothing matched; searched {}", tried.join(", ")));
@@ -286,7 +285,11 @@ impl Index {
             }
         }
         let rows = Arc::new(filter::evaluate(db, view, filters, sources)?);
-        lock(&self.filters).rows.insert(filters.clone(), Arc::clone(&rows));
+        let mut cache = lock(&self.filters);
+        // Another search may have moved the cache on to a newer view meanwhile.
+        if cache.generation == view.generation {
+            cache.rows.insert(filters.clone(), Arc::clone(&rows));
+        }
         Ok(Some(rows))
     }
 }

@@ -20,9 +20,9 @@ use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, PoisonError};
 
 /// Symbol kinds that people do not look up as definitions.
 const NOT_DEFINITIONS: &[&str] = &["key", "rule", "element", "impl", "heading"];
@@ -141,6 +141,12 @@ impl Updater {
         Ok(source)
     }
 
+    /// The data directory, which may lie inside a source and must not index itself.
+    fn skipped(&self) -> Vec<PathBuf> {
+        let data = self.index.dir().parent().unwrap_or(self.index.dir());
+        vec![data.canonicalize().unwrap_or_else(|_| data.to_owned())]
+    }
+
     /// The source of pushed content with this name.
     fn pushed_source(&mut self, name: &str) -> Result<Source> {
         if let Some(known) = self.sources()?.into_iter().find(|s| s.name == name) {
@@ -209,8 +215,17 @@ impl Updater {
             let generation = db::generation(&self.db)?;
             return Ok(Outcome { failed: 1, generation, ..Outcome::default() });
         }
-        let walked = walk::walk(&root, &[self.index.dir().to_owned()]);
+        let walked = walk::walk(&root, &self.skipped());
         let known = db::known(&self.db, source.id)?;
+        let device = device(&root);
+        if walked.files.is_empty() && !known.is_empty() && db::moved(&self.db, source.id, device)? {
+            // The empty mount point of a drive that is away lies on another device.
+            let reason = "another, empty drive is mounted there; its documents are kept";
+            db::put_problem(&self.db, source.id, "", reason)?;
+            let generation = db::generation(&self.db)?;
+            return Ok(Outcome { failed: 1, generation, ..Outcome::default() });
+        }
+        db::set_device(&self.db, source.id, device)?;
         let total = walked.files.len();
         let jobs = compare(&walked, known);
         db::clear_problems(&self.db, source.id)?;
@@ -236,8 +251,7 @@ impl Updater {
             // It vanished while it was watched: the next scan says so.
             return Ok(Outcome { generation: db::generation(&self.db)?, ..Outcome::default() });
         }
-        let skip = [self.index.dir().to_owned()];
-        let walked = walk::walk_only(&root, &skip, walk::Only::new(paths));
+        let walked = walk::walk_only(&root, &self.skipped(), walk::Only::new(paths));
         let mut known = HashMap::new();
         for path in paths {
             known.extend(db::known_below(&self.db, source.id, path)?);
@@ -338,7 +352,7 @@ impl Updater {
         writer.commit(generation)?;
         writer.close()?;
         // The view that was counted may bear a generation that comes again.
-        *self.index.current.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.index.forget_view();
         tracing::info!(from = words, to = generation, "recovered the word index");
         Ok(())
     }
@@ -375,6 +389,7 @@ impl Updater {
         }
         writer.commit(generation)?;
         writer.close()?;
+        self.index.forget_view();
         Ok(Outcome { changed: ids.len(), generation, ..Outcome::default() })
     }
 }
@@ -436,6 +451,20 @@ fn free_name(wanted: &str, sources: &[Source]) -> String {
     (2..).map(|n| format!("{wanted}-{n}")).find(|name| !taken(name)).unwrap_or_default()
 }
 
+/// The device that a folder lies on; 0 where there is no such thing.
+fn device(root: &Path) -> i64 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(root).map_or(0, |meta| meta.dev() as i64)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = root;
+        0
+    }
+}
+
 /// The commit that a working tree stands on, read without running git.
 fn head_commit(root: &Path) -> Option<String> {
     let git = root.join(".git");
@@ -482,7 +511,11 @@ fn prepare_all(
     while !stop.load(Ordering::Relaxed) {
         let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
         let Job::Read { path, known } = job else { continue };
-        let result = prepare(source, path, known.as_ref(), now);
+        // A parser that panics costs one file, not the writer.
+        let work = std::panic::AssertUnwindSafe(|| prepare(source, path, known.as_ref(), now));
+        let result = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+            Err(Error::Row("its parser failed; please report the file".to_owned()))
+        });
         let prepared = Prepared { path: path.clone(), known: known.clone(), result };
         if send.send(prepared).is_err() {
             return;

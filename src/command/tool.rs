@@ -18,7 +18,10 @@ use synod_tools::{Answer, Call};
 fn answer(session: &Session, tool: &str, args: Value, writes: bool) -> Result<Answer, Failure> {
     let (waker, pending) = writer::prepare();
     let wake = Arc::new(move || waker.wake());
-    let world = World::open(&session.data, session.loaded.config.clone(), wake)?;
+    let mut config = session.loaded.config.clone();
+    // The operator names folders here as with `synod index`.
+    config.access.add_roots = vec![std::path::MAIN_SEPARATOR_STR.to_owned()];
+    let world = World::open(&session.data, config, wake)?;
     let stop = Arc::new(AtomicBool::new(false));
     let cx = world.door.context();
     let thread = if writes {

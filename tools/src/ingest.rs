@@ -133,8 +133,8 @@ fn check(cx: &Context, args: &IngestArgs) -> Result<String, Error> {
             let path = args.path.as_deref().ok_or_else(|| missing("add", "path"))?;
             if !(cx.may_add)(path) {
                 return Err(Error::Args(format!(
-                    "ingest: adding `{path}` is not allowed here; the operator adds folders with \
-                     `synod index FOLDER`, or allows it with `allow_add = true`"
+                    "ingest: `{path}` lies below none of `access.add_roots`; the operator adds it \
+                     with `synod index FOLDER`, or names a folder above it in that setting"
                 )));
             }
             let home = cx.home.as_deref();

@@ -5,12 +5,15 @@
 
 use super::{Chunk, Class, Input, Kind, Link, Parsed, Section, has_extension, stem};
 use crate::chunk::{self, Border, clip, push_header};
-use crate::limit::{HEADER_BYTES_MAX, LINKS_MAX, PROPS_MAX};
+use crate::limit::{CHUNK_BYTES_MAX, HEADER_BYTES_MAX, LINKS_MAX, PROPS_MAX};
 use pulldown_cmark::{Event, LinkType, MetadataBlockKind, Options, Parser, Tag, TagEnd};
 use std::ops::Range;
 
 /// Notes and documentation.
 pub const KIND: Kind = Kind { recognise, class: Class::Note, parse };
+
+/// Longest value of a property that is kept, in bytes.
+const PROP_BYTES_MAX: usize = 2_000;
 
 /// Quote and list nesting beyond which a file is cut by lines only: no person writes it.
 const NESTING_MAX: usize = 200;
@@ -343,7 +346,10 @@ fn scan_lines(input: &Input, out: &mut Parsed) {
 
 fn previous_block(text: &str, at: usize) -> usize {
     let head = text[..at].trim_end();
-    head.rfind("\n\n").map_or(0, |gap| gap + 2)
+    // A block is no longer than this: a file of nothing but ids must not be read once per id.
+    let from = head.len().saturating_sub(4 * CHUNK_BYTES_MAX);
+    let from = (from..=head.len()).find(|at| head.is_char_boundary(*at)).unwrap_or(0);
+    head[from..].rfind("\n\n").map_or(from, |gap| from + gap + 2)
 }
 
 fn block_id(line: &str) -> Option<&str> {
@@ -371,7 +377,7 @@ fn inline_fields(line: &str, props: &mut Vec<(String, String)>) {
             && key.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         if spaced && named {
             let end = if bracket.is_some() { after.find([']', ')']) } else { None };
-            let value = after[..end.unwrap_or(after.len())].trim();
+            let value = clip(after[..end.unwrap_or(after.len())].trim(), PROP_BYTES_MAX);
             props.push((key.to_lowercase(), value.to_owned()));
         }
         rest = after;
@@ -387,6 +393,9 @@ fn front_matter(yaml: &str, out: &mut Parsed) {
         line_pairs(yaml, &mut pairs);
     }
     pairs.truncate(PROPS_MAX);
+    for (_, value) in &mut pairs {
+        *value = clip(value, PROP_BYTES_MAX).to_owned();
+    }
     for (key, value) in &pairs {
         match key.as_str() {
             "aliases" | "alias" => split_list(value, &mut out.aliases),
@@ -420,11 +429,15 @@ fn split_list(value: &str, out: &mut Vec<String>) {
 /// `key: value` pairs by lines, lists of `- item` lines joined under their key.
 fn line_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) {
     for line in yaml.lines() {
+        if pairs.len() >= PROPS_MAX {
+            break;
+        }
         let item = line.trim_start().strip_prefix("- ");
         if let (Some(item), Some((key, _))) = (item, pairs.last().cloned()) {
             pairs.push((key, unquote(item)));
         } else if let Some((key, value)) = line.split_once(':')
             && !key.starts_with([' ', '#'])
+            && key.len() <= 200
         {
             pairs.push((key.trim().to_lowercase(), unquote(value)));
         }
