@@ -70,7 +70,8 @@ impl Pending {
         stop: Arc<AtomicBool>,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let mut writer = Loop { index, store, config, stop, events: self, watch: None };
+            let mut writer =
+                Loop { index, store, config, stop, events: self, watch: None, rescan: false };
             writer.run();
         })
     }
@@ -83,6 +84,8 @@ struct Loop {
     stop: Arc<AtomicBool>,
     events: Pending,
     watch: Option<Watch>,
+    /// Files may have changed while nobody watched them.
+    rescan: bool,
 }
 
 impl Loop {
@@ -135,6 +138,10 @@ impl Loop {
         while !self.stopped() {
             while let Some(job) = self.store.take(INDEX_JOB, now_ms()).map_err(other)? {
                 self.work(updater, &job)?;
+            }
+            let lost = |watch: &Watch| watch.overflowed.swap(false, Ordering::Relaxed);
+            if self.watch.as_ref().is_some_and(lost) || std::mem::take(&mut self.rescan) {
+                scanned = None;
             }
             let due = scanned.is_none_or(|at| !rescan.is_zero() && at.elapsed() >= rescan);
             if due {
@@ -215,6 +222,7 @@ impl Loop {
             }
         });
         self.watch = None;
+        self.rescan = true;
         match watch::watch(&updater.sources()?, touched_send) {
             Ok(watch) => {
                 for (source, reason) in &watch.failed {

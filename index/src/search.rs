@@ -194,7 +194,7 @@ impl Index {
                 None => found.stale += 1,
             }
         }
-        if used < ranking.total && found.hits.len() == args.limit {
+        if used < ranking.total && used > offset {
             found.next = Some(used);
         }
         let renewed = found.hits.iter().filter(|hit| hit.renewed).count();

@@ -8,6 +8,8 @@ use notify::RecursiveMode;
 use notify_debouncer_full::DebounceEventResult;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct Watch {
         notify::RecommendedWatcher,
         notify_debouncer_full::NoCache,
     >,
+    /// Events were left out because nobody took them: everything must be compared.
+    pub overflowed: Arc<AtomicBool>,
     /// Sources that cannot be watched, with the reason: they are polled.
     pub failed: Vec<(String, String)>,
 }
@@ -38,6 +42,8 @@ pub fn watch(sources: &[Source], send: SyncSender<Touched>) -> Result<Watch, Str
         .map(|s| (s.id, PathBuf::from(&s.root)))
         .collect();
     let of_events = roots.clone();
+    let overflowed = Arc::new(AtomicBool::new(false));
+    let full = Arc::clone(&overflowed);
     let handler = move |result: DebounceEventResult| {
         let touched = match result {
             Ok(events) => {
@@ -47,9 +53,8 @@ pub fn watch(sources: &[Source], send: SyncSender<Touched>) -> Result<Watch, Str
             }
             Err(_) => touched(&of_events, std::iter::empty(), true),
         };
-        if !touched.is_empty() {
-            // A full channel means that a rescan is due anyway.
-            let _ = send.try_send(touched);
+        if !touched.is_empty() && send.try_send(touched).is_err() {
+            full.store(true, Ordering::Relaxed);
         }
     };
     let config = notify::Config::default().with_follow_symlinks(false);
@@ -65,7 +70,7 @@ pub fn watch(sources: &[Source], send: SyncSender<Touched>) -> Result<Watch, Str
             failed.push((source.name.clone(), error.to_string()));
         }
     }
-    Ok(Watch { _debouncer: debouncer, failed })
+    Ok(Watch { _debouncer: debouncer, overflowed, failed })
 }
 
 fn touched<'p>(
