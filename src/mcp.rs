@@ -7,7 +7,6 @@
 use crate::dispatch::{Caller, Door};
 use crate::fault::{self, Fault};
 use crate::hub::Hub;
-use futures::FutureExt;
 use rmcp::model::{
     ArgumentInfo, CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult,
     CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, ErrorData,
@@ -37,6 +36,9 @@ const PROGRESS_MAX: usize = 64;
 /// Between the last progress note and the reply. The TypeScript SDK hands a note on a turn later
 /// than a reply: both in one read, and the note finds its handler gone.
 const PROGRESS_LEAD: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// How long a reply waits for progress notes that were made before it.
+const PROGRESS_DRAIN: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What a model should know before it sees the tools.
 pub const INSTRUCTIONS: &str = "Synod searches and reads the user's Obsidian notes, documents and \
@@ -271,7 +273,10 @@ impl ServerHandler for Server {
         let mut calling = std::pin::pin!(calling);
         let (result, sent) = tokio::select! {
             biased;
-            result = &mut calling => (result, sending.now_or_never().unwrap_or(1)),
+            // Notes that wait go out first; work that runs on after its deadline holds up nothing.
+            result = &mut calling => {
+                (result, tokio::time::timeout(PROGRESS_DRAIN, sending).await.unwrap_or(1))
+            }
             sent = &mut sending => (calling.await, sent),
         };
         if sent > 0 {

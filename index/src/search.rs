@@ -329,9 +329,6 @@ fn hit(
     let entry = view.entries[scored.entry as usize];
     let Some(row) = db::file_of_hit(db, entry.file)? else { return Ok(None) };
     let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(None) };
-    if row.generation != entry.generation {
-        return Ok(None);
-    }
     let number = if scored.slot == NONE { 0 } else { view.address(scored.slot).1 };
     let chunk = row.chunks.get(number as usize);
     let mut hit = bare_hit(source, &row, number, scored);
@@ -346,7 +343,10 @@ fn hit(
         return Ok(Some(hit));
     };
     let mut first = chunk.first;
-    let text = match passage_text(db, source, &row, number)? {
+    // The row may be a commit ahead of the words for a moment.
+    let same = row.generation == entry.generation;
+    let indexed = if same { passage_text(db, source, &row, number)? } else { None };
+    let text = match indexed {
         Some(text) => text,
         // The file is ahead of the index: what it says now is shown, or nothing.
         None => match renewed(db, source, &row, forms) {
