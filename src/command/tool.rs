@@ -14,8 +14,19 @@ use synod_index::{Error, Freshness, Updater};
 use synod_store::Scope;
 use synod_tools::{Answer, Call};
 
-/// Runs one tool and returns its answer. `writes` starts a writer for as long as it runs.
-fn answer(session: &Session, tool: &str, args: Value, writes: bool) -> Result<Answer, Failure> {
+/// What stands beside a tool while it runs.
+#[derive(Clone, Copy, PartialEq)]
+enum With {
+    /// A writer, which does what the tool asks for.
+    Writer,
+    /// A look at the disk before it.
+    Refresh,
+    /// Nothing: what is indexed.
+    Nothing,
+}
+
+/// Runs one tool and returns its answer.
+fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answer, Failure> {
     let (waker, pending) = writer::prepare();
     let wake = Arc::new(move || waker.wake());
     let mut config = session.loaded.config.clone();
@@ -24,11 +35,13 @@ fn answer(session: &Session, tool: &str, args: Value, writes: bool) -> Result<An
     let world = World::open(&session.data, config, wake)?;
     let stop = Arc::new(AtomicBool::new(false));
     let cx = world.door.context();
-    let thread = if writes {
+    let thread = if with == With::Writer {
         let (index, store) = (Arc::clone(&cx.index), Arc::clone(&cx.store));
         Some(pending.start(index, store, Arc::clone(&world.config), Arc::clone(&stop))?)
     } else {
-        refresh(session, &world);
+        if with == With::Refresh {
+            refresh(session, &world);
+        }
         None
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -91,7 +104,8 @@ pub fn call(
         // The process ends with the call: a request that it left would wait for another one.
         args["wait"] = true.into();
     }
-    let answer = answer(session, tool, args, writes)?;
+    let with = if writes { With::Writer } else { With::Refresh };
+    let answer = answer(session, tool, args, with)?;
     if text {
         say(&answer.text);
     } else {
@@ -112,7 +126,8 @@ pub fn search(session: &Session, args: SearchArgs) -> Result<ExitCode, Failure> 
             call[name] = value.into();
         }
     }
-    let answer = answer(session, "search", call, false)?;
+    let with = if args.no_refresh { With::Nothing } else { With::Refresh };
+    let answer = answer(session, "search", call, with)?;
     print(session, &answer);
     let none = answer.structured["hits"].as_array().is_none_or(Vec::is_empty);
     Ok(if none { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -131,7 +146,7 @@ pub fn read(session: &Session, args: ReadArgs) -> Result<ExitCode, Failure> {
         };
         call["lines"] = json!([number(first)?, number(last)?]);
     }
-    let answer = answer(session, "read", call, false)?;
+    let answer = answer(session, "read", call, With::Refresh)?;
     print(session, &answer);
     Ok(ExitCode::SUCCESS)
 }
