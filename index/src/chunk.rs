@@ -218,7 +218,7 @@ pub fn parse_code(input: &Input) -> Parsed {
         .filter(|item| item.kind != "key" || item.depth == 0)
         .map(|item| Border { at: line_start(input.text, item.bytes.start), hard: true })
         .collect();
-    borders.extend(statement_borders(input.text));
+    borders.extend(crate::kind::text::paragraph_borders(input.text));
     let chunks = cut(input.text, &borders, CODE_RULE)
         .into_iter()
         .map(|bytes| code_chunk(input, &items, bytes))
@@ -232,20 +232,6 @@ fn line_start(text: &str, at: usize) -> usize {
     let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     // An item that shares its line with another one starts where it starts.
     if text[line..at].trim().is_empty() { line } else { at }
-}
-
-/// Soft borders after blank lines, and before lines of the least indent of a block.
-fn statement_borders(text: &str) -> Vec<Border> {
-    let mut borders = Vec::new();
-    let (mut at, mut blank) = (0, false);
-    for line in text.split_inclusive('\n') {
-        if blank && !line.trim().is_empty() {
-            borders.push(Border { at, hard: false });
-        }
-        blank = line.trim().is_empty();
-        at += line.len();
-    }
-    borders
 }
 
 fn symbol(input: &Input, item: &code::Item) -> Symbol {

@@ -325,7 +325,7 @@ fn paths_follow_the_system() {
     let places = |os, appdata: Option<&str>| Places {
         os,
         home: PathBuf::from("/home/u"),
-        project: PathBuf::from("/work/p"),
+        project: PathBuf::from("/srv/p"),
         appdata: appdata.map(PathBuf::from),
     };
     let of = |name, places: &Places| client(name).path(places).unwrap();
@@ -337,7 +337,7 @@ fn paths_follow_the_system() {
     assert!(of(desktop, &mac).starts_with("/home/u/Library/Application Support/Claude"));
     let bare = places(Os::Windows, None);
     assert_eq!(of("zed", &bare), Path::new("/home/u/AppData/Roaming/Zed/settings.json"));
-    assert_eq!(of("vscode", &mac), Path::new("/work/p/.vscode/mcp.json"));
+    assert_eq!(of("vscode", &mac), Path::new("/srv/p/.vscode/mcp.json"));
     assert_eq!(of("codex", &mac), Path::new("/home/u/.codex/config.toml"));
     assert!(client("jetbrains").path(&linux).is_none());
     let all = |places| CLIENTS.iter().filter_map(move |client| client.path(places));

@@ -101,7 +101,7 @@ const LONG_LINES: &[(&str, usize)] = &[
 ];
 
 /// Persons and folders of examples, which name no machine.
-const EXAMPLE_PLACES: &[&str] = &["/home/u/", "/home/u\"", "/home/ada/", "/work/p"];
+const EXAMPLE_PLACES: &[&str] = &["/home/u/", "/home/u\"", "/home/ada/"];
 
 /// Whole listing with output schemas and annotations, in o200k tokens.
 const LISTING_TOKENS_MAX: usize = 8_000;

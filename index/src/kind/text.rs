@@ -24,7 +24,7 @@ fn parse(input: &Input) -> Parsed {
 }
 
 /// A soft border after each blank line.
-fn paragraph_borders(text: &str) -> Vec<Border> {
+pub(crate) fn paragraph_borders(text: &str) -> Vec<Border> {
     let mut borders = Vec::new();
     let (mut at, mut blank) = (0, false);
     for line in text.split_inclusive('\n') {
