@@ -393,7 +393,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 }
 
 fn config_folder() -> Option<PathBuf> {
-    let home = crate::writer::home();
+    let home = crate::job::home();
     if cfg!(target_os = "windows") {
         return Some(variable("APPDATA")?.join("synod"));
     }
@@ -405,7 +405,7 @@ fn config_folder() -> Option<PathBuf> {
 }
 
 fn data_folder() -> Option<PathBuf> {
-    let home = crate::writer::home();
+    let home = crate::job::home();
     if cfg!(target_os = "windows") {
         return Some(variable("LOCALAPPDATA")?.join("synod"));
     }

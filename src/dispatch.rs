@@ -1,7 +1,8 @@
 //! The one door: every call of every face passes here.
 //!
 //! Finds the tool, checks scope and rate, sets the deadline, chooses where it runs, catches panics
-//! and writes one log line, whatever the outcome.
+//! and writes one log line, whatever the outcome. Resources and completion, which are no tools,
+//! pass it by [`Door::engine`].
 
 use crate::config::Config;
 use crate::fault::{self, Fault};
@@ -33,11 +34,29 @@ impl Caller {
     }
 }
 
-/// Counts since the start, for `/metrics`.
-#[derive(Default)]
-pub struct Counters {
-    /// By tool, in the order of the table: calls, failures, microseconds.
-    tools: Vec<[AtomicU64; 3]>,
+/// What faces ask of the engines beside tools.
+pub const REQUESTS: [&str; 3] = ["resources/list", "resources/read", "completion/complete"];
+
+/// Counts since the start, for `/metrics`: calls, failures, microseconds, by tool in the order of
+/// the table, then by request.
+struct Counters(Vec<[AtomicU64; 3]>);
+
+impl Counters {
+    fn new() -> Self {
+        Counters(Self::names().map(|_| Default::default()).collect())
+    }
+
+    fn names() -> impl Iterator<Item = &'static str> {
+        TOOLS.iter().map(|entry| entry.name).chain(REQUESTS)
+    }
+
+    fn count(&self, name: &str, failed: bool, micros: u64) {
+        let Some(at) = Self::names().position(|known| known == name) else { return };
+        let [calls, failures, time] = &self.0[at];
+        calls.fetch_add(1, Ordering::Relaxed);
+        failures.fetch_add(u64::from(failed), Ordering::Relaxed);
+        time.fetch_add(micros, Ordering::Relaxed);
+    }
 }
 
 /// The door.
@@ -80,7 +99,6 @@ impl Door {
         let forbidden = |effect: Effect| read_only && effect == Effect::Write;
         let offered = |entry: &&Entry| !hidden(entry.name) && !forbidden(entry.effect);
         let tools: Vec<&'static Entry> = TOOLS.iter().filter(offered).collect();
-        let counters = Counters { tools: TOOLS.iter().map(|_| Default::default()).collect() };
         let limits = &config.limits;
         Ok(Door {
             cx,
@@ -91,7 +109,7 @@ impl Door {
             deadline: Duration::from_millis(limits.deadline_ms),
             calls_per_second: limits.calls_per_second,
             buckets: Mutex::new(HashMap::new()),
-            counters,
+            counters: Counters::new(),
             read_only,
         })
     }
@@ -115,9 +133,11 @@ impl Door {
         caller: &Caller,
         name: &str,
         args: Value,
-        call: Call,
+        mut call: Call,
     ) -> Result<Answer, Fault> {
         let start = Instant::now();
+        // A key is its owner's: nobody learns of another one's request by guessing it.
+        call.key = call.key.map(|key| format!("{}:{key}", caller.account));
         let entry = self.tools.iter().find(|entry| entry.name == name).copied();
         let result = match entry {
             Some(entry) => self.admit(caller, entry, &args).map(|()| entry),
@@ -127,16 +147,53 @@ impl Door {
             Ok(entry) => self.run(entry, args, call).await,
             Err(fault) => Err(fault),
         };
-        let outcome = result.as_ref().map_or_else(|fault| fault.code.name, |_| "ok");
-        let micros = start.elapsed().as_micros() as u64;
-        if let Some(at) = TOOLS.iter().position(|t| entry.is_some_and(|e| e.name == t.name)) {
-            let [calls, failures, time] = &self.counters.tools[at];
-            calls.fetch_add(1, Ordering::Relaxed);
-            failures.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
-            time.fetch_add(micros, Ordering::Relaxed);
-        }
-        tracing::info!(tool = name, face = caller.face, outcome, micros, "called");
+        self.log(caller, name, start, result.as_ref().err());
         result
+    }
+
+    /// Does engine work for a request that is no tool, as every caller who may read can ask for.
+    ///
+    /// # Errors
+    /// Those of the work; `forbidden`, `rate_limited`, `overloaded`, `deadline`.
+    pub async fn engine<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        request: &'static str,
+        work: impl FnOnce(&Context) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let start = Instant::now();
+        let cx = self.cx.clone();
+        let result = match self.may_read(caller, request).and_then(|()| self.rate(caller)) {
+            Ok(()) => {
+                self.pooled(request, move || {
+                    std::panic::catch_unwind(AssertUnwindSafe(|| work(&cx)))
+                        .unwrap_or_else(|panic| Err(panicked(&*panic)))
+                })
+                .await
+            }
+            Err(fault) => Err(fault),
+        };
+        self.log(caller, request, start, result.as_ref().err());
+        result
+    }
+
+    /// Whether the caller may see what is indexed.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn may_read(&self, caller: &Caller, request: &str) -> Result<(), Fault> {
+        if caller.may(Scope::ReadContext) {
+            Ok(())
+        } else {
+            Err(forbidden(request, Scope::ReadContext))
+        }
+    }
+
+    fn log(&self, caller: &Caller, name: &str, start: Instant, failed: Option<&Fault>) {
+        let micros = start.elapsed().as_micros() as u64;
+        self.counters.count(name, failed.is_some(), micros);
+        let outcome = failed.map_or("ok", |fault| fault.code.name);
+        tracing::info!(tool = name, face = caller.face, outcome, micros, "called");
     }
 
     fn unknown(&self, name: &str) -> Fault {
@@ -153,15 +210,7 @@ impl Door {
     fn admit(&self, caller: &Caller, entry: &Entry, args: &Value) -> Result<(), Fault> {
         let scope = crate::guardrail::scope_of(entry, args);
         if !caller.may(scope) {
-            return Err(Fault::new(
-                fault::FORBIDDEN,
-                format!(
-                    "{}: this needs the scope `{}`; the operator grants it with \
-                     `access.local_scopes` in synod.toml, `--allow-write`, or a token that has it",
-                    entry.name,
-                    scope.name()
-                ),
-            ));
+            return Err(forbidden(entry.name, scope));
         }
         self.rate(caller)
     }
@@ -200,19 +249,29 @@ impl Door {
         }
     }
 
-    /// Runs on the bounded pool, so that no call stalls the runtime.
     async fn compute(
         &self,
         entry: &'static Entry,
         args: Value,
         call: Call,
     ) -> Result<Answer, Fault> {
+        let cx = self.cx.clone();
+        // These futures compute and never wait: one poll ends them.
+        let work = move || futures::executor::block_on(guarded(entry, &cx, args, &call));
+        self.pooled(entry.name, work).await
+    }
+
+    /// Runs on the bounded pool, so that no call stalls the runtime.
+    async fn pooled<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
         let Some(waiting) = Waiting::new(&self.waiting, self.queue_max) else {
             let text = format!("{} calls wait already; try again in a moment", self.queue_max);
             return Err(Fault::new(fault::OVERLOADED, text).retry_after(1_000));
         };
-        let cx = self.cx.clone();
-        let work = async {
+        let running = async {
             let Ok(permit) = Arc::clone(&self.pool).acquire_owned().await else {
                 return Ok(Err(Fault::internal(&"the pool was closed")));
             };
@@ -220,21 +279,16 @@ impl Door {
             let work = move || {
                 // The place in the pool is the work's: a caller that left does not free it.
                 let _permit = permit;
-                // These futures compute and never wait: one poll ends them.
-                futures::executor::block_on(guarded(entry, &cx, args, &call))
+                work()
             };
             tokio::task::spawn_blocking(work).await
         };
-        match tokio::time::timeout(self.deadline, work).await {
+        match tokio::time::timeout(self.deadline, running).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(Fault::internal(&error)),
             Err(_) => Err(Fault::new(
                 fault::DEADLINE,
-                format!(
-                    "{}: no answer within {} ms; ask for less",
-                    entry.name,
-                    self.deadline.as_millis()
-                ),
+                format!("{name}: no answer within {} ms; ask for less", self.deadline.as_millis()),
             )),
         }
     }
@@ -245,9 +299,9 @@ impl Door {
         let names = ["synod_calls_total", "synod_call_failures_total", "synod_call_micros_total"];
         for (which, name) in names.iter().enumerate() {
             out.push_str(&format!("# TYPE {name} counter\n"));
-            for (entry, counts) in TOOLS.iter().zip(&self.counters.tools) {
+            for (tool, counts) in Counters::names().zip(&self.counters.0) {
                 let value = counts[which].load(Ordering::Relaxed);
-                out.push_str(&format!("{name}{{tool=\"{}\"}} {value}\n", entry.name));
+                out.push_str(&format!("{name}{{tool=\"{tool}\"}} {value}\n"));
             }
         }
         out
@@ -281,10 +335,23 @@ async fn guarded(
     let running = AssertUnwindSafe((entry.call)(cx, args, call)).catch_unwind();
     match running.await {
         Ok(result) => result.map_err(Fault::from),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Fault::internal(&format!("panic: {}", text.unwrap_or_default())))
-        }
+        Err(panic) => Err(panicked(&*panic)),
     }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Fault::internal(&format!("panic: {}", text.unwrap_or_default()))
+}
+
+fn forbidden(name: &str, scope: Scope) -> Fault {
+    Fault::new(
+        fault::FORBIDDEN,
+        format!(
+            "{name}: this needs the scope `{}`; the operator grants it with \
+             `access.local_scopes` in synod.toml, `--allow-write`, or a token that has it",
+            scope.name()
+        ),
+    )
 }

@@ -3,7 +3,9 @@
 //! Looks at the index's generation, so that changes are seen whichever process wrote them. Nothing
 //! is looked at while nobody listens.
 
-use std::collections::HashMap;
+use crate::fault::{self, Fault};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use synod_index::Index;
@@ -11,8 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Between two looks at the generation.
 const LOOK: Duration = Duration::from_millis(200);
-/// Updates that wait for one listener; a slow one misses repetitions, not resources: what it reads
-/// afterwards is the newest state.
+/// Updates that wait for one listener; a slow one is told the rest once it has taken some.
 const UPDATES_MAX: usize = 256;
 /// Listeners at once.
 const LISTENERS_MAX: usize = 1_000;
@@ -20,6 +21,7 @@ const LISTENERS_MAX: usize = 1_000;
 const URIS_MAX: usize = 1_000;
 
 struct Listener {
+    id: u64,
     /// By URI: the generation of its row when it was last told.
     known: HashMap<String, Option<u64>>,
     send: Sender<String>,
@@ -29,12 +31,13 @@ struct Listener {
 pub struct Hub {
     index: Arc<Index>,
     listeners: Mutex<Vec<Listener>>,
+    next: AtomicU64,
 }
 
 impl Hub {
     /// Starts looking, on the runtime that calls; ends with the hub.
     pub fn start(index: Arc<Index>) -> Arc<Hub> {
-        let hub = Arc::new(Hub { index, listeners: Mutex::new(Vec::new()) });
+        let hub = Arc::new(Hub { index, listeners: Mutex::default(), next: AtomicU64::new(0) });
         tokio::spawn(look(Arc::downgrade(&hub)));
         hub
     }
@@ -44,42 +47,59 @@ impl Hub {
     }
 
     /// Tells of changes to `uris` until the receiver is dropped.
-    pub fn subscribe(&self, mut uris: Vec<String>) -> Receiver<String> {
+    ///
+    /// # Errors
+    /// `overloaded` when there are too many listeners, `invalid_argument` for too many URIs.
+    pub fn subscribe(&self, uris: &[String]) -> Result<Receiver<String>, Fault> {
+        if uris.len() > URIS_MAX {
+            let text = format!("{} resources; one listener may watch {URIS_MAX}", uris.len());
+            return Err(Fault::new(fault::INVALID, text));
+        }
+        let known = uris.iter().map(|uri| (uri.clone(), self.generation(uri))).collect();
         let (send, receive) = channel(UPDATES_MAX);
-        uris.truncate(URIS_MAX);
-        let generation = |uri: &String| self.index.generation_of(&bare(uri)).ok().flatten();
-        let known = uris.iter().map(|uri| (uri.clone(), generation(uri))).collect();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut listeners = self.lock();
         listeners.retain(|listener| !listener.send.is_closed());
-        if listeners.len() < LISTENERS_MAX {
-            listeners.push(Listener { known, send });
-        } else {
-            tracing::warn!("too many listeners; one more was refused");
+        if listeners.len() >= LISTENERS_MAX {
+            let text = format!("{LISTENERS_MAX} listeners are served already; try again later");
+            return Err(Fault::new(fault::OVERLOADED, text).retry_after(10_000));
         }
-        receive
+        listeners.push(Listener { id, known, send });
+        Ok(receive)
     }
 
-    fn tell(&self) {
+    /// The generation that a resource is of; `None` if there is no such resource.
+    fn generation(&self, uri: &str) -> Option<u64> {
+        if uri.starts_with("synod://") {
+            return self.index.generation().ok();
+        }
+        let bare = uri.split('#').next().unwrap_or(uri);
+        self.index.generation_of(bare).ok().flatten()
+    }
+
+    /// Tells every listener what changed; false if one has to be told again later. The index is
+    /// asked without the lock, so that nobody who subscribes waits for it.
+    fn tell(&self) -> bool {
+        let wanted: HashSet<String> =
+            self.lock().iter().flat_map(|listener| listener.known.keys().cloned()).collect();
+        let now: HashMap<String, Option<u64>> =
+            wanted.into_iter().map(|uri| (uri.clone(), self.generation(&uri))).collect();
+        let mut all = true;
         let mut listeners = self.lock();
         listeners.retain(|listener| !listener.send.is_closed());
         for listener in listeners.iter_mut() {
             for (uri, known) in &mut listener.known {
-                let status = uri.starts_with("synod://");
-                let now = if status {
-                    self.index.generation().ok()
+                let Some(now) = now.get(uri).filter(|now| *now != known) else { continue };
+                if listener.send.try_send(uri.clone()).is_ok() {
+                    *known = *now;
                 } else {
-                    self.index.generation_of(&bare(uri)).ok().flatten()
-                };
-                if now != *known && listener.send.try_send(uri.clone()).is_ok() {
-                    *known = now;
+                    tracing::debug!(listener = listener.id, "a slow listener is told later");
+                    all = false;
                 }
             }
         }
+        all
     }
-}
-
-fn bare(uri: &str) -> String {
-    uri.split('#').next().unwrap_or(uri).to_owned()
 }
 
 async fn look(hub: Weak<Hub>) {
@@ -92,11 +112,9 @@ async fn look(hub: Weak<Hub>) {
         }
         let work = tokio::task::spawn_blocking(move || {
             let generation = hub.index.generation().ok();
-            if generation != seen {
-                hub.tell();
-            }
-            generation
+            // Whoever could not be told yet is told at the next look.
+            if generation == seen || hub.tell() { generation } else { None }
         });
-        seen = work.await.unwrap_or(seen);
+        seen = work.await.unwrap_or(None);
     }
 }

@@ -161,6 +161,9 @@ fn protocol(fault: &Fault, uri: Option<&str>) -> ErrorData {
     }
 }
 
+/// Done, total, message.
+type Note = (f64, Option<f64>, String);
+
 /// A call's way back to its client: cancellation, and progress if it asked for it. The second part
 /// sends the progress and says how much; it ends when the call has been dropped, so that none comes
 /// after the reply.
@@ -169,18 +172,22 @@ fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = 
     let cancelled = Box::new(move || cancelled.is_cancelled());
     let token = context.meta.get_progress_token();
     let peer = context.peer.clone();
-    let (send, mut receive) =
-        tokio::sync::mpsc::channel::<(f64, Option<f64>, String)>(PROGRESS_MAX);
-    let wanted = token.is_some();
+    let (send, receive) = match &token {
+        Some(_) => {
+            let (send, receive) = tokio::sync::mpsc::channel::<Note>(PROGRESS_MAX);
+            (Some(send), Some(receive))
+        }
+        None => (None, None),
+    };
     let progress = Box::new(move |done: f64, total: Option<f64>, message: String| {
         // A client that reads no progress must not hold up the work: what does not fit is left out.
-        if wanted && send.try_send((done, total, message)).is_err() {
+        if send.as_ref().is_some_and(|send| send.try_send((done, total, message)).is_err()) {
             tracing::debug!("a progress note was left out");
         }
     });
     let sending = async move {
         let mut sent = 0;
-        let Some(token) = token else { return sent };
+        let (Some(token), Some(mut receive)) = (token, receive) else { return sent };
         while let Some((done, total, message)) = receive.recv().await {
             let mut note =
                 ProgressNotificationParam::new(token.clone(), done).with_message(message);
@@ -206,21 +213,30 @@ impl Server {
     }
 
     fn allow_reading(&self, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
-        if self.caller(context).may(synod_store::Scope::ReadContext) {
-            return Ok(());
-        }
-        let text = "this needs the scope `read:context`; use a token that has it";
-        Err(ErrorData::invalid_params(text, None))
+        let allowed = self.door.may_read(&self.caller(context), "subscriptions");
+        allowed.map_err(|fault| protocol(&fault, None))
     }
 
-    /// Runs engine work for resources off the runtime's threads.
+    /// Runs engine work for resources through the door.
     async fn engine<T: Send + 'static>(
         &self,
+        context: &RequestContext<RoleServer>,
+        request: &'static str,
         work: impl FnOnce(&synod_index::Index) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let index = Arc::clone(&self.door.context().index);
-        let done = tokio::task::spawn_blocking(move || work(&index)).await;
-        done.unwrap_or_else(|error| Err(Fault::internal(&error)))
+        let caller = self.caller(context);
+        self.door.engine(&caller, request, move |cx| work(&cx.index)).await
+    }
+
+    /// Off the runtime's threads: the index is asked for what the client knows already.
+    async fn subscribe_to(
+        &self,
+        uris: Vec<String>,
+    ) -> Result<tokio::sync::mpsc::Receiver<String>, ErrorData> {
+        let hub = Arc::clone(&self.hub);
+        let done = tokio::task::spawn_blocking(move || hub.subscribe(&uris)).await;
+        let done = done.unwrap_or_else(|error| Err(Fault::internal(&error)));
+        done.map_err(|fault| protocol(&fault, None))
     }
 
     fn one_page(request: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
@@ -300,10 +316,11 @@ impl ServerHandler for Server {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.allow_reading(&context)?;
         let cursor = request.and_then(|r| r.cursor).filter(|c| !c.is_empty());
         let listed = self
-            .engine(move |index| Ok(synod_resources::list(index, cursor.as_deref())?))
+            .engine(&context, "resources/list", move |index| {
+                Ok(synod_resources::list(index, cursor.as_deref())?)
+            })
             .await
             .map_err(|fault| protocol(&fault, None))?;
         let resources = listed.0.into_iter().map(|item| {
@@ -345,11 +362,12 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        self.allow_reading(&context)?;
         let uri = request.uri;
         let asked = uri.clone();
         let content = self
-            .engine(move |index| Ok(synod_resources::read(index, &asked)?))
+            .engine(&context, "resources/read", move |index| {
+                Ok(synod_resources::read(index, &asked)?)
+            })
             .await
             .map_err(|fault| protocol(&fault, Some(&uri)))?;
         let contents = ResourceContents::text(content.text, uri).with_mime_type(content.mime);
@@ -398,7 +416,6 @@ impl ServerHandler for Server {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        self.allow_reading(&context)?;
         let known = request.context.and_then(|c| c.arguments).unwrap_or_default();
         let ArgumentInfo { name, value, .. } = request.argument;
         let scheme = match &request.r#ref {
@@ -412,7 +429,7 @@ impl ServerHandler for Server {
         let Some(scheme) = scheme else { return Ok(CompleteResult::default()) };
         let argument = if name == "source" { "vault".to_owned() } else { name };
         let done = self
-            .engine(move |index| {
+            .engine(&context, "completion/complete", move |index| {
                 let known = |key: &str| known.get(key).cloned();
                 Ok((scheme.complete)(index, &argument, &value, &known)?)
             })
@@ -435,7 +452,7 @@ impl ServerHandler for Server {
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         self.allow_reading(context.request_context())?;
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
-        let mut updates = self.hub.subscribe(uris);
+        let mut updates = self.subscribe_to(uris).await?;
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
@@ -464,7 +481,7 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(text, None));
         }
         let stop = CancellationToken::new();
-        let mut updates = self.hub.subscribe(vec![request.uri.clone()]);
+        let mut updates = self.subscribe_to(vec![request.uri.clone()]).await?;
         let peer = context.peer.clone();
         let stopped = stop.clone();
         tokio::spawn(async move {

@@ -9,6 +9,7 @@ use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
 use crate::http;
 use crate::hub::Hub;
+use crate::job::{self, Request};
 use crate::mcp::Servers;
 use crate::now_ms;
 use crate::world::World;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use synod_store::NewJob;
-use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
+use synod_tools::{INDEX_JOB, IngestOp};
 use tokio_util::sync::CancellationToken;
 
 /// After a signal, running calls and commits get this long.
@@ -154,7 +155,7 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
     }
     let mut roots: Vec<PathBuf> = Vec::new();
     for path in &paths {
-        roots.push(synod_index::jail::source_root(path, writer::home().as_deref(), args.force)?);
+        roots.push(synod_index::jail::source_root(path, job::home().as_deref(), args.force)?);
     }
     let address = args.http.clone().unwrap_or_else(|| config.server.http.clone());
     let explicit = args.http.is_some();
@@ -185,16 +186,10 @@ fn free_address(address: &str, explicit: bool) -> Result<String, Failure> {
 }
 
 fn leave(running: &Running, root: &std::path::Path, force: bool) -> Result<(), Failure> {
-    let request = IngestArgs {
-        op: IngestOp::Add,
-        path: Some(root.to_string_lossy().into_owned()),
-        content: None,
-        source: None,
-        wait: false,
-        dry_run: false,
-    };
+    let mut request = Request { force, ..Request::new(IngestOp::Add) };
+    request.args.path = Some(root.to_string_lossy().into_owned());
     let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-    let text = writer::request(&request, force)?;
+    let text = request.text()?;
     let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
     running.world.door.context().store.leave(&job)?;
     Ok(())

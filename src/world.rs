@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::dispatch::Door;
 use crate::fault::Fault;
+use crate::job::expand_home;
 use crate::now_ms;
-use crate::writer::expand_home;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use synod_index::Index;
@@ -52,7 +52,7 @@ impl World {
             store,
             now_ms,
             wake,
-            home: crate::writer::home(),
+            home: crate::job::home(),
             may_add: Arc::new(move |path| below(Path::new(path), &roots)),
         };
         let config = Arc::new(config);

@@ -6,7 +6,10 @@
 
 mod graph;
 
-pub use graph::{LinkRow, NameKind, links_of, links_to, named, names_of, put_graph, with_prop};
+pub use graph::{
+    LinkRow, NameKind, changed_together, changes_of, links_of, links_to, named, names_of,
+    put_changes, put_graph, with_prop,
+};
 
 use crate::disk::{Hash, Stamp};
 use crate::error::{Error, Result};
@@ -17,12 +20,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The format this program writes. A newer one is refused, an older one is rebuilt.
-pub const FORMAT: u32 = 1;
+/// The format this program writes. A newer one is refused; to an older one, tables are added.
+pub const FORMAT: u32 = 2;
 
 /// How files become rows: raised when kinds, chunks or words change, so that files that were read
 /// by an older program are read again.
-const READING: i64 = 1;
+pub const READING: i64 = 1;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -53,6 +56,10 @@ CREATE TABLE IF NOT EXISTS prop(
 CREATE INDEX IF NOT EXISTS prop_file ON prop(file);
 CREATE TABLE IF NOT EXISTS gone(file INTEGER PRIMARY KEY, gen INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pushed(file INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS change(
+  source INTEGER NOT NULL, path TEXT NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY(source, path, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS change_seq ON change(source, seq);
 CREATE TABLE IF NOT EXISTS problem(
   source INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL,
   PRIMARY KEY(source, path)) WITHOUT ROWID;
@@ -110,6 +117,13 @@ pub struct Source {
     pub commit: Option<String>,
     /// When it was last scanned, milliseconds since 1970.
     pub scanned_ms: Option<i64>,
+}
+
+impl Source {
+    /// Whether `name` means this source; without regard to case, as people type it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || crate::token::lower(&self.name) == crate::token::lower(name)
+    }
 }
 
 /// A document as stored.
@@ -226,7 +240,7 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
         let path = path.parent().unwrap_or(path).to_owned();
         return Err(Error::Newer { path, found, known: FORMAT });
     }
-    if write && found == 0 {
+    if write && found < FORMAT {
         db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;"))?;
     }
     Ok(db)
@@ -239,17 +253,19 @@ pub fn generation(db: &Connection) -> Result<u64> {
     Ok(value.unwrap_or(0) as u64)
 }
 
-/// Forgets the stamps and hashes of all files if they were read in another way than ours.
-pub fn same_reading(db: &Connection) -> Result<()> {
+/// How the files of this database were read.
+pub fn reading(db: &Connection) -> Result<Option<i64>> {
     let sql = "SELECT value FROM meta WHERE key='reading'";
-    let known: Option<i64> = db.query_row(sql, [], |r| r.get(0)).optional()?;
-    if known != Some(READING) {
-        // Pushed content has no file to be read again: it is rebuilt from its own row by `push`.
-        let sql = "UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16) WHERE source IN \
-                   (SELECT id FROM source WHERE kind<>'pushed')";
-        db.execute(sql, [])?;
-        db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('reading', ?)", [READING])?;
-    }
+    Ok(db.query_row(sql, [], |r| r.get(0)).optional()?)
+}
+
+/// Notes that files are read as [`READING`] says, and forgets the stamps and hashes of those on
+/// disk, so that the next scan does.
+pub fn set_reading(db: &Connection) -> Result<()> {
+    let sql = "UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16) WHERE source IN \
+               (SELECT id FROM source WHERE kind<>'pushed')";
+    db.execute(sql, [])?;
+    db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('reading', ?)", [READING])?;
     Ok(())
 }
 
@@ -305,17 +321,27 @@ pub fn add_source(db: &Connection, source: &Source) -> Result<i64> {
 }
 
 /// Notes a finished scan.
-pub fn scanned(db: &Connection, id: i64, at_ms: i64, commit: Option<&str>) -> Result<()> {
-    db.execute(
-        "UPDATE source SET scanned_ms=?, commit_id=? WHERE id=?",
-        params![at_ms, commit, id],
-    )?;
+pub fn scanned(db: &Connection, id: i64, at_ms: i64) -> Result<()> {
+    db.execute("UPDATE source SET scanned_ms=? WHERE id=?", params![at_ms, id])?;
+    Ok(())
+}
+
+/// The commit whose history is known.
+pub fn commit(db: &Connection, id: i64) -> Result<Option<String>> {
+    let sql = "SELECT commit_id FROM source WHERE id=?";
+    Ok(db.query_row(sql, [id], |r| r.get(0)).optional()?.flatten())
+}
+
+/// Notes the commit that a source stands on.
+pub fn set_commit(db: &Connection, id: i64, commit: Option<&str>) -> Result<()> {
+    db.execute("UPDATE source SET commit_id=? WHERE id=?", params![commit, id])?;
     Ok(())
 }
 
 /// Removes the row of a source whose documents are gone.
 pub fn remove_source(db: &Connection, id: i64) -> Result<()> {
     db.execute("DELETE FROM source WHERE id=?", [id])?;
+    db.execute("DELETE FROM change WHERE source=?", [id])?;
     db.execute("DELETE FROM problem WHERE source=?", [id])?;
     Ok(())
 }
@@ -610,9 +636,11 @@ pub fn clear_problem(db: &Connection, source: i64, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Forgets the errors of a source.
+/// Forgets the errors of a source, but for those that stand in the rows of its documents.
 pub fn clear_problems(db: &Connection, source: i64) -> Result<()> {
-    db.execute("DELETE FROM problem WHERE source=?", [source])?;
+    let sql = "DELETE FROM problem WHERE source=?1 AND path NOT IN \
+               (SELECT path FROM file WHERE source=?1 AND note IS NOT NULL)";
+    db.execute(sql, [source])?;
     Ok(())
 }
 

@@ -38,6 +38,9 @@ impl Stamp {
     }
 }
 
+/// Why content is missing that nobody expects to be there.
+pub const NOT_TEXT: &str = "is not text";
+
 /// A content hash: the first 16 bytes of BLAKE3.
 pub type Hash = [u8; 16];
 
@@ -136,7 +139,7 @@ pub fn part(root: &Path, path: &str, bytes: &std::ops::Range<usize>) -> Result<O
 pub fn decode(bytes: Vec<u8>) -> Content {
     let utf16 = utf16_kind(&bytes);
     if utf16.is_none() && bytes[..bytes.len().min(BINARY_PROBE_BYTES)].contains(&0) {
-        return Content::NameOnly { reason: "is not text".to_owned() };
+        return Content::NameOnly { reason: NOT_TEXT.to_owned() };
     }
     if let Some(encoding) = utf16 {
         let (text, ..) = encoding.decode(&bytes);

@@ -29,12 +29,15 @@ pub struct Filters {
     pub after_ms: Option<i64>,
     /// Modified before, milliseconds since 1970.
     pub before_ms: Option<i64>,
+    /// Filters typed into the query, as name and value. All must fit; of several kinds or sources
+    /// one is enough, as a document has only one.
+    pub with: Vec<(String, String)>,
     /// Filters typed with a minus.
     pub without: Vec<(String, String)>,
 }
 
-/// Filters of the call with those of the query.
-pub(crate) fn merge(given: &Filters, query: &Query) -> Result<Filters> {
+/// Filters of the call with those of the query: both hold. Unknown names of sources are noted.
+pub(crate) fn merge(given: &Filters, query: &mut Query, sources: &[Source]) -> Filters {
     let mut out = given.clone();
     for (filter, keep) in &query.filters {
         let (name, value) = match filter {
@@ -45,20 +48,18 @@ pub(crate) fn merge(given: &Filters, query: &Query) -> Result<Filters> {
             Filter::After(v) => ("after", v),
             Filter::Before(v) => ("before", v),
         };
-        if !keep {
-            out.without.push((name.to_owned(), value.clone()));
-            continue;
+        if name == "source" && !sources.iter().any(|s| s.is_called(value)) {
+            query.notes.push(format!("no source `{value}`; there are {}", listed(sources)));
         }
-        match filter {
-            Filter::Tag(tag) => out.tags.push(tag.clone()),
-            Filter::Path(path) => out.path = Some(path.clone()),
-            Filter::Kind(kind) => out.kind = Some(kind.clone()),
-            Filter::Source(source) => out.source = Some(source.clone()),
-            Filter::After(date) => out.after_ms = date_ms(date).ok(),
-            Filter::Before(date) => out.before_ms = date_ms(date).ok(),
-        }
+        let list = if *keep { &mut out.with } else { &mut out.without };
+        list.push((name.to_owned(), value.clone()));
     }
-    Ok(out)
+    out
+}
+
+fn listed(sources: &[Source]) -> String {
+    let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
+    if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
 }
 
 /// A date, or a date and time, as milliseconds since 1970 (UTC unless it says otherwise).
@@ -70,12 +71,19 @@ pub fn date_ms(text: &str) -> Result<i64> {
         return Ok(stamp.as_millisecond());
     }
     let utc = jiff::tz::TimeZone::UTC;
+    // A year or a month begins with its first day.
+    let digits = |n: usize| text.len() == n && text.starts_with(|c: char| c.is_ascii_digit());
+    let text = match () {
+        () if digits(4) => &format!("{text}-01-01"),
+        () if digits(7) => &format!("{text}-01"),
+        () => text,
+    };
     let moment = text.parse::<jiff::civil::DateTime>();
     let moment = moment.or_else(|_| text.parse::<jiff::civil::Date>().map(Into::into));
     match moment.and_then(|m| m.to_zoned(utc)) {
         Ok(zoned) => Ok(zoned.timestamp().as_millisecond()),
         Err(_) => Err(Error::Argument(format!(
-            "`{text}` is not a date; write `2026-01-31` or `2026-01-31T08:00:00Z`"
+            "`{text}` is not a date; write `2026-01-31`, `2026-01` or `2026-01-31T08:00:00Z`"
         ))),
     }
 }
@@ -123,19 +131,16 @@ pub(crate) fn evaluate(
     sources: &[Source],
 ) -> Result<Vec<bool>> {
     if let Some(name) = &filters.source
-        && !sources.iter().any(|s| s.name == *name)
+        && !sources.iter().any(|s| s.is_called(name))
     {
-        let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
-        return Err(Error::Argument(format!(
-            "no source `{name}`; there are {}",
-            if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
-        )));
+        return Err(Error::Argument(format!("no source `{name}`; there are {}", listed(sources))));
     }
     let path = filters.path.as_deref().map(PathTest::new).transpose()?;
-    let mut without = Vec::new();
-    for (name, value) in &filters.without {
-        without.push(Without::new(db, name, value)?);
-    }
+    let tests = |list: &[(String, String)]| -> Result<Vec<Test>> {
+        list.iter().map(|(name, value)| Test::new(db, name, value)).collect()
+    };
+    let with = tests(&filters.with)?;
+    let without = tests(&filters.without)?;
     let mut rows = vec![false; view.entries.len()];
     let source_of: HashMap<i64, &Source> = sources.iter().map(|s| (s.id, s)).collect();
     db::filter_rows(db, |row| {
@@ -145,12 +150,14 @@ pub(crate) fn evaluate(
             want.as_ref().is_none_or(|want| have.is_some_and(|have| have == want))
         };
         let kind = |want: &String| row.kind == want || row.class.name() == want;
-        rows[entry as usize] = named(&filters.source, source.map(|s| &s.name))
+        let called = |want: &String| source.is_some_and(|s| s.is_called(want));
+        rows[entry as usize] = filters.source.as_ref().is_none_or(called)
             && named(&filters.collection, source.map(|s| &s.collection))
             && filters.kind.as_ref().is_none_or(kind)
             && path.as_ref().is_none_or(|p| p.matches(row.path))
             && filters.after_ms.is_none_or(|ms| row.modified_ms >= ms)
             && filters.before_ms.is_none_or(|ms| row.modified_ms < ms)
+            && all(&with, &row, source.copied())
             && !without.iter().any(|w| w.matches(&row, source.copied()));
     })?;
     let tags = filters.tags.iter().map(|t| ("#", t.trim_start_matches('#').to_lowercase()));
@@ -169,8 +176,20 @@ pub(crate) fn evaluate(
     Ok(rows)
 }
 
-/// A filter that leaves out what matches.
-enum Without {
+/// Whether a document fits every test; of several that it can fit only one of, that one is enough.
+fn all(tests: &[Test], row: &db::FilterRow, source: Option<&Source>) -> bool {
+    let one_of = |is: fn(&Test) -> bool| {
+        !tests.iter().any(is) || tests.iter().any(|test| is(test) && test.matches(row, source))
+    };
+    let is_kind = |test: &Test| matches!(test, Test::Kind(_));
+    let is_source = |test: &Test| matches!(test, Test::Source(_));
+    one_of(is_kind)
+        && one_of(is_source)
+        && tests.iter().all(|t| is_kind(t) || is_source(t) || t.matches(row, source))
+}
+
+/// A filter that was typed.
+enum Test {
     Path(PathTest),
     Kind(String),
     Source(String),
@@ -179,26 +198,26 @@ enum Without {
     Until(i64),
 }
 
-impl Without {
+impl Test {
     fn new(db: &Connection, name: &str, value: &str) -> Result<Self> {
         Ok(match name {
-            "path" => Without::Path(PathTest::new(value)?),
-            "kind" => Without::Kind(value.to_owned()),
-            "source" => Without::Source(value.to_owned()),
-            "after" => Without::Since(date_ms(value)?),
-            "before" => Without::Until(date_ms(value)?),
-            _ => Without::Files(db::with_prop(db, "#", value)?.into_iter().collect()),
+            "path" => Test::Path(PathTest::new(value)?),
+            "kind" => Test::Kind(value.to_owned()),
+            "source" => Test::Source(value.to_owned()),
+            "after" => Test::Since(date_ms(value)?),
+            "before" => Test::Until(date_ms(value)?),
+            _ => Test::Files(db::with_prop(db, "#", value)?.into_iter().collect()),
         })
     }
 
     fn matches(&self, row: &db::FilterRow, source: Option<&Source>) -> bool {
         match self {
-            Without::Path(test) => test.matches(row.path),
-            Without::Kind(kind) => row.kind == kind || row.class.name() == kind,
-            Without::Source(name) => source.is_some_and(|s| s.name == *name),
-            Without::Files(files) => files.contains(&row.id),
-            Without::Since(ms) => row.modified_ms >= *ms,
-            Without::Until(ms) => row.modified_ms < *ms,
+            Test::Path(test) => test.matches(row.path),
+            Test::Kind(kind) => row.kind == kind || row.class.name() == kind,
+            Test::Source(name) => source.is_some_and(|s| s.is_called(name)),
+            Test::Files(files) => files.contains(&row.id),
+            Test::Since(ms) => row.modified_ms >= *ms,
+            Test::Until(ms) => row.modified_ms < *ms,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod disk;
 mod error;
 mod filter;
 mod graph;
+mod history;
 pub mod jail;
 pub mod kind;
 mod lexical;

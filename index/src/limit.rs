@@ -48,3 +48,11 @@ pub const LINK_TEXTS_MAX: usize = 200;
 pub const ERRORS_LISTED_MAX: usize = 200;
 /// Time a reader waits for SQLite's lock.
 pub const BUSY: Duration = Duration::from_secs(10);
+/// Newest commits of a repository that are read for files that change together.
+pub const HISTORY_COMMITS_MAX: usize = 2_000;
+/// Files of a commit that says something about single ones; larger commits are left out.
+pub const HISTORY_FILES_MAX: usize = 60;
+/// Bytes of git's answer that are read; older commits beyond it are left out.
+pub const HISTORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Longest time that git may take for it; beyond it there is no history.
+pub const HISTORY_TIME: Duration = Duration::from_secs(10);

@@ -39,7 +39,7 @@ impl Index {
             let (first, mut path) = match after {
                 None => (0, ""),
                 Some((name, path)) => {
-                    let at = sources.iter().position(|s| s.name == name).ok_or_else(|| {
+                    let at = sources.iter().position(|s| s.is_called(name)).ok_or_else(|| {
                         Error::Argument("the cursor does not fit; start without one".to_owned())
                     })?;
                     (at, path)
@@ -84,7 +84,7 @@ impl Index {
     ) -> Result<(Vec<String>, bool)> {
         self.read_db(|db| {
             let sources = db::sources(db)?;
-            let Some(source) = sources.iter().find(|s| s.name == name) else {
+            let Some(source) = sources.iter().find(|s| s.is_called(name)) else {
                 return Ok((Vec::new(), false));
             };
             let rows = db::paths(db, source.id, prefix, "", limit + 1)?;

@@ -98,12 +98,27 @@ pub fn parse(text: &str) -> Query {
     } else if quoted == 1 && plain.trim().is_empty() && query.excluded.is_empty() {
         query.exact = whole_name(clipped.trim().trim_matches('"'));
     }
-    if query.scored.is_empty() && query.required.is_empty() && query.notes.is_empty() {
+    if query.is_wordless() && query.notes.is_empty() && query.filters.is_empty() {
         let said = if clipped.trim().is_empty() { "is empty" } else { "holds no word" };
-        query.notes.push(format!("the query {said}; there is nothing to look for"));
+        query.notes.push(format!("the query {said}{NOTHING}"));
     }
     query
 }
+
+impl Query {
+    /// Nothing is looked for by its words.
+    pub fn is_wordless(&self) -> bool {
+        self.scored.is_empty() && self.required.is_empty()
+    }
+
+    /// Takes back that there is nothing to look for: filters of the call say what.
+    pub(crate) fn has_filters(&mut self) {
+        self.notes.retain(|note| !note.ends_with(NOTHING));
+    }
+}
+
+/// How the note on a query without words ends.
+const NOTHING: &str = "; there is nothing to look for";
 
 enum Piece<'t> {
     /// A quoted text, and the sign before it.
@@ -170,12 +185,15 @@ impl Query {
             None => (false, word),
         };
         if let Some(filter) = filter(body) {
-            if let Err(why) = crate::filter::check(&filter) {
-                self.notes.push(format!("`{body}` was searched as words: {why}"));
-            } else {
+            let Err(why) = crate::filter::check(&filter) else {
                 self.filters.push((filter, !negative));
                 return;
-            }
+            };
+            let value = body.split_once(':').map_or(body, |(_, value)| value).trim_matches('"');
+            self.notes.push(format!("no filter by `{body}`: {why}; searched as words"));
+            plain.push_str(value);
+            plain.push(' ');
+            return;
         }
         let sign = word.chars().next().filter(|c| matches!(c, '+' | '-'));
         let signed = word[sign.map_or(0, char::len_utf8)..].starts_with(char::is_alphanumeric);

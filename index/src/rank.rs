@@ -36,6 +36,13 @@ pub struct Scored {
     pub exact: bool,
 }
 
+impl Scored {
+    /// A document that no word was looked for in.
+    pub fn unscored(entry: u32) -> Self {
+        Scored { slot: NONE, entry, score: 0.0, document: 0.0, passage: 0.0, exact: false }
+    }
+}
+
 /// The outcome of a ranking.
 #[derive(Debug, Default)]
 pub struct Ranking {

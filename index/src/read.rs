@@ -10,6 +10,7 @@ use crate::search::{short_id, uri};
 use crate::token::{lower, name_key};
 use crate::{Current, Index};
 use rusqlite::Connection;
+use std::path::Path;
 
 /// Names listed when there are several or none.
 const LISTED_MAX: usize = 10;
@@ -94,8 +95,11 @@ pub struct Outline {
 /// A document and the lines meant; what `read` and `related` share.
 pub struct Target {
     pub(crate) source: Source,
+    /// As the document is now, even if the index does not know it yet.
     pub(crate) row: FileRow,
     pub(crate) part: Part,
+    /// It is not what was indexed.
+    changed: bool,
 }
 
 /// Which part of a document a name means.
@@ -128,11 +132,8 @@ impl Index {
 /// Finds what the arguments mean.
 pub(crate) fn resolve(db: &Connection, current: &Current, args: &ReadArgs) -> Result<Target> {
     let finder = Finder { db, current, sources: db::sources(db)?, only: args.source.clone() };
-    if let Some(name) = &args.source
-        && !finder.sources.iter().any(|s| s.name == *name)
-    {
-        let nearest = finder.sources.iter().map(|s| s.name.clone()).collect();
-        return Err(Error::Missing { what: format!("no source `{name}`"), nearest });
+    if let Some(name) = &args.source {
+        finder.source(name)?;
     }
     let mut target = if let Some(id) = &args.id {
         finder.by_id(id)?
@@ -167,13 +168,30 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn searched(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter().filter(|s| self.only.as_ref().is_none_or(|only| *only == s.name))
+        self.sources.iter().filter(|s| self.only.as_ref().is_none_or(|only| s.is_called(only)))
     }
 
-    fn target(&self, row: FileRow, part: Part) -> Result<Target> {
+    fn source(&self, name: &str) -> Result<&Source> {
+        self.sources.iter().find(|s| s.is_called(name)).ok_or_else(|| {
+            let nearest = self.sources.iter().map(|s| s.name.clone()).collect();
+            Error::Missing { what: format!("no source `{name}`"), nearest }
+        })
+    }
+
+    /// The part of a document that `find` names, in the document as it is now: between an edit and
+    /// its indexing, what was indexed would name the wrong lines.
+    fn target(
+        &self,
+        mut row: FileRow,
+        find: impl FnOnce(&FileRow) -> Result<Part>,
+    ) -> Result<Target> {
         let source = self.sources.iter().find(|s| s.id == row.source).cloned();
         let source = source.ok_or_else(|| Error::Row(format!("file {} has no source", row.id)))?;
-        Ok(Target { source, row, part })
+        let now = crate::update::row_now(self.db, &source, &row);
+        let changed = now.is_some();
+        row = now.unwrap_or(row);
+        let part = find(&row)?;
+        Ok(Target { source, row, part, changed })
     }
 
     /// `d12.3.ab4f`, with or without the hash.
@@ -192,25 +210,25 @@ impl Finder<'_> {
         };
         let Some(row) = db::file(self.db, file)? else { return Err(missing()) };
         let hash = parts.next().map(str::to_owned);
-        let fits = |at: usize| {
-            row.chunks.get(at).is_some_and(|c| {
-                hash.as_ref().is_none_or(|h| *h == format!("{:02x}{:02x}", c.hash[0], c.hash[1]))
-            })
-        };
-        if row.chunks.is_empty() {
-            return self.target(row, Part::Whole);
-        }
-        // The document changed: the passage may stand under another number now.
-        let at = if fits(number) { Some(number) } else { (0..row.chunks.len()).find(|n| fits(*n)) };
-        let Some(at) = at else {
-            return Err(Error::Missing {
+        self.target(row, |row| {
+            let fits = |at: usize| {
+                row.chunks.get(at).is_some_and(|c| {
+                    let known = || format!("{:02x}{:02x}", c.hash[0], c.hash[1]);
+                    hash.as_ref().is_none_or(|hash| *hash == known())
+                })
+            };
+            if row.chunks.is_empty() {
+                return Ok(Part::Whole);
+            }
+            // The document changed: the passage may stand under another number now.
+            let all = 0..row.chunks.len();
+            let at = if fits(number) { Some(number) } else { all.into_iter().find(|n| fits(*n)) };
+            let chunk = at.map(|at| &row.chunks[at]).ok_or_else(|| Error::Missing {
                 what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
                 nearest: vec![row.path.clone()],
-            });
-        };
-        let chunk = &row.chunks[at];
-        let part = Part::Lines(chunk.first, chunk.last);
-        self.target(row, part)
+            })?;
+            Ok(Part::Lines(chunk.first, chunk.last))
+        })
     }
 
     fn by_uri(&self, uri: &str) -> Result<Target> {
@@ -230,15 +248,36 @@ impl Finder<'_> {
         let (source, path) = place.split_once('/').ok_or_else(|| bad("names no path"))?;
         let (name, path) = (decode(source), decode(path));
         crate::jail::check(&path)?;
-        let Some(source) = self.sources.iter().find(|s| s.name == name) else {
-            let nearest = self.sources.iter().map(|s| s.name.clone()).collect();
-            return Err(Error::Missing { what: format!("no source `{name}`"), nearest });
-        };
+        let source = self.source(&name)?;
         let Some(row) = db::file_at(self.db, source.id, &path)? else {
             return Err(self.missing_in(Some(source), &path)?);
         };
-        let part = self.anchor(&row, anchor.as_deref())?;
-        self.target(row, part)
+        self.target(row, |row| anchored(row, anchor.as_deref()))
+    }
+
+    /// An absolute path, as file managers and other tools give it; `#Heading` may follow.
+    fn by_full_path(&self, full: &str) -> Result<Target> {
+        let (path, anchor) = match full.split_once('#') {
+            Some((path, anchor)) if !Path::new(full).exists() => (path, Some(anchor)),
+            _ => (full, None),
+        };
+        let path = Path::new(path);
+        let below = |s: &&Source| !s.root.is_empty() && path.starts_with(&s.root);
+        let source = self.searched().filter(below).max_by_key(|s| s.root.len());
+        let relative = source.and_then(|s| {
+            let relative = path.strip_prefix(&s.root).ok().and_then(crate::walk::slashed)?;
+            Some((s, relative))
+        });
+        let Some((source, relative)) = relative else {
+            return Err(Error::Argument(format!(
+                "`{full}` lies in no source; give a path inside one, as `search` shows it"
+            )));
+        };
+        crate::jail::check(&relative)?;
+        let Some(row) = db::file_at(self.db, source.id, &relative)? else {
+            return Err(self.missing_in(Some(source), &relative)?);
+        };
+        self.target(row, |row| anchored(row, anchor))
     }
 
     /// Path, title or alias, with or without an anchor.
@@ -248,24 +287,26 @@ impl Finder<'_> {
         if name.starts_with("note://") || name.starts_with("code://") {
             return self.by_uri(name);
         }
+        if Path::new(name).is_absolute() {
+            return self.by_full_path(name);
+        }
         crate::jail::check(name)?;
         let whole = self.documents(name)?;
         if !whole.is_empty() {
-            return self.target(self.one(name, whole)?, Part::Whole);
+            return self.target(self.one(name, whole)?, |_| Ok(Part::Whole));
         }
         if let Some((document, lines)) = line_suffix(name) {
             let found = self.documents(document)?;
             if !found.is_empty() {
                 let part = Part::Lines(lines.0, lines.1);
-                return self.target(self.one(document, found)?, part);
+                return self.target(self.one(document, found)?, |_| Ok(part));
             }
         }
         if let Some((document, anchor)) = name.split_once('#') {
             let found = self.documents(document)?;
             if !found.is_empty() {
                 let row = self.one(document, found)?;
-                let part = self.anchor(&row, Some(anchor))?;
-                return self.target(row, part);
+                return self.target(row, |row| anchored(row, Some(anchor)));
             }
         }
         if is_id(name) {
@@ -362,7 +403,7 @@ impl Finder<'_> {
     /// A heading that stands in one document only.
     fn by_heading(&self, name: &str) -> Result<Option<Target>> {
         let key = name_key(name);
-        let mut found: Vec<(FileRow, Part)> = Vec::new();
+        let mut found: Vec<FileRow> = Vec::new();
         let words = crate::query::parse(&format!("\"{name}\""));
         let Some(leaf) = words.required.first() else { return Ok(None) };
         let view = &self.current.view;
@@ -382,78 +423,25 @@ impl Finder<'_> {
         entries.dedup();
         for entry in entries.into_iter().take(2_000) {
             let Some(row) = db::file(self.db, view.entries[entry as usize].file)? else { continue };
-            let heading = row.body.sections.iter().find(|s| name_key(&s.text) == key);
-            if let Some(section) = heading {
-                let part = Part::Bytes(section.bytes.clone(), section.text.clone());
-                found.push((row, part));
+            let searched = self.searched().any(|s| s.id == row.source);
+            if searched && row.body.sections.iter().any(|s| name_key(&s.text) == key) {
+                found.push(row);
             }
         }
         match found.len() {
             0 => Ok(None),
             1 => {
-                let (row, part) = found.remove(0);
-                Ok(Some(self.target(row, part)?))
+                let row = found.remove(0);
+                Ok(Some(self.target(row, |row| anchored(row, Some(name)))?))
             }
             n => Err(Error::Ambiguous {
                 what: format!("`{name}` is a heading in {n} documents; give one of these"),
                 candidates: found
                     .iter()
                     .take(LISTED_MAX)
-                    .map(|(row, _)| format!("{}#{name}", self.place(row)))
+                    .map(|row| format!("{}#{name}", self.place(row)))
                     .collect(),
             }),
-        }
-    }
-
-    /// What `#…` behind a document means.
-    fn anchor(&self, row: &FileRow, anchor: Option<&str>) -> Result<Part> {
-        let Some(anchor) = anchor.map(str::trim).filter(|a| !a.is_empty()) else {
-            return Ok(Part::Whole);
-        };
-        if let Some(lines) = line_anchor(anchor) {
-            return Ok(Part::Lines(lines.0, lines.1));
-        }
-        if let Some(id) = anchor.strip_prefix('^') {
-            let block = row.body.blocks.iter().find(|(known, _)| known == id);
-            return match block {
-                Some((_, bytes)) => Ok(Part::Bytes(bytes.clone(), format!("^{id}"))),
-                None => Err(self.no_anchor(row, anchor)),
-            };
-        }
-        // `Note#Heading#Sub` means the last one below the first.
-        let mut within = 0..usize::MAX;
-        let mut found = None;
-        for name in anchor.split('#') {
-            let key = name_key(name);
-            let section = row
-                .body
-                .sections
-                .iter()
-                .find(|s| name_key(&s.text) == key && within.contains(&s.bytes.start));
-            let Some(section) = section else {
-                found = None;
-                break;
-            };
-            within = section.bytes.clone();
-            found = Some(Part::Bytes(section.bytes.clone(), section.text.clone()));
-        }
-        if let Some(part) = found {
-            return Ok(part);
-        }
-        let key = name_key(anchor);
-        match row.body.symbols.iter().find(|s| name_key(&s.name) == key) {
-            Some(symbol) => Ok(Part::Bytes(symbol.bytes.clone(), symbol.name.clone())),
-            None => Err(self.no_anchor(row, anchor)),
-        }
-    }
-
-    fn no_anchor(&self, row: &FileRow, anchor: &str) -> Error {
-        let names = row.body.sections.iter().map(|s| s.text.clone());
-        let names = names.chain(row.body.symbols.iter().map(|s| s.name.clone()));
-        let names = names.chain(row.body.blocks.iter().map(|(id, _)| format!("^{id}")));
-        Error::Missing {
-            what: format!("`{}` has no `#{anchor}`", row.path),
-            nearest: nearest(anchor, names),
         }
     }
 
@@ -506,7 +494,14 @@ impl Finder<'_> {
             }),
             1 => {
                 let (row, symbol) = found.remove(0);
-                self.target(row, Part::Bytes(symbol.bytes, symbol.name))
+                self.target(row, |row| {
+                    // In the document as it is now, the one that stands nearest.
+                    let same = |s: &&Symbol| s.name == symbol.name && s.kind == symbol.kind;
+                    let away = |s: &&Symbol| s.lines.0.abs_diff(symbol.lines.0);
+                    let now = row.body.symbols.iter().filter(same).min_by_key(away);
+                    let now = now.ok_or_else(|| no_anchor(row, &symbol.name))?;
+                    Ok(Part::Bytes(now.bytes.clone(), now.name.clone()))
+                })
             }
             n => Err(Error::Ambiguous {
                 what: format!("`{name}` is defined {n} times; give `path` too, or one of these"),
@@ -548,6 +543,58 @@ impl Finder<'_> {
             what: format!("nothing is called `{name}`{place}"),
             nearest: nearest(name, names.into_iter()),
         })
+    }
+}
+
+/// What `#…` behind a document means.
+fn anchored(row: &FileRow, anchor: Option<&str>) -> Result<Part> {
+    let Some(anchor) = anchor.map(str::trim).filter(|a| !a.is_empty()) else {
+        return Ok(Part::Whole);
+    };
+    if let Some(lines) = line_anchor(anchor) {
+        return Ok(Part::Lines(lines.0, lines.1));
+    }
+    if let Some(id) = anchor.strip_prefix('^') {
+        let block = row.body.blocks.iter().find(|(known, _)| known == id);
+        return match block {
+            Some((_, bytes)) => Ok(Part::Bytes(bytes.clone(), format!("^{id}"))),
+            None => Err(no_anchor(row, anchor)),
+        };
+    }
+    // `Note#Heading#Sub` means the last one below the first.
+    let mut within = 0..usize::MAX;
+    let mut found = None;
+    for name in anchor.split('#') {
+        let key = name_key(name);
+        let section = row
+            .body
+            .sections
+            .iter()
+            .find(|s| name_key(&s.text) == key && within.contains(&s.bytes.start));
+        let Some(section) = section else {
+            found = None;
+            break;
+        };
+        within = section.bytes.clone();
+        found = Some(Part::Bytes(section.bytes.clone(), section.text.clone()));
+    }
+    if let Some(part) = found {
+        return Ok(part);
+    }
+    let key = name_key(anchor);
+    match row.body.symbols.iter().find(|s| name_key(&s.name) == key) {
+        Some(symbol) => Ok(Part::Bytes(symbol.bytes.clone(), symbol.name.clone())),
+        None => Err(no_anchor(row, anchor)),
+    }
+}
+
+fn no_anchor(row: &FileRow, anchor: &str) -> Error {
+    let names = row.body.sections.iter().map(|s| s.text.clone());
+    let names = names.chain(row.body.symbols.iter().map(|s| s.name.clone()));
+    let names = names.chain(row.body.blocks.iter().map(|(id, _)| format!("^{id}")));
+    Error::Missing {
+        what: format!("`{}` has no `#{anchor}`", row.path),
+        nearest: nearest(anchor, names),
     }
 }
 
@@ -632,7 +679,7 @@ fn decode(text: &str) -> String {
 
 /// Loads the text and cuts out the part.
 fn read(db: &Connection, target: &Target, args: &ReadArgs) -> Result<Reading> {
-    let Target { source, row, part } = target;
+    let Target { source, row, part, .. } = target;
     let mut reading = heading(target);
     let place = format!("{}/{}", source.name, row.path);
     let loaded = crate::update::load(db, source, &row.path, row.id).map_err(|error| {
@@ -642,14 +689,13 @@ fn read(db: &Connection, target: &Target, args: &ReadArgs) -> Result<Reading> {
         };
         Error::Unreadable { path: place.clone(), reason }
     })?;
-    let changed = loaded.hash != row.hash;
     let text = match loaded.content {
         Content::Text { text, .. } => text,
         Content::NameOnly { reason } => {
             return Err(Error::Unreadable { path: place, reason: format!("the file {reason}") });
         }
     };
-    if changed {
+    if target.changed {
         reading.notes.push("the file changed since it was indexed; this is its text now".into());
     }
     let lines = LineIndex::new(&text);
@@ -665,7 +711,8 @@ fn read(db: &Connection, target: &Target, args: &ReadArgs) -> Result<Reading> {
             }
             (*first, (*last).min(lines.count()))
         }
-        Part::Bytes(..) if changed => {
+        // It changed once more since its parts were found.
+        Part::Bytes(..) if loaded.hash != row.hash => {
             return Err(Error::Unreadable {
                 path: place,
                 reason: "the file changed since it was indexed; ask again in a moment, or read it \

@@ -1,12 +1,12 @@
-//! Neighbours in the graph: links, backlinks, unresolved links, shared tags; for code, where a name
-//! is defined and where it is used.
+//! Neighbours in the graph: links, backlinks, unresolved links, shared tags, files that change
+//! together; for code, where a name is defined and where it is used.
 
 use crate::Index;
 use crate::chunk::clip;
 use crate::db::{self, FileRow, Source};
 use crate::error::Result;
 use crate::graph;
-use crate::kind::Class;
+use crate::kind::{Class, Symbol};
 use crate::lexical::Part;
 use crate::read::{self, ReadArgs};
 use crate::search::{passage_text, short_id, uri};
@@ -50,7 +50,8 @@ pub struct Neighbour {
 pub struct Related {
     /// The document itself.
     pub of: Neighbour,
-    /// By relation: `links`, `backlinks`, `unresolved`, `same_tags`, `definitions`, `uses`.
+    /// By relation: `links`, `backlinks`, `unresolved`, `same_tags`, `changed_together`,
+    /// `definitions`, `uses`.
     pub groups: BTreeMap<&'static str, Vec<Neighbour>>,
     /// By relation: how many there are in all, where the list is cut.
     pub totals: BTreeMap<&'static str, usize>,
@@ -80,7 +81,12 @@ impl Index {
         self.read_db(|db| {
             let generation = db::generation(db)?;
             let current = self.current(generation)?;
-            let sources = db::sources(db)?;
+            let mut sources = db::sources(db)?;
+            if let Some(only) = &args.target.source
+                && sources.iter().any(|s| s.is_called(only))
+            {
+                sources.retain(|s| s.is_called(only));
+            }
             let mut out = Related { generation, ..Related::default() };
             let symbol = args.target.symbol.clone().filter(|_| args.target.id.is_none());
             let symbol_only = symbol.is_some() && args.target.path.is_none();
@@ -112,18 +118,33 @@ impl Index {
                     note(db, &target, &sources, args.limit, &mut out)?;
                 }
             }
+            let together = changed_together(db, &target)?;
+            out.put("changed_together", together, args.limit);
             Ok(out)
         })
     }
 }
 
-/// The symbol at the target's lines, else those of the outer level of the file.
+/// The symbols that begin in the target's lines, or the one around them; of a whole file those of
+/// its outer level.
 fn names_of(target: &read::Target) -> Vec<String> {
-    if let read::Part::Bytes(_, name) = &target.part {
-        return vec![name.clone()];
+    let items = || target.row.body.symbols.iter().filter(|s| s.kind != "impl");
+    let names = |found: Vec<&Symbol>| -> Vec<String> {
+        found.into_iter().map(|s| s.name.clone()).take(SYMBOLS_MAX).collect()
+    };
+    match &target.part {
+        read::Part::Bytes(_, name) => vec![name.clone()],
+        read::Part::Lines(first, last) => {
+            let begins: Vec<&Symbol> =
+                items().filter(|s| (*first..=*last).contains(&s.lines.0)).collect();
+            if !begins.is_empty() {
+                return names(begins);
+            }
+            let around = items().filter(|s| s.lines.0 <= *first && *last <= s.lines.1);
+            names(around.min_by_key(|s| s.bytes.len()).into_iter().collect())
+        }
+        read::Part::Whole => names(items().filter(|s| s.depth == 0).collect()),
     }
-    let symbols = target.row.body.symbols.iter().filter(|s| s.depth == 0 && s.kind != "impl");
-    symbols.map(|s| s.name.clone()).take(SYMBOLS_MAX).collect()
 }
 
 fn neighbour(source: &Source, row: &FileRow) -> Neighbour {
@@ -203,6 +224,24 @@ fn same_tags(db: &Connection, row: &FileRow, sources: &[Source]) -> Result<Vec<N
         out.push(Neighbour { text: tags.join(" "), ..neighbour(source, &file) });
     }
     Ok(out)
+}
+
+/// Files of the same commits. First those whose own changes go along most: the share of both
+/// files' commits that are common (the cosine of their histories), so that a file of every commit,
+/// a changelog, does not stand before the others.
+fn changed_together(db: &Connection, target: &read::Target) -> Result<Vec<Neighbour>> {
+    let (source, path) = (&target.source, &target.row.path);
+    let own = db::changes_of(db, source.id, path)?;
+    let mut rows = Vec::new();
+    for (file, common) in db::changed_together(db, source.id, path)? {
+        let Some(row) = db::file_of_hit(db, file)? else { continue };
+        let others = db::changes_of(db, source.id, &row.path)?;
+        let cosine = f64::from(common) / (f64::from(own) * f64::from(others)).sqrt();
+        let text = format!("in {common} of its {own} commits");
+        rows.push((cosine, Neighbour { text, ..neighbour(source, &row) }));
+    }
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.path.cmp(&b.1.path)));
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
 fn definitions(

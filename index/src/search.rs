@@ -166,16 +166,22 @@ impl Index {
                 "the index changed since the cursor was made; this is the first page again".into(),
             );
         }
-        let filters = filter::merge(&args.filters, &query)?;
         let sources = db::sources(db)?;
+        let filters = filter::merge(&args.filters, &mut query, &sources);
         let allowed = self.allowed(db, view, &filters, &sources)?;
         let allowed = allowed.as_ref().map(|rows| rows.as_slice());
         let top = offset + args.limit + SPARE;
-        let mut ranking = self.rank(current, &query, allowed, top)?;
+        let mut ranking = match allowed {
+            Some(allowed) if query.is_wordless() => {
+                query.has_filters();
+                newest(db, view, &query, allowed, top)?
+            }
+            _ => self.rank(current, &query, allowed, top)?,
+        };
         // Words that only the filter leaves nothing of are no misspelt ones.
         let nowhere = |ranking: &Ranking| ranking.total == 0;
         if nowhere(&ranking)
-            && !query.scored.is_empty()
+            && !query.is_wordless()
             && (allowed.is_none() || nowhere(&self.rank(current, &query, None, 1)?))
         {
             ranking = self.fuzzy(current, &mut query, allowed, top)?;
@@ -225,7 +231,8 @@ impl Index {
         ranking
     }
 
-    /// Nothing matched: similar words are searched instead, and a note says which.
+    /// Nothing matched: similar words are searched instead of those that stand nowhere, and a note
+    /// says which.
     fn fuzzy(
         &self,
         current: &Current,
@@ -234,21 +241,37 @@ impl Index {
         top: usize,
     ) -> Result<Ranking> {
         let mut tried = Vec::new();
-        let mut scored = Vec::new();
-        for (leaf, weight) in &query.scored {
-            let Leaf::Word(forms) = leaf else { continue };
-            let Some(word) = forms.last().filter(|w| w.chars().count() > 3) else { continue };
+        let mut similar = |leaf: &Leaf| -> Result<Option<Leaf>> {
+            let Leaf::Word(forms) = leaf else { return Ok(Some(leaf.clone())) };
+            if current.view.holds(forms)? {
+                return Ok(Some(leaf.clone()));
+            }
+            let Some(word) = forms.last().filter(|w| w.chars().count() > 3) else {
+                return Ok(None);
+            };
             let distance = if word.chars().count() > 7 { 2 } else { 1 };
             let similar = current.view.similar(word, distance, 4)?;
-            if !similar.is_empty() {
-                tried.push(format!("`{word}` as {}", quote_list(&similar)));
-                scored.push((Leaf::Word(similar), *weight));
+            if similar.is_empty() {
+                return Ok(None);
             }
+            tried.push(format!("`{word}` as {}", quote_list(&similar)));
+            Ok(Some(Leaf::Word(similar)))
+        };
+        let mut scored = Vec::new();
+        for (leaf, weight) in &query.scored {
+            scored.extend(similar(leaf)?.map(|leaf| (leaf, *weight)));
         }
-        if scored.is_empty() {
+        let mut required = Vec::new();
+        for leaf in &query.required {
+            // A required word that nothing is like cannot be there.
+            let Some(leaf) = similar(leaf)? else { return Ok(Ranking::default()) };
+            required.push(leaf);
+        }
+        if tried.is_empty() {
             return Ok(Ranking::default());
         }
         query.scored = scored;
+        query.required = required;
         let ranking = self.rank(current, query, allowed, top)?;
         if ranking.total > 0 {
             query.notes.push(format!("nothing matched; searched {}", tried.join(", ")));
@@ -270,7 +293,8 @@ impl Index {
         // A touched file has a new date in the same generation.
         let dated = filters.after_ms.is_some()
             || filters.before_ms.is_some()
-            || filters.without.iter().any(|(name, _)| matches!(name.as_str(), "after" | "before"));
+            || (filters.with.iter().chain(&filters.without))
+                .any(|(name, _)| matches!(name.as_str(), "after" | "before"));
         if dated {
             return Ok(Some(Arc::new(filter::evaluate(db, view, filters, sources)?)));
         }
@@ -298,22 +322,54 @@ fn quote_list(words: &[String]) -> String {
     words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ")
 }
 
-/// Sub-queries add their words at half the weight of the first one's.
+/// Sub-queries add their words and phrases at half the weight of the first one's. What only the
+/// first one can say for all of them is left out of the others, with a note.
 fn parse_all(text: &str, also: &[String]) -> Query {
     let mut query = query::parse(text);
-    if also.is_empty() {
-        return query;
-    }
+    let mut left_out = false;
     for other in also {
-        for (leaf, weight) in query::parse(other).scored {
+        let other = query::parse(other);
+        left_out |= !other.filters.is_empty() || !other.excluded.is_empty();
+        let phrases = other.required.into_iter().map(|leaf| (leaf, 1.0));
+        for (leaf, weight) in other.scored.into_iter().chain(phrases) {
             match query.scored.iter_mut().find(|(known, _)| *known == leaf) {
                 Some(row) => row.1 += weight / 2.0,
                 None => query.scored.push((leaf, weight / 2.0)),
             }
         }
     }
+    if left_out {
+        query.notes.push("filters and excluded words count only in `query`, not in `also`".into());
+    }
     query.scored.truncate(2 * crate::limit::QUERY_TERMS_MAX);
     query
+}
+
+/// What filters alone ask for: every document that they let through, the newest first.
+fn newest(
+    db: &Connection,
+    view: &View,
+    query: &Query,
+    allowed: &[bool],
+    top: usize,
+) -> Result<Ranking> {
+    let mut excluded = vec![false; view.entries.len()];
+    for leaf in &query.excluded {
+        for part in crate::lexical::PARTS {
+            let mark = |posting: crate::view::Posting| excluded[posting.entry as usize] = true;
+            crate::score::each_posting(view, leaf, part, mark)?;
+        }
+    }
+    let mut found: Vec<(i64, u32, u32)> = Vec::new();
+    db::filter_rows(db, |row| {
+        let entry = view.entry(row.id).filter(|e| allowed[*e as usize] && !excluded[*e as usize]);
+        found.extend(entry.map(|entry| (-row.modified_ms, row.id, entry)));
+    })?;
+    found.sort_unstable();
+    let total = found.len();
+    found.truncate(top);
+    let hits: Vec<Scored> = found.into_iter().map(|(.., entry)| Scored::unscored(entry)).collect();
+    Ok(Ranking { others: vec![Vec::new(); hits.len()], hits, total })
 }
 
 /// Makes a hit, or `None` when the document is no longer what was indexed.

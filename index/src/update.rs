@@ -11,6 +11,7 @@ use crate::db::{self, Body, ChunkRow, FileRow, Known, Source, SourceKind};
 use crate::disk::{self, Content, Loaded, Stamp};
 use crate::error::{Error, Result};
 use crate::graph;
+use crate::history;
 use crate::kind::{self, Chunk, Class, Input, Link, Parsed};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{BATCH_BYTES_MAX, BATCH_FILES_MAX, RACY};
@@ -109,8 +110,8 @@ impl Updater {
         }
         let db = db::open(&index.dir().join("index.db"), true)?;
         let mut updater = Updater { index, db, _lock: lock, now_ms };
-        db::same_reading(&updater.db)?;
         updater.recover()?;
+        updater.read_alike()?;
         Ok(updater)
     }
 
@@ -142,14 +143,29 @@ impl Updater {
     }
 
     /// The data directory, which may lie inside a source and must not index itself.
-    fn skipped(&self) -> Vec<PathBuf> {
+    pub fn skipped(&self) -> Vec<PathBuf> {
         let data = self.index.dir().parent().unwrap_or(self.index.dir());
         vec![data.canonicalize().unwrap_or_else(|_| data.to_owned())]
     }
 
+    /// What was read in another way than this program's is read again: files by the next scan,
+    /// pushed content here, from its own row.
+    fn read_alike(&mut self) -> Result<()> {
+        if db::reading(&self.db)? == Some(db::READING) {
+            return Ok(());
+        }
+        for source in self.sources()?.iter().filter(|s| s.kind == SourceKind::Pushed) {
+            for (path, known) in db::known(&self.db, source.id)? {
+                let text = db::pushed(&self.db, known.id)?.unwrap_or_default();
+                self.push(&source.name, &path, text)?;
+            }
+        }
+        db::set_reading(&self.db)
+    }
+
     /// The source of pushed content with this name.
     fn pushed_source(&mut self, name: &str) -> Result<Source> {
-        if let Some(known) = self.sources()?.into_iter().find(|s| s.name == name) {
+        if let Some(known) = self.sources()?.into_iter().find(|s| s.is_called(name)) {
             if known.kind != SourceKind::Pushed {
                 return Err(Error::Argument(format!(
                     "`{name}` is a folder on disk; push content into a source of its own, \
@@ -236,15 +252,39 @@ impl Updater {
         let mut outcome = self.run(source, jobs, report)?;
         outcome.unchanged += total - reads;
         outcome.failed += walked.errors.len();
-        db::scanned(&self.db, source.id, (self.now_ms)(), head_commit(&root).as_deref())?;
+        self.note_history(source)?;
+        db::scanned(&self.db, source.id, (self.now_ms)())?;
         Ok(outcome)
+    }
+
+    /// Reads the history anew if the working tree came to stand on another commit.
+    fn note_history(&mut self, source: &Source) -> Result<()> {
+        let root = Path::new(&source.root);
+        let head = history::head(root);
+        if head == db::commit(&self.db, source.id)? {
+            return Ok(());
+        }
+        let commits = history::read(root).unwrap_or_else(|reason| {
+            tracing::info!(source = source.name, reason, "no history of this source");
+            Vec::new()
+        });
+        let transaction = self.db.transaction()?;
+        db::put_changes(&transaction, source.id, &commits)?;
+        db::set_commit(&transaction, source.id, head.as_deref())?;
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Brings single paths of a source up to date (files or folders, from a watcher); an empty path
     /// means all of it.
-    pub fn refresh(&mut self, source: &Source, paths: &HashSet<String>) -> Result<Outcome> {
+    pub fn refresh(
+        &mut self,
+        source: &Source,
+        paths: &HashSet<String>,
+        report: Report,
+    ) -> Result<Outcome> {
         if paths.contains("") {
-            return self.scan(source, &|_| true);
+            return self.scan(source, report);
         }
         let root = PathBuf::from(&source.root);
         if std::fs::read_dir(&root).is_err() {
@@ -256,7 +296,9 @@ impl Updater {
         for path in paths {
             known.extend(db::known_below(&self.db, source.id, path)?);
         }
-        self.run(source, compare(&walked, known), &|_| true)
+        let outcome = self.run(source, compare(&walked, known), report)?;
+        self.note_history(source)?;
+        Ok(outcome)
     }
 
     fn run(&mut self, source: &Source, jobs: Vec<Job>, report: Report) -> Result<Outcome> {
@@ -265,8 +307,9 @@ impl Updater {
         if jobs.is_empty() {
             return Ok(total);
         }
+        let reads = jobs.iter().filter(|job| matches!(job, Job::Read { .. })).count();
         let progress =
-            Progress { source: source.name.clone(), total: jobs.len(), ..Progress::default() };
+            Progress { source: source.name.clone(), total: reads, ..Progress::default() };
         let bulk = jobs.len() > 500;
         let stop = AtomicBool::new(false);
         let next = AtomicUsize::new(0);
@@ -298,12 +341,6 @@ impl Updater {
         total: &mut Outcome,
     ) -> Result<()> {
         let mut batch = Batch::open(self, source, bulk)?;
-        for job in jobs {
-            if let Job::Remove { id, path } = job {
-                batch.remove(*id, path)?;
-                progress.done += 1;
-            }
-        }
         for prepared in receive {
             progress.done += 1;
             progress.current.clone_from(&prepared.path);
@@ -316,6 +353,15 @@ impl Updater {
             if cancelled {
                 add(total, batch.commit()?);
                 return Err(Error::Cancelled);
+            }
+        }
+        // Last: what was moved is found under its new path before the old one goes.
+        for job in jobs {
+            if let Job::Remove { id, path } = job {
+                batch.remove(*id, path)?;
+                if batch.is_full() {
+                    batch.flush()?;
+                }
             }
         }
         add(total, batch.commit()?);
@@ -444,7 +490,7 @@ fn name_of(root: &Path) -> String {
 }
 
 fn free_name(wanted: &str, sources: &[Source]) -> String {
-    let taken = |name: &str| sources.iter().any(|s| s.name == name);
+    let taken = |name: &str| sources.iter().any(|s| s.is_called(name));
     if !taken(wanted) {
         return wanted.to_owned();
     }
@@ -463,20 +509,6 @@ fn device(root: &Path) -> i64 {
         let _ = root;
         0
     }
-}
-
-/// The commit that a working tree stands on, read without running git.
-fn head_commit(root: &Path) -> Option<String> {
-    let git = root.join(".git");
-    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
-    let Some(reference) = head.trim().strip_prefix("ref: ") else {
-        return Some(head.trim().to_owned());
-    };
-    if let Ok(commit) = std::fs::read_to_string(git.join(reference)) {
-        return Some(commit.trim().to_owned());
-    }
-    let packed = std::fs::read_to_string(git.join("packed-refs")).ok()?;
-    packed.lines().find_map(|line| line.strip_suffix(reference).map(|c| c.trim().to_owned()))
 }
 
 /// Which files to read and which documents to remove.
@@ -575,6 +607,19 @@ fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Document {
         body: body(&parsed),
     };
     Document { row, text, parsed }
+}
+
+/// The row of a document as it is now, if it is not what was indexed any more; not for content that
+/// cannot be read.
+pub(crate) fn row_now(db: &Connection, source: &Source, row: &FileRow) -> Option<FileRow> {
+    let root = Path::new(&source.root);
+    let pushed = source.kind == SourceKind::Pushed;
+    if pushed || disk::stamp(root, &row.path).is_ok_and(|stamp| stamp == row.stamp) {
+        return None;
+    }
+    let loaded = load(db, source, &row.path, row.id).ok().filter(|now| now.hash != row.hash)?;
+    let now = document(source, &row.path, loaded, row.read_ms).row;
+    Some(FileRow { id: row.id, generation: row.generation, ..now })
 }
 
 /// The passages of a file as it is now, and its text; `None` if it has none.
@@ -755,7 +800,7 @@ impl<'u> Batch<'u> {
             db::put_pushed(db, id, &document.text)?;
         }
         match &document.row.note {
-            Some(note) if note.starts_with("is 8") || note.contains("limit") => {
+            Some(note) if note != disk::NOT_TEXT => {
                 db::put_problem(db, self.source.id, &document.row.path, note)?;
             }
             _ => db::clear_problem(db, self.source.id, &document.row.path)?,

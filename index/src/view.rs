@@ -281,6 +281,17 @@ impl View {
         Ok(out)
     }
 
+    /// Whether any of `forms` stands in any part of any document.
+    pub fn holds(&self, forms: &[String]) -> Result<bool> {
+        let mut found = false;
+        for form in forms {
+            for part in PARTS {
+                self.postings(part, form, |_| found = true)?;
+            }
+        }
+        Ok(found)
+    }
+
     /// Words of the body within `distance` edits of `word` that begin as it does, most frequent
     /// first. A scan over the dictionary: only for queries that found nothing.
     pub fn similar(&self, word: &str, distance: usize, limit: usize) -> Result<Vec<String>> {

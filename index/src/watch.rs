@@ -1,23 +1,63 @@
 //! File events of sources, batched: which paths of which source to look at again.
 //!
 //! Says only that something may have changed; what did is the updater's comparison. An overflow
-//! asks for the whole source.
+//! asks for the whole source. What was seen and not yet compared stands in an [`Inbox`], which is
+//! bounded: a source with too many touched paths is touched as a whole.
 
 use crate::db::Source;
 use notify::RecursiveMode;
 use notify_debouncer_full::DebounceEventResult;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Quiet time after which a burst of events is handed on.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// Paths of one source that wait singly; more mean the whole source.
+const PATHS_MAX: usize = 10_000;
+
 /// By source id: relative paths; an empty path means the whole source.
 pub type Touched = HashMap<i64, HashSet<String>>;
+
+/// What was touched and not yet compared.
+#[derive(Default)]
+pub struct Inbox(Mutex<Touched>);
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Touched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what was touched, then calls `then` with how many paths wait, before anybody else sees
+    /// the inbox.
+    pub fn put(&self, more: Touched, then: impl FnOnce(usize)) {
+        let mut all = self.lock();
+        for (source, paths) in more {
+            let known = all.entry(source).or_default();
+            known.extend(paths);
+            if known.contains("") || known.len() > PATHS_MAX {
+                *known = HashSet::from([String::new()]);
+            }
+        }
+        then(count(&all));
+    }
+
+    /// Empties the inbox.
+    pub fn take(&self) -> Touched {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// Calls `then` with how many paths wait; none is added meanwhile.
+    pub fn look(&self, then: impl FnOnce(usize)) {
+        then(count(&self.lock()));
+    }
+}
+
+fn count(touched: &Touched) -> usize {
+    touched.values().map(HashSet::len).sum()
+}
 
 /// Keeps watching until it is dropped.
 pub struct Watch {
@@ -25,36 +65,38 @@ pub struct Watch {
         notify::RecommendedWatcher,
         notify_debouncer_full::NoCache,
     >,
-    /// Events were left out because nobody took them: everything must be compared.
-    pub overflowed: Arc<AtomicBool>,
     /// Sources that cannot be watched, with the reason: they are polled.
     pub failed: Vec<(String, String)>,
 }
 
-/// Watches the folders of `sources` and sends what was touched.
+/// Watches the folders of `sources`, but for `skip` below them, and tells what was touched, on a
+/// thread of its own.
 ///
 /// # Errors
 /// The text of the system's refusal, when no watcher can be made at all.
-pub fn watch(sources: &[Source], send: SyncSender<Touched>) -> Result<Watch, String> {
+pub fn watch(
+    sources: &[Source],
+    skip: Vec<PathBuf>,
+    tell: impl Fn(Touched) + Send + 'static,
+) -> Result<Watch, String> {
     let roots: Vec<(i64, PathBuf)> = sources
         .iter()
         .filter(|s| !s.root.is_empty())
         .map(|s| (s.id, PathBuf::from(&s.root)))
         .collect();
     let of_events = roots.clone();
-    let overflowed = Arc::new(AtomicBool::new(false));
-    let full = Arc::clone(&overflowed);
     let handler = move |result: DebounceEventResult| {
         let touched = match result {
             Ok(events) => {
                 let paths = events.iter().filter(|e| !e.kind.is_access());
-                let rescan = events.iter().any(|e| e.need_rescan());
-                touched(&of_events, paths.flat_map(|e| e.paths.iter()), rescan)
+                let paths = paths.flat_map(|e| e.paths.iter());
+                let paths = paths.filter(|path| !skip.iter().any(|dir| path.starts_with(dir)));
+                touched(&of_events, paths, events.iter().any(|e| e.need_rescan()))
             }
             Err(_) => touched(&of_events, std::iter::empty(), true),
         };
-        if !touched.is_empty() && send.try_send(touched).is_err() {
-            full.store(true, Ordering::Relaxed);
+        if !touched.is_empty() {
+            tell(touched);
         }
     };
     let config = notify::Config::default().with_follow_symlinks(false);
@@ -70,7 +112,7 @@ pub fn watch(sources: &[Source], send: SyncSender<Touched>) -> Result<Watch, Str
             failed.push((source.name.clone(), error.to_string()));
         }
     }
-    Ok(Watch { _debouncer: debouncer, overflowed, failed })
+    Ok(Watch { _debouncer: debouncer, failed })
 }
 
 fn touched<'p>(
@@ -100,8 +142,12 @@ fn touched<'p>(
     out
 }
 
-/// Version control's own files and editors' temporary ones.
+/// Version control's own files, but for the one that grows with every commit, and editors'
+/// temporary ones.
 fn is_noise(path: &str) -> bool {
+    if path == ".git/logs/HEAD" {
+        return false;
+    }
     let name = path.rsplit('/').next().unwrap_or(path);
     let git = path.split('/').any(|part| matches!(part, ".git" | ".hg" | ".svn" | "node_modules"));
     let obsidian = path.starts_with(".obsidian/") && path != ".obsidian/app.json";
@@ -126,5 +172,17 @@ mod tests {
         let found = touched(&roots, paths.iter(), false);
         assert_eq!(found[&1], HashSet::from(["a/b.md".to_owned()]));
         assert_eq!(found[&2], HashSet::from([String::new()]));
+    }
+
+    #[test]
+    fn an_inbox_that_is_too_full_asks_for_the_whole_source() {
+        let inbox = Inbox::default();
+        let some = |n: usize| (0..n).map(|n| format!("{n}.md")).collect::<HashSet<_>>();
+        inbox.put(Touched::from([(1, some(3)), (2, some(1))]), |n| assert_eq!(n, 4));
+        inbox.put(Touched::from([(1, some(PATHS_MAX + 1))]), |n| assert_eq!(n, 2));
+        let all = inbox.take();
+        assert_eq!(all[&1], HashSet::from([String::new()]));
+        assert_eq!(all[&2], some(1));
+        inbox.look(|n| assert_eq!(n, 0));
     }
 }

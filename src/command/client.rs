@@ -74,7 +74,7 @@ pub fn stdio(session: &Session) -> std::io::Result<Launch> {
 pub fn places() -> Places {
     Places {
         os: Os::here(),
-        home: crate::writer::home().unwrap_or_default(),
+        home: crate::job::home().unwrap_or_default(),
         project: std::env::current_dir().unwrap_or_default(),
         appdata: std::env::var_os("APPDATA").map(PathBuf::from),
     }

@@ -2,8 +2,8 @@
 
 use super::{note, say};
 use crate::cli::{Failure, IndexArgs, Session};
+use crate::job::{self, Request};
 use crate::now_ms;
-use crate::writer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::path::Path;
@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use synod_index::{Error, Index, Outcome, Progress, Source, SourceSpec, Updater};
 use synod_store::{JobState, NewJob, Store};
-use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
+use synod_tools::{INDEX_JOB, IngestOp};
 
 /// Runs the command.
 pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
     for path in &args.paths {
-        synod_index::jail::source_root(path, writer::home().as_deref(), args.force)?;
+        synod_index::jail::source_root(path, job::home().as_deref(), args.force)?;
     }
     let index = Index::open(&session.data)?;
     match Updater::new(Arc::clone(&index), now_ms) {
@@ -29,10 +29,9 @@ pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
 
 /// This process writes.
 fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<ExitCode, Failure> {
-    writer::add_configured(&mut updater, &session.loaded.config);
+    job::add_configured(&mut updater, &session.loaded.config);
     if let Some(name) = &args.remove {
-        let request = IngestArgs { source: Some(name.clone()), ..request(IngestOp::Remove) };
-        let text = writer::run_job(&mut updater, &request, false, &|_| true)?;
+        let text = remove(name).run(&mut updater, &|_| true)?;
         report_text(session, &text);
         return Ok(ExitCode::SUCCESS);
     }
@@ -61,7 +60,7 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
         say(&format!("{:#}\n", json!({ "sources": rows, "generation": total.generation })));
     }
     // Others may have left requests while this process held the lock, and wait for them.
-    writer::drain(&mut updater, &Store::open(&session.data)?)?;
+    job::drain(&mut updater, &Store::open(&session.data)?)?;
     // A file that could not be read is named by `index_status`; the command says that there is one.
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -80,7 +79,7 @@ fn scan(session: &Session, updater: &mut Updater, source: &Source) -> Result<Out
     bar.finish_and_clear();
     if !session.common.json {
         let seconds = start.elapsed().as_secs_f64();
-        say(&format!("{}: {} ({seconds:.1} s)\n", source.name, writer::says(&outcome)));
+        say(&format!("{}: {} ({seconds:.1} s)\n", source.name, job::says(&outcome)));
         if outcome.failed > 0 {
             note("some files could not be read; `synod call index_status` lists them");
         }
@@ -103,7 +102,7 @@ fn spec(args: &IndexArgs) -> SourceSpec {
     SourceSpec {
         name: args.name.clone().filter(|_| one),
         collection: args.collection.clone(),
-        home: writer::home(),
+        home: job::home(),
         force: args.force,
         ..SourceSpec::default()
     }
@@ -116,8 +115,10 @@ fn row(source: &Source, outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-fn request(op: IngestOp) -> IngestArgs {
-    IngestArgs { op, path: None, content: None, source: None, wait: true, dry_run: false }
+fn remove(name: &str) -> Request {
+    let mut request = Request::new(IngestOp::Remove);
+    request.args.source = Some(name.to_owned());
+    request
 }
 
 /// Another process writes: leave the requests to it and wait for them.
@@ -125,19 +126,25 @@ fn elsewhere(session: &Session, args: &IndexArgs, index: &Arc<Index>) -> Result<
     let store = Store::open(&session.data)?;
     let mut requests = Vec::new();
     if let Some(name) = &args.remove {
-        requests.push(IngestArgs { source: Some(name.clone()), ..request(IngestOp::Remove) });
+        requests.push(remove(name));
     } else if args.paths.is_empty() {
-        requests.push(request(IngestOp::Reindex));
+        requests.push(Request::new(IngestOp::Reindex));
     }
     for path in &args.paths {
         let path = Path::new(path).canonicalize()?.to_string_lossy().into_owned();
-        let source = args.name.clone().filter(|_| args.paths.len() == 1);
-        requests.push(IngestArgs { path: Some(path), source, ..request(IngestOp::Add) });
+        let mut request = Request {
+            force: args.force,
+            collection: args.collection.clone(),
+            ..Request::new(IngestOp::Add)
+        };
+        request.args.path = Some(path);
+        request.args.source = args.name.clone().filter(|_| args.paths.len() == 1);
+        requests.push(request);
     }
     let mut failed = false;
     for request in requests {
         let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-        let text = writer::request(&request, args.force)?;
+        let text = request.text()?;
         let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
         store.leave(&job)?;
         let (state, text) = wait(index, &store, &id, session.common.json)?;
@@ -159,7 +166,7 @@ fn wait(
         match Updater::new(Arc::clone(index), now_ms) {
             Ok(mut updater) => {
                 store.recover_jobs(INDEX_JOB, now_ms())?;
-                writer::drain(&mut updater, store)?;
+                job::drain(&mut updater, store)?;
             }
             Err(Error::NotWriter) => {}
             Err(error) => return Err(error.into()),

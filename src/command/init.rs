@@ -18,7 +18,7 @@ const FOUND_MAX: usize = 50;
 pub fn run(_session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
     let target =
         args.output.clone().or_else(config_file).ok_or("HOME is not set; use `--output`")?;
-    let found = crate::writer::home().map(|home| look(&home)).unwrap_or_default();
+    let found = crate::job::home().map(|home| look(&home)).unwrap_or_default();
     let mut text =
         String::from("# Written by `synod init`. `synod config --example` shows every setting.\n");
     for path in &found {

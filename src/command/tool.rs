@@ -3,6 +3,7 @@
 use super::{note, say};
 use crate::cli::{Failure, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
+use crate::job;
 use crate::now_ms;
 use crate::world::World;
 use crate::writer;
@@ -72,7 +73,7 @@ fn refresh(session: &Session, world: &World) {
         }
         Err(error) => return note(&format!("synod: the index was not refreshed: {error}")),
     };
-    writer::add_configured(&mut updater, &session.loaded.config);
+    job::add_configured(&mut updater, &session.loaded.config);
     let scanned = updater.sources().and_then(|sources| {
         sources.iter().try_for_each(|source| updater.scan(source, &|_| true).map(|_| ()))
     });

@@ -95,6 +95,19 @@ fn row(row: &Row) -> rusqlite::Result<Job> {
     })
 }
 
+/// Ended jobs that are kept, with the keys that make a repeated request the same.
+const ENDED_MAX: i64 = 1_000;
+/// Arguments of ended jobs that are kept as they are.
+const ARGS_KEPT_BYTES: usize = 1_000;
+
+fn digest(args: &str) -> String {
+    format!("blake3:{}", blake3::hash(args.as_bytes()).to_hex())
+}
+
+fn same(known: &str, args: &str) -> bool {
+    known == args || known == digest(args)
+}
+
 const JOB: &str = "SELECT id, kind, args, state, progress, result, changed_ms FROM job";
 
 impl Store {
@@ -115,7 +128,7 @@ impl Store {
         let sql = format!("{JOB} WHERE key=?");
         let known = db.query_row(&sql, [job.key], row).optional()?;
         match known {
-            Some(known) if known.kind == job.kind && known.args == job.args => Ok(known.id),
+            Some(known) if known.kind == job.kind && same(&known.args, job.args) => Ok(known.id),
             _ => Err(Error::Conflict(
                 "this idempotency key was used for another request; use a new one".to_owned(),
             )),
@@ -152,11 +165,20 @@ impl Store {
         Ok(self.db().prepare_cached(sql)?.execute(params![progress, now_ms, id])? == 1)
     }
 
-    /// Ends a job that has not ended.
+    /// Ends a job that has not ended. Of long arguments only the hash is kept, and of the ended
+    /// jobs the youngest [`ENDED_MAX`].
     pub fn end_job(&self, id: &str, state: JobState, result: &str, now_ms: i64) -> Result<bool> {
-        let sql = "UPDATE job SET state=?, result=?, changed_ms=? \
+        let db = self.db();
+        let sql = "SELECT args FROM job WHERE id=?";
+        let args: Option<String> = db.query_row(sql, [id], |r| r.get(0)).optional()?;
+        let args = args.map(|args| if args.len() > ARGS_KEPT_BYTES { digest(&args) } else { args });
+        let sql = "UPDATE job SET state=?, result=?, changed_ms=?, args=? \
                    WHERE id=? AND state IN ('pending', 'running')";
-        Ok(self.db().execute(sql, params![state.name(), result, now_ms, id])? == 1)
+        let ended = db.execute(sql, params![state.name(), result, now_ms, args, id])? == 1;
+        let sql = "DELETE FROM job WHERE state NOT IN ('pending', 'running') AND id NOT IN \
+                   (SELECT id FROM job ORDER BY changed_ms DESC, id DESC LIMIT ?)";
+        db.execute(sql, [ENDED_MAX])?;
+        Ok(ended)
     }
 
     /// A job by its id.
@@ -209,5 +231,26 @@ mod tests {
         assert_eq!(leave(&store, "j_1", Some("k"), "{}").unwrap(), "j_1");
         assert_eq!(leave(&store, "j_2", Some("k"), "{}").unwrap(), "j_1");
         assert!(leave(&store, "j_3", Some("k"), "{\"a\":1}").is_err());
+    }
+
+    #[test]
+    fn ended_jobs_are_few_and_small() {
+        let store = Store::memory().unwrap();
+        let long = format!("{{\"content\":\"{}\"}}", "x".repeat(10_000));
+        leave(&store, "j_0", Some("k"), &long).unwrap();
+        store.take("index", 2).unwrap();
+        assert!(store.end_job("j_0", JobState::Succeeded, "", 3).unwrap());
+        assert!(store.job("j_0").unwrap().unwrap().args.len() < 100);
+        // The key still knows its request.
+        assert_eq!(leave(&store, "j_1", Some("k"), &long).unwrap(), "j_0");
+        assert!(leave(&store, "j_1", Some("k"), "{}").is_err());
+        for n in 0..ENDED_MAX + 5 {
+            let id = format!("j_{:05}", n + 10);
+            leave(&store, &id, None, "{}").unwrap();
+            store.end_job(&id, JobState::Cancelled, "", 10 + n).unwrap();
+        }
+        let kept: i64 = store.db().query_row("SELECT count(*) FROM job", [], |r| r.get(0)).unwrap();
+        assert_eq!(kept, ENDED_MAX);
+        assert!(store.job("j_0").unwrap().is_none());
     }
 }

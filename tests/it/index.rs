@@ -6,11 +6,13 @@
 mod chunk;
 mod edit;
 mod filter;
+mod history;
 mod identifier;
 mod link;
 mod page;
 mod read;
 mod recover;
+mod typed;
 mod watch;
 mod word;
 

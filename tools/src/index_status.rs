@@ -94,7 +94,7 @@ impl Operation for IndexStatus {
     async fn run(cx: &Context, args: Args, _call: &Call) -> Result<Reply, Error> {
         let status = cx.index.status()?;
         if let Some(name) = &args.source
-            && !status.sources.iter().any(|s| s.source.name == *name)
+            && !status.sources.iter().any(|s| s.source.is_called(name))
         {
             let names: Vec<&str> = status.sources.iter().map(|s| s.source.name.as_str()).collect();
             return Err(Error::Args(format!(
@@ -102,7 +102,8 @@ impl Operation for IndexStatus {
                 names.join("`, `")
             )));
         }
-        let wanted = |s: &SourceStatus| args.source.as_ref().is_none_or(|n| *n == s.source.name);
+        let wanted =
+            |s: &SourceStatus| args.source.as_ref().is_none_or(|name| s.source.is_called(name));
         let pending = status.freshness.pending;
         let sources: Vec<SourceReply> =
             status.sources.into_iter().filter(wanted).map(|s| source(s, pending)).collect();

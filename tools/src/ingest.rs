@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
-use synod_store::{JobState, NewJob, Scope, new_id, random};
+use synod_store::{Job, JobState, NewJob, Scope, new_id, random};
 
 pub struct Ingest;
 
@@ -92,11 +92,7 @@ impl Operation for Ingest {
         if args.dry_run {
             return reply(cx, None, "dry run".to_owned(), summary);
         }
-        let id = new_id("j", (cx.now_ms)(), random()?);
-        let text = serde_json::to_string(&args)?;
-        let key = call.key.as_deref();
-        let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, now_ms: (cx.now_ms)() };
-        let id = cx.store.leave(&job)?;
+        let id = leave(cx, &args, call.key.as_deref())?;
         (cx.wake)();
         (call.progress)(0.0, None, "left to the writer".to_owned());
         if !args.wait {
@@ -111,14 +107,28 @@ impl Operation for Ingest {
     }
 }
 
+/// Leaves the request; the same comparison that waits already is not left twice.
+fn leave(cx: &Context, args: &IngestArgs, key: Option<&str>) -> Result<String, Error> {
+    let text = serde_json::to_string(&IngestArgs { wait: false, ..args.clone() })?;
+    if args.op == IngestOp::Reindex && key.is_none() {
+        let same = |job: &Job| job.state == JobState::Pending && job.args == text;
+        if let Some(known) = cx.store.open_jobs(INDEX_JOB)?.into_iter().find(same) {
+            return Ok(known.id);
+        }
+    }
+    let id = new_id("j", (cx.now_ms)(), random()?);
+    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, now_ms: (cx.now_ms)() };
+    Ok(cx.store.leave(&job)?)
+}
+
 /// Refuses what cannot be done before it is left to the writer; says what it would be.
 fn check(cx: &Context, args: &IngestArgs) -> Result<String, Error> {
     let sources = cx.index.sources()?;
     let known = |name: &str| {
-        let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
-        if names.contains(&name) {
+        if sources.iter().any(|s| s.is_called(name)) {
             return Ok(());
         }
+        let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
         Err(Error::Args(format!("ingest: no source `{name}`; there are `{}`", names.join("`, `"))))
     };
     match args.op {

@@ -302,6 +302,7 @@ fn engine_args(args: Args, at_generation: Option<u64>, offset: usize) -> Result<
         props: args.properties.into_iter().collect(),
         after_ms: date(args.after)?,
         before_ms: date(args.before)?,
+        with: Vec::new(),
         without: Vec::new(),
     };
     let detail = match args.detail {

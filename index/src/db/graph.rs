@@ -145,3 +145,34 @@ pub fn with_prop(db: &Connection, key: &str, value: &str) -> Result<Vec<u32>> {
     }
     Ok(out)
 }
+
+/// Replaces what is known of a source's history: the files of each commit, newest first.
+pub fn put_changes(db: &Connection, source: i64, commits: &[Vec<String>]) -> Result<()> {
+    db.execute("DELETE FROM change WHERE source=?", [source])?;
+    let sql = "INSERT OR IGNORE INTO change(source, path, seq) VALUES(?,?,?)";
+    let mut insert = db.prepare_cached(sql)?;
+    for (seq, paths) in commits.iter().enumerate() {
+        for path in paths {
+            insert.execute(params![source, path, seq as i64])?;
+        }
+    }
+    Ok(())
+}
+
+/// How many commits of the known history changed `path`.
+pub fn changes_of(db: &Connection, source: i64, path: &str) -> Result<u32> {
+    let sql = "SELECT count(*) FROM change WHERE source=? AND path=?";
+    Ok(db.prepare_cached(sql)?.query_row(params![source, path], |r| r.get(0))?)
+}
+
+/// Documents that at least two commits changed together with `path`: row, and how many commits.
+pub fn changed_together(db: &Connection, source: i64, path: &str) -> Result<Vec<(u32, u32)>> {
+    let sql = "SELECT file.id, count(*) AS n FROM change AS one \
+               JOIN change AS two ON two.source=one.source AND two.seq=one.seq \
+               JOIN file ON file.source=two.source AND file.path=two.path \
+               WHERE one.source=?1 AND one.path=?2 AND two.path<>?2 \
+               GROUP BY file.id HAVING n>1 ORDER BY n DESC, file.id LIMIT 500";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![source, path], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

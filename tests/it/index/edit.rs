@@ -151,7 +151,7 @@ proptest! {
                 engine.scan();
             } else {
                 let source = engine.source.clone();
-                engine.updater.refresh(&source, &touched).expect("refreshed");
+                engine.updater.refresh(&source, &touched, &|_| true).expect("refreshed");
             }
             engine.assert_clean();
             // What is asked between the steps must not be remembered beyond them.
@@ -238,4 +238,44 @@ fn pushed_content_is_replaced_and_its_name_cannot_be_a_folder() {
     );
     assert!(updater.push(&source.name, "b.md", String::new()).is_err());
     assert!(updater.push("inbox", "../b.md", String::new()).is_err());
+}
+
+#[test]
+fn a_file_that_is_too_large_stays_a_problem() {
+    let place = Place::new();
+    place.write("large.md", vec![b'a'; 9 << 20]);
+    place.write("small.md", "alpha\n");
+    let mut engine = place.scanned();
+    let errors = |engine: &Engine| engine.index.status().expect("a status").sources[0].n_errors;
+    assert_eq!(errors(&engine), 1);
+    assert_eq!(engine.scan().unchanged, 2);
+    assert_eq!(errors(&engine), 1, "it was not read again, and is as large as before");
+    place.write("large.md", "beta\n");
+    engine.scan();
+    assert_eq!(errors(&engine), 0);
+}
+
+#[test]
+fn what_is_moved_is_found_at_every_moment() {
+    let place = Place::new();
+    let n = synod_index::limit::BATCH_FILES_MAX + 50;
+    for at in 0..n {
+        place.write(&format!("old/{at}.md"), format!("note number{at}\n"));
+    }
+    let mut engine = place.scanned();
+    place.rename("old", "new");
+    let (index, source) = (std::sync::Arc::clone(&engine.index), engine.source.clone());
+    let seen = std::cell::Cell::new(0);
+    let report = |progress: &synod_index::Progress| {
+        if progress.done.is_multiple_of(500) {
+            let total = super::search(&index, "note", synod_index::Filters::default()).total;
+            assert!(total >= n, "{total} of {n} after {} files", progress.done);
+            seen.set(seen.get() + 1);
+        }
+        true
+    };
+    engine.updater.scan(&source, &report).expect("scanned");
+    assert!(seen.get() > 5);
+    assert_eq!(engine.search("note").total, n);
+    engine.assert_clean();
 }

@@ -267,9 +267,54 @@ fn a_document_that_changed_says_so_and_one_that_went_away_too() {
     let reading = engine.read("tides").expect("its text now");
     assert!(reading.text.starts_with("new\n"));
     assert!(reading.notes.iter().any(|note| note.contains("changed")), "{:?}", reading.notes);
-    let error = engine.read("tides#Low tide").expect_err("its borders are not known");
-    assert!(matches!(error, Error::Unreadable { .. }), "{error}");
     place.remove("sea/tides.md");
     let error = engine.read("tides").expect_err("gone");
     assert!(matches!(error, Error::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn names_of_a_changed_document_mean_what_stands_there_now() {
+    let place = place();
+    place.write("src/code.rs", "fn one() {}\n\nfn two() -> u8 {\n    2\n}\n");
+    // Two sections, each long enough to be a passage of its own.
+    let section = |name: &str, word: &str| format!("## {name}\n\n{}\n\n", word.repeat(150));
+    let tides = format!("{}{}", section("Wet", "water "), section("Sky", "moon words "));
+    place.write("sea/long.md", format!("# Long\n\n{tides}"));
+    let engine = place.scanned();
+    let id = engine.search("\"moon words moon words\"").hits.remove(0).id;
+    let before = engine.read(&id).expect("as indexed");
+    // Everything stands some lines further down, and one heading is new.
+    place.write("sea/tides.md", format!("new\n\n## Fresh\n\nfresh words\n\n{TIDES}"));
+    place.write("sea/long.md", format!("# Long\n\n{}{tides}", section("New", "inserted ")));
+    place.write("src/code.rs", "// one\n// more\nfn one() {}\n\nfn two() -> u8 {\n    2\n}\n");
+    let heading = engine.read("tides#Low tide").expect("its section");
+    assert!(heading.text.starts_with("## Low tide"), "{heading:?}");
+    assert!(engine.read("tides#Fresh").expect("a new heading").text.contains("fresh words"));
+    assert!(engine.read("tides#^low1").expect("its block").text.contains("^low1"));
+    let passage = engine.read(&id).expect("the same passage");
+    assert_eq!(passage.text, before.text);
+    assert!(passage.lines.0 > before.lines.0, "{passage:?}");
+    let symbol = ReadArgs { symbol: Some("two".to_owned()), ..ReadArgs::default() };
+    let reading = engine.index.read(&ReadArgs { bytes_max: 1000, ..symbol }).expect("its item");
+    assert_eq!((reading.lines, reading.text.as_str()), ((5, 7), "fn two() -> u8 {\n    2\n}\n"));
+    // A hit that is read anew has an id that `read` accepts.
+    let hit = engine.search("fresh").hits.into_iter().find(|h| h.path == "sea/tides.md");
+    let hit = hit.or_else(|| engine.search("moon").hits.into_iter().find(|hit| hit.renewed));
+    let hit = hit.expect("a renewed hit");
+    assert_eq!(engine.read(&hit.id).expect("by its id").lines, hit.lines);
+}
+
+#[test]
+fn absolute_paths_and_names_of_sources_are_taken_as_people_have_them() {
+    let place = place();
+    let engine = place.scanned();
+    let full = place.root().join("sea/tides.md").display().to_string();
+    assert_eq!(engine.read(&full).expect("by its full path").path, "sea/tides.md");
+    let part = engine.read(&format!("{full}#Low tide")).expect("with a heading");
+    assert!(part.text.starts_with("## Low tide"));
+    let up = place.root().join("../outside.md").display().to_string();
+    assert!(matches!(engine.read(&up), Err(Error::Argument(_))));
+    let named = ReadArgs { source: Some("VAULT".to_owned()), ..of("tides") };
+    assert_eq!(engine.index.read(&named).expect("whatever its case").source, "vault");
+    assert_eq!(engine.read("note://Vault/sea/tides.md").expect("a URI").path, "sea/tides.md");
 }

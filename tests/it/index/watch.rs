@@ -34,7 +34,7 @@ impl Watched {
             touched.extend(more.remove(&self.engine.source.id).unwrap_or_default());
         }
         let source = self.engine.source.clone();
-        self.engine.updater.refresh(&source, &touched).expect("refreshed");
+        self.engine.updater.refresh(&source, &touched, &|_| true).expect("refreshed");
         touched
     }
 }
@@ -46,7 +46,14 @@ fn whatever_is_touched_is_named_and_a_refresh_of_it_suffices() {
     place.write("old/b.md", "beta\n");
     let engine = place.scanned();
     let (send, events) = sync_channel(1024);
-    let watch = watch(&engine.updater.sources().expect("sources"), send).expect("a watcher");
+    let watch = watch(
+        &engine.updater.sources().expect("sources"),
+        engine.updater.skipped(),
+        move |touched| {
+            let _ = send.send(touched);
+        },
+    )
+    .expect("a watcher");
     assert_eq!(watch.failed, Vec::<(String, String)>::new());
     let mut watched = Watched { engine, events };
 
@@ -101,7 +108,14 @@ fn noise_is_not_named() {
     place.write("a.md", "alpha\n");
     let engine = place.scanned();
     let (send, events) = sync_channel(1024);
-    let _watch = watch(&engine.updater.sources().expect("sources"), send).expect("a watcher");
+    let _watch = watch(
+        &engine.updater.sources().expect("sources"),
+        engine.updater.skipped(),
+        move |touched| {
+            let _ = send.send(touched);
+        },
+    )
+    .expect("a watcher");
     let mut watched = Watched { engine, events };
     place.write(".git/index", "y");
     place.write("a.md~", "backup");

@@ -1,0 +1,140 @@
+//! Which files change together: read from git's history, once for each commit that a working tree
+//! comes to stand on.
+//!
+//! Runs the person's own `git`, which knows every form of repository; without it, or without a
+//! repository, there is no history and nothing else is missing. The repository may be anybody's:
+//! nothing that its configuration names is executed, and nothing is fetched.
+
+use crate::limit::{HISTORY_BYTES_MAX, HISTORY_COMMITS_MAX, HISTORY_FILES_MAX, HISTORY_TIME};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// The commit that a working tree stands on, read without running git; `None` where the folder is
+/// not the root of one.
+pub fn head(root: &Path) -> Option<String> {
+    let (git, common) = git_dirs(root)?;
+    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(reference) = head.trim().strip_prefix("ref: ") else {
+        return Some(head.trim().to_owned());
+    };
+    for dir in [&git, &common] {
+        if let Ok(commit) = std::fs::read_to_string(dir.join(reference)) {
+            return Some(commit.trim().to_owned());
+        }
+    }
+    let packed = std::fs::read_to_string(common.join("packed-refs")).ok()?;
+    packed.lines().find_map(|line| {
+        let (commit, name) = line.split_once(' ')?;
+        (name == reference).then(|| commit.to_owned())
+    })
+}
+
+/// The folder of a working tree's own state and that of what all its worktrees share.
+fn git_dirs(root: &Path) -> Option<(PathBuf, PathBuf)> {
+    let git = root.join(".git");
+    if git.is_dir() {
+        return Some((git.clone(), git));
+    }
+    let link = std::fs::read_to_string(&git).ok()?;
+    let git = root.join(link.trim().strip_prefix("gitdir: ")?);
+    let common = match std::fs::read_to_string(git.join("commondir")) {
+        Ok(text) => git.join(text.trim()),
+        Err(_) => git.clone(),
+    };
+    Some((git, common))
+}
+
+/// The files that each of the newest commits changed, newest first; commits of more than
+/// [`HISTORY_FILES_MAX`] files say nothing about single ones and are left out.
+///
+/// # Errors
+/// Why there is no history, in words.
+pub fn read(root: &Path) -> Result<Vec<Vec<String>>, String> {
+    let mut child = command(root).spawn().map_err(|e| format!("git does not start: {e}"))?;
+    let Some(out) = child.stdout.take() else { return Err("git has no output".to_owned()) };
+    let reading = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let done = out.take(HISTORY_BYTES_MAX).read_to_end(&mut text);
+        done.map(|_| text)
+    });
+    let until = Instant::now() + HISTORY_TIME;
+    while !reading.is_finished() && Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let in_time = reading.is_finished();
+    // It has ended, or is not waited for; a process that is not reaped stays a zombie.
+    if !in_time {
+        let _ = child.kill();
+    }
+    let text = reading.join().map_err(|_| "its output could not be read".to_owned())?;
+    let status = child.wait().map_err(|e| e.to_string())?;
+    if !in_time {
+        return Err(format!("git took longer than {} s", HISTORY_TIME.as_secs()));
+    }
+    let text = text.map_err(|e| e.to_string())?;
+    if !status.success() && text.is_empty() {
+        return Err(format!("git ended with {status}"));
+    }
+    Ok(parse(&text))
+}
+
+fn command(root: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .arg("-C")
+        .arg(root)
+        .args(["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"])
+        .args(["-c", "log.showSignature=false", "-c", "core.hooksPath=/dev/null"])
+        .args(["--no-pager", "log", "--no-merges", "--no-renames", "--no-ext-diff"])
+        .args(["--no-textconv", "--no-show-signature", "--no-color", "--relative"])
+        .args(["--name-only", "-z", "--format=%x01"])
+        .arg(format!("--max-count={HISTORY_COMMITS_MAX}"))
+        .args(["HEAD", "--", "."])
+        // A partial clone would fetch what it lacks.
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_ALLOW_PROTOCOL", "none")
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE")
+        .env_remove("GIT_EXTERNAL_DIFF")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Commits begin with a byte 1; names end with a byte 0, the first of a commit after a line feed.
+fn parse(text: &[u8]) -> Vec<Vec<String>> {
+    let mut commits: Vec<Vec<String>> = Vec::new();
+    for piece in text.split(|byte| *byte == 0) {
+        if piece == [1] {
+            commits.push(Vec::new());
+            continue;
+        }
+        let piece = piece.strip_prefix(b"\n").unwrap_or(piece);
+        if let (Some(commit), Ok(path)) = (commits.last_mut(), std::str::from_utf8(piece))
+            && !path.is_empty()
+        {
+            commit.push(path.to_owned());
+        }
+    }
+    commits.retain(|paths| (2..=HISTORY_FILES_MAX).contains(&paths.len()));
+    commits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_form_belong_to_their_commit() {
+        let text = b"\x01\0\na b.md\0c\n.md\0\x01\0\x01\0\nonly.md\0\x01\0\nx\0y\0";
+        assert_eq!(parse(text), [vec!["a b.md", "c\n.md"], vec!["x", "y"]]);
+        let many: Vec<u8> = (0..200).flat_map(|n| format!("{n}\0").into_bytes()).collect();
+        assert!(parse(&[b"\x01\0\n".to_vec(), many].concat()).is_empty());
+    }
+}

@@ -1,0 +1,191 @@
+//! Requests to the process that writes: as a job holds them, and what they do.
+//!
+//! Knows the updater and the store; who waits for a job, and how it is told, are others' business.
+
+use crate::config::Config;
+use crate::now_ms;
+use std::path::PathBuf;
+use synod_index::{Error, Outcome, Progress, Source, SourceSpec, Updater};
+use synod_store::{JobState, Store};
+use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
+
+/// A request as a job holds it: what a caller of the tool can say, and what only the operator can
+/// on the command line.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What a caller can say.
+    pub args: IngestArgs,
+    /// The operator's word that a home directory or a file-system root is meant.
+    pub force: bool,
+    /// The operator's choice of a collection.
+    pub collection: Option<String>,
+}
+
+impl Request {
+    /// A request of the operator.
+    pub fn new(op: IngestOp) -> Self {
+        let args =
+            IngestArgs { op, path: None, content: None, source: None, wait: false, dry_run: false };
+        Request { args, force: false, collection: None }
+    }
+
+    /// The text that a job holds.
+    ///
+    /// # Errors
+    /// None that this type can cause.
+    pub fn text(&self) -> Result<String, serde_json::Error> {
+        let mut value = serde_json::to_value(&self.args)?;
+        if self.force {
+            value["force"] = true.into();
+        }
+        if let Some(collection) = &self.collection {
+            value["collection"] = collection.as_str().into();
+        }
+        Ok(value.to_string())
+    }
+
+    /// Reads the text of a job.
+    ///
+    /// # Errors
+    /// `Argument` for a text that no version of this program wrote.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let bad = |error: serde_json::Error| Error::Argument(error.to_string());
+        let mut value: serde_json::Value = serde_json::from_str(text).map_err(bad)?;
+        let mut taken = |name: &str| value.as_object_mut().and_then(|map| map.remove(name));
+        let force = taken("force") == Some(serde_json::Value::Bool(true));
+        let collection = taken("collection").and_then(|c| c.as_str().map(str::to_owned));
+        Ok(Request { args: serde_json::from_value(value).map_err(bad)?, force, collection })
+    }
+}
+
+/// A failure of the store as one of the index.
+pub fn other(error: synod_store::Error) -> Error {
+    Error::Row(error.to_string())
+}
+
+/// How far a job is, as `index_status` reads it.
+pub fn progress(progress: &Progress) -> String {
+    let text = serde_json::json!({
+        "source": progress.source, "done": progress.done, "total": progress.total,
+        "bytes": progress.bytes, "current": progress.current,
+    });
+    text.to_string()
+}
+
+/// Does the jobs that wait, for a process that holds the lock without being a server.
+pub fn drain(updater: &mut Updater, store: &Store) -> Result<(), Error> {
+    while let Some(job) = store.take(INDEX_JOB, now_ms()).map_err(other)? {
+        let result = Request::parse(&job.args).and_then(|request| request.run(updater, &|_| true));
+        if let Err(error @ (Error::Sql(_) | Error::Words(_))) = result {
+            return Err(error);
+        }
+        let (state, text) = match result {
+            Ok(text) => (JobState::Succeeded, text),
+            Err(error) => (JobState::Failed, crate::fault::Fault::from(error).to_string()),
+        };
+        store.end_job(&job.id, state, &text, now_ms()).map_err(other)?;
+    }
+    Ok(())
+}
+
+impl Request {
+    /// Does what it asks for, and says what that was.
+    ///
+    /// # Errors
+    /// Whatever the updater refuses; `Cancelled` when `report` says so.
+    pub fn run(&self, updater: &mut Updater, report: synod_index::Report) -> Result<String, Error> {
+        let args = &self.args;
+        match args.op {
+            IngestOp::Add => {
+                let path = PathBuf::from(args.path.as_deref().unwrap_or_default());
+                let name = args.source.clone();
+                let spec = SourceSpec {
+                    name,
+                    collection: self.collection.clone(),
+                    home: home(),
+                    force: self.force,
+                    ..SourceSpec::default()
+                };
+                let source = updater.add_source(&path, &spec)?;
+                let outcome = updater.scan(&source, report)?;
+                Ok(format!("added source `{}`: {}", source.name, says(&outcome)))
+            }
+            IngestOp::Push => {
+                let name = args.source.as_deref().unwrap_or("pushed");
+                let path = args.path.as_deref().unwrap_or_default();
+                let text = args.content.clone().unwrap_or_default();
+                let outcome = updater.push(name, path, text)?;
+                Ok(format!("`{name}/{path}`: {}", says(&outcome)))
+            }
+            IngestOp::Remove => {
+                let name = args.source.as_deref().unwrap_or_default();
+                let source = find(updater, name)?;
+                let outcome = updater.remove_source(&source)?;
+                Ok(format!("removed source `{name}`: {}", says(&outcome)))
+            }
+            IngestOp::Reindex => {
+                let sources = match &args.source {
+                    Some(name) => vec![find(updater, name)?],
+                    None => updater.sources()?,
+                };
+                let mut total = Outcome::default();
+                for source in sources {
+                    let outcome = updater.scan(&source, report)?;
+                    total.changed += outcome.changed;
+                    total.removed += outcome.removed;
+                    total.unchanged += outcome.unchanged;
+                    total.failed += outcome.failed;
+                    total.generation = outcome.generation;
+                }
+                Ok(says(&total))
+            }
+        }
+    }
+}
+
+fn find(updater: &Updater, name: &str) -> Result<Source, Error> {
+    let sources = updater.sources()?;
+    let nearest = sources.iter().map(|s| s.name.clone()).collect();
+    let found = sources.into_iter().find(|s| s.is_called(name));
+    found.ok_or_else(|| Error::Missing { what: format!("no source `{name}`"), nearest })
+}
+
+/// An outcome in words.
+pub fn says(outcome: &Outcome) -> String {
+    format!(
+        "{} changed, {} removed, {} as they were, {} failed; generation {}",
+        outcome.changed, outcome.removed, outcome.unchanged, outcome.failed, outcome.generation
+    )
+}
+
+/// Adds the sources of the configuration; a wrong one is logged and does not stop the others.
+pub fn add_configured(updater: &mut Updater, config: &Config) {
+    for wanted in &config.source {
+        let path = expand_home(&wanted.path);
+        let spec = SourceSpec {
+            name: wanted.name.clone(),
+            collection: wanted.collection.clone(),
+            home: home(),
+            ..SourceSpec::default()
+        };
+        if let Err(error) = updater.add_source(&path, &spec) {
+            tracing::error!(path = wanted.path, error = %error, "a configured source was left out");
+        }
+    }
+}
+
+/// The home directory.
+pub fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
+}
+
+/// A path with `~` for the home directory.
+pub fn expand_home(path: &str) -> PathBuf {
+    if path == "~" {
+        return home().unwrap_or_default();
+    }
+    match (path.strip_prefix("~/"), home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}

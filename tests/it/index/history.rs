@@ -1,0 +1,116 @@
+//! Files that change together, read from a real repository's history.
+
+use super::{Engine, Place};
+use std::path::Path;
+use std::process::Command;
+use synod_index::SourceSpec;
+
+fn git(root: &Path, args: &[&str]) {
+    let done = Command::new("git")
+        .arg("-C")
+        .arg(root)
+        .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"])
+        .args(args)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .expect("git runs");
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn commit(place: &Place, paths: &[&str], round: usize) {
+    for path in paths {
+        place.write(path, format!("// {round}\nfn f{round}() {{}}\n"));
+    }
+    git(&place.root(), &["add", "-A"]);
+    git(&place.root(), &["commit", "-qm", &format!("round {round}")]);
+}
+
+fn repository() -> Place {
+    let place = Place::new();
+    git(&place.root(), &["init", "-q"]);
+    // Two go together twice, one more changes with everything, one is gone, one went along once.
+    commit(&place, &["a.rs", "b.rs", "log.md", "gone.rs"], 1);
+    commit(&place, &["a.rs", "b.rs", "log.md", "gone.rs", "once.rs"], 2);
+    for round in 3..8 {
+        commit(&place, &["log.md", "other.rs"], round);
+    }
+    commit(&place, &["a.rs", "log.md"], 8);
+    place.remove("gone.rs");
+    git(&place.root(), &["commit", "-qam", "gone"]);
+    place
+}
+
+fn together(engine: &Engine, path: &str) -> Vec<(String, String)> {
+    let related = engine.related(path);
+    let rows = related.groups.get("changed_together").into_iter().flatten();
+    rows.map(|row| (row.path.clone(), row.text.clone())).collect()
+}
+
+#[test]
+fn files_of_the_same_commits_are_related_the_closest_first() {
+    let place = repository();
+    let mut engine = place.scanned();
+    let rows = together(&engine, "a.rs");
+    let expected = [("b.rs", "in 2 of its 3 commits"), ("log.md", "in 3 of its 3 commits")];
+    assert_eq!(rows, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
+
+    // A commit touches nothing but its own log; whoever sees that learns of the new history.
+    for round in 10..13 {
+        commit(&place, &["a.rs", "once.rs"], round);
+    }
+    let log = std::collections::HashSet::from([".git/logs/HEAD".to_owned()]);
+    let source = engine.source.clone();
+    engine.updater.refresh(&source, &log, &|_| true).expect("refreshed");
+    assert_eq!(together(&engine, "a.rs")[0].0, "once.rs");
+    engine.assert_clean();
+}
+
+#[test]
+fn worktrees_have_their_commit_and_history() {
+    let place = repository();
+    let tree = place.root().parent().expect("a parent").join("tree");
+    git(&place.root(), &["worktree", "add", "-q", &tree.display().to_string()]);
+    let mut engine = place.open();
+    let spec = SourceSpec { name: Some("tree".to_owned()), ..SourceSpec::default() };
+    engine.source = engine.updater.add_source(&tree, &spec).expect("a source");
+    engine.scan();
+    assert_eq!(together(&engine, "a.rs").len(), 2);
+    let status = engine.index.status().expect("a status");
+    let row = status.sources.iter().find(|s| s.source.name == "tree").expect("the source");
+    assert_eq!(row.source.commit.as_ref().map(String::len), Some(40));
+}
+
+#[test]
+fn the_configuration_of_a_repository_runs_nothing() {
+    let place = repository();
+    let mark = place.root().parent().expect("a parent").join("ran");
+    let touch = format!("touch {} #", mark.display());
+    for key in [
+        "core.fsmonitor",
+        "core.pager",
+        "core.sshCommand",
+        "diff.external",
+        "gpg.program",
+        "diff.x.textconv",
+        "diff.x.command",
+        "alias.log",
+    ] {
+        let value = if key == "alias.log" { format!("!{touch}") } else { touch.clone() };
+        git(&place.root(), &["config", key, &value]);
+    }
+    git(&place.root(), &["config", "log.showSignature", "true"]);
+    place.write(".gitattributes", "*.rs diff=x\n");
+    let engine = place.scanned();
+    assert_eq!(together(&engine, "a.rs").len(), 2);
+    assert!(!mark.exists(), "something was executed");
+}
+
+#[test]
+fn a_broken_repository_is_no_failure() {
+    let place = Place::new();
+    place.write("a.md", "alpha\n");
+    place.write(".git/HEAD", "ref: refs/heads/main\n");
+    let engine = place.scanned();
+    assert_eq!(engine.paths("alpha"), ["a.md"]);
+    assert!(together(&engine, "a.md").is_empty());
+}

@@ -1,0 +1,103 @@
+//! What people type beside words: filters alone, several filters, other wordings, slips.
+
+use super::{ALL, Engine, Place, args, search, set_day};
+use std::collections::BTreeSet;
+use synod_index::{Filters, SearchArgs};
+
+fn place() -> Engine {
+    let place = Place::new();
+    place.write("sea/tide.md", "---\ntags: [sea]\n---\n# Tide\n\nThe tide comes in.\n");
+    place.write("sea/moon.md", "---\ntags: [sea, sky]\n---\n# Moon\n\nThe moon pulls.\n");
+    place.write("land/hill.md", "# Hill\n\nA hill above the tide.\n");
+    place.write("land/tide.rs", "fn tide() {}\n");
+    place.write("land/tide.py", "def tide(): pass\n");
+    for (day, path) in
+        ["sea/tide.md", "sea/moon.md", "land/hill.md", "land/tide.rs"].into_iter().enumerate()
+    {
+        set_day(&place.root().join(path), day as u64 + 1);
+    }
+    set_day(&place.root().join("land/tide.py"), 9);
+    let engine = place.scanned();
+    // The index keeps the files open by name only: the folder must outlive the engine.
+    std::mem::forget(place);
+    engine
+}
+
+fn set(paths: &[String]) -> BTreeSet<&str> {
+    paths.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn filters_alone_list_what_they_let_through_newest_first() {
+    let engine = place();
+    assert_eq!(engine.paths("tag:sea"), ["sea/moon.md", "sea/tide.md"]);
+    assert_eq!(engine.paths("path:land/"), ["land/tide.py", "land/tide.rs", "land/hill.md"]);
+    assert_eq!(engine.paths("kind:rust"), ["land/tide.rs"]);
+    assert_eq!(engine.paths("before:2026-01-03"), ["sea/tide.md"]);
+    assert_eq!(engine.paths("tag:sea -moon"), ["sea/tide.md"]);
+    assert_eq!(engine.paths("-path:land/"), ["sea/moon.md", "sea/tide.md"]);
+    let found = engine.search("tag:sea");
+    assert_eq!((found.total, found.notes.len()), (2, 0));
+    assert!(found.hits[0].snippet.contains("moon"), "a hit shows how it begins");
+    let given = Filters { tags: vec!["sky".to_owned()], ..Filters::default() };
+    let found = search(&engine.index, "", given);
+    assert_eq!((found.total, found.notes.len()), (1, 0), "{found:?}");
+    let page = SearchArgs { limit: 1, offset: 1, ..args("tag:sea") };
+    let page = engine.index.search(&page).expect("a page");
+    assert_eq!((page.hits[0].path.as_str(), page.total), ("sea/tide.md", 2));
+    assert!(engine.search("").notes[0].contains("nothing to look for"));
+}
+
+#[test]
+fn typed_filters_hold_together_and_with_those_of_the_call() {
+    let engine = place();
+    let given = Filters { path: Some("sea/".to_owned()), ..Filters::default() };
+    let found = search(&engine.index, "tide path:land/", given);
+    assert_eq!(found.total, 0, "a typed filter does not undo that of the call");
+    assert_eq!(engine.paths("tide path:land/ path:.rs"), ["land/tide.rs"]);
+    let two = engine.paths("tide kind:rust kind:python");
+    assert_eq!(set(&two), BTreeSet::from(["land/tide.py", "land/tide.rs"]), "one kind is enough");
+    assert_eq!(engine.paths("tag:sea tag:sky"), ["sea/moon.md"]);
+    assert_eq!(engine.paths("tide source:VAULT kind:rust"), ["land/tide.rs"]);
+    assert_eq!(
+        engine.paths("kind:note after:2026-01-02 before:2026-01-05"),
+        ["land/hill.md", "sea/moon.md", "sea/tide.md"]
+    );
+    assert_eq!(engine.search("after:2026-01 before:2027").total, 5);
+}
+
+#[test]
+fn a_filter_that_cannot_be_is_said() {
+    let engine = place();
+    let found = engine.search("tide source:nowhere");
+    assert_eq!(found.total, 0);
+    assert!(found.notes[0].contains("no source `nowhere`; there are vault"), "{found:?}");
+    let found = engine.search("after:moon");
+    assert!(found.notes[0].contains("not a date"), "{found:?}");
+    assert_eq!(found.hits[0].path, "sea/moon.md", "only the value is searched");
+}
+
+#[test]
+fn other_wordings_bring_their_phrases_and_say_what_they_cannot_bring() {
+    let engine = place();
+    let also = |other: &str| {
+        let args = SearchArgs { also: vec![other.to_owned()], limit: ALL, ..args("hill") };
+        engine.index.search(&args).expect("found")
+    };
+    let found = also("\"moon pulls\"");
+    let paths: Vec<String> = found.hits.into_iter().map(|hit| hit.path).collect();
+    assert_eq!(set(&paths), BTreeSet::from(["land/hill.md", "sea/moon.md"]));
+    assert!(also("moon tag:sky").notes[0].contains("not in `also`"));
+    assert!(also("-moon tide").notes[0].contains("not in `also`"));
+}
+
+#[test]
+fn only_words_that_stand_nowhere_are_taken_for_slips() {
+    let engine = place();
+    // `comes` is there; the required word is not, but one like it is.
+    let found = engine.search("comes +tidde");
+    assert!(found.notes.iter().any(|note| note.contains(" as `tide`")), "{found:?}");
+    assert!(found.notes.iter().all(|note| !note.contains("`come")), "{found:?}");
+    assert_eq!(found.hits[0].path, "sea/tide.md", "the word that is there still counts");
+    assert_eq!(engine.search("comes +zzzzzzzz").total, 0);
+}
