@@ -159,9 +159,10 @@ impl<R: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for LineGuard<R> {
         cx: &mut Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let mut bytes = [0; READ_BYTES];
+        // Not zeroed: that would cost more than the message.
+        let mut bytes = [std::mem::MaybeUninit::uninit(); READ_BYTES];
         while self.ready.is_empty() && !self.at_end {
-            let mut chunk = tokio::io::ReadBuf::new(&mut bytes);
+            let mut chunk = tokio::io::ReadBuf::uninit(&mut bytes);
             match Pin::new(&mut self.inner).poll_read(cx, &mut chunk) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

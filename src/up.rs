@@ -94,7 +94,9 @@ fn serve_http(
     address: &str,
     ready: impl FnOnce(&Running, std::net::SocketAddr) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // As on stdio: what computes runs on the pool beside it, and handing a request from one idle
+    // worker to another costs more than the protocol's work.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = CancellationToken::new();
     // The address first: a taken port must not cost the lock of the index.
     let listener = runtime.block_on(http::bind(address))?;

@@ -69,8 +69,8 @@ impl Index {
         }
         if let Some(counted) = &mut *counted {
             // Before the counting: a change in between is counted again next time.
-            let version =
-                counted.db.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?;
+            let sql = "PRAGMA data_version";
+            let version: i64 = counted.db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
             if counted.version != Some(version) {
                 counted.status = self.count()?;
                 counted.version = Some(version);
