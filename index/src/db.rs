@@ -4,8 +4,10 @@
 //! Invariant: every row of `file` carries the generation that wrote it, and rows that went away
 //! leave a row in `gone`, so that a derived store that lags can be brought up to date.
 
+mod chunks;
 mod graph;
 
+pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
     LinkRow, NameKind, changed_together, changes_of, links_of, links_to, named, names_of,
     put_changes, put_graph, with_prop,
@@ -160,7 +162,7 @@ pub struct FileRow {
     /// Why it is findable by name only.
     pub note: Option<String>,
     /// Passages.
-    pub chunks: Vec<ChunkRow>,
+    pub chunks: Chunks,
     /// Headings, symbols, blocks; empty in rows that [`file_of_hit`] reads.
     pub body: Body,
 }
@@ -178,25 +180,6 @@ pub struct Body {
     pub symbols: Vec<Symbol>,
     /// Block ids and their bytes.
     pub blocks: Vec<(String, std::ops::Range<usize>)>,
-}
-
-/// The borders of a passage, and the hash that proves its text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChunkRow {
-    /// First byte.
-    pub start: u32,
-    /// Byte behind the last one.
-    pub end: u32,
-    /// First line.
-    pub first: u32,
-    /// Last line.
-    pub last: u32,
-    /// Innermost heading.
-    pub heading: Option<String>,
-    /// Definition in it or around it.
-    pub symbol: Option<String>,
-    /// Of its text.
-    pub hash: [u8; 8],
 }
 
 /// Stamp and identity of a document, for the comparison of a scan.
@@ -378,7 +361,7 @@ fn file_row(row: &Row) -> rusqlite::Result<FileRow> {
         bytes: row.get::<_, i64>(15)? as u64,
         plain: row.get(16)?,
         note: row.get(17)?,
-        chunks: unpack(row, 18)?,
+        chunks: Chunks::packed(row.get(18)?),
         body: unpack(row, 19)?,
     })
 }
@@ -481,7 +464,6 @@ pub fn forget(db: &Connection, id: u32) -> Result<()> {
 /// Writes a document's row (`row.id` 0 makes a new one) and returns its number.
 pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
     let pack = |e: postcard::Error| Error::Row(e.to_string());
-    let chunks = postcard::to_stdvec(&row.chunks).map_err(pack)?;
     let body = postcard::to_stdvec(&row.body).map_err(pack)?;
     let id = (row.id != 0).then_some(row.id);
     let sql = "INSERT INTO file(id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
@@ -512,7 +494,7 @@ pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
         row.bytes as i64,
         row.plain,
         row.note,
-        chunks,
+        row.chunks.bytes(),
         body
     ])?;
     Ok(id.unwrap_or_else(|| db.last_insert_rowid() as u32))

@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::jail;
 use crate::limit::{BINARY_PROBE_BYTES, FILE_BYTES_MAX};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -119,20 +119,39 @@ pub fn stamp(root: &Path, path: &str) -> Result<Stamp> {
     Ok(Stamp::of(&meta.map_err(|e| Error::data(root.join(path), e))?))
 }
 
-/// Reads `bytes` of a plain file in place.
+/// Reads `bytes` of a plain file in place, if it still is the file of `stamp`.
 ///
 /// # Errors
-/// As [`load`]; `None` inside `Ok` when the file is shorter or the part is not UTF-8.
-pub fn part(root: &Path, path: &str, bytes: &std::ops::Range<usize>) -> Result<Option<String>> {
-    let fail = |source| Error::data(root.join(path), source);
-    let mut file = jail::open(root, path)?;
-    file.seek(SeekFrom::Start(bytes.start as u64)).map_err(fail)?;
+/// As [`load`]; `None` inside `Ok` when it is another file or the part is not UTF-8.
+pub fn part(
+    root: &jail::Root,
+    path: &str,
+    stamp: &Stamp,
+    bytes: &std::ops::Range<usize>,
+) -> Result<Option<String>> {
+    let fail = |source| Error::data(Path::new(path), source);
+    let file = root.open(path)?;
+    if Stamp::of(&file.metadata().map_err(fail)?) != *stamp {
+        return Ok(None);
+    }
     let mut buffer = vec![0; bytes.len()];
-    match file.read_exact(&mut buffer) {
+    match read_at(file, bytes.start as u64, &mut buffer) {
         Ok(()) => Ok(String::from_utf8(buffer).ok()),
         Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
         Err(e) => Err(fail(e)),
     }
+}
+
+#[cfg(unix)]
+fn read_at(file: std::fs::File, at: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(&file, buffer, at)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: std::fs::File, at: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(buffer)
 }
 
 /// Bytes to text: UTF-8, then byte-order marks and UTF-16 without one, then a guess.

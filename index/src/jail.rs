@@ -45,35 +45,68 @@ pub fn check(path: &str) -> Result<()> {
 /// # Errors
 /// `Argument` when it would leave the root, `Data` when the file cannot be opened.
 pub fn open(root: &Path, path: &str) -> Result<File> {
-    check(path)?;
-    let full = root.join(path);
-    open_beneath(root, path).map_err(|source| {
-        if source.kind() == io::ErrorKind::CrossesDevices || source.raw_os_error() == Some(18) {
-            return Error::Argument(format!(
-                "path `{path}` leaves its source through a link; give a path inside a source"
-            ));
+    Root::new(root).open(path)
+}
+
+/// A root below which several files are opened: the folder itself is opened once.
+pub struct Root<'a> {
+    path: &'a Path,
+    #[cfg(target_os = "linux")]
+    dir: std::cell::OnceCell<rustix::fd::OwnedFd>,
+}
+
+impl<'a> Root<'a> {
+    /// Touches nothing yet.
+    pub fn new(path: &'a Path) -> Self {
+        Root {
+            path,
+            #[cfg(target_os = "linux")]
+            dir: std::cell::OnceCell::new(),
         }
-        Error::data(full, source)
-    })
-}
-
-#[cfg(target_os = "linux")]
-fn open_beneath(root: &Path, path: &str) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-    let dir = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match openat2(&dir, path, flags, Mode::empty(), resolve) {
-        Ok(file) => Ok(File::from(file)),
-        // Older kernels and some sandboxes have no openat2.
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open_resolved(root, path),
-        Err(errno) => Err(errno.into()),
     }
-}
 
-#[cfg(not(target_os = "linux"))]
-fn open_beneath(root: &Path, path: &str) -> io::Result<File> {
-    open_resolved(root, path)
+    /// Opens `path` below it for reading.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&self, path: &str) -> Result<File> {
+        check(path)?;
+        self.open_beneath(path).map_err(|source| {
+            if source.kind() == io::ErrorKind::CrossesDevices || source.raw_os_error() == Some(18) {
+                return Error::Argument(format!(
+                    "path `{path}` leaves its source through a link; give a path inside a source"
+                ));
+            }
+            Error::data(self.path.join(path), source)
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_beneath(&self, path: &str) -> io::Result<File> {
+        use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+        let dir = match self.dir.get() {
+            Some(dir) => dir,
+            None => {
+                let dir = open(self.path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+                self.dir.get_or_init(|| dir)
+            }
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match openat2(dir, path, flags, Mode::empty(), resolve) {
+            Ok(file) => Ok(File::from(file)),
+            // Older kernels and some sandboxes have no openat2.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
+                open_resolved(self.path, path)
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn open_beneath(&self, path: &str) -> io::Result<File> {
+        open_resolved(self.path, path)
+    }
 }
 
 /// The portable form: resolve every link, then compare with the resolved root.

@@ -60,6 +60,8 @@ struct Ranker<'a> {
     bonus: Bonus,
     share: f32,
     wanted: u8,
+    /// No word must be there, and none must not: every document fits.
+    plain: bool,
     allowed: Option<&'a [bool]>,
     top_document: f32,
     top_passage: f32,
@@ -80,6 +82,7 @@ pub fn rank(
         bonus: Bonus::find(view, query)?,
         share,
         wanted: query.required.len() as u8,
+        plain: query.required.is_empty() && query.excluded.is_empty(),
         allowed,
         top_document: f32::MIN_POSITIVE,
         top_passage: f32::MIN_POSITIVE,
@@ -99,7 +102,8 @@ pub fn rank(
 impl Ranker<'_> {
     /// The words are there that must be, and none that must not.
     fn fits(&self, sums: &Scratch, entry: u32) -> bool {
-        sums.required[entry as usize] >= self.wanted && !sums.excluded[entry as usize]
+        self.plain
+            || (sums.required[entry as usize] >= self.wanted && !sums.excluded[entry as usize])
     }
 
     fn visible(&self, sums: &Scratch, entry: u32) -> bool {

@@ -2,7 +2,7 @@
 //! caller has for it. A name with several meanings gives candidates, one with none the nearest.
 
 use crate::chunk::LineIndex;
-use crate::db::{self, FileRow, Source};
+use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::disk::Content;
 use crate::error::{Error, Result};
 use crate::kind::Symbol;
@@ -211,22 +211,20 @@ impl Finder<'_> {
         let Some(row) = db::file(self.db, file)? else { return Err(missing()) };
         let hash = parts.next().map(str::to_owned);
         self.target(row, |row| {
-            let fits = |at: usize| {
-                row.chunks.get(at).is_some_and(|c| {
-                    let known = || format!("{:02x}{:02x}", c.hash[0], c.hash[1]);
-                    hash.as_ref().is_none_or(|hash| *hash == known())
-                })
+            let fits = |c: &ChunkRow| {
+                let known = || format!("{:02x}{:02x}", c.hash[0], c.hash[1]);
+                hash.as_ref().is_none_or(|hash| *hash == known())
             };
             if row.chunks.is_empty() {
                 return Ok(Part::Whole);
             }
             // The document changed: the passage may stand under another number now.
-            let all = 0..row.chunks.len();
-            let at = if fits(number) { Some(number) } else { all.into_iter().find(|n| fits(*n)) };
-            let chunk = at.map(|at| &row.chunks[at]).ok_or_else(|| Error::Missing {
-                what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
-                nearest: vec![row.path.clone()],
-            })?;
+            let there = row.chunks.get(number).filter(fits);
+            let chunk =
+                there.or_else(|| row.chunks.iter().find(fits)).ok_or_else(|| Error::Missing {
+                    what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
+                    nearest: vec![row.path.clone()],
+                })?;
             Ok(Part::Lines(chunk.first, chunk.last))
         })
     }

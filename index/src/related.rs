@@ -6,10 +6,11 @@ use crate::chunk::clip;
 use crate::db::{self, FileRow, Source};
 use crate::error::Result;
 use crate::graph;
+use crate::jail::Root;
 use crate::kind::{Class, Symbol};
 use crate::lexical::Part;
 use crate::read::{self, ReadArgs};
-use crate::search::{passage_text, short_id, uri};
+use crate::search::{passage_text, roots, short_id, uri};
 use crate::token::name_key;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -287,6 +288,7 @@ fn uses(
     out: &mut Related,
 ) -> Result<()> {
     let mut rows = Vec::new();
+    let roots = roots(sources);
     for name in names {
         let bare = name.rsplit(['.', ':', '#']).next().unwrap_or(name);
         let mut slots = Vec::new();
@@ -300,7 +302,7 @@ fn uses(
             if rows.len() >= limit * 4 + 100 {
                 break;
             }
-            use_lines(db, view, sources, slot, bare, &mut rows)?;
+            use_lines(db, view, &roots, slot, bare, &mut rows)?;
         }
     }
     out.put("uses", rows, limit);
@@ -318,16 +320,18 @@ fn identifier_forms(name: &str) -> Vec<String> {
 fn use_lines(
     db: &Connection,
     view: &crate::view::View,
-    sources: &[Source],
+    roots: &[(&Source, Root)],
     slot: u32,
     name: &str,
     rows: &mut Vec<Neighbour>,
 ) -> Result<()> {
     let (file, number) = view.address(slot);
     let Some(row) = db::file(db, file)? else { return Ok(()) };
-    let Some(source) = by_id(sources, row.source) else { return Ok(()) };
-    let Some(text) = passage_text(db, source, &row, number)? else { return Ok(()) };
+    let Some((source, root)) = roots.iter().find(|(s, _)| s.id == row.source) else {
+        return Ok(());
+    };
     let Some(chunk) = row.chunks.get(number as usize) else { return Ok(()) };
+    let Some(text) = passage_text(db, root, source, &row, &chunk)? else { return Ok(()) };
     for (at, line) in text.lines().enumerate() {
         let number = chunk.first + at as u32;
         // The line that declares it is no use of it.

@@ -94,12 +94,8 @@ impl Weights {
 /// Arrays over documents and passages that queries share; all zero between queries.
 #[derive(Default)]
 pub struct Scratch {
-    /// By entry: what the word adds through fields of the whole document.
-    whole: Vec<f32>,
-    /// By entry: the same, with the passage weights.
-    header: Vec<f32>,
-    /// By entry: normalised count of the word in the body.
-    body: Vec<f32>,
+    /// By entry: the counts of the word in hand.
+    counts: Vec<Counts>,
     entries: Vec<u32>,
     /// By slot: normalised count of the word in the passage's own fields.
     here: Vec<f32>,
@@ -119,14 +115,23 @@ pub struct Scratch {
     pub(crate) excluded: Vec<bool>,
 }
 
+/// Weighted and normalised counts of one word in one document.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    /// In fields of the whole document.
+    whole: f32,
+    /// In the same, with the passage weights.
+    header: f32,
+    /// In the body, not weighted.
+    body: f32,
+}
+
 impl Scratch {
     fn fit(&mut self, view: &View) {
         let n = view.entries.len();
-        for array in
-            [&mut self.whole, &mut self.header, &mut self.body, &mut self.document, &mut self.base]
-        {
-            array.resize(n, 0.0);
-        }
+        self.counts.resize(n, Counts::default());
+        self.document.resize(n, 0.0);
+        self.base.resize(n, 0.0);
         self.own.resize(view.n_slots as usize, 0.0);
         self.here.resize(view.n_slots as usize, 0.0);
         self.place.resize(n, NONE);
@@ -233,14 +238,15 @@ impl Scorer {
         for part in PARTS {
             self.part(view, leaf, part, scratch)?;
         }
-        let Scratch { whole, header, body, entries, here, passages, .. } = scratch;
+        let Scratch { counts, entries, here, passages, .. } = scratch;
+        let header = |entry: u32| counts[entry as usize].header;
         let in_document = entries.len() as f32;
         let through_header: u32 = entries
             .iter()
-            .filter(|e| header[**e as usize] > 0.0)
+            .filter(|e| header(**e) > 0.0)
             .map(|e| view.entries[*e as usize].n_chunks)
             .sum();
-        let own = passages.iter().filter(|(_, e)| header[*e as usize] == 0.0).count();
+        let own = passages.iter().filter(|(_, e)| header(*e) == 0.0).count();
         let idf = idf(view.entries.len() as f32, in_document) * weight;
         let idf_passage = idf_of(view.n_chunks, through_header + own as u32) * weight;
         for &entry in entries.iter() {
@@ -249,16 +255,17 @@ impl Scorer {
             let average = view.average_body[class];
             let b = self.weights.document[class][0].b;
             let length = 1.0 - b + b * view.entries[at].body_len / average;
-            let count = whole[at] + body[at] * self.weights.document[class][0].weight / length;
+            let Counts { whole, header, body } = counts[at];
+            let count = whole + body * self.weights.document[class][0].weight / length;
             if scratch.document[at] == 0.0 && scratch.base[at] == 0.0 {
                 scratch.seen.push(entry);
             }
             scratch.document[at] += idf * saturate(count);
-            scratch.base[at] += idf_passage * saturate(header[at]);
+            scratch.base[at] += idf_passage * saturate(header);
             scratch.required[at] += u8::from(required);
         }
         for &(slot, entry) in passages.iter() {
-            let above = header[entry as usize];
+            let above = header(entry);
             let count = std::mem::take(&mut here[slot as usize]);
             let gain = idf_passage * (saturate(count + above) - saturate(above));
             // Above zero even where the header saturates: zero means not seen.
@@ -269,9 +276,7 @@ impl Scorer {
             scratch.own[slot as usize] += gain;
         }
         for &entry in entries.iter() {
-            whole[entry as usize] = 0.0;
-            header[entry as usize] = 0.0;
-            body[entry as usize] = 0.0;
+            counts[entry as usize] = Counts::default();
         }
         entries.clear();
         passages.clear();
@@ -280,34 +285,22 @@ impl Scorer {
 
     /// Collects the postings of one part of a leaf.
     fn part(&self, view: &View, leaf: &Leaf, part: Part, scratch: &mut Scratch) -> Result<()> {
-        let Scratch { whole, header, body, entries, here, passages, .. } = scratch;
-        let of_passage = matches!(part, Part::Body | Part::Head | Part::Name);
-        each_posting(view, leaf, part, |posting| {
-            let at = posting.entry as usize;
-            let class = view.entries[at].class as usize;
-            if whole[at] == 0.0 && header[at] == 0.0 && body[at] == 0.0 {
-                entries.push(posting.entry);
-            }
-            let count = posting.count as f32;
-            let norm = posting.norm as usize;
-            let passage = count * self.norms.passage[class][part as usize][norm];
-            if part == Part::Body {
-                body[at] += count;
-            } else {
-                // A field of weight 0 still makes its document findable.
-                whole[at] += (count * self.norms.document[class][part as usize][norm]).max(1e-6);
-            }
-            if of_passage {
-                let slot = &mut here[posting.slot as usize];
-                if *slot == 0.0 {
-                    passages.push((posting.slot, posting.entry));
-                }
-                // A field of weight 0 still makes its passage findable.
-                *slot += passage.max(1e-6);
-            } else {
-                header[at] += passage.max(1e-6);
-            }
-        })
+        let at = part as usize;
+        let norms = |table: &[[[f32; 256]; 7]; 2]| [table[0][at], table[1][at]];
+        let mut sums = Sums {
+            classes: &view.classes,
+            passage: &norms(&self.norms.passage),
+            document: &norms(&self.norms.document),
+            in_body: part == Part::Body,
+            of_passage: matches!(part, Part::Body | Part::Head | Part::Name),
+            scratch,
+        };
+        match leaf {
+            Leaf::Word(forms) => forms.iter().try_for_each(|form| {
+                view.blocks(part, form, |block| block.postings().for_each(|p| sums.add(p)))
+            }),
+            Leaf::Phrase(_) => each_posting(view, leaf, part, |posting| sums.add(posting)),
+        }
     }
 
     fn exclude(&self, view: &View, leaf: &Leaf, scratch: &mut Scratch) -> Result<()> {
@@ -320,6 +313,46 @@ impl Scorer {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Where the postings of one word in one part are added up.
+struct Sums<'a> {
+    classes: &'a [u8],
+    /// `Norms` of the part, by class.
+    passage: &'a [[f32; 256]; 2],
+    document: &'a [[f32; 256]; 2],
+    in_body: bool,
+    of_passage: bool,
+    scratch: &'a mut Scratch,
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn add(&mut self, posting: crate::view::Posting) {
+        let Scratch { counts, entries, here, passages, .. } = &mut *self.scratch;
+        let class = self.classes[posting.entry as usize] as usize;
+        let Counts { whole, header, body } = &mut counts[posting.entry as usize];
+        if *whole == 0.0 && *header == 0.0 && *body == 0.0 {
+            entries.push(posting.entry);
+        }
+        let count = posting.count as f32;
+        // A field of weight 0 still makes its document and its passage findable.
+        let passage = (count * self.passage[class][posting.norm as usize]).max(1e-6);
+        if self.in_body {
+            *body += count;
+        } else {
+            *whole += (count * self.document[class][posting.norm as usize]).max(1e-6);
+        }
+        if self.of_passage {
+            let slot = &mut here[posting.slot as usize];
+            if *slot == 0.0 {
+                passages.push((posting.slot, posting.entry));
+            }
+            *slot += passage;
+        } else {
+            *header += passage;
+        }
     }
 }
 

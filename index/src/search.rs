@@ -1,10 +1,11 @@
 //! One search: query, filters, ranking, and hits whose text is proven to stand at its lines.
 
 use crate::chunk::LineIndex;
-use crate::db::{self, FileRow, Source};
+use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::disk::{self, Content};
 use crate::error::{Error, Result};
 use crate::filter::{self, Filters};
+use crate::jail::Root;
 use crate::kind::Class;
 use crate::limit::{HITS_MAX, LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
 use crate::query::{self, Leaf, Query};
@@ -189,13 +190,14 @@ impl Index {
         found.total = ranking.total;
         let forms = query::forms(&query);
         found.notes.append(&mut query.notes);
+        let roots = roots(&sources);
         let mut used = offset;
         for (scored, others) in ranking.hits.iter().zip(&ranking.others).skip(offset) {
             if found.hits.len() == args.limit {
                 break;
             }
             used += 1;
-            match hit(db, view, &sources, scored, others, &forms, args)? {
+            match hit(db, view, &roots, scored, others, &forms, args)? {
                 Some(hit) => found.hits.push(Hit { rank: used - 1, ..hit }),
                 None => found.stale += 1,
             }
@@ -372,11 +374,16 @@ fn newest(
     Ok(Ranking { others: vec![Vec::new(); hits.len()], hits, total })
 }
 
+/// The sources with their folders, each opened once when a hit lies in it.
+pub(crate) fn roots(sources: &[Source]) -> Vec<(&Source, Root<'_>)> {
+    sources.iter().map(|source| (source, Root::new(Path::new(&source.root)))).collect()
+}
+
 /// Makes a hit, or `None` when the document is no longer what was indexed.
 fn hit(
     db: &Connection,
     view: &View,
-    sources: &[Source],
+    roots: &[(&Source, Root)],
     scored: &Scored,
     others: &[Scored],
     forms: &[String],
@@ -384,10 +391,12 @@ fn hit(
 ) -> Result<Option<Hit>> {
     let entry = view.entries[scored.entry as usize];
     let Some(row) = db::file_of_hit(db, entry.file)? else { return Ok(None) };
-    let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(None) };
+    let Some((source, root)) = roots.iter().find(|(s, _)| s.id == row.source) else {
+        return Ok(None);
+    };
     let number = if scored.slot == NONE { 0 } else { view.address(scored.slot).1 };
     let chunk = row.chunks.get(number as usize);
-    let mut hit = bare_hit(source, &row, number, scored);
+    let mut hit = bare_hit(source, &row, number, chunk.as_ref(), scored);
     if args.explain {
         let Scored { document, passage, exact, .. } = *scored;
         hit.explain = Some(Explain { document, passage, exact });
@@ -401,7 +410,7 @@ fn hit(
     let mut first = chunk.first;
     // The row may be a commit ahead of the words for a moment.
     let same = row.generation == entry.generation;
-    let indexed = if same { passage_text(db, source, &row, number)? } else { None };
+    let indexed = if same { passage_text(db, root, source, &row, &chunk)? } else { None };
     let text = match indexed {
         Some(text) => text,
         // The file is ahead of the index: what it says now is shown, or nothing.
@@ -447,10 +456,10 @@ fn renewed(
     source: &Source,
     row: &FileRow,
     forms: &[String],
-) -> Option<(db::ChunkRow, String)> {
+) -> Option<(ChunkRow, String)> {
     let loaded = crate::update::load(db, source, &row.path, row.id).ok()?;
     let (chunks, text) = crate::update::passages(&row.path, loaded.content)?;
-    let distinct = |chunk: &db::ChunkRow| {
+    let distinct = |chunk: &ChunkRow| {
         let mut found = crate::token::find(&text[chunk.start as usize..chunk.end as usize], forms);
         found.sort_by(|a, b| a.text.cmp(&b.text));
         found.dedup_by(|a, b| a.text == b.text);
@@ -464,11 +473,11 @@ fn renewed(
 }
 
 /// Puts a hit where its passage is now.
-fn renew(hit: &mut Hit, source: &Source, row: &FileRow, number: u32, passage: db::ChunkRow) {
+fn renew(hit: &mut Hit, source: &Source, row: &FileRow, number: u32, passage: ChunkRow) {
     hit.renewed = true;
     hit.lines = (passage.first, passage.last);
     hit.uri = uri(source, row, Some(hit.lines));
-    hit.id = id_of(row.id, number, &passage);
+    hit.id = id_of(row.id, number, Some(&passage));
     hit.heading = passage.heading;
     hit.symbol = passage.symbol;
 }
@@ -486,12 +495,17 @@ fn best_line(text: &str, first: u32, forms: &[String], max: usize) -> crate::sni
     best.unwrap_or_else(|| snippet(text, first, forms, max))
 }
 
-fn bare_hit(source: &Source, row: &FileRow, number: u32, scored: &Scored) -> Hit {
-    let chunk = row.chunks.get(number as usize);
+fn bare_hit(
+    source: &Source,
+    row: &FileRow,
+    number: u32,
+    chunk: Option<&ChunkRow>,
+    scored: &Scored,
+) -> Hit {
     let lines = chunk.map_or((1, 1), |c| (c.first, c.last));
     Hit {
         rank: 0,
-        id: short_id(row, number),
+        id: id_of(row.id, number, chunk),
         uri: uri(source, row, Some(lines)),
         source: source.name.clone(),
         path: row.path.clone(),
@@ -511,48 +525,44 @@ fn bare_hit(source: &Source, row: &FileRow, number: u32, scored: &Scored) -> Hit
     }
 }
 
-/// The text of passage `number`, if it still is what was indexed.
+/// The text of a passage, if it still is what was indexed.
 pub(crate) fn passage_text(
     db: &Connection,
+    root: &Root,
     source: &Source,
     row: &FileRow,
-    number: u32,
+    chunk: &ChunkRow,
 ) -> Result<Option<String>> {
-    let Some(chunk) = row.chunks.get(number as usize) else { return Ok(None) };
     let bytes = chunk.start as usize..chunk.end as usize;
     // Only of the very file that was indexed do the bytes alone prove the lines.
-    let same = || disk::stamp(Path::new(&source.root), &row.path).is_ok_and(|s| s == row.stamp);
-    let text = if row.plain && same() {
-        match disk::part(Path::new(&source.root), &row.path, &bytes) {
-            Ok(text) => text,
-            Err(Error::Data { .. } | Error::Argument(_)) => None,
-            Err(other) => return Err(other),
+    let part = || disk::part(root, &row.path, &row.stamp, &bytes);
+    let text = match if row.plain { part() } else { Ok(None) } {
+        Ok(Some(text)) => Some(text),
+        Ok(None) | Err(Error::Data { .. } | Error::Argument(_)) => {
+            match crate::update::load(db, source, &row.path, row.id) {
+                Ok(loaded) => match loaded.content {
+                    Content::Text { text, .. } => {
+                        let line = LineIndex::new(&text).line(bytes.start);
+                        text.get(bytes).filter(|_| line == chunk.first).map(str::to_owned)
+                    }
+                    Content::NameOnly { .. } => None,
+                },
+                Err(_) => None,
+            }
         }
-    } else {
-        match crate::update::load(db, source, &row.path, row.id) {
-            Ok(loaded) => match loaded.content {
-                Content::Text { text, .. } => {
-                    let line = LineIndex::new(&text).line(bytes.start);
-                    text.get(bytes).filter(|_| line == chunk.first).map(str::to_owned)
-                }
-                Content::NameOnly { .. } => None,
-            },
-            Err(_) => None,
-        }
+        Err(other) => return Err(other),
     };
     Ok(text.filter(|text| disk::hash(text.as_bytes())[..8] == chunk.hash))
 }
 
 /// `d<document>.<passage>.<hash>`: short, and checked when it is used.
 pub(crate) fn short_id(row: &FileRow, number: u32) -> String {
-    match row.chunks.get(number as usize) {
-        Some(chunk) => id_of(row.id, number, chunk),
-        None => format!("d{}.{number}.0000", row.id),
-    }
+    id_of(row.id, number, row.chunks.get(number as usize).as_ref())
 }
 
-fn id_of(file: u32, number: u32, chunk: &db::ChunkRow) -> String {
-    format!("d{file}.{number}.{:02x}{:02x}", chunk.hash[0], chunk.hash[1])
+fn id_of(file: u32, number: u32, chunk: Option<&ChunkRow>) -> String {
+    let [first, second] = chunk.map_or([0, 0], |chunk| [chunk.hash[0], chunk.hash[1]]);
+    format!("d{file}.{number}.{first:02x}{second:02x}")
 }
 
 /// The URI of a document: `note://source/path` or `code://source/path`, with lines.

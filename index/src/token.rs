@@ -183,20 +183,15 @@ pub fn words(text: &str) -> Vec<Word> {
 /// Where words with one of `forms` (sorted) stand in `text`. Words whose first letters no form
 /// shares are passed over without stemming: a stem keeps the head of its word.
 pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
-    let mut heads = [false; 256];
-    for form in forms {
-        if let Some(first) = form.bytes().next() {
-            heads[first as usize] = true;
-        }
-    }
+    let heads = Heads::of(forms);
     let mut scanner = Scanner::new(text);
     let (mut run, mut out) = (Vec::new(), Vec::new());
     while let Some(next) = next_run(text, scanner.at) {
         let bytes = text[next.clone()].as_bytes();
-        // Parts begin behind joiners, humps and digits too: any letter may be a head.
-        let may = bytes.iter().any(|b| heads[b.to_ascii_lowercase() as usize] || *b >= 0x80);
         let single = bytes.iter().all(u8::is_ascii_lowercase);
-        if (single && !heads[bytes[0] as usize]) || !may {
+        // Parts begin behind joiners, humps and digits too: any letter may be a head.
+        let any = || bytes.iter().any(|b| heads.first(*b) || *b >= 0x80);
+        if !(if single { heads.of_word(bytes) } else { any() }) {
             scanner.at = next.end;
             continue;
         }
@@ -205,6 +200,40 @@ pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
         out.extend(run.drain(..).filter(|w| forms.binary_search(&w.text).is_ok()));
     }
     out
+}
+
+/// By first byte: the second letters of forms, one bit each. `y` counts as `i`, which stemming
+/// puts in its place (`dying`, `die`).
+struct Heads([u32; 256]);
+
+impl Heads {
+    fn of(forms: &[String]) -> Self {
+        let mut heads = Heads([0; 256]);
+        for form in forms {
+            let bytes = form.as_bytes();
+            let Some(first) = bytes.first() else { continue };
+            heads.0[*first as usize] |= bytes.get(1).map_or(u32::MAX, |b| second(*b));
+        }
+        heads
+    }
+
+    fn first(&self, byte: u8) -> bool {
+        self.0[byte.to_ascii_lowercase() as usize] != 0
+    }
+
+    /// Whether a word of small letters may have one of the forms.
+    fn of_word(&self, bytes: &[u8]) -> bool {
+        let mask = self.0[bytes[0] as usize];
+        bytes.get(1).map_or(mask != 0, |b| mask & second(*b) != 0)
+    }
+}
+
+fn second(byte: u8) -> u32 {
+    match byte {
+        b'y' => 1 << (b'i' - b'a'),
+        b'a'..=b'z' => 1 << (byte - b'a'),
+        _ => u32::MAX,
+    }
 }
 
 /// The key under which a defined name, a title or a query is compared as a whole: its letters and
@@ -491,7 +520,30 @@ mod tests {
         assert_eq!(name_key("spawn_blocking"), name_key("spawnBlocking"));
     }
 
+    #[test]
+    fn every_form_of_a_word_is_found_by_its_stem() {
+        for (text, form) in [("dying", "die"), ("lying", "lie"), ("tying", "tie"), ("flies", "fli")]
+        {
+            assert_eq!(words(text)[0].text, form);
+            assert_eq!(find(text, &[form.to_owned()]).len(), 1, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_found_is_what_a_scan_of_all_words_finds(
+            text in "([a-cyi]{1,7}(ing|s|ed|ly|_b|2)?[ .-]|dying |lYing |é|の|Ab){0,30}",
+            forms in proptest::collection::vec("[a-cyi]{1,4}|die|lie|b|é|の", 1..4),
+        ) {
+            let mut forms = forms;
+            forms.sort();
+            let all = words(&text).into_iter().filter(|w| forms.contains(&w.text));
+            let texts = |words: Vec<Word>| -> Vec<_> {
+                words.into_iter().map(|w| (w.text, w.bytes)).collect()
+            };
+            prop_assert_eq!(texts(find(&text, &forms)), texts(all.collect()));
+        }
+
         #[test]
         fn ranges_lie_in_the_text_and_positions_never_fall(text in ".{0,200}") {
             let mut last = 0;

@@ -7,7 +7,7 @@
 //! Invariant: nothing old is removed before what replaces it is in the same commit.
 
 use crate::chunk::LineIndex;
-use crate::db::{self, Body, ChunkRow, FileRow, Known, Source, SourceKind};
+use crate::db::{self, Body, ChunkRow, Chunks, FileRow, Known, Source, SourceKind};
 use crate::disk::{self, Content, Loaded, Stamp};
 use crate::error::{Error, Result};
 use crate::graph;
@@ -200,7 +200,7 @@ impl Updater {
             hash: disk::hash(text.as_bytes()),
             content: Content::Text { text, encoding: "UTF-8", plain: false },
         };
-        let ready = Ready::New(Box::new(document(&source, path, loaded, now)));
+        let ready = Ready::New(Box::new(document(&source, path, loaded, now)?));
         let prepared = Prepared { path: path.to_owned(), known, result: Ok(ready) };
         let mut batch = Batch::open(self, &source, false)?;
         batch.write(prepared)?;
@@ -414,7 +414,7 @@ impl Updater {
         let Some(loaded) = loaded.ok().filter(|loaded| loaded.hash == row.hash) else {
             return db::forget(&self.db, id);
         };
-        let mut document = document(source, &row.path, loaded, row.read_ms);
+        let mut document = document(source, &row.path, loaded, row.read_ms)?;
         document.row.id = id;
         document.row.generation = row.generation;
         add_words(writer, &document)?;
@@ -562,7 +562,7 @@ fn prepare(source: &Source, path: &str, known: Option<&Known>, now: i64) -> Resu
     {
         return Ok(Ready::Same(loaded.stamp));
     }
-    Ok(Ready::New(Box::new(document(source, path, loaded, now))))
+    Ok(Ready::New(Box::new(document(source, path, loaded, now)?)))
 }
 
 /// The content of a document as it is now.
@@ -579,7 +579,7 @@ pub(crate) fn load(db: &Connection, source: &Source, path: &str, id: u32) -> Res
 }
 
 /// Parses a loaded file into everything that is written of it.
-fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Document {
+fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Result<Document> {
     let (kind, kind_name) = kind::of(path);
     let (text, plain, note) = match loaded.content {
         Content::Text { text, plain, .. } => (text, plain, None),
@@ -587,6 +587,7 @@ fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Document {
     };
     let lines = LineIndex::new(&text);
     let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
+    let rows: Vec<ChunkRow> = parsed.chunks.iter().map(|c| chunk_row(&text, c)).collect();
     let row = FileRow {
         id: 0,
         source: source.id,
@@ -603,10 +604,10 @@ fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Document {
         bytes: text.len() as u64,
         plain,
         note,
-        chunks: parsed.chunks.iter().map(|chunk| chunk_row(&text, chunk)).collect(),
+        chunks: Chunks::new(&rows)?,
         body: body(&parsed),
     };
-    Document { row, text, parsed }
+    Ok(Document { row, text, parsed })
 }
 
 /// The row of a document as it is now, if it is not what was indexed any more; not for content that
@@ -618,7 +619,7 @@ pub(crate) fn row_now(db: &Connection, source: &Source, row: &FileRow) -> Option
         return None;
     }
     let loaded = load(db, source, &row.path, row.id).ok().filter(|now| now.hash != row.hash)?;
-    let now = document(source, &row.path, loaded, row.read_ms).row;
+    let now = document(source, &row.path, loaded, row.read_ms).ok()?.row;
     Some(FileRow { id: row.id, generation: row.generation, ..now })
 }
 

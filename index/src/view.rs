@@ -48,6 +48,8 @@ pub struct View {
     pub generation: u64,
     /// Documents.
     pub entries: Vec<Entry>,
+    /// By document: its family, apart from the rest, because every posting asks for it.
+    pub classes: Vec<u8>,
     /// Living passages.
     pub n_chunks: u32,
     /// Passage slots, dead ones included: the size of arrays over passages.
@@ -75,12 +77,35 @@ pub struct Posting {
     pub norm: u8,
 }
 
+/// Some postings of one segment.
+pub struct Block<'a> {
+    docs: &'a [u32],
+    freqs: &'a [u32],
+    norms: &'a FieldNormReader,
+    entry: &'a [u32],
+    base: u32,
+}
+
+impl Block<'_> {
+    /// Those of living passages.
+    #[inline]
+    pub fn postings(&self) -> impl Iterator<Item = Posting> {
+        self.docs.iter().zip(self.freqs).filter_map(|(doc, count)| {
+            let entry = self.entry[*doc as usize];
+            let norm = self.norms.fieldnorm_id(*doc);
+            let slot = self.base + doc;
+            (entry != NONE).then_some(Posting { slot, entry, count: *count, norm })
+        })
+    }
+}
+
 impl View {
     /// Reads the newest commit.
     pub fn open(lexical: &Lexical, searcher: Searcher, generation: u64) -> Result<Self> {
         let mut view = View {
             generation,
             entries: Vec::new(),
+            classes: Vec::new(),
             n_chunks: 0,
             n_slots: 0,
             average: [[1.0; 7]; 2],
@@ -149,6 +174,7 @@ impl View {
         let at = &mut self.by_file[file as usize];
         if *at == NONE {
             *at = self.entries.len() as u32;
+            self.classes.push(class as u8);
             self.entries.push(Entry { file, generation: 0, class, n_chunks: 0, body_len: 0.0 });
         }
         *at
@@ -199,22 +225,23 @@ impl View {
 
     /// Calls `each` for every living passage that holds `word` in `part`.
     pub fn postings(&self, part: Part, word: &str, mut each: impl FnMut(Posting)) -> Result<()> {
+        self.blocks(part, word, |block| block.postings().for_each(&mut each))
+    }
+
+    /// The same by blocks of up to 128: for whoever goes through very many of them, a call for each
+    /// posting costs as much as what is done with it.
+    pub fn blocks(&self, part: Part, word: &str, mut each: impl FnMut(Block)) -> Result<()> {
         let term = Term::from_field_text(self.fields.parts[part as usize], word);
         for segment in &self.segments {
             let inverted = &segment.inverted[part as usize];
-            let Some(mut postings) = read(inverted, &term, IndexRecordOption::WithFreqs)? else {
-                continue;
-            };
+            let option = IndexRecordOption::WithFreqs;
+            let found = inverted.read_block_postings(&term, option).map_err(tantivy_io)?;
+            let Some(mut block) = found else { continue };
             let norms = &segment.norms[part as usize];
-            let mut doc = postings.doc();
-            while doc != TERMINATED {
-                let entry = segment.entry[doc as usize];
-                if entry != NONE {
-                    let count = postings.term_freq();
-                    let norm = norms.fieldnorm_id(doc);
-                    each(Posting { slot: segment.base + doc, entry, count, norm });
-                }
-                doc = postings.advance();
+            while !block.docs().is_empty() {
+                let (docs, freqs) = (block.docs(), block.freqs());
+                each(Block { docs, freqs, norms, entry: &segment.entry, base: segment.base });
+                block.advance();
             }
         }
         Ok(())

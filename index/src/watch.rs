@@ -99,7 +99,10 @@ pub fn watch(
             tell(touched);
         }
     };
-    let config = notify::Config::default().with_follow_symlinks(false);
+    // Reading is no change: a search that opens its hits would wake this thread for each of them.
+    let config = notify::Config::default()
+        .with_follow_symlinks(false)
+        .with_event_kinds(notify::EventKindMask::CORE | notify::EventKindMask::ACCESS_CLOSE);
     let mut debouncer = notify_debouncer_full::new_debouncer_opt::<
         _,
         notify::RecommendedWatcher,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Calls of one figure.
 const CALLS: usize = 2_000;
@@ -51,6 +51,9 @@ struct Client {
     output: BufReader<ChildStdout>,
     id: u64,
     started: Instant,
+    /// From the sending of the last request to the end of its reply: what a client makes of the
+    /// reply is its own affair.
+    took: Duration,
 }
 
 impl Client {
@@ -60,7 +63,8 @@ impl Client {
         let mut child = piped.spawn().expect("a server");
         let input = child.stdin.take().expect("stdin");
         let output = BufReader::new(child.stdout.take().expect("stdout"));
-        let mut client = Client { child, input, output, id: 0, started };
+        let took = Duration::ZERO;
+        let mut client = Client { child, input, output, id: 0, started, took };
         client.request(
             "initialize",
             json!({
@@ -79,10 +83,13 @@ impl Client {
     fn request(&mut self, method: &str, params: Value) -> Value {
         self.id += 1;
         let id = self.id;
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let start = Instant::now();
+        self.send(&message);
         loop {
             let mut line = String::new();
             assert!(self.output.read_line(&mut line).expect("a line") > 0, "the server ended");
+            self.took = start.elapsed();
             let message: Value = serde_json::from_str(&line).expect("JSON");
             if message["id"] == id {
                 return message;
@@ -92,6 +99,12 @@ impl Client {
 
     fn call(&mut self, tool: &str, args: Value) -> Value {
         self.request("tools/call", json!({"name": tool, "arguments": args}))
+    }
+
+    /// How long a call takes, in microseconds.
+    fn micros(&mut self, tool: &str, args: Value) -> u128 {
+        self.call(tool, args);
+        self.took.as_micros()
     }
 
     /// Anonymous resident memory in MB.
@@ -171,19 +184,21 @@ pub fn run(folder: &Path) {
     println!("chunks {}", status["result"]["structuredContent"]["chunks"]);
     wait_fresh(&mut client);
     let queries = queries(folder);
-    let search = |client: &mut Client, query: &str| {
-        client.call("search", json!({"query": query, "mode": "lexical"}));
+    let mut search = |n: usize, more: Value| {
+        let mut args = json!({"query": queries[n % queries.len()], "mode": "lexical"});
+        args.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().cloned().unwrap_or_default());
+        client.micros("search", args)
     };
-    for query in &queries {
-        search(&mut client, query);
+    for n in 0..queries.len() {
+        search(n, json!({}));
     }
-    let micros = timed(CALLS, |n| search(&mut client, &queries[n % queries.len()]));
-    figures("search", micros);
-    let micros = timed(CALLS / 4, |n| {
-        let query = &queries[n % queries.len()];
-        client.call("search", json!({"query": query, "mode": "lexical", "path": "src/"}));
-    });
-    figures("search with a path filter", micros);
+    figures("search", (0..CALLS).map(|n| search(n, json!({}))).collect());
+    let one = (0..CALLS).map(|n| search(n, json!({"limit": 1, "detail": "names"})));
+    figures("search, the best hit's name", one.collect());
+    let filtered = (0..CALLS / 4).map(|n| search(n, json!({"path": "src/"})));
+    figures("search with a path filter", filtered.collect());
     println!("memory idle, indexed: {:.1} MB anonymous", client.anonymous_mb());
     drop(client);
     let mut bare = Client::start(synod(empty.path(), &["serve", "--stdio"]));
@@ -194,8 +209,8 @@ pub fn run(folder: &Path) {
     // In turns, so that the machine's other work falls on both.
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..20 {
-        ours.extend(timed(CALLS / 20, |_| drop(bare.call("index_status", json!({})))));
-        theirs.extend(timed(CALLS / 20, |_| drop(echo.call("echo", json!({"a": 1})))));
+        ours.extend((0..CALLS / 20).map(|_| bare.micros("index_status", json!({}))));
+        theirs.extend((0..CALLS / 20).map(|_| echo.micros("echo", json!({"a": 1}))));
     }
     figures("empty call (index_status, nothing indexed)", ours);
     figures("bare rmcp echo", theirs);
