@@ -115,7 +115,8 @@ pub struct ServeArgs {
 
 #[derive(Args, Debug)]
 pub struct IndexArgs {
-    /// Folders to add; without any, all known sources are compared with the disk.
+    /// Folders to add; without any, all known sources are compared with the disk. `--remove SOURCE`
+    /// takes one out.
     pub paths: Vec<PathBuf>,
     /// Return when everything is searchable.
     #[arg(long)]
@@ -139,9 +140,12 @@ pub struct IndexArgs {
 
 #[derive(Args, Debug)]
 pub struct SearchArgs {
-    /// What to look for.
+    /// What to look for. Excluded words go behind `--`, as in `-- tide -neap`.
     #[arg(required = true)]
     pub query: Vec<String>,
+    /// `cursor` of the page before, as it was printed.
+    #[arg(long)]
+    pub cursor: Option<String>,
     /// Hits to show.
     #[arg(short = 'n', long, default_value_t = 10)]
     pub limit: usize,

@@ -138,13 +138,9 @@ impl From<synod_index::Error> for Fault {
     fn from(error: synod_index::Error) -> Self {
         use synod_index::Error as E;
         let text = error.to_string();
+        let damaged = error.is_damage();
         match error {
-            E::Data { source, .. } => {
-                let mut fault = Fault::new(STORAGE, text);
-                fault.message = format!("{} ({source})", fault.message);
-                fault
-            }
-            E::Newer { .. } => Fault::new(STORAGE, text),
+            E::Data { .. } | E::Newer { .. } => Fault::new(STORAGE, text),
             E::Source(_) => Fault::new(UNPROCESSABLE, text),
             E::Argument(_) => Fault::new(INVALID, text),
             E::Missing { what, nearest } => {
@@ -165,6 +161,10 @@ impl From<synod_index::Error> for Fault {
             E::Unreadable { .. } => Fault::new(UNPROCESSABLE, text),
             E::NotWriter => Fault::new(UNPROCESSABLE, text),
             E::Cancelled => Fault::new(CANCELLED, text),
+            _ if damaged => {
+                let hint = "run `synod doctor --repair`, which makes it anew from your files";
+                Fault::new(STORAGE, format!("{text}; {hint}"))
+            }
             E::Sql(_) | E::Words(_) | E::Row(_) => Fault::internal(&text),
         }
     }

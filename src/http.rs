@@ -1,7 +1,8 @@
 //! The HTTP server: MCP at `/mcp`, the legacy transport at `/sse`, REST at `/v1`, a status page.
 //!
 //! One middleware for all of them: Host and Origin, token, body limit. Invariant: off loopback
-//! nothing but `/health` and `/ready` is answered without a token.
+//! nothing but `/health`, `/ready` and the files of the page, which hold no data, is answered
+//! without a token.
 
 use crate::config::Config;
 use crate::dispatch::Caller;
@@ -223,7 +224,8 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     }
     let origin = headers.get(header::ORIGIN).cloned();
     let preflight = request.method() == axum::http::Method::OPTIONS;
-    let open = matches!(request.uri().path(), "/health" | "/ready");
+    let path = request.uri().path();
+    let open = matches!(path, "/health" | "/ready") || crate::page::PATHS.contains(&path);
     let mut response = if preflight && origin.is_some() {
         StatusCode::NO_CONTENT.into_response()
     } else {
@@ -295,7 +297,7 @@ fn app(world: &World, servers: &Servers, gate: Gate, stop: CancellationToken) ->
     let routes = mcp_app(servers.connect(local, false), options)
         .merge(crate::sse::routes(servers.clone(), stop))
         .merge(crate::rest::routes(Arc::clone(&world.door)))
-        .merge(crate::page::routes(Arc::clone(&world.door)))
+        .merge(crate::page::routes())
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(move || async move { readiness(&ready) }))
         .route("/metrics", get(move || async move { door.metrics() }))

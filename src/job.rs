@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::now_ms;
 use std::path::PathBuf;
 use synod_index::{Error, Outcome, Progress, Source, SourceSpec, Updater};
-use synod_store::{JobState, Store};
+use synod_store::{Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
 
 /// A request as a job holds it: what a caller of the tool can say, and what only the operator can
@@ -70,6 +70,20 @@ pub fn progress(progress: &Progress) -> String {
         "bytes": progress.bytes, "current": progress.current,
     });
     text.to_string()
+}
+
+/// One line about the jobs in hand, for a person who waits.
+pub fn progress_line(jobs: &[Job]) -> String {
+    let text = jobs.iter().find_map(|job| job.progress.as_deref());
+    let progress: serde_json::Value =
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    match (progress["done"].as_u64(), progress["total"].as_u64()) {
+        (Some(done), Some(total)) => format!(
+            "indexing {} … {done} of {total} files",
+            progress["source"].as_str().unwrap_or_default()
+        ),
+        _ => "looking at the files …".to_owned(),
+    }
 }
 
 /// Does the jobs that wait, for a process that holds the lock without being a server.

@@ -206,7 +206,11 @@ fn welcome(
     let cx = running.world.door.context();
     let start = std::time::Instant::now();
     let mut said = 0;
-    while !cx.store.open_jobs(INDEX_JOB)?.is_empty() {
+    loop {
+        let jobs = cx.store.open_jobs(INDEX_JOB)?;
+        if jobs.is_empty() {
+            break;
+        }
         std::thread::sleep(Duration::from_millis(50));
         let seconds = start.elapsed().as_secs();
         // Serving begins in time in any case; the rest is indexed behind it.
@@ -216,7 +220,7 @@ fn welcome(
         }
         if seconds > said {
             said = seconds;
-            note(&format!("indexing … {} files to go", cx.index.freshness().pending));
+            note(&job::progress_line(&jobs));
         }
     }
     let status = cx.index.status()?;
@@ -231,11 +235,8 @@ fn welcome(
     say(&format!("MCP           http://{bound}/mcp\n"));
     say("\nConnect a client (each shows the change first, and can be undone):\n");
     let here = places();
-    let present = |client: &&client_config::Client| {
-        client.path(&here).is_some_and(|p| p.parent().is_some_and(std::path::Path::is_dir))
-    };
-    let mut names: Vec<&str> =
-        client_config::CLIENTS.iter().filter(present).map(|c| c.name).collect();
+    let used = client_config::CLIENTS.iter().filter(|client| client.seems_used(&here));
+    let mut names: Vec<&str> = used.map(|client| client.name).collect();
     if names.is_empty() {
         names = vec!["claude-desktop", "claude-code", "vscode", "cursor", "zed"];
     }

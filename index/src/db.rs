@@ -273,7 +273,8 @@ pub fn set_generation(db: &Connection, generation: u64) -> Result<()> {
     Ok(())
 }
 
-fn source_row(row: &Row) -> rusqlite::Result<Source> {
+/// A row of [`SOURCE`].
+pub fn source_row(row: &Row) -> rusqlite::Result<Source> {
     Ok(Source {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -285,7 +286,9 @@ fn source_row(row: &Row) -> rusqlite::Result<Source> {
     })
 }
 
-const SOURCE: &str = "SELECT id, name, kind, root, collection, commit_id, scanned_ms FROM source";
+/// Selects sources.
+pub const SOURCE: &str =
+    "SELECT id, name, kind, root, collection, commit_id, scanned_ms FROM source";
 
 /// Every source, by name.
 pub fn sources(db: &Connection) -> Result<Vec<Source>> {

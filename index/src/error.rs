@@ -75,6 +75,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The database is damaged: it has to be made anew.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Error::Sql(error) if crate::salvage::is_damage(error))
+    }
+
     /// An I/O failure at `path`.
     pub fn data(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Data { path: path.into(), source }

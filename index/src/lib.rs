@@ -19,6 +19,7 @@ pub mod query;
 mod rank;
 mod read;
 mod related;
+pub mod salvage;
 mod score;
 mod search;
 mod snippet;
@@ -84,7 +85,7 @@ impl Index {
     pub fn open(data: &Path) -> Result<Arc<Self>> {
         let dir = data.join("index");
         let words = dir.join("words");
-        std::fs::create_dir_all(&words).map_err(|e| Error::data(&words, e))?;
+        private_folder(&words).map_err(|e| Error::data(&words, e))?;
         // Two processes that start at once must not both make the first files.
         let path = dir.join("create.lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -206,6 +207,16 @@ impl Index {
         let generation = self.generation()?;
         Ok(self.current(generation)?.view.census())
     }
+}
+
+/// Makes a folder, and those above it that are missing, for its owner alone: it will hold what the
+/// person's notes say. Folders that exist keep their permissions.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

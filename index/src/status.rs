@@ -148,7 +148,7 @@ impl Index {
     /// Why the file at an absolute path is or is not found.
     pub fn explain(&self, path: &Path) -> Result<Why> {
         let mut why = Why { lines: Vec::new(), found: false };
-        let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let full = full_path(path);
         why.lines.push(format!("file: {}", full.display()));
         let sources = self.sources()?;
         let owner = sources
@@ -165,24 +165,34 @@ impl Index {
             why.lines.push("its name is not UTF-8; rename it".into());
             return Ok(why);
         };
-        let walked = crate::walk::walk(Path::new(&source.root), &[self.dir().to_owned()]);
-        let seen = walked.files.iter().find(|f| f.path == relative);
-        match seen {
-            Some(_) => why.lines.push("the walk finds it".into()),
-            None if !full.exists() => why.lines.push("it does not exist".into()),
-            None => why.lines.push(
-                "the walk leaves it out: an ignore file, Obsidian's excluded files, a hidden \
-                 folder or a link"
-                    .into(),
-            ),
+        if relative.is_empty() || full.is_dir() {
+            why.lines.push("this is a folder; name a file in it".into());
+            return Ok(why);
         }
+        let root = Path::new(&source.root);
+        let skip = [self.dir().parent().unwrap_or(self.dir()).to_owned()];
+        let only = crate::walk::Only::new(&[relative.clone()].into());
+        let walked = crate::walk::walk_only(root, &skip, only);
+        let seen = walked.files.iter().find(|f| f.path == relative);
+        why.lines.push(match seen {
+            Some(_) => "the walk finds it".into(),
+            None if !full.exists() => "there is no such file".into(),
+            None => match crate::walk::why_left_out(root, &relative, &skip) {
+                Some(rule) => format!("the walk leaves it out: {rule}"),
+                None => "the walk leaves it out: it is no regular file, or cannot be read".into(),
+            },
+        });
         self.read_db(|db| {
             let (errors, _) = db::problems(db, source.id, usize::MAX >> 1)?;
             for (_, reason) in errors.iter().filter(|(path, _)| *path == relative) {
                 why.lines.push(format!("error: {reason}"));
             }
             let Some(row) = db::file_at(db, source.id, &relative)? else {
-                why.lines.push("it is not indexed".into());
+                why.lines.push(if seen.is_some() {
+                    "it is not indexed yet; `synod index` brings the index up to date".into()
+                } else {
+                    "it is not indexed".into()
+                });
                 return Ok(());
             };
             why.lines.push(format!(
@@ -193,15 +203,27 @@ impl Index {
                 why.lines.push(format!("findable by name only: the file {note}"));
             }
             why.found = seen.is_some_and(|f| f.stamp == row.stamp);
-            why.lines.push(if why.found {
-                "it is found as it stands on disk".into()
-            } else {
-                "the file on disk is newer than what is indexed".into()
+            why.lines.push(match seen {
+                Some(_) if why.found => "it is found as it stands on disk".into(),
+                Some(_) => "the file on disk is newer than what is indexed".into(),
+                None => "what is indexed of it goes with the next comparison".into(),
             });
             Ok(())
         })?;
         Ok(why)
     }
+}
+
+/// The absolute path, links resolved as far as the path exists: a file that is gone still has a
+/// place in its source.
+fn full_path(path: &Path) -> std::path::PathBuf {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in full.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), full.strip_prefix(there)) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    full
 }
 
 impl Updater {

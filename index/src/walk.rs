@@ -250,6 +250,73 @@ fn obsidian_filters(root: &Path) -> Filters {
     filters
 }
 
+/// Why a walk of `root` leaves out the file at `path`, in words that name the rule; `None` when no
+/// rule of this program does.
+pub fn why_left_out(root: &Path, path: &str, skip: &[PathBuf]) -> Option<String> {
+    let excluded = obsidian_filters(root);
+    let mut here = root.to_owned();
+    let mut relative = String::new();
+    for part in path.split('/') {
+        here.push(part);
+        if !relative.is_empty() {
+            relative.push('/');
+        }
+        relative.push_str(part);
+        let shown = || format!("`{relative}`");
+        if NEVER.contains(&part) {
+            return Some(format!("{} is a folder that is never read", shown()));
+        }
+        if part.starts_with('.') && !HIDDEN_KEPT.contains(&part) {
+            return Some(format!("{} is hidden (its name begins with a dot)", shown()));
+        }
+        if skip.contains(&here) {
+            return Some(format!("{} is the data directory of this program", shown()));
+        }
+        if here.is_symlink() {
+            return Some(format!("{} is a link, and links are not followed", shown()));
+        }
+        if excluded.matches(&relative) {
+            return Some(format!("{} is among Obsidian's excluded files", shown()));
+        }
+        if let Some(rule) = ignored_by(root, &here) {
+            return Some(format!("{} is ignored by {rule}", shown()));
+        }
+    }
+    (path.split('/').count() > WALK_DEPTH_MAX)
+        .then(|| format!("it lies deeper than {WALK_DEPTH_MAX} folders"))
+}
+
+/// The line of an ignore file that leaves `path` out: that of the innermost folder counts, and in
+/// it the last one that fits.
+fn ignored_by(root: &Path, path: &Path) -> Option<String> {
+    let is_dir = path.is_dir();
+    let said = |matched: ignore::Match<&ignore::gitignore::Glob>| match matched {
+        ignore::Match::None => None,
+        ignore::Match::Whitelist(_) => Some(None),
+        ignore::Match::Ignore(glob) => {
+            let file = glob.from().map(|file| file.display().to_string()).unwrap_or_default();
+            Some(Some(format!("the line `{}` of {file}", glob.original())))
+        }
+    };
+    for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
+        for name in [".synodignore", ".ignore", ".gitignore", ".git/info/exclude"] {
+            let file = folder.join(name);
+            if !file.is_file() {
+                continue;
+            }
+            let mut builder = ignore::gitignore::GitignoreBuilder::new(folder);
+            // A line that does not parse is left out, as in the walk.
+            let _ = builder.add(&file);
+            let Ok(rules) = builder.build() else { continue };
+            if let Some(verdict) = said(rules.matched(path, is_dir)) {
+                return verdict;
+            }
+        }
+    }
+    let (global, _) = ignore::gitignore::Gitignore::global();
+    said(global.matched(path, is_dir)).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +352,24 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink("/etc", root.join("etc")).unwrap();
         assert_eq!(paths(root), [".github/w.yml", ".gitignore", ".synodignore", "a/b.md"]);
+        // Whatever is left out has a rule that says so, and nothing else has one.
+        for (path, rule) in [
+            (".git/x", "never read"),
+            ("a/skip.md", "the line `skip.md` of"),
+            ("old/c.md", "`old` is ignored by the line `old/` of"),
+            ("t/d.md", "Obsidian's excluded files"),
+            ("tmp1/e.md", "Obsidian's excluded files"),
+            (".secret", "hidden"),
+            ("node_modules/m.js", "never read"),
+        ] {
+            let why = why_left_out(root, path, &[]).unwrap_or_default();
+            assert!(why.contains(rule), "{path}: {why}");
+        }
+        for path in [".github/w.yml", ".gitignore", "a/b.md"] {
+            assert_eq!(why_left_out(root, path, &[]), None);
+        }
+        #[cfg(unix)]
+        assert!(why_left_out(root, "etc/passwd", &[]).is_some_and(|why| why.contains("a link")));
     }
 
     #[test]

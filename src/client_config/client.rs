@@ -286,6 +286,22 @@ pub const CLIENTS: &[Client] = &[
 ];
 
 impl Client {
+    /// Whether the client seems to be used here: its file is there, or the folder made for it, in
+    /// the project or at home.
+    pub fn seems_used(&self, places: &Places) -> bool {
+        let Some(path) = self.path(places) else { return false };
+        let own = |folder: &std::path::Path| *folder != places.home && *folder != places.project;
+        let made = path.parent().is_some_and(|folder| own(folder) && folder.is_dir());
+        let at_home = match &self.place {
+            Place::Project(rest) => {
+                let folder = rest.split_once('/').map(|(folder, _)| places.home.join(folder));
+                folder.is_some_and(|folder| folder.is_dir())
+            }
+            _ => false,
+        };
+        path.is_file() || made || at_home
+    }
+
     /// The file of this client; None where it takes pasted text only.
     pub fn path(&self, places: &Places) -> Option<PathBuf> {
         let (base, rest) = match (&self.place, places.os) {

@@ -7,7 +7,7 @@ use crate::{doc, now_ms};
 use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
-use synod_index::{Check, Error, Index, Updater};
+use synod_index::{Check, Error, Index, Updater, salvage};
 use synod_store::{Scope, Store, parse_scopes};
 
 /// `synod config`
@@ -42,6 +42,16 @@ pub fn config(session: &Session, args: &ConfigArgs) -> Result<ExitCode, Failure>
 
 /// `synod doctor`
 pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    if let Some(damage) = salvage::damage(&session.data) {
+        if !args.repair {
+            let text = format!(
+                "the index is damaged ({damage}); `synod doctor --repair` sets it aside and makes \
+                 it anew from your files, which are untouched"
+            );
+            return Err(text.into());
+        }
+        rebuild(session)?;
+    }
     let index = Index::open(&session.data)?;
     if let Some(path) = &args.explain {
         let why = index.explain(path)?;
@@ -75,6 +85,27 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         say(&format!("{verdict}\n"));
     }
     Ok(if check.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Makes a damaged index anew.
+fn rebuild(session: &Session) -> Result<(), Failure> {
+    let salvage = salvage::set_aside(&session.data, now_ms())?;
+    note(&format!("the damaged index lies in {}", salvage.aside.display()));
+    let index = Index::open(&session.data)?;
+    let mut updater = Updater::new(Arc::clone(&index), now_ms)?;
+    for (source, error) in salvage.restore(&mut updater)? {
+        note(&format!("source `{}` ({}) was left out: {error}", source.name, source.root));
+    }
+    crate::job::add_configured(&mut updater, &session.loaded.config);
+    let sources = updater.sources()?;
+    if sources.is_empty() {
+        note("no source could be read of it; name your folders with `synod index FOLDER`");
+    }
+    for source in &sources {
+        let outcome = updater.scan(source, &|_| true)?;
+        note(&format!("{}: {}", source.name, crate::job::says(&outcome)));
+    }
+    Ok(())
 }
 
 /// Checks; with the lock at hand, what a crash left behind is mended first.

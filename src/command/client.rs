@@ -35,7 +35,8 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
     note(change.kind.says());
     if args.write || args.undo {
         let kept = client_config::apply(&change)?;
-        say(&format!("wrote {}\n", path.display()));
+        let gone = !path.exists();
+        say(&format!("{} {}\n", if gone { "deleted" } else { "wrote" }, path.display()));
         if args.write {
             note(&format!("kept for --undo: {}", kept.display()));
         }

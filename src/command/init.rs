@@ -30,13 +30,9 @@ pub fn run(_session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
         text.push_str("# [[source]]\n# path = \"~/Notes\"\n");
     }
     say(&text);
-    let installed: Vec<&str> = CLIENTS
-        .iter()
-        .filter(|client| {
-            client.path(&places()).is_some_and(|p| p.parent().is_some_and(Path::is_dir))
-        })
-        .map(|client| client.name)
-        .collect();
+    let here = places();
+    let used = CLIENTS.iter().filter(|client| client.seems_used(&here));
+    let installed: Vec<&str> = used.map(|client| client.name).collect();
     if !installed.is_empty() {
         note(&format!(
             "clients found: {}; connect one with `synod client-config NAME`",

@@ -122,7 +122,13 @@ pub fn search(session: &Session, args: SearchArgs) -> Result<ExitCode, Failure> 
         "query": args.query.join(" "), "limit": args.limit, "tags": args.tags,
         "explain": args.explain,
     });
-    for (name, value) in [("source", args.source), ("kind", args.kind), ("path", args.path)] {
+    let given = [
+        ("source", args.source),
+        ("kind", args.kind),
+        ("path", args.path),
+        ("cursor", args.cursor),
+    ];
+    for (name, value) in given {
         if let Some(value) = value {
             call[name] = value.into();
         }

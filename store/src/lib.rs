@@ -81,7 +81,7 @@ impl Store {
     /// `Data` when the folder cannot be made or written, `Newer` for a newer format.
     pub fn open(data: &Path) -> Result<Self> {
         let fail = |source| Error::Data { path: data.to_owned(), source };
-        std::fs::create_dir_all(data).map_err(fail)?;
+        private_folder(data).map_err(fail)?;
         let db = Connection::open(data.join("state.db"))?;
         Self::with(db, data)
     }
@@ -116,6 +116,16 @@ impl Store {
     fn db(&self) -> MutexGuard<'_, Connection> {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes a folder, and those above it that are missing, for its owner alone: it will hold what the
+/// person's notes say. Folders that exist keep their permissions.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// An id that sorts by time and cannot be guessed: `prefix_`, 10 characters of time, 16 random ones

@@ -6,11 +6,14 @@
 #[path = "../judged.rs"]
 mod judged;
 
+mod commands;
 mod faces;
 mod faults;
+mod fresh;
 mod generated;
 mod http;
 mod index;
 mod program;
 mod quality;
 mod tidy;
+mod traps;

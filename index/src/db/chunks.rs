@@ -133,8 +133,8 @@ mod tests {
             end: n + 300,
             first: n * 7,
             last: n * 7 + 2,
-            heading: (n % 2 == 0).then(|| format!("Heading {n}")),
-            symbol: (n % 3 == 0).then(|| format!("Über{n}")),
+            heading: n.is_multiple_of(2).then(|| format!("Heading {n}")),
+            symbol: n.is_multiple_of(3).then(|| format!("Über{n}")),
             hash: [n as u8; 8],
         };
         let rows: Vec<ChunkRow> = (0..300).map(row).collect();

@@ -1,0 +1,195 @@
+//! What people type: paging, looking around, checking and mending.
+
+use super::http::get;
+use super::program::{Place, Server, poll};
+use serde_json::json;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn vault() -> Place {
+    let place = Place::new();
+    for n in 0..5 {
+        place.write(&format!("vault/tide{n}.md"), format!("# Tide {n}\n\nlow water {n}\n"));
+    }
+    place.index(&place.path().join("vault"));
+    place
+}
+
+#[test]
+fn a_search_is_paged() {
+    let place = vault();
+    let (code, first, _) = place.outcome(&["search", "tide", "-n", "2"]);
+    assert_eq!(code, 0);
+    let cursor = first.split("`cursor` = `").nth(1).and_then(|rest| rest.split('`').next());
+    let cursor = cursor.expect("a cursor is printed");
+    let (code, second, _) = place.outcome(&["search", "tide", "-n", "2", "--cursor", cursor]);
+    assert_eq!(code, 0);
+    assert!(second.contains("2 of 5") && second != first, "{second}");
+}
+
+#[test]
+fn excluded_words_and_filters_are_typed() {
+    let place = vault();
+    let (code, found, _) = place.outcome(&["search", "--", "tide", "-3"]);
+    assert!(code == 0 && found.contains("4 of 4"), "{found}");
+    let (code, found, _) = place.outcome(&["search", "path:tide3"]);
+    assert!(code == 0 && found.contains("tide3.md"), "{found}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_directory_is_its_owners_alone_unless_it_was_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = vault();
+    let mode = |path: &std::path::Path| {
+        std::fs::metadata(path).expect("there").permissions().mode() & 0o777
+    };
+    assert_eq!(mode(&place.data()), 0o700);
+    let theirs = place.path().join("theirs");
+    std::fs::create_dir(&theirs).expect("a folder");
+    std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o750)).expect("a mode");
+    let shown = theirs.display().to_string();
+    assert_eq!(place.outcome(&["call", "index_status", "--data", &shown]).0, 0);
+    assert_eq!(mode(&theirs), 0o750, "a folder that somebody made keeps its mode");
+    assert_eq!(mode(&theirs.join("index")), 0o700);
+}
+
+#[test]
+fn doctor_names_the_rule_that_leaves_a_file_out() {
+    let place = vault();
+    place.write("vault/.gitignore", "drafts/\n");
+    place.write("vault/drafts/x.md", "x\n");
+    place.write("vault/later.md", "later\n");
+    let explain = |path: &str| {
+        let full = place.path().join(path).display().to_string();
+        let (code, said, _) = place.outcome(&["doctor", "--explain", &full]);
+        (code, said)
+    };
+    for (path, code, words) in [
+        ("vault/tide1.md", 0, "found as it stands on disk"),
+        ("vault/drafts/x.md", 1, "`drafts` is ignored by the line `drafts/` of"),
+        ("vault/later.md", 1, "not indexed yet"),
+        ("vault/nothing.md", 1, "there is no such file"),
+        ("vault", 1, "this is a folder"),
+        ("elsewhere.md", 1, "it lies in no source"),
+    ] {
+        let (found, said) = explain(path);
+        assert!(found == code && said.contains(words), "{path}: {found} {said}");
+    }
+}
+
+#[test]
+fn a_damaged_database_is_named_and_made_anew() {
+    let place = vault();
+    place.call("ingest", json!({"op": "push", "path": "memo.md", "content": "pushed walrus"}));
+    let path = place.data().join("index/index.db");
+    let sound = std::fs::read(&path).expect("the database");
+    let half = sound.len() / 2;
+    // First the tail only: the sources can still be read. Then everything: they cannot.
+    for (damaged, saved) in [
+        ([&sound[..half], &vec![0xA5; sound.len() - half]].concat(), true),
+        (vec![0xA5; sound.len()], false),
+    ] {
+        for side in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(place.data().join(format!("index/index.db{side}")));
+        }
+        std::fs::write(&path, &damaged).expect("written");
+        let (code, _, said) = place.outcome(&["doctor"]);
+        assert!(code == 1 && said.contains("doctor --repair"), "{said}");
+        let (code, _, said) = place.outcome(&["doctor", "--repair"]);
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("index.damaged-"), "{said}");
+        let (code, found, _) = place.outcome(&["search", "tide"]);
+        assert_eq!((code, found.contains("tide1.md")), (i32::from(!saved), saved), "{found}");
+        assert_eq!(place.outcome(&["doctor"]).0, 0);
+        if !saved {
+            assert!(said.contains("name your folders"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_search_over_a_damaged_database_says_what_to_do() {
+    let place = vault();
+    for side in ["", "-wal", "-shm"] {
+        let path = place.data().join(format!("index/index.db{side}"));
+        if side.is_empty() {
+            std::fs::write(path, vec![0xA5; 8192]).expect("written");
+        } else {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    let (code, _, said) = place.outcome(&["search", "tide"]);
+    assert!(code == 1 && said.contains("synod doctor --repair"), "{said}");
+}
+
+#[test]
+fn init_proposes_what_lies_around_and_writes_it_once() {
+    let place = Place::new();
+    place.write("home/Notes/.obsidian/app.json", "{}");
+    place.write("home/code/tool/.git/HEAD", "ref: refs/heads/main\n");
+    place.write("home/.cursor/mcp.json", "{}");
+    place.write("home/.hidden/x/.git/HEAD", "");
+    let file = place.path().join("synod.toml");
+    let shown = file.display().to_string();
+    let (code, text, said) = place.outcome(&["init", "--output", &shown, "--dry-run"]);
+    assert!(code == 0 && text.contains("Notes") && text.contains("tool"), "{text}");
+    assert!(!text.contains(".hidden"), "{text}");
+    // Claude Code keeps its file in the home directory itself, which proves nothing.
+    assert!(said.contains("cursor") && !said.contains("claude-code"), "{said}");
+    assert!(!file.exists(), "a dry run writes nothing");
+    assert_eq!(place.outcome(&["init", "--output", &shown]).0, 0);
+    let written = std::fs::read_to_string(&file).expect("written");
+    assert_eq!(written, text);
+    let (code, _, said) = place.outcome(&["init", "--output", &shown]);
+    assert!(code == 1 && said.contains("--force"), "{said}");
+    let (code, values, _) = place.outcome(&["config", "--config", &shown]);
+    assert!(code == 0 && values.contains("Notes"), "{values}");
+    // And it is a configuration that works.
+    assert_eq!(place.outcome(&["index", "--config", &shown]).0, 0);
+    let status = place.call("index_status", json!({}));
+    assert_eq!(status["sources"].as_array().map(Vec::len), Some(2), "{status}");
+}
+
+#[test]
+fn completions_and_the_manual_know_every_command() {
+    let place = Place::new();
+    let commands = ["up", "init", "serve", "index", "search", "read", "call", "doctor", "token"];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, text, _) = place.outcome(&["completions", shell]);
+        assert_eq!(code, 0);
+        for command in commands {
+            assert!(text.contains(command), "{shell} does not know {command}");
+        }
+    }
+    let (code, text, _) = place.outcome(&["man"]);
+    assert!(code == 0 && text.starts_with(".ie") || text.contains(".TH"), "a manual page");
+    assert!(commands.iter().all(|command| text.contains(command)));
+}
+
+#[test]
+fn the_page_is_served_beyond_loopback_and_its_data_is_not() {
+    let place = vault();
+    let environment = [("SYNOD_ACCESS_REQUIRE_TOKEN", "true")];
+    let server = place.http(&[], &environment);
+    for path in ["/", "/app.js", "/style.css", "/health"] {
+        assert_eq!(get(server.address, path).status, 200, "{path}");
+    }
+    for path in ["/v1/index", "/v1/search?q=x", "/metrics", "/v1/openapi.json", "/mcp"] {
+        assert_eq!(get(server.address, path).status, 401, "{path}");
+    }
+}
+
+#[test]
+fn up_takes_the_repository_it_stands_in() {
+    let place = Place::new();
+    place.write("repo/.git/HEAD", "ref: refs/heads/main\n");
+    place.write("repo/src/pool.rs", "pub fn anemone() {}\n");
+    let mut command = place.command(&["up", "--http", "127.0.0.1:0"]);
+    command.current_dir(place.path().join("repo"));
+    let server = Server::of(command);
+    poll("the welcome", PATIENCE, || server.stdout().contains("Stop:").then_some(()));
+    let found = get(server.address, "/v1/search?q=anemone").json();
+    assert_eq!(found["hits"][0]["path"], "src/pool.rs", "{found}");
+}

@@ -1,0 +1,158 @@
+//! What replies say of how current they are, over real processes and real files.
+
+use super::faces::{token, with_token};
+use super::http::{post, request};
+use super::program::{PATIENCE, Place, Server, poll};
+use serde_json::{Value, json};
+
+fn vault(files: usize) -> Place {
+    let place = Place::new();
+    for n in 0..files {
+        place.write(&format!("vault/n{n}.md"), format!("# Note {n}\n\nwords of number{n}\n"));
+    }
+    place
+}
+
+fn status(server: &Server) -> Value {
+    super::http::get(server.address, "/v1/index").json()
+}
+
+fn fresh(server: &Server) {
+    poll("freshness", PATIENCE, || (status(server)["fresh"] == true).then_some(()));
+}
+
+#[test]
+fn fresh_is_said_once_everything_is_compared_and_not_before_a_change_is_in() {
+    let place = vault(300);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    for letter in 'a'..='t' {
+        let word = format!("{letter}periwinkle{letter}");
+        place.write("vault/n7.md", format!("# Note 7\n\n{word}\n"));
+        let found = poll("the edit", PATIENCE, || {
+            let path = format!("/v1/search?q=%2B{word}");
+            let found = super::http::get(server.address, &path).json();
+            let there = found["hits"][0]["snippet"].to_string().contains(&word);
+            (there && found["fresh"] == true).then_some(found)
+        });
+        assert_eq!(found["pending"], 0, "{found}");
+        assert_eq!(found["hits"][0]["path"], "n7.md");
+    }
+}
+
+#[test]
+fn readers_beside_the_writer_say_what_the_writer_knows() {
+    let place = vault(20);
+    place.index(&place.path().join("vault"));
+    let mut writer = place.stdio(&[]);
+    poll("the writer", PATIENCE, || {
+        (writer.answered("index_status", json!({}))["fresh"] == true).then_some(())
+    });
+    let mut reader = place.stdio(&[]);
+    poll("the reader", PATIENCE, || {
+        (reader.answered("index_status", json!({}))["fresh"] == true).then_some(())
+    });
+    drop(writer);
+    // The other one takes over, and is as fresh.
+    place.write("vault/late.md", "barnacle\n");
+    poll("the takeover", PATIENCE, || {
+        let found = reader.answered("search", json!({"query": "barnacle"}));
+        (found["total"] == 1 && found["fresh"] == true).then_some(())
+    });
+}
+
+#[test]
+fn an_addition_that_is_cancelled_leaves_no_half_source() {
+    let place = vault(6_000);
+    let folder = place.path().join("vault").display().to_string();
+    let roots = format!("[access]\nadd_roots = [{folder:?}]\n");
+    let file = place.write("synod.toml", roots);
+    let mut client = place.stdio(&["--allow-write", "--config", &file.display().to_string()]);
+    let call = json!({"name": "ingest", "arguments": {"op": "add", "path": folder, "wait": true}});
+    client.send(
+        &json!({"jsonrpc": "2.0", "id": "add", "method": "tools/call", "params": call}).to_string(),
+    );
+    poll("the addition to begin", PATIENCE, || {
+        let status = client.answered("index_status", json!({}));
+        (status["jobs"][0]["state"] == "running").then_some(())
+    });
+    client.send(
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"add"}}"#,
+    );
+    let status = poll("its end", PATIENCE, || {
+        let status = client.answered("index_status", json!({}));
+        (status["jobs"].as_array().is_none_or(Vec::is_empty)).then_some(status)
+    });
+    // Either it was stopped and nothing is left, or it was done before the word came.
+    let documents = status["documents"].as_u64();
+    assert!(documents == Some(0) || documents == Some(6_000), "{status}");
+    poll("freshness", PATIENCE, || {
+        (client.answered("index_status", json!({}))["fresh"] == true).then_some(())
+    });
+    let after = client.answered("index_status", json!({}));
+    assert_eq!(after["documents"].as_u64(), documents, "{after}");
+}
+
+#[test]
+fn a_key_is_its_owners() {
+    let place = vault(1);
+    place.index(&place.path().join("vault"));
+    let one = token(&place, "one", "read:context,write:context");
+    let two = token(&place, "two", "read:context,write:context");
+    let server = place.http(&["--allow-write"], &[]);
+    let send = |bearer: &str, content: &str| {
+        let headers = [("Authorization", bearer), ("Idempotency-Key", "k")];
+        let body = json!({"op": "push", "path": "x.md", "content": content});
+        post(server.address, "/v1/ingest", &headers, &body)
+    };
+    assert_eq!(send(&one, "first").status, 202);
+    assert_eq!(send(&two, "another").status, 202, "somebody else's key says nothing");
+    assert_eq!(send(&one, "another").status, 409);
+}
+
+#[test]
+fn resources_pass_the_door_too() {
+    let place = vault(1);
+    place.index(&place.path().join("vault"));
+    let jobs = token(&place, "jobs", "read:jobs");
+    let server = place.http(&[], &[("SYNOD_LIMITS_CALLS_PER_SECOND", "2")]);
+    let ask = |bearer: &str, method: &str, params: Value| {
+        let headers = [
+            ("Authorization", bearer),
+            ("Accept", "application/json, text/event-stream"),
+            ("MCP-Protocol-Version", "2025-11-25"),
+        ];
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        post(server.address, "/mcp", &headers, &body).json()
+    };
+    let uri = json!({"uri": "note://vault/n0.md"});
+    let refused = ask(&jobs, "resources/read", uri.clone());
+    assert!(refused["error"]["message"].to_string().contains("read:context"), "{refused}");
+    let reader = token(&place, "reader", "read:context");
+    let mut last = Value::Null;
+    for _ in 0..4 {
+        last = ask(&reader, "resources/read", uri.clone());
+    }
+    assert!(last["error"]["message"].to_string().contains("calls a second"), "{last}");
+    let metrics = with_token(server.address, "/metrics", &token(&place, "m", "read:context")).body;
+    let counted =
+        metrics.lines().find(|line| line.starts_with("synod_calls_total{tool=\"resources/read\"}"));
+    assert_eq!(counted, Some("synod_calls_total{tool=\"resources/read\"} 5"), "{metrics}");
+    let gone = request(server.address, "GET", "/v1/nothing", &[], "");
+    assert_eq!(gone.status, 404);
+}
+
+#[test]
+fn a_collection_is_kept_when_a_server_does_the_work() {
+    let place = vault(2);
+    let _server = place.stdio(&[]);
+    poll("the writer", PATIENCE, || place.data().join("index/writer.beat").exists().then_some(()));
+    let folder = place.path().join("vault").display().to_string();
+    let args = ["index", &folder, "--wait", "--name", "mine", "--collection", "diary"];
+    let (code, said, why) = place.outcome(&args);
+    assert_eq!(code, 0, "{said}{why}");
+    let status = place.call("index_status", json!({}));
+    let source = &status["sources"][0];
+    assert_eq!((&source["name"], &source["collection"]), (&json!("mine"), &json!("diary")));
+}
