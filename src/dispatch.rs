@@ -96,8 +96,8 @@ impl Door {
         }
         let read_only = config.access.read_only;
         let hidden = |name: &str| config.access.hidden_tools.iter().any(|h| h == name);
-        let forbidden = |effect: Effect| read_only && effect == Effect::Write;
-        let offered = |entry: &&Entry| !hidden(entry.name) && !forbidden(entry.effect);
+        let forbidden = |entry: &Entry| read_only && !entry.reads;
+        let offered = |entry: &&Entry| !hidden(entry.name) && !forbidden(entry);
         let tools: Vec<&'static Entry> = TOOLS.iter().filter(offered).collect();
         let limits = &config.limits;
         Ok(Door {
@@ -208,7 +208,11 @@ impl Door {
     }
 
     fn admit(&self, caller: &Caller, entry: &Entry, args: &Value) -> Result<(), Fault> {
-        let scope = crate::guardrail::scope_of(entry, args);
+        let (scope, effect) = (entry.needs)(args);
+        if self.read_only && effect != Effect::Read {
+            let text = format!("{}: this operation is not offered in read-only mode", entry.name);
+            return Err(Fault::new(fault::FORBIDDEN, text));
+        }
         if !caller.may(scope) {
             return Err(forbidden(entry.name, scope));
         }

@@ -127,6 +127,7 @@ impl From<synod_tools::Error> for Fault {
     fn from(error: synod_tools::Error) -> Self {
         match error {
             synod_tools::Error::Args(text) => Fault::new(INVALID, text),
+            synod_tools::Error::Missing(text) => Fault::new(NOT_FOUND, text),
             synod_tools::Error::Index(error) => error.into(),
             synod_tools::Error::Store(error) => error.into(),
             error @ synod_tools::Error::Reply(_) => Fault::internal(&error),

@@ -11,7 +11,6 @@ pub mod config;
 pub mod dispatch;
 pub mod doc;
 pub mod fault;
-mod guardrail;
 pub mod http;
 mod hub;
 mod job;

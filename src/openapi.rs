@@ -8,9 +8,10 @@ pub fn document(tools: &[&'static Entry]) -> Value {
     let mut paths = Map::new();
     for entry in tools {
         for route in entry.routes {
-            let path = route.path.replace("{*path}", "{path}");
+            let path = route.path.replace("{*", "{");
             let method = route.method.to_lowercase();
-            paths.insert(path, json!({ method: operation(entry, route) }));
+            let methods = paths.entry(path).or_insert_with(|| json!({}));
+            methods[method] = operation(entry, route);
         }
     }
     json!({
@@ -100,8 +101,11 @@ fn operation(entry: &Entry, route: &Route) -> Value {
 }
 
 fn operation_id(entry: &Entry, route: &Route) -> String {
-    if entry.routes.len() == 1 || entry.routes[0].path == route.path {
+    if entry.routes.len() == 1 || std::ptr::eq(&entry.routes[0], route) {
         return entry.name.to_owned();
+    }
+    if let Some((_, op)) = route.says.iter().find(|(name, _)| *name == "op") {
+        return format!("{}_{op}", entry.name);
     }
     route.path.trim_start_matches("/v1/").replace(['/', '-'], "_")
 }
@@ -110,8 +114,11 @@ fn parameters(input: &Value, route: &Route) -> Value {
     let required =
         |name: &str| input["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name));
     let properties = input["properties"].as_object().cloned().unwrap_or_default();
-    let rows = properties.into_iter().map(|(name, mut schema)| {
-        let in_path = route.path.contains(&format!("{{*{name}}}"));
+    let said = |name: &str| route.says.iter().any(|(known, _)| *known == name);
+    let asked = properties.into_iter().filter(|(name, _)| !said(name));
+    let rows = asked.map(|(name, mut schema)| {
+        let named = |form: String| route.path.contains(&form);
+        let in_path = named(format!("{{*{name}}}")) || named(format!("{{{name}}}"));
         let description = schema.as_object_mut().and_then(|s| s.remove("description"));
         let object = schema["type"] == "object";
         let schema = if object { json!({ "type": "string" }) } else { schema };

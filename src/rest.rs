@@ -8,8 +8,9 @@ use axum::body::Bytes;
 use axum::extract::{Extension, Path, Query};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 use synod_tools::{Call, Entry, Route};
 
@@ -38,30 +39,33 @@ pub fn routes(door: Arc<Door>) -> Router {
 }
 
 fn method(entry: &'static Entry, route: &'static Route, door: Arc<Door>) -> MethodRouter {
-    if route.method == "POST" {
-        return post(
-            move |Extension(caller): Extension<Caller>, headers: HeaderMap, body: Bytes| async move {
-                let args = match body_args(&headers, &body) {
-                    Ok(args) => args,
-                    Err(fault) => return refuse(&fault),
-                };
-                answer(&door, entry, route, caller, args, &headers).await
-            },
-        );
-    }
-    get(
+    let filter = match route.method {
+        "POST" => MethodFilter::POST,
+        "DELETE" => MethodFilter::DELETE,
+        _ => MethodFilter::GET,
+    };
+    on(
+        filter,
         move |Extension(caller): Extension<Caller>,
-              path: Option<Path<String>>,
+              path: Option<Path<HashMap<String, String>>>,
               Query(query): Query<Pairs>,
-              headers: HeaderMap| async move {
-            let mut query = query;
-            if let Some(Path(path)) = path {
-                query.push(("path".to_owned(), path));
-            }
-            let args = match query_args(entry, query) {
+              headers: HeaderMap,
+              body: Bytes| async move {
+            let in_path = path.map(|Path(names)| names).unwrap_or_default();
+            let args = if route.method == "POST" {
+                body_args(&headers, &body)
+            } else {
+                query_args(entry, query.into_iter().chain(in_path).collect())
+            };
+            let mut args = match args {
                 Ok(args) => args,
                 Err(fault) => return refuse(&fault),
             };
+            // What the address says is no matter of the body.
+            let said = route.says.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            if let Value::Object(map) = &mut args {
+                map.extend(said.map(|(k, v)| (k, Value::from(v))));
+            }
             answer(&door, entry, route, caller, args, &headers).await
         },
     )

@@ -100,8 +100,9 @@ pub fn call(
 ) -> Result<ExitCode, Failure> {
     let mut args: Value = serde_json::from_str(args.unwrap_or("{}"))
         .map_err(|error| format!("{tool}: the arguments are no JSON: {error}"))?;
-    let writes = synod_tools::find(tool).is_some_and(|t| t.effect == synod_tools::Effect::Write);
-    if writes && args["dry_run"] != Value::Bool(true) && args.is_object() {
+    let entry = synod_tools::find(tool);
+    let writes = entry.is_some_and(|t| (t.needs)(&args).1 == synod_tools::Effect::Write);
+    if writes && tool == "ingest" && args["dry_run"] != Value::Bool(true) && args.is_object() {
         // The process ends with the call: a request that it left would wait for another one.
         args["wait"] = true.into();
     }

@@ -189,6 +189,17 @@ impl Store {
         Ok(statement.query_row([id], row).optional()?)
     }
 
+    /// The jobs that changed last, at most `limit`; open ones before ended ones.
+    pub fn jobs(&self, limit: usize) -> Result<Vec<Job>> {
+        let sql = format!(
+            "{JOB} ORDER BY state IN ('pending','running') DESC, changed_ms DESC, id DESC LIMIT ?"
+        );
+        let db = self.db();
+        let mut statement = db.prepare_cached(&sql)?;
+        let rows = statement.query_map([limit as i64], row)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Jobs of a kind that have not ended, oldest first.
     pub fn open_jobs(&self, kind: &str) -> Result<Vec<Job>> {
         let db = self.db();
@@ -226,7 +237,10 @@ mod tests {
         assert_eq!(store.take("index", 5).unwrap().unwrap().id, "j_1");
         assert!(store.end_job("j_1", JobState::Succeeded, "{}", 6).unwrap());
         assert!(!store.end_job("j_1", JobState::Failed, "", 7).unwrap());
+        assert_eq!(store.jobs(9).unwrap()[0].id, "j_2", "open ones come first");
         assert!(store.end_job("j_2", JobState::Cancelled, "", 8).unwrap());
+        let ids: Vec<String> = store.jobs(9).unwrap().into_iter().map(|job| job.id).collect();
+        assert_eq!(ids, ["j_2", "j_1"]);
         assert!(!store.set_progress("j_2", "{}", 9).unwrap());
         assert!(store.take("index", 9).unwrap().is_none());
     }

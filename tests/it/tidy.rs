@@ -86,7 +86,6 @@ const LONG_LINES: &[(&str, usize)] = &[
     ("src/http.rs", 1),
     ("src/openapi.rs", 3),
     ("src/page.rs", 1),
-    ("src/rest.rs", 1),
     ("tests/fixture/change.rs", 2),
     ("tests/fixture/content.rs", 3),
     ("tests/fixture/handler.rs", 3),

@@ -1,10 +1,9 @@
 //! `index_status`: what is indexed, and how current it is.
 
-use crate::reply::{Currency, timestamp};
+use crate::reply::{Currency, JobReply, timestamp};
 use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::fmt::Write as _;
 use synod_index::SourceStatus;
 use synod_store::Scope;
@@ -63,23 +62,6 @@ struct ErrorReply {
     reason: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct JobReply {
-    id: String,
-    state: String,
-    /// Files done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    done: Option<u64>,
-    /// Files to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    current: Option<String>,
-    /// What it did, or why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<String>,
-}
-
 impl Operation for IndexStatus {
     const NAME: &'static str = "index_status";
     const TITLE: &'static str = "Index status";
@@ -87,7 +69,7 @@ impl Operation for IndexStatus {
     const SCOPE: Scope = Scope::ReadContext;
     const WORK: Work = Work::Trivial;
     const IDEMPOTENT: bool = true;
-    const ROUTES: &'static [Route] = &[Route { method: "GET", path: "/v1/index", status: 200 }];
+    const ROUTES: &'static [Route] = &[Route::get("/v1/index")];
     type Args = Args;
     type Reply = Reply;
 
@@ -111,13 +93,13 @@ impl Operation for IndexStatus {
         if let Some(id) = &args.job {
             jobs.retain(|job| job.id != *id);
             let Some(asked) = cx.store.job(id)? else {
-                return Err(Error::Args(format!(
+                return Err(Error::Missing(format!(
                     "index_status: no job `{id}`; `ingest` gives ids of jobs"
                 )));
             };
             jobs.push(asked);
         }
-        let jobs = jobs.into_iter().map(job).collect();
+        let jobs = jobs.into_iter().map(JobReply::from).collect();
         Ok(Reply {
             documents: sources.iter().map(|s| s.documents).sum(),
             chunks: sources.iter().map(|s| s.chunks).sum(),
@@ -148,14 +130,7 @@ impl Operation for IndexStatus {
                 let _ = writeln!(out, "  - `{}`: {}", error.path, error.reason);
             }
         }
-        for job in &reply.jobs {
-            let progress = match (job.done, job.total) {
-                (Some(done), Some(total)) => format!(" {done} of {total} files"),
-                _ => String::new(),
-            };
-            let result = job.result.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
-            let _ = writeln!(out, "- job `{}` {}{progress}{result}", job.id, job.state);
-        }
+        reply.jobs.iter().for_each(|job| out.push_str(&job.render()));
         out.push_str(&reply.currency.render());
         out
     }
@@ -176,18 +151,5 @@ fn source(status: SourceStatus, pending: u64) -> SourceReply {
         errors: errors.map(|(path, reason)| ErrorReply { path, reason }).collect(),
         commit: status.source.commit,
         scanned: status.source.scanned_ms.map(timestamp),
-    }
-}
-
-fn job(job: synod_store::Job) -> JobReply {
-    let progress: Value =
-        job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
-    JobReply {
-        id: job.id,
-        state: job.state.name().to_owned(),
-        done: progress["done"].as_u64(),
-        total: progress["total"].as_u64(),
-        current: progress["current"].as_str().map(str::to_owned),
-        result: job.result,
     }
 }

@@ -83,9 +83,19 @@ impl Operation for Ingest {
     const SCOPE: Scope = Scope::WriteContext;
     const WORK: Work = Work::Wait;
     const IDEMPOTENT: bool = true;
-    const ROUTES: &'static [Route] = &[Route { method: "POST", path: "/v1/ingest", status: 202 }];
+    const ROUTES: &'static [Route] = &[Route::post("/v1/ingest", 202)];
     type Args = IngestArgs;
     type Reply = Reply;
+
+    /// Bringing the index up to date with its own sources, and a dry run, change nothing that the
+    /// reader of the sources could not see.
+    fn needs(args: &Value) -> (Scope, Effect) {
+        let reindex = matches!(args["op"].as_str(), None | Some("reindex"));
+        if reindex || args["dry_run"] == Value::Bool(true) {
+            return (Scope::ReadContext, Effect::Write);
+        }
+        (Self::SCOPE, Self::EFFECT)
+    }
 
     async fn run(cx: &Context, args: IngestArgs, call: &Call) -> Result<Reply, Error> {
         let summary = check(cx, &args)?;

@@ -54,15 +54,39 @@ pub enum Work {
     Wait,
 }
 
-/// An HTTP route of a tool. `{*path}` in it fills the argument `path`.
+/// An HTTP route of a tool. `{name}` and `{*name}` in its path fill the argument `name`.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `DELETE`.
     pub method: &'static str,
     /// As in OpenAPI, with axum's wildcard.
     pub path: &'static str,
     /// The status of success.
     pub status: u16,
+    /// Arguments that the route itself says, as `op` of a tool that groups several operations.
+    pub says: &'static [(&'static str, &'static str)],
+}
+
+impl Route {
+    /// A route that reads.
+    pub const fn get(path: &'static str) -> Self {
+        Route { method: "GET", path, status: 200, says: &[] }
+    }
+
+    /// A route that takes its arguments from the body.
+    pub const fn post(path: &'static str, status: u16) -> Self {
+        Route { method: "POST", path, status, says: &[] }
+    }
+
+    /// A route that ends something.
+    pub const fn delete(path: &'static str) -> Self {
+        Route { method: "DELETE", path, status: 200, says: &[] }
+    }
+
+    /// With arguments that the route itself says.
+    pub const fn saying(self, says: &'static [(&'static str, &'static str)]) -> Self {
+        Route { says, ..self }
+    }
 }
 
 /// A tool: its types, what it may, and what it does.
@@ -71,9 +95,11 @@ pub trait Operation: 'static {
     const NAME: &'static str;
     /// As people see it.
     const TITLE: &'static str;
-    /// Its effect.
+    /// Its effect; of several operations the strongest.
     const EFFECT: Effect;
-    /// The scope that a token needs.
+    /// Some of its operations only read: read-only mode hides the others, not the tool.
+    const READS: bool = matches!(Self::EFFECT, Effect::Read);
+    /// The scope that a token needs; of several operations that of the strongest.
     const SCOPE: Scope;
     /// Where it runs.
     const WORK: Work;
@@ -85,6 +111,12 @@ pub trait Operation: 'static {
     type Args: DeserializeOwned + JsonSchema + Send;
     /// What a program reads.
     type Reply: Serialize + JsonSchema + Send;
+
+    /// The scope and the effect of one call, for tools whose operations differ in that. `args` were
+    /// not checked yet.
+    fn needs(_args: &Value) -> (Scope, Effect) {
+        (Self::SCOPE, Self::EFFECT)
+    }
 
     /// Does it.
     fn run(
@@ -137,6 +169,9 @@ pub enum Error {
     /// The arguments do not fit the schema, or a value is out of its bounds.
     #[error("{0}")]
     Args(String),
+    /// Nothing has that name.
+    #[error("{0}")]
+    Missing(String),
     /// The index failed.
     #[error(transparent)]
     Index(#[from] synod_index::Error),
@@ -165,10 +200,14 @@ pub struct Entry {
     pub name: &'static str,
     /// As people see it.
     pub title: &'static str,
-    /// Its effect.
+    /// Its strongest effect.
     pub effect: Effect,
-    /// The scope it needs.
+    /// Some of its operations only read.
+    pub reads: bool,
+    /// The scope it needs at most.
     pub scope: Scope,
+    /// The scope and the effect of one call.
+    pub needs: fn(&Value) -> (Scope, Effect),
     /// Where it runs.
     pub work: Work,
     /// Twice is once.
@@ -191,7 +230,9 @@ impl Entry {
             name: T::NAME,
             title: T::TITLE,
             effect: T::EFFECT,
+            reads: T::READS,
             scope: T::SCOPE,
+            needs: T::needs,
             work: T::WORK,
             idempotent: T::IDEMPOTENT,
             routes: T::ROUTES,

@@ -87,8 +87,7 @@ impl Operation for Read {
     const SCOPE: Scope = Scope::ReadContext;
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = true;
-    const ROUTES: &'static [Route] =
-        &[Route { method: "GET", path: "/v1/documents/{*path}", status: 200 }];
+    const ROUTES: &'static [Route] = &[Route::get("/v1/documents/{*path}")];
     type Args = Args;
     type Reply = Reply;
 

@@ -84,7 +84,7 @@ impl Operation for Related {
     const SCOPE: Scope = Scope::ReadContext;
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = true;
-    const ROUTES: &'static [Route] = &[Route { method: "GET", path: "/v1/related", status: 200 }];
+    const ROUTES: &'static [Route] = &[Route::get("/v1/related")];
     type Args = Args;
     type Reply = Reply;
 

@@ -2,7 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 use synod_index::Freshness;
+use synod_store::Job;
 
 /// Text of one reply, in bytes: some 10,000 tokens of prose.
 pub const REPLY_BYTES_MAX: usize = 36_000;
@@ -38,6 +40,59 @@ impl Currency {
             parts.push("the index may lag behind the files".to_owned());
         }
         if parts.is_empty() { String::new() } else { format!("_({})_\n", parts.join("; ")) }
+    }
+}
+
+/// A job as callers see it; what it was asked for is its owner's.
+#[derive(Serialize, JsonSchema)]
+pub struct JobReply {
+    id: String,
+    /// index, …
+    kind: String,
+    /// pending, running, succeeded, failed or cancelled.
+    state: String,
+    /// Files done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<u64>,
+    /// Files to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+    /// The file in hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<String>,
+    /// What it did, or why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+    /// When that was last so.
+    changed: String,
+}
+
+impl From<Job> for JobReply {
+    fn from(job: Job) -> Self {
+        let progress: Value =
+            job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
+        JobReply {
+            id: job.id,
+            kind: job.kind,
+            state: job.state.name().to_owned(),
+            done: progress["done"].as_u64(),
+            total: progress["total"].as_u64(),
+            current: progress["current"].as_str().map(str::to_owned),
+            result: job.result,
+            changed: timestamp(job.changed_ms),
+        }
+    }
+}
+
+impl JobReply {
+    /// One line for a model.
+    pub fn render(&self) -> String {
+        let progress = match (self.done, self.total) {
+            (Some(done), Some(total)) => format!(" {done} of {total} files"),
+            _ => String::new(),
+        };
+        let result = self.result.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+        format!("- job `{}` ({}) {}{progress}{result}\n", self.id, self.kind, self.state)
     }
 }
 

@@ -145,10 +145,7 @@ impl Operation for Search {
     const SCOPE: Scope = Scope::ReadContext;
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = true;
-    const ROUTES: &'static [Route] = &[
-        Route { method: "GET", path: "/v1/search", status: 200 },
-        Route { method: "GET", path: "/v1/context/search", status: 200 },
-    ];
+    const ROUTES: &'static [Route] = &[Route::get("/v1/search"), Route::get("/v1/context/search")];
     type Args = Args;
     type Reply = Reply;
 
