@@ -105,7 +105,10 @@ fn operation_id(entry: &Entry, route: &Route) -> String {
         return entry.name.to_owned();
     }
     if let Some((_, op)) = route.says.iter().find(|(name, _)| *name == "op") {
-        return format!("{}_{op}", entry.name);
+        // Under a second name, as `/v1/tasks` beside `/v1/jobs`, by that name.
+        let first = |route: &Route| route.path.split('/').nth(2);
+        let twin = first(route).filter(|name| first(&entry.routes[0]) != Some(*name));
+        return format!("{}_{op}", twin.unwrap_or(entry.name));
     }
     route.path.trim_start_matches("/v1/").replace(['/', '-'], "_")
 }
