@@ -156,3 +156,34 @@ fn a_collection_is_kept_when_a_server_does_the_work() {
     let source = &status["sources"][0];
     assert_eq!((&source["name"], &source["collection"]), (&json!("mine"), &json!("diary")));
 }
+
+#[test]
+fn jobs_are_listed_asked_for_and_stopped() {
+    let place = vault(3);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&["--allow-write"], &[("SYNOD_ACCESS_LOCAL_SCOPES", SCOPES)]);
+    let body = json!({"op": "push", "path": "x.md", "content": "limpet"});
+    let left = post(server.address, "/v1/ingest", &[], &body).json();
+    let id = left["job"].as_str().expect("a job");
+    let ask = |method: &str, path: &str| request(server.address, method, path, &[], "");
+    let ended = poll("its end", PATIENCE, || {
+        let job = ask("GET", &format!("/v1/jobs/{id}")).json()["jobs"][0].clone();
+        (job["state"] == "succeeded").then_some(job)
+    });
+    assert_eq!((&ended["id"], &ended["kind"]), (&json!(id), &json!("index")));
+    assert_eq!(ask("GET", "/v1/jobs").json()["jobs"][0]["id"], id);
+    let stopped = ask("DELETE", &format!("/v1/tasks/{id}")).json();
+    assert_eq!(stopped["jobs"][0]["state"], "succeeded", "what has ended stays as it is");
+    assert_eq!(ask("GET", "/v1/jobs/j_none").status, 404);
+    assert_eq!(ask("DELETE", "/v1/jobs/j_none").status, 404);
+    // Stopping needs another scope than looking, and is not offered in read-only mode.
+    let other = place.http(&[], &[]);
+    let path = format!("/v1/jobs/{id}");
+    assert_eq!(request(other.address, "GET", &path, &[], "").status, 200);
+    assert_eq!(request(other.address, "DELETE", &path, &[], "").status, 403);
+    let read_only = place.http(&["--read-only"], &[("SYNOD_ACCESS_LOCAL_SCOPES", SCOPES)]);
+    assert_eq!(request(read_only.address, "GET", &path, &[], "").status, 200);
+    assert_eq!(request(read_only.address, "DELETE", &path, &[], "").status, 403);
+}
+
+const SCOPES: &str = "read:context,write:context,read:jobs,write:jobs";

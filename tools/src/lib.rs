@@ -5,6 +5,7 @@
 
 mod index_status;
 mod ingest;
+mod job;
 mod read;
 mod related;
 mod reply;
@@ -29,6 +30,7 @@ use synod_store::{Scope, Store};
 pub const TOOLS: &[Entry] = &[
     Entry::of::<index_status::IndexStatus>(),
     Entry::of::<ingest::Ingest>(),
+    Entry::of::<job::Job>(),
     Entry::of::<read::Read>(),
     Entry::of::<related::Related>(),
     Entry::of::<search::Search>(),
