@@ -401,16 +401,19 @@ fn hit(
         let Scored { document, passage, exact, .. } = *scored;
         hit.explain = Some(Explain { document, passage, exact });
     }
-    let Some(chunk) = chunk else {
+    // The row may be a commit ahead of the words for a moment.
+    let same = row.generation == entry.generation;
+    if same && row.chunks.is_empty() {
         // Findable by name only: there are no lines to show.
         hit.snippet =
             row.note.as_ref().map(|note| format!("(this file {note})")).unwrap_or_default();
         return Ok(Some(hit));
+    }
+    let mut first = hit.lines.0;
+    let indexed = match chunk.filter(|_| same) {
+        Some(chunk) => passage_text(db, root, source, &row, &chunk)?,
+        None => None,
     };
-    let mut first = chunk.first;
-    // The row may be a commit ahead of the words for a moment.
-    let same = row.generation == entry.generation;
-    let indexed = if same { passage_text(db, root, source, &row, &chunk)? } else { None };
     let text = match indexed {
         Some(text) => text,
         // The file is ahead of the index: what it says now is shown, or nothing.
@@ -423,21 +426,7 @@ fn hit(
             None => return Ok(None),
         },
     };
-    let max = match args.detail {
-        Detail::Names => 0,
-        Detail::Line => LINE_BYTES_MAX,
-        Detail::Passage => SNIPPET_BYTES_MAX,
-    };
-    if max > 0 {
-        let found = if args.detail == Detail::Line {
-            best_line(&text, first, forms, max)
-        } else {
-            snippet(&text, first, forms, max)
-        };
-        hit.snippet = found.text;
-        hit.snippet_line = found.first;
-        hit.marks = found.marks;
-    }
+    quote(&mut hit, &text, first, forms, args.detail);
     if hit.renewed {
         return Ok(Some(hit));
     }
@@ -447,6 +436,18 @@ fn hit(
         hit.also.extend(row.chunks.get(number as usize).map(|c| (c.first, c.last)));
     }
     Ok(Some(hit))
+}
+
+/// Puts as much of a passage into a hit as was asked for.
+fn quote(hit: &mut Hit, text: &str, first: u32, forms: &[String], detail: Detail) {
+    let found = match detail {
+        Detail::Names => return,
+        Detail::Line => best_line(text, first, forms, LINE_BYTES_MAX),
+        Detail::Passage => snippet(text, first, forms, SNIPPET_BYTES_MAX),
+    };
+    hit.snippet = found.text;
+    hit.snippet_line = found.first;
+    hit.marks = found.marks;
 }
 
 /// The passage of a file as it is now that holds most of the words, and its text; `None` when it
@@ -466,8 +467,9 @@ fn renewed(
         found.len()
     };
     let rated = chunks.iter().map(|chunk| (distinct(chunk), chunk));
-    // The first one of equals.
-    let best = rated.filter(|(n, _)| *n > 0).rev().max_by_key(|(n, _)| *n)?.1.clone();
+    // The first one of equals; filters alone ask for how a document begins.
+    let best =
+        rated.filter(|(n, _)| *n > 0 || forms.is_empty()).rev().max_by_key(|(n, _)| *n)?.1.clone();
     let body = text[best.start as usize..best.end as usize].to_owned();
     Some((best, body))
 }

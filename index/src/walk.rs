@@ -193,12 +193,24 @@ pub fn slashed(path: &Path) -> Option<String> {
     Some(out)
 }
 
+/// Files that editors put beside the one that is edited, for moments: never content. The watcher
+/// passes over their events by the same rule, so one that was indexed would stay.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.ends_with('~')
+        || name.ends_with(".swp")
+        || name.ends_with(".swx")
+        || name.ends_with(".tmp")
+        || name.starts_with(".#")
+        || name == "4913"
+}
+
 fn wanted(entry: &DirEntry, root: &Path, excluded: &Filters, skip: &[PathBuf]) -> bool {
     if entry.depth() == 0 {
         return true;
     }
     let name = entry.file_name().to_string_lossy();
-    if NEVER.contains(&name.as_ref()) || skip.iter().any(|dir| dir == entry.path()) {
+    let never = NEVER.contains(&name.as_ref()) || is_temporary(&name);
+    if never || skip.iter().any(|dir| dir == entry.path()) {
         return false;
     }
     if name.starts_with('.') && !HIDDEN_KEPT.contains(&name.as_ref()) {
@@ -265,6 +277,9 @@ pub fn why_left_out(root: &Path, path: &str, skip: &[PathBuf]) -> Option<String>
         let shown = || format!("`{relative}`");
         if NEVER.contains(&part) {
             return Some(format!("{} is a folder that is never read", shown()));
+        }
+        if is_temporary(part) {
+            return Some(format!("{} has the name of an editor's temporary file", shown()));
         }
         if part.starts_with('.') && !HIDDEN_KEPT.contains(&part) {
             return Some(format!("{} is hidden (its name begins with a dot)", shown()));
@@ -341,6 +356,8 @@ mod tests {
             ".secret",
             "node_modules/m.js",
             "tmp1/e.md",
+            "a/b.md~",
+            "a/b.md.tmp",
         ] {
             fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
             fs::write(root.join(path), "x").unwrap();
@@ -361,6 +378,7 @@ mod tests {
             ("tmp1/e.md", "Obsidian's excluded files"),
             (".secret", "hidden"),
             ("node_modules/m.js", "never read"),
+            ("a/b.md~", "temporary"),
         ] {
             let why = why_left_out(root, path, &[]).unwrap_or_default();
             assert!(why.contains(rule), "{path}: {why}");

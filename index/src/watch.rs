@@ -154,13 +154,7 @@ fn is_noise(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let git = path.split('/').any(|part| matches!(part, ".git" | ".hg" | ".svn" | "node_modules"));
     let obsidian = path.starts_with(".obsidian/") && path != ".obsidian/app.json";
-    let temp = name.ends_with('~')
-        || name.ends_with(".swp")
-        || name.ends_with(".swx")
-        || name.starts_with(".#")
-        || name.ends_with(".tmp")
-        || name == "4913";
-    git || obsidian || temp
+    git || obsidian || crate::walk::is_temporary(name)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 mod build;
 mod corpus;
 mod http;
+mod peer;
 mod serve;
 
 #[path = "../judged.rs"]
@@ -18,6 +19,7 @@ const USAGE: &str = "bench quality            nDCG@10 of all questions of the ju
 bench index [FOLDER]     indexing speed and disk, beside its bare parts
 bench http               an empty call over HTTP, beside a bare echo server
 bench engine [FOLDER]    the engine's part of a search, in process
+bench peer [FOLDER]      indexing of notes and of FOLDER beside qmd's, from npm
 bench serve [FOLDER]     search, empty call, start and memory over stdio, beside a bare echo server
 without FOLDER: sources of the local cargo registry, up to BENCH_MB (80) of text";
 
@@ -35,6 +37,7 @@ fn main() {
         Some("index") => build::run(&corpus::folder(folder)),
         Some("serve") => serve::run(&corpus::folder(folder)),
         Some("http") => http::run(),
+        Some("peer") => peer::run(&corpus::folder(folder)),
         Some("engine") => serve::engine(&corpus::folder(folder)),
         _ => println!("{USAGE}"),
     }

@@ -1,6 +1,6 @@
 //! Bad input and bad luck: each is a clear fault, and the program lives afterwards.
 
-use crate::program::{Client, PATIENCE, Place, ended, outcome, poll};
+use crate::program::{Client, PATIENCE, Place, ended, long, outcome, poll};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -708,7 +708,7 @@ fn a_killed_indexing_leaves_an_index_that_heals() {
     let start = Instant::now();
     assert!(command("whole").status().expect("it runs").success());
     let whole = start.elapsed();
-    for round in 0..5 {
+    for round in 0..long(5, 1_000) {
         let data = format!("data-{round}");
         let moment = Duration::from_micros(random(whole.as_micros()));
         let mut child = command(&data).spawn().expect("it starts");
@@ -730,5 +730,6 @@ fn a_killed_indexing_leaves_an_index_that_heals() {
         let (_, stdout, _) = run(&["call", "index_status", "{}"]);
         let status: Value = serde_json::from_str(&stdout).expect("JSON");
         assert_eq!(status["documents"], NOTES, "{said}");
+        std::fs::remove_dir_all(place.path().join(&data)).expect("removed");
     }
 }

@@ -15,5 +15,6 @@ mod http;
 mod index;
 mod program;
 mod quality;
+mod soak;
 mod tidy;
 mod traps;

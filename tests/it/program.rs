@@ -29,6 +29,18 @@ pub fn poll<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T
     }
 }
 
+/// How much of something: `short` in every run, `long` in a long one (`tests/run long`), which is
+/// the same code.
+pub fn long(short: u64, long: u64) -> u64 {
+    if std::env::var_os("SYNOD_LONG").is_some() { long } else { short }
+}
+
+/// How often a property is tried: `n` times, in a long run fifty times as often.
+pub fn cases(n: u32) -> proptest::test_runner::Config {
+    let cases = long(u64::from(n), u64::from(n) * 50) as u32;
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}
+
 /// A data directory and a place for files, gone with the value.
 pub struct Place {
     dir: tempfile::TempDir,

@@ -1,6 +1,7 @@
 //! Whatever is done to the files, the index ends as a fresh one of the same files would be.
 
 use super::{Answers, Engine, Place, day_ms, set_day};
+use crate::program::cases;
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::path::Path;
@@ -132,7 +133,7 @@ fn queries() -> Vec<(String, Filters)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..<_>::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn after_any_edits_the_index_equals_a_fresh_one(

@@ -1,6 +1,7 @@
 //! Filtered results are the whole ranking restricted to the filter, whatever the filter and k.
 
 use super::{ALL, Engine, Place, args, day_ms, now_ms, set_day};
+use crate::program::cases;
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -222,7 +223,7 @@ fn key(hit: &Hit) -> (String, String, (u32, u32), u32) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, ..<_>::default() })]
+    #![proptest_config(cases(20))]
 
     #[test]
     fn filtered_results_are_the_ranking_restricted(

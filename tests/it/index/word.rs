@@ -1,6 +1,7 @@
 //! Every word that stands in a file is found, in any script, and odd spellings verbatim.
 
 use super::Place;
+use crate::program::cases;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,7 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..<_>::default() })]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn every_word_of_every_file_is_found(
@@ -217,7 +218,7 @@ fn odd_queries_are_answered_with_a_note() {
 const ODD: &str = "\\PC{0,60}|[\\-+\":a-c .]{0,20}";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1, failure_persistence: None, ..<_>::default() })]
+    #![proptest_config(cases(1))]
 
     #[test]
     fn no_query_fails(queries in proptest::collection::vec(ODD, 300)) {
