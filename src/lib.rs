@@ -16,6 +16,7 @@ mod hub;
 mod job;
 mod log;
 pub mod mcp;
+pub mod memory;
 mod openapi;
 mod page;
 mod rest;

@@ -1,5 +1,6 @@
 //! The program: everything it does is in the library.
 
 fn main() -> std::process::ExitCode {
+    synod::memory::tune();
     synod::cli::main()
 }

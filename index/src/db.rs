@@ -9,7 +9,7 @@ mod graph;
 
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
-    LinkRow, NameKind, changed_together, changes_of, links_of, links_to, named, names_of,
+    LinkRow, NameKind, Named, changed_together, changes_of, links_of, links_to, named, names_of,
     put_changes, put_graph, with_prop,
 };
 

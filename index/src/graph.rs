@@ -2,13 +2,13 @@
 //!
 //! Resolved when asked, as Obsidian resolves: the same folder first, then the shortest path.
 
-use crate::db::{self, LinkRow, NameKind};
+use crate::db::{self, LinkRow, NameKind, Named};
 use crate::error::Result;
 use crate::kind::{Link, stem};
 use crate::limit::LINK_TEXTS_MAX;
 use crate::token::lower;
 use rusqlite::Connection;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The key under which a link's target, or a document's name, is compared.
 pub fn link_key(target: &str) -> String {
@@ -39,19 +39,24 @@ pub fn resolve(db: &Connection, source: i64, from: &str, link: &Link) -> Result<
     if !link.wiki {
         return resolve_relative(db, source, from, &link.target);
     }
-    let wanted = lower(link.target.trim().trim_start_matches('/')).into_owned();
+    let named = db::named(db, &link_key(&link.target))?;
+    Ok(among(&named, source, from, &link.target))
+}
+
+/// The one of the documents `named` as a wiki link is that it means, standing in `from`.
+fn among(named: &[Named], source: i64, from: &str, target: &str) -> Option<u32> {
+    let wanted = lower(target.trim().trim_start_matches('/')).into_owned();
     let wanted = wanted.strip_suffix(".md").unwrap_or(&wanted).to_owned();
-    let mut found = db::named(db, &link_key(&link.target))?;
-    found.retain(|(_, s, path, _)| *s == source && fits(path, &wanted));
+    let fitting = || named.iter().filter(|(_, s, path, _)| *s == source && fits(path, &wanted));
     let by_file = |what: &NameKind| matches!(what, NameKind::Stem | NameKind::File);
-    if found.iter().any(|(.., what)| by_file(what)) {
-        found.retain(|(.., what)| by_file(what));
-    }
+    let files_only = fitting().any(|(.., what)| by_file(what));
     let folder = folder(from);
-    found.sort_by_key(|(_, _, path, what)| {
-        (self::folder(path) != folder, *what, path.matches('/').count(), path.len(), path.clone())
-    });
-    Ok(found.first().map(|(id, ..)| *id))
+    fitting()
+        .filter(|(.., what)| !files_only || by_file(what))
+        .min_by_key(|(_, _, path, what)| {
+            (self::folder(path) != folder, *what, path.matches('/').count(), path.len(), path)
+        })
+        .map(|(id, ..)| *id)
 }
 
 /// Whether a wanted `folder/name` is the end of `path`; a bare name fits any path.
@@ -94,34 +99,55 @@ pub fn join(base: &str, relative: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Links that mean `file`, with the documents that they stand in.
-pub fn incoming(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
+/// Links that mean one of `files`, by which one, each with the document that it stands in. One
+/// pass over the names: what many documents are called is looked up once, not once for each.
+fn incoming_of(db: &Connection, files: &BTreeSet<u32>) -> Result<Vec<(u32, LinkRow)>> {
+    let mut keys = BTreeSet::new();
+    for file in files {
+        for key in db::names_of(db, *file)? {
+            keys.insert(key.strip_suffix(".md").unwrap_or(&key).to_owned());
+        }
+    }
     let mut out = Vec::new();
-    let mut seen = HashSet::new();
-    for key in db::names_of(db, file)? {
-        let key = key.strip_suffix(".md").unwrap_or(&key).to_owned();
-        if !seen.insert(key.clone()) {
+    for key in keys {
+        let links = db::links_to(db, &key)?;
+        if links.is_empty() {
             continue;
         }
-        for row in db::links_to(db, &key)? {
-            let Some(from) = db::file(db, row.file)? else { continue };
-            if from.id != file && resolve(db, from.source, &from.path, &row.link)? == Some(file) {
-                out.push(row);
+        let named = db::named(db, &key)?;
+        for (source, from, row) in links {
+            let to = if row.link.wiki {
+                among(&named, source, &from, &row.link.target)
+            } else {
+                resolve_relative(db, source, &from, &row.link.target)?
+            };
+            if let Some(to) = to.filter(|to| *to != row.file && files.contains(to)) {
+                out.push((to, row));
             }
         }
     }
     Ok(out)
 }
 
-/// The texts of links to `file`, one a line, each distinct text once.
-pub fn link_texts(db: &Connection, file: u32) -> Result<String> {
-    let texts: BTreeSet<String> = incoming(db, file)?
-        .into_iter()
-        .map(|row| row.link.text.trim().replace('\n', " "))
-        .filter(|text| !text.is_empty())
-        .collect();
-    let texts: Vec<String> = texts.into_iter().take(LINK_TEXTS_MAX).collect();
-    Ok(texts.join("\n"))
+/// Links that mean `file`, with the documents that they stand in.
+pub fn incoming(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
+    Ok(incoming_of(db, &BTreeSet::from([file]))?.into_iter().map(|(_, row)| row).collect())
+}
+
+/// The texts of links to each of `files`, one a line, each distinct text once.
+pub fn link_texts(db: &Connection, files: &BTreeSet<u32>) -> Result<BTreeMap<u32, String>> {
+    let mut texts: BTreeMap<u32, BTreeSet<String>> =
+        files.iter().map(|file| (*file, BTreeSet::new())).collect();
+    for (file, row) in incoming_of(db, files)? {
+        let text = row.link.text.trim().replace('\n', " ");
+        if !text.is_empty() {
+            texts.entry(file).or_default().insert(text);
+        }
+    }
+    let joined = |texts: BTreeSet<String>| {
+        texts.into_iter().take(LINK_TEXTS_MAX).collect::<Vec<_>>().join("\n")
+    };
+    Ok(texts.into_iter().map(|(file, texts)| (file, joined(texts))).collect())
 }
 
 /// Documents named by any of `keys`: those whose incoming texts may have changed.

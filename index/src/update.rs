@@ -18,7 +18,7 @@ use crate::limit::{BATCH_BYTES_MAX, BATCH_FILES_MAX, RACY};
 use crate::walk::{self, Found, Walked};
 use crate::{Index, lexical::Lexical};
 use rusqlite::Connection;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -382,7 +382,7 @@ impl Updater {
             writer.remove_links(id);
         }
         // Departures that are forgotten by now, and documents of a newer database.
-        let all: HashSet<u32> = db::files_after(&self.db, 0)?.into_iter().collect();
+        let all: BTreeSet<u32> = db::files_after(&self.db, 0)?.into_iter().collect();
         for (file, ..) in self.index.census()?.into_iter().filter(|(file, ..)| !all.contains(file))
         {
             writer.remove(file);
@@ -392,8 +392,8 @@ impl Updater {
             self.reapply(&writer, id)?;
         }
         // A document that did not change may be linked to in other words now.
-        for id in all {
-            writer.set_links(id, &graph::link_texts(&self.db, id)?)?;
+        for (id, texts) in graph::link_texts(&self.db, &all)? {
+            writer.set_links(id, &texts)?;
         }
         writer.commit(generation)?;
         writer.close()?;
@@ -417,8 +417,7 @@ impl Updater {
         let mut document = document(source, &row.path, loaded, row.read_ms)?;
         document.row.id = id;
         document.row.generation = row.generation;
-        add_words(writer, &document)?;
-        writer.set_links(id, &graph::link_texts(&self.db, id)?)
+        add_words(writer, &document)
     }
 
     /// Rebuilds the word index from the database and the sources.
@@ -432,6 +431,9 @@ impl Updater {
         }
         for id in &ids {
             self.reapply(&writer, *id)?;
+        }
+        for (id, texts) in graph::link_texts(&self.db, &ids.iter().copied().collect())? {
+            writer.set_links(id, &texts)?;
         }
         writer.commit(generation)?;
         writer.close()?;
@@ -845,8 +847,8 @@ impl<'u> Batch<'u> {
         linked.extend(self.old_link_keys.drain());
         let mut targets = graph::targets(db, &linked)?;
         targets.extend(self.rewritten.drain());
-        for id in targets {
-            self.writer.set_links(id, &graph::link_texts(db, id)?)?;
+        for (id, texts) in graph::link_texts(db, &targets)? {
+            self.writer.set_links(id, &texts)?;
         }
         db::set_generation(db, self.generation)?;
         db.execute_batch("COMMIT")?;

@@ -98,16 +98,21 @@ pub fn links_of(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Links whose target has this key.
-pub fn links_to(db: &Connection, key: &str) -> Result<Vec<LinkRow>> {
-    let sql = format!("{LINK} WHERE key=? ORDER BY file, seq");
-    let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map([key], link_row)?;
+/// Links whose target has this key, each with the source and the path that it stands in.
+pub fn links_to(db: &Connection, key: &str) -> Result<Vec<(i64, String, LinkRow)>> {
+    let sql = "SELECT l.file, l.target, l.anchor, l.text, l.wiki, l.embed, l.line, \
+               f.source, f.path FROM link l JOIN file f ON f.id=l.file WHERE l.key=? \
+               ORDER BY l.file, l.seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([key], |row| Ok((row.get(7)?, row.get(8)?, link_row(row)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Documents with this name: row, source, path, what the name is.
-pub fn named(db: &Connection, key: &str) -> Result<Vec<(u32, i64, String, NameKind)>> {
+/// A document that has a name: row, source, path, what the name is.
+pub type Named = (u32, i64, String, NameKind);
+
+/// Documents with this name.
+pub fn named(db: &Connection, key: &str) -> Result<Vec<Named>> {
     let sql = "SELECT f.id, f.source, f.path, n.what FROM name n JOIN file f ON f.id=n.file \
                WHERE n.key=? ORDER BY n.what, length(f.path), f.path";
     let mut statement = db.prepare_cached(sql)?;
