@@ -98,8 +98,7 @@ async fn answer(
                 matches!(answer.structured["state"].as_str(), Some("pending" | "running"));
             let status = if route.status == 202 && !runs_on { 200 } else { route.status };
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-            let location =
-                answer.structured["job"].as_str().map(|job| format!("/v1/jobs/{job}"));
+            let location = answer.structured["job"].as_str().map(|job| format!("/v1/jobs/{job}"));
             let mut response = (status, axum::Json(answer.structured)).into_response();
             if let Some(value) = location.filter(|_| runs_on).and_then(|l| l.parse().ok()) {
                 response.headers_mut().insert(header::LOCATION, value);

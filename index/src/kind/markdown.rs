@@ -195,8 +195,9 @@ impl<'a> Reader<'a> {
         let sections = std::mem::take(&mut self.out.sections);
         let ranges = chunk::cut(text, &self.borders, chunk::NOTE_RULE);
         let title = self.out.title.clone();
-        self.out.chunks =
-            ranges.into_iter().map(|b| note_chunk(self.input, &title, &sections, b)).collect();
+        let above = above(&sections);
+        let chunk = |bytes| note_chunk(self.input, &title, &sections, &above, bytes);
+        self.out.chunks = ranges.into_iter().map(chunk).collect();
         self.out.sections = sections;
         self.out
     }
@@ -229,13 +230,35 @@ fn close_sections(sections: &mut [Section], end: usize) {
     }
 }
 
-fn note_chunk(input: &Input, title: &str, sections: &[Section], bytes: Range<usize>) -> Chunk {
+/// By section: the one around it. A page may hold as many headings as passages.
+fn above(sections: &[Section]) -> Vec<Option<usize>> {
+    let mut open: Vec<usize> = Vec::new();
+    let mut out = Vec::with_capacity(sections.len());
+    for (at, section) in sections.iter().enumerate() {
+        while open.last().is_some_and(|last| sections[*last].bytes.end <= section.bytes.start) {
+            open.pop();
+        }
+        out.push(open.last().copied());
+        open.push(at);
+    }
+    out
+}
+
+fn note_chunk(
+    input: &Input,
+    title: &str,
+    sections: &[Section],
+    above: &[Option<usize>],
+    bytes: Range<usize>,
+) -> Chunk {
     let mut header = String::new();
     // A chunk that opens with a heading stands under it.
     let head = input.text[bytes.clone()].len() - input.text[bytes.clone()].trim_start().len();
     let at = bytes.start + head;
-    let path: Vec<&Section> =
-        sections.iter().filter(|s| s.bytes.start <= at && at < s.bytes.end).collect();
+    let last = sections.partition_point(|s| s.bytes.start <= at).checked_sub(1);
+    let up = std::iter::successors(last, |inner| above[*inner]);
+    let mut path: Vec<&Section> = up.map(|n| &sections[n]).filter(|s| at < s.bytes.end).collect();
+    path.reverse();
     for section in path.iter().filter(|s| s.text != title) {
         push_header(&mut header, &section.text);
     }
@@ -561,6 +584,21 @@ mod tests {
         }
         let list: String = (0..50_000).map(|n| format!("{}- a\n", " ".repeat(n % 5000))).collect();
         assert!(!read(&list[..2_000_000]).chunks.is_empty());
+    }
+
+    #[test]
+    fn a_page_of_headings_alone_is_read_in_time() {
+        let text: String =
+            (0..400_000).map(|n| format!("{} h{}\n", "#".repeat(1 + n % 6), n % 10)).collect();
+        let parsed = read(&text);
+        assert!(parsed.sections.len() > 300_000);
+        let around = |at: usize| {
+            let inside = |s: &&Section| s.bytes.start <= at && at < s.bytes.end;
+            parsed.sections.iter().filter(inside).map(|s| s.text.clone()).next_back()
+        };
+        for chunk in parsed.chunks.iter().step_by(parsed.chunks.len() / 50) {
+            assert_eq!(chunk.heading, around(chunk.bytes.start));
+        }
     }
 
     proptest! {
