@@ -124,6 +124,13 @@ impl<'t> Scanner<'t> {
 
     /// A word or an identifier: its whole form when it has several parts, then its parts.
     fn identifier(&mut self, run: Range<usize>, out: &mut Vec<Word>) {
+        // Most runs are plain words, which have one part and nothing to fold.
+        if run.len() <= TOKEN_BYTES_MAX && self.is_plain(&run) {
+            let text = self.stemmed(&self.text[run.clone()]).into_owned();
+            out.push(Word { text, form: Form::Part, position: self.position, bytes: run });
+            self.position += 1;
+            return;
+        }
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
         split(self.text, run.clone(), &mut parts);
@@ -145,6 +152,10 @@ impl<'t> Scanner<'t> {
             self.position += 1;
         }
         self.parts = parts;
+    }
+
+    fn is_plain(&self, run: &Range<usize>) -> bool {
+        self.text.as_bytes()[run.clone()].iter().all(u8::is_ascii_lowercase)
     }
 
     fn part(&mut self, bytes: Range<usize>, out: &mut Vec<Word>) {
@@ -409,7 +420,7 @@ fn humps(text: &str, piece: Range<usize>, digits: bool, parts: &mut Vec<Range<us
     let mut before: Option<(usize, Class)> = None;
     for (offset, c) in text[piece.clone()].char_indices() {
         let at = piece.start + offset;
-        let this = if is_combining_mark(c) && !c.is_ascii() {
+        let this = if !c.is_ascii() && is_combining_mark(c) {
             before.map_or(Class::Lower, |(_, class)| class)
         } else {
             class(c)
