@@ -87,7 +87,6 @@ pub fn rank(
         top_document: f32::MIN_POSITIVE,
         top_passage: f32::MIN_POSITIVE,
     };
-    ranker.tops(sums);
     let mut hits = ranker.best_passages(sums);
     let total = hits.len();
     if hits.len() > top && top > 0 {
@@ -106,23 +105,6 @@ impl Ranker<'_> {
             || (sums.required[entry as usize] >= self.wanted && !sums.excluded[entry as usize])
     }
 
-    fn visible(&self, sums: &Scratch, entry: u32) -> bool {
-        self.fits(sums, entry) && self.allowed.is_none_or(|a| a[entry as usize])
-    }
-
-    /// The best of all that fit the words, whatever the filter: filters never change a score.
-    fn tops(&mut self, sums: &Scratch) {
-        let (mut document, mut passage) = (self.top_document, self.top_passage);
-        for &entry in sums.seen.iter().filter(|e| self.fits(sums, **e)) {
-            document = document.max(sums.document[entry as usize]);
-            passage = passage.max(sums.base[entry as usize]);
-        }
-        for &(slot, entry) in sums.seen_slots.iter().filter(|(_, e)| self.fits(sums, *e)) {
-            passage = passage.max(sum(sums, slot, entry));
-        }
-        (self.top_document, self.top_passage) = (document, passage);
-    }
-
     fn row(&self, sums: &Scratch, slot: u32, entry: u32) -> Scored {
         let own = if slot == NONE { sums.base[entry as usize] } else { sum(sums, slot, entry) };
         let document = sums.document[entry as usize] / self.top_document;
@@ -132,13 +114,15 @@ impl Ranker<'_> {
         Scored { slot, entry, score, document, passage, exact }
     }
 
-    /// Every visible document with its best passage, in no order.
-    fn best_passages(&self, sums: &mut Scratch) -> Vec<Scored> {
+    /// Every visible document with its best passage, in no order. Notes the best sums of all that
+    /// fit the words, whatever the filter: filters never change a score.
+    fn best_passages(&mut self, sums: &mut Scratch) -> Vec<Scored> {
         // By the one number that differs among a document's passages; rows are made once each.
         let mut best: Vec<(f32, u32, u32)> = Vec::new();
         for at in 0..sums.seen.len() {
             let entry = sums.seen[at];
-            if self.visible(sums, entry) {
+            if self.fits(sums, entry) {
+                self.top_document = self.top_document.max(sums.document[entry as usize]);
                 sums.place[entry as usize] = best.len() as u32;
                 best.push((sums.base[entry as usize], NONE, entry));
             }
@@ -150,6 +134,7 @@ impl Ranker<'_> {
                 (kept.0, kept.1) = (next, slot);
             }
         }
+        self.top_passage = best.iter().fold(self.top_passage, |top, (sum, ..)| top.max(*sum));
         for slot in self.bonus.slots() {
             let Some(entry) = self.view.entry_of_slot(slot) else { continue };
             let Some(kept) = best.get_mut(sums.place[entry as usize] as usize) else { continue };
@@ -162,6 +147,9 @@ impl Ranker<'_> {
         }
         for (.., entry) in &best {
             sums.place[*entry as usize] = NONE;
+        }
+        if let Some(allowed) = self.allowed {
+            best.retain(|(.., entry)| allowed[*entry as usize]);
         }
         best.into_iter().map(|(_, slot, entry)| self.row(sums, slot, entry)).collect()
     }

@@ -241,12 +241,13 @@ impl Scorer {
         let Scratch { counts, entries, here, passages, .. } = scratch;
         let header = |entry: u32| counts[entry as usize].header;
         let in_document = entries.len() as f32;
-        let through_header: u32 = entries
-            .iter()
-            .filter(|e| header(**e) > 0.0)
-            .map(|e| view.entries[*e as usize].n_chunks)
-            .sum();
-        let own = passages.iter().filter(|(_, e)| header(*e) == 0.0).count();
+        let headed = entries.iter().filter(|e| header(**e) > 0.0);
+        let through_header: u32 = headed.map(|e| view.entries[*e as usize].n_chunks).sum();
+        // A word that stands in no title, path or link spares each passage a look at its document.
+        let own = match through_header {
+            0 => passages.len(),
+            _ => passages.iter().filter(|(_, e)| header(*e) == 0.0).count(),
+        };
         let idf = idf(view.entries.len() as f32, in_document) * weight;
         let idf_passage = idf_of(view.n_chunks, through_header + own as u32) * weight;
         for &entry in entries.iter() {
@@ -265,7 +266,7 @@ impl Scorer {
             scratch.required[at] += u8::from(required);
         }
         for &(slot, entry) in passages.iter() {
-            let above = header(entry);
+            let above = if through_header == 0 { 0.0 } else { header(entry) };
             let count = std::mem::take(&mut here[slot as usize]);
             let gain = idf_passage * (saturate(count + above) - saturate(above));
             // Above zero even where the header saturates: zero means not seen.
