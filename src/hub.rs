@@ -5,7 +5,7 @@
 
 use crate::fault::{self, Fault};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use synod_index::Index;
@@ -32,12 +32,19 @@ pub struct Hub {
     index: Arc<Index>,
     listeners: Mutex<Vec<Listener>>,
     next: AtomicU64,
+    /// Somebody came whose resources may have changed while they were looked up.
+    again: AtomicBool,
 }
 
 impl Hub {
     /// Starts looking, on the runtime that calls; ends with the hub.
     pub fn start(index: Arc<Index>) -> Arc<Hub> {
-        let hub = Arc::new(Hub { index, listeners: Mutex::default(), next: AtomicU64::new(0) });
+        let hub = Arc::new(Hub {
+            index,
+            listeners: Mutex::default(),
+            next: AtomicU64::new(0),
+            again: AtomicBool::new(false),
+        });
         tokio::spawn(look(Arc::downgrade(&hub)));
         hub
     }
@@ -65,6 +72,7 @@ impl Hub {
             return Err(Fault::new(fault::OVERLOADED, text).retry_after(10_000));
         }
         listeners.push(Listener { id, known, send });
+        self.again.store(true, Ordering::Release);
         Ok(receive)
     }
 
@@ -113,7 +121,8 @@ async fn look(hub: Weak<Hub>) {
         let work = tokio::task::spawn_blocking(move || {
             let generation = hub.index.generation().ok();
             // Whoever could not be told yet is told at the next look.
-            if generation == seen || hub.tell() { generation } else { None }
+            let quiet = generation == seen && !hub.again.swap(false, Ordering::AcqRel);
+            if quiet || hub.tell() { generation } else { None }
         });
         seen = work.await.unwrap_or(None);
     }

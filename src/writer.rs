@@ -73,6 +73,7 @@ impl Pending {
                 inbox: Arc::default(),
                 watch: None,
                 compared: false,
+                broken: false,
             };
             writer.run();
         })
@@ -90,6 +91,8 @@ struct Loop {
     watch: Option<Watch>,
     /// Every source was compared with the disk since the watcher began.
     compared: bool,
+    /// A comparison was broken off by whoever asked for it: files are left behind.
+    broken: bool,
 }
 
 impl Loop {
@@ -99,7 +102,9 @@ impl Loop {
 
     fn run(&mut self) {
         while !self.stopped() {
-            match Updater::new(Arc::clone(&self.index), now_ms) {
+            // From the lock on, what another writer knew is no longer known.
+            let locked = || self.set(1, false);
+            match Updater::locked(Arc::clone(&self.index), now_ms, locked) {
                 Ok(mut updater) => {
                     tracing::info!("became the writer");
                     if let Err(error) = self.write(&mut updater) {
@@ -138,10 +143,11 @@ impl Loop {
 
     /// Says what is known when no work is in hand.
     fn settle(&self) {
-        let watched = self.watch.as_ref().is_some_and(|watch| watch.failed.is_empty());
+        let sound = |watch: &Watch| watch.failed.is_empty() && !watch.is_outdated();
+        let watched = self.watch.as_ref().is_some_and(sound);
         // Within the look, so that a touch in this moment is not overwritten.
         self.inbox.look(|waiting| {
-            let fresh = self.compared && watched && waiting == 0;
+            let fresh = self.compared && !self.broken && watched && waiting == 0;
             self.set(waiting as u64, fresh);
         });
         self.beat(self.index.freshness());
@@ -169,6 +175,11 @@ impl Loop {
                 continue;
             }
             if beaten.elapsed() >= TICK * 4 {
+                if self.watch.as_ref().is_some_and(Watch::is_outdated) {
+                    tracing::info!("a source is another folder now; watching anew");
+                    self.rewatch(updater)?;
+                    continue;
+                }
                 self.settle();
                 beaten = Instant::now();
             }
@@ -197,6 +208,7 @@ impl Loop {
             }
         }
         self.compared = true;
+        self.broken = false;
         self.settle();
         Ok(())
     }
@@ -272,7 +284,8 @@ impl Loop {
             // What the stores hold is uncertain: a new updater recovers, then does the job again.
             return Err(error);
         }
-        if matches!(result, Err(Error::Cancelled)) && !self.stopped() {
+        let cancelled = matches!(result, Err(Error::Cancelled)) && !self.stopped();
+        if cancelled {
             // A folder that was to be added and is half read is no source.
             for source in updater.sources()?.iter().filter(|s| !before.contains(s)) {
                 if !before.iter().any(|known| known.id == source.id) {
@@ -280,11 +293,11 @@ impl Loop {
                 }
             }
         }
-        if matches!(request.args.op, IngestOp::Add | IngestOp::Remove) {
+        let ids = |sources: &[Source]| sources.iter().map(|s| s.id).collect::<Vec<_>>();
+        if ids(&before) != ids(&updater.sources()?) {
             self.rewatch(updater)?;
         }
-        // A comparison that broke off leaves files behind.
-        self.compared &= result.is_ok();
+        self.broken |= cancelled && request.args.op == IngestOp::Reindex;
         self.settle();
         self.end(job, result)
     }

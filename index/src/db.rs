@@ -396,6 +396,13 @@ pub fn file_at(db: &Connection, source: i64, path: &str) -> Result<Option<FileRo
     Ok(db.prepare_cached(&sql)?.query_row(params![source, path], file_row).optional()?)
 }
 
+/// The generation of the document at `path` of a source.
+pub fn generation_at(db: &Connection, source: i64, path: &str) -> Result<Option<u64>> {
+    let mut statement = db.prepare_cached("SELECT gen FROM file WHERE source=? AND path=?")?;
+    let found: Option<i64> = statement.query_row(params![source, path], |r| r.get(0)).optional()?;
+    Ok(found.map(|generation| generation as u64))
+}
+
 /// Rows of documents written after `generation`, by row number.
 pub fn files_after(db: &Connection, generation: u64) -> Result<Vec<u32>> {
     let mut statement = db.prepare_cached("SELECT id FROM file WHERE gen>? ORDER BY id")?;

@@ -8,7 +8,7 @@ use crate::kind::{Link, stem};
 use crate::limit::LINK_TEXTS_MAX;
 use crate::token::lower;
 use rusqlite::Connection;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The key under which a link's target, or a document's name, is compared.
 pub fn link_key(target: &str) -> String {
@@ -115,9 +115,13 @@ fn incoming_of(db: &Connection, files: &BTreeSet<u32>) -> Result<Vec<(u32, LinkR
             continue;
         }
         let named = db::named(db, &key)?;
+        // Links of one folder that say the same mean the same.
+        let mut known: HashMap<(i64, String, String), Option<u32>> = HashMap::new();
         for (source, from, row) in links {
             let to = if row.link.wiki {
-                among(&named, source, &from, &row.link.target)
+                let place = (source, folder(&from).to_owned(), row.link.target.clone());
+                let find = || among(&named, source, &from, &row.link.target);
+                *known.entry(place).or_insert_with(find)
             } else {
                 resolve_relative(db, source, &from, &row.link.target)?
             };

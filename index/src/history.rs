@@ -15,20 +15,38 @@ use std::time::Instant;
 /// not the root of one.
 pub fn head(root: &Path) -> Option<String> {
     let (git, common) = git_dirs(root)?;
-    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
-    let Some(reference) = head.trim().strip_prefix("ref: ") else {
-        return Some(head.trim().to_owned());
-    };
+    let head = small_text(&git.join("HEAD"))?;
+    let Some(reference) = head.trim().strip_prefix("ref: ") else { return hash(&head) };
+    // The repository may be anybody's: its words lead nowhere but to its own references.
+    if !reference.starts_with("refs/") || crate::jail::check(reference).is_err() {
+        return None;
+    }
     for dir in [&git, &common] {
-        if let Ok(commit) = std::fs::read_to_string(dir.join(reference)) {
-            return Some(commit.trim().to_owned());
+        if let Some(commit) = small_text(&dir.join(reference)) {
+            return hash(&commit);
         }
     }
-    let packed = std::fs::read_to_string(common.join("packed-refs")).ok()?;
+    let packed = small_text(&common.join("packed-refs"))?;
     packed.lines().find_map(|line| {
         let (commit, name) = line.split_once(' ')?;
-        (name == reference).then(|| commit.to_owned())
+        (name == reference).then(|| hash(commit)).flatten()
     })
+}
+
+/// Only what is the name of a commit is one.
+fn hash(text: &str) -> Option<String> {
+    let text = text.trim();
+    let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    (hex && matches!(text.len(), 40 | 64)).then(|| text.to_owned())
+}
+
+/// A regular file of git's, up to a bound: a pipe in its place would wait for good.
+fn small_text(path: &Path) -> Option<String> {
+    let meta = std::fs::metadata(path).ok()?;
+    if !meta.is_file() || meta.len() > HISTORY_BYTES_MAX {
+        return None;
+    }
+    std::fs::read_to_string(path).ok()
 }
 
 /// The folder of a working tree's own state and that of what all its worktrees share.
@@ -37,11 +55,11 @@ fn git_dirs(root: &Path) -> Option<(PathBuf, PathBuf)> {
     if git.is_dir() {
         return Some((git.clone(), git));
     }
-    let link = std::fs::read_to_string(&git).ok()?;
+    let link = small_text(&git)?;
     let git = root.join(link.trim().strip_prefix("gitdir: ")?);
-    let common = match std::fs::read_to_string(git.join("commondir")) {
-        Ok(text) => git.join(text.trim()),
-        Err(_) => git.clone(),
+    let common = match small_text(&git.join("commondir")) {
+        Some(text) => git.join(text.trim()),
+        None => git.clone(),
     };
     Some((git, common))
 }
@@ -87,9 +105,11 @@ fn command(root: &Path) -> Command {
         .arg(root)
         .args(["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"])
         .args(["-c", "log.showSignature=false", "-c", "core.hooksPath=/dev/null"])
+        .args(["-c", "log.mailmap=false"])
         .args(["--no-pager", "log", "--no-merges", "--no-renames", "--no-ext-diff"])
         .args(["--no-textconv", "--no-show-signature", "--no-color", "--relative"])
-        .args(["--name-only", "-z", "--format=%x01"])
+        // Takes back an order file of the configuration.
+        .args(["--name-only", "-z", "--format=%x01", "-O/dev/null"])
         .arg(format!("--max-count={HISTORY_COMMITS_MAX}"))
         .args(["HEAD", "--", "."])
         // A partial clone would fetch what it lacks.

@@ -95,16 +95,12 @@ impl Index {
 
     /// The generation of the row that a `note://` or `code://` URI means; `None` if there is none.
     pub fn generation_of(&self, uri: &str) -> Result<Option<u64>> {
+        // Asked for every watched URI after every commit: a look at one row, no search for others.
+        let Some((name, path)) = crate::read::uri_parts(uri) else { return Ok(None) };
         self.read_db(|db| {
-            let current = self.current(db::generation(db)?)?;
-            let args = crate::ReadArgs { uri: Some(uri.to_owned()), ..crate::ReadArgs::default() };
-            match crate::read::resolve(db, &current, &args) {
-                Ok(target) => Ok(Some(target.row.generation)),
-                Err(Error::Missing { .. } | Error::Argument(_) | Error::Ambiguous { .. }) => {
-                    Ok(None)
-                }
-                Err(error) => Err(error),
-            }
+            let sources = db::sources(db)?;
+            let Some(source) = sources.iter().find(|s| s.is_called(&name)) else { return Ok(None) };
+            db::generation_at(db, source.id, &path)
         })
     }
 }

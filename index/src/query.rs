@@ -111,8 +111,8 @@ impl Query {
         self.scored.is_empty() && self.required.is_empty()
     }
 
-    /// Takes back that there is nothing to look for: filters of the call say what.
-    pub(crate) fn has_filters(&mut self) {
+    /// Takes back that there is nothing to look for: filters or other wordings say what.
+    pub(crate) fn asks_for_something(&mut self) {
         self.notes.retain(|note| !note.ends_with(NOTHING));
     }
 }

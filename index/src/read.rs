@@ -220,11 +220,11 @@ impl Finder<'_> {
             }
             // The document changed: the passage may stand under another number now.
             let there = row.chunks.get(number).filter(fits);
-            let chunk =
-                there.or_else(|| row.chunks.iter().find(fits)).ok_or_else(|| Error::Missing {
-                    what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
-                    nearest: vec![row.path.clone()],
-                })?;
+            let moved = || row.chunks.iter().find(|chunk| hash.is_some() && fits(chunk));
+            let chunk = there.or_else(moved).ok_or_else(|| Error::Missing {
+                what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
+                nearest: vec![row.path.clone()],
+            })?;
             Ok(Part::Lines(chunk.first, chunk.last))
         })
     }
@@ -255,11 +255,7 @@ impl Finder<'_> {
 
     /// An absolute path, as file managers and other tools give it; `#Heading` may follow.
     fn by_full_path(&self, full: &str) -> Result<Target> {
-        let (path, anchor) = match full.split_once('#') {
-            Some((path, anchor)) if !Path::new(full).exists() => (path, Some(anchor)),
-            _ => (full, None),
-        };
-        let path = Path::new(path);
+        let path = Path::new(full);
         let below = |s: &&Source| !s.root.is_empty() && path.starts_with(&s.root);
         let source = self.searched().filter(below).max_by_key(|s| s.root.len());
         let relative = source.and_then(|s| {
@@ -272,8 +268,16 @@ impl Finder<'_> {
             )));
         };
         crate::jail::check(&relative)?;
-        let Some(row) = db::file_at(self.db, source.id, &relative)? else {
-            return Err(self.missing_in(Some(source), &relative)?);
+        // A name may hold a `#` itself.
+        if let Some(row) = db::file_at(self.db, source.id, &relative)? {
+            return self.target(row, |_| Ok(Part::Whole));
+        }
+        let (relative, anchor) = match relative.split_once('#') {
+            Some((relative, anchor)) => (relative, Some(anchor)),
+            None => (relative.as_str(), None),
+        };
+        let Some(row) = db::file_at(self.db, source.id, relative)? else {
+            return Err(self.missing_in(Some(source), relative)?);
         };
         self.target(row, |row| anchored(row, anchor))
     }
@@ -652,6 +656,13 @@ pub(crate) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Vec<St
     rated.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     rated.dedup_by(|a, b| a.1 == b.1);
     rated.into_iter().take(5).map(|(_, name)| name).collect()
+}
+
+/// The source and the path that a `note://` or `code://` URI spells, if it is one.
+pub(crate) fn uri_parts(uri: &str) -> Option<(String, String)> {
+    let rest = uri.strip_prefix("note://").or_else(|| uri.strip_prefix("code://"))?;
+    let (source, path) = rest.split('#').next().unwrap_or(rest).split_once('/')?;
+    Some((decode(source), decode(path)))
 }
 
 /// Percent-decoding; broken escapes stay as they are.

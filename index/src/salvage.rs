@@ -1,24 +1,27 @@
 //! A database that is damaged: what can be read of it is kept, the rest is made anew from the
 //! files.
 //!
-//! The sources and pushed content stand nowhere else, so they are read row by row as far as that
-//! goes. The damaged files are set aside, never deleted.
+//! The sources and pushed content stand nowhere else, so they are read row by row; a row that
+//! cannot be read is stepped over and counted. The new index is built beside the damaged one and
+//! takes its place when it is whole; the damaged files are set aside, never deleted. Invariant:
+//! whoever is interrupted in between finds the damaged index where it was.
 
 use crate::db::{self, Source, SourceKind};
 use crate::error::{Error, Result};
-use crate::update::{SourceSpec, Updater};
-use rusqlite::{Connection, OpenFlags, Row};
+use crate::update::{Push, SourceSpec, Updater};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// What could be read of a damaged database, and where it was set aside.
-#[derive(Debug, Default)]
+/// What could be read of a damaged database. Holds the writer's lock of its folder.
 pub struct Salvage {
-    /// The sources.
-    pub sources: Vec<Source>,
-    /// Pushed content: name of the source, path, text.
-    pub pushed: Vec<(String, String, String)>,
-    /// Where the damaged index lies now.
-    pub aside: PathBuf,
+    sources: Vec<Source>,
+    /// By name of the source.
+    pushed: BTreeMap<String, Vec<Push>>,
+    /// Pushed texts that could not be read.
+    pub lost: usize,
+    _lock: File,
 }
 
 /// Whether the database below `data` is damaged; `None` when it is sound or not there.
@@ -29,7 +32,7 @@ pub fn damage(data: &Path) -> Option<String> {
     }
     let check =
         |db: &Connection| db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-    match Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+    match open(&path) {
         Err(error) => Some(error.to_string()),
         Ok(db) => match check(&db) {
             Ok(said) if said == "ok" => None,
@@ -41,53 +44,109 @@ pub fn damage(data: &Path) -> Option<String> {
     }
 }
 
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
 /// Whether SQLite says that the file itself is wrong.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
-/// Reads what can be read of the database below `data`, and sets the index aside. The caller holds
-/// no index of this folder, and nobody else writes it.
-///
-/// # Errors
-/// `NotWriter` while a process holds the writer's lock, `Data` when the folder cannot be renamed.
-pub fn set_aside(data: &Path, now_ms: i64) -> Result<Salvage> {
-    let dir = data.join("index");
-    let lock = dir.join("writer.lock");
-    let file = std::fs::File::options().create(true).truncate(false).write(true).open(&lock);
-    let file = file.map_err(|e| Error::data(&lock, e))?;
-    file.try_lock().map_err(|_| Error::NotWriter)?;
-    let mut salvage =
-        Salvage { aside: data.join(format!("index.damaged-{now_ms}")), ..Salvage::default() };
-    if let Ok(db) =
-        Connection::open_with_flags(dir.join("index.db"), OpenFlags::SQLITE_OPEN_READ_WRITE)
-    {
-        salvage.sources = rows(&db, db::SOURCE, db::source_row);
-        let pushed = "SELECT source.name, file.path, pushed.text FROM pushed \
-                      JOIN file ON file.id=pushed.file JOIN source ON source.id=file.source";
-        salvage.pushed = rows(&db, pushed, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-    }
-    std::fs::rename(&dir, &salvage.aside).map_err(|e| Error::data(&dir, e))?;
-    Ok(salvage)
+/// Where the new index is built, as a data directory of its own.
+pub fn workshop(data: &Path) -> PathBuf {
+    data.join("repair")
 }
 
-/// The rows up to the first one that cannot be read.
-fn rows<T>(db: &Connection, sql: &str, read: impl FnMut(&Row) -> rusqlite::Result<T>) -> Vec<T> {
-    let Ok(mut statement) = db.prepare(sql) else { return Vec::new() };
-    let Ok(rows) = statement.query_map([], read) else { return Vec::new() };
-    rows.map_while(std::result::Result::ok).collect()
+/// Reads what can be read of the database below `data`, and clears the place for a new one.
+///
+/// # Errors
+/// `NotWriter` while a process holds the writer's lock, `Data` when the folder cannot be used.
+pub fn read(data: &Path) -> Result<Salvage> {
+    let dir = data.join("index");
+    let path = dir.join("writer.lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.map_err(|e| Error::data(&path, e))?;
+    lock.try_lock().map_err(|_| Error::NotWriter)?;
+    let mut salvage =
+        Salvage { sources: Vec::new(), pushed: BTreeMap::new(), lost: 0, _lock: lock };
+    if let Ok(db) = open(&dir.join("index.db")) {
+        salvage.sources = by_row(&db, "source", "id", db::SOURCE, db::source_row).0;
+        salvage.read_pushed(&db);
+    }
+    match std::fs::remove_dir_all(workshop(data)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::data(workshop(data), error))
+        }
+        _ => Ok(salvage),
+    }
+}
+
+/// Rows of `select`, each by its number, and how many could not be read.
+fn by_row<T>(
+    db: &Connection,
+    table: &str,
+    id: &str,
+    select: &str,
+    mut read: impl FnMut(&Row) -> rusqlite::Result<T>,
+) -> (Vec<T>, usize) {
+    let newest = |order: &str| -> rusqlite::Result<Option<i64>> {
+        let sql = format!("SELECT {id} FROM {table} ORDER BY {id} {order} LIMIT 1");
+        db.query_row(&sql, [], |row| row.get(0)).optional()
+    };
+    let (first, last) = match (newest("ASC"), newest("DESC")) {
+        (Ok(first), Ok(Some(last))) => (first.unwrap_or(1), last),
+        (Ok(None), _) => return (Vec::new(), 0),
+        // An end that cannot be read: row numbers begin at 1.
+        (Err(_), Ok(Some(last))) => (1, last),
+        (_, _) => return (Vec::new(), 1),
+    };
+    let sql = format!("{select} WHERE {id}=?");
+    let (mut out, mut lost) = (Vec::new(), 0);
+    for number in first..=last {
+        match db.prepare_cached(&sql).and_then(|mut s| s.query_row([number], &mut read).optional())
+        {
+            Ok(row) => out.extend(row),
+            Err(_) => lost += 1,
+        }
+    }
+    (out, lost)
 }
 
 impl Salvage {
+    fn read_pushed(&mut self, db: &Connection) {
+        let select = "SELECT file, text FROM pushed";
+        let text = |row: &Row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+        let (texts, lost) = by_row(db, "pushed", "file", select, text);
+        self.lost = lost;
+        let place = "SELECT source, path, modified_ms FROM file WHERE id=?";
+        for (file, text) in texts {
+            let found = db.query_row(place, [file], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+            });
+            let source = found.ok().and_then(|(source, path, modified_ms)| {
+                let source = self.sources.iter().find(|s| s.id == source)?;
+                Some((source.name.clone(), path, modified_ms))
+            });
+            match source {
+                Some((name, path, modified_ms)) => {
+                    let push = Push { path, text, modified_ms };
+                    self.pushed.entry(name).or_default().push(push);
+                }
+                None => self.lost += 1,
+            }
+        }
+    }
+
     /// Puts what was saved into a new index; the files are read by the next comparison. Returns the
     /// sources that could not be taken again, with the reason.
     ///
     /// # Errors
     /// As [`Updater::push`].
-    pub fn restore(self, updater: &mut Updater) -> Result<Vec<(Source, Error)>> {
+    pub fn restore(&mut self, updater: &mut Updater) -> Result<Vec<(Source, Error)>> {
         let mut refused = Vec::new();
-        for source in self.sources.into_iter().filter(|s| s.kind != SourceKind::Pushed) {
+        for source in self.sources.drain(..).filter(|s| s.kind != SourceKind::Pushed) {
             let spec = SourceSpec {
                 name: Some(source.name.clone()),
                 kind: Some(source.kind),
@@ -100,9 +159,27 @@ impl Salvage {
                 refused.push((source, error));
             }
         }
-        for (name, path, text) in self.pushed {
-            updater.push(&name, &path, text)?;
+        for (name, pushes) in std::mem::take(&mut self.pushed) {
+            updater.push_all(&name, pushes)?;
         }
         Ok(refused)
+    }
+
+    /// Puts the new index in the place of the damaged one, which is set aside; says where. No
+    /// index and no updater of either is open any more.
+    ///
+    /// # Errors
+    /// `Data` when a folder cannot be renamed; the damaged index is then where it was.
+    pub fn swap(self, data: &Path, now_ms: i64) -> Result<PathBuf> {
+        let (dir, new) = (data.join("index"), workshop(data).join("index"));
+        let aside = data.join(format!("index.damaged-{now_ms}"));
+        std::fs::rename(&dir, &aside).map_err(|e| Error::data(&dir, e))?;
+        if let Err(error) = std::fs::rename(&new, &dir) {
+            // Back as it was; the first failure is the one to tell.
+            let _ = std::fs::rename(&aside, &dir);
+            return Err(Error::data(new, error));
+        }
+        let _ = std::fs::remove_dir_all(workshop(data));
+        Ok(aside)
     }
 }

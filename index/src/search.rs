@@ -174,7 +174,7 @@ impl Index {
         let top = offset + args.limit + SPARE;
         let mut ranking = match allowed {
             Some(allowed) if query.is_wordless() => {
-                query.has_filters();
+                query.asks_for_something();
                 newest(db, view, &query, allowed, top)?
             }
             _ => self.rank(current, &query, allowed, top)?,
@@ -189,6 +189,9 @@ impl Index {
         }
         found.total = ranking.total;
         let forms = query::forms(&query);
+        // A text that is newer than the index was not held against what must and must not be.
+        let renew =
+            query.required.is_empty() && query.excluded.is_empty() && filters == Filters::default();
         found.notes.append(&mut query.notes);
         let roots = roots(&sources);
         let mut used = offset;
@@ -197,7 +200,7 @@ impl Index {
                 break;
             }
             used += 1;
-            match hit(db, view, &roots, scored, others, &forms, args)? {
+            match hit(db, view, &roots, scored, others, &forms, renew, args)? {
                 Some(hit) => found.hits.push(Hit { rank: used - 1, ..hit }),
                 None => found.stale += 1,
             }
@@ -344,6 +347,9 @@ fn parse_all(text: &str, also: &[String]) -> Query {
         query.notes.push("filters and excluded words count only in `query`, not in `also`".into());
     }
     query.scored.truncate(2 * crate::limit::QUERY_TERMS_MAX);
+    if !query.is_wordless() {
+        query.asks_for_something();
+    }
     query
 }
 
@@ -379,6 +385,7 @@ pub(crate) fn roots(sources: &[Source]) -> Vec<(&Source, Root<'_>)> {
     sources.iter().map(|source| (source, Root::new(Path::new(&source.root)))).collect()
 }
 
+#[allow(clippy::too_many_arguments)]
 /// Makes a hit, or `None` when the document is no longer what was indexed.
 fn hit(
     db: &Connection,
@@ -387,6 +394,7 @@ fn hit(
     scored: &Scored,
     others: &[Scored],
     forms: &[String],
+    renew_it: bool,
     args: &SearchArgs,
 ) -> Result<Option<Hit>> {
     let entry = view.entries[scored.entry as usize];
@@ -417,7 +425,7 @@ fn hit(
     let text = match indexed {
         Some(text) => text,
         // The file is ahead of the index: what it says now is shown, or nothing.
-        None => match renewed(db, source, &row, forms) {
+        None => match renewed(db, source, &row, forms).filter(|_| renew_it) {
             Some((passage, text)) => {
                 first = passage.first;
                 renew(&mut hit, source, &row, number, passage);

@@ -74,6 +74,13 @@ pub struct Updater {
     now_ms: fn() -> i64,
 }
 
+/// Content that is handed over.
+pub(crate) struct Push {
+    pub(crate) path: String,
+    pub(crate) text: String,
+    pub(crate) modified_ms: i64,
+}
+
 /// A file read, parsed and cut, ready to be written.
 struct Prepared {
     path: String,
@@ -100,6 +107,14 @@ impl Updater {
     /// # Errors
     /// `NotWriter` while another process holds it.
     pub fn new(index: Arc<Index>, now_ms: fn() -> i64) -> Result<Self> {
+        Self::locked(index, now_ms, || {})
+    }
+
+    /// The same; calls `locked` with the lock in hand, before what a crash left is recovered.
+    ///
+    /// # Errors
+    /// As [`Updater::new`].
+    pub fn locked(index: Arc<Index>, now_ms: fn() -> i64, locked: impl FnOnce()) -> Result<Self> {
         let path = index.dir().join("writer.lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = file.map_err(|e| Error::data(&path, e))?;
@@ -108,6 +123,7 @@ impl Updater {
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::NotWriter),
             Err(std::fs::TryLockError::Error(e)) => return Err(Error::data(path, e)),
         }
+        locked();
         let db = db::open(&index.dir().join("index.db"), true)?;
         let mut updater = Updater { index, db, _lock: lock, now_ms };
         updater.recover()?;
@@ -155,10 +171,13 @@ impl Updater {
             return Ok(());
         }
         for source in self.sources()?.iter().filter(|s| s.kind == SourceKind::Pushed) {
+            let mut pushes = Vec::new();
             for (path, known) in db::known(&self.db, source.id)? {
                 let text = db::pushed(&self.db, known.id)?.unwrap_or_default();
-                self.push(&source.name, &path, text)?;
+                let modified_ms = known.stamp.mtime_ns / 1_000_000;
+                pushes.push(Push { path, text, modified_ms });
             }
+            self.push_all(&source.name, pushes)?;
         }
         db::set_reading(&self.db)
     }
@@ -190,20 +209,30 @@ impl Updater {
     /// Indexes content that a caller hands over, under `path` of the pushed source `name`.
     pub fn push(&mut self, name: &str, path: &str, text: String) -> Result<Outcome> {
         crate::jail::check(path)?;
+        let modified_ms = (self.now_ms)();
+        self.push_all(name, vec![Push { path: path.to_owned(), text, modified_ms }])
+    }
+
+    /// Indexes several texts of one pushed source in one commit.
+    pub(crate) fn push_all(&mut self, name: &str, pushes: Vec<Push>) -> Result<Outcome> {
         let source = self.pushed_source(name)?;
-        let known = db::known(&self.db, source.id)?.remove(path);
         let now = (self.now_ms)();
-        let stamp =
-            Stamp { size: text.len() as u64, mtime_ns: now * 1_000_000, ..Stamp::default() };
-        let loaded = Loaded {
-            stamp,
-            hash: disk::hash(text.as_bytes()),
-            content: Content::Text { text, encoding: "UTF-8", plain: false },
-        };
-        let ready = Ready::New(Box::new(document(&source, path, loaded, now)?));
-        let prepared = Prepared { path: path.to_owned(), known, result: Ok(ready) };
-        let mut batch = Batch::open(self, &source, false)?;
-        batch.write(prepared)?;
+        let mut batch = Batch::open(self, &source, pushes.len() > 500)?;
+        for Push { path, text, modified_ms } in pushes {
+            let known = db::known_below(&batch.updater.db, source.id, &path)?.remove(&path);
+            let mtime_ns = modified_ms * 1_000_000;
+            let stamp = Stamp { size: text.len() as u64, mtime_ns, ..Stamp::default() };
+            let loaded = Loaded {
+                stamp,
+                hash: disk::hash(text.as_bytes()),
+                content: Content::Text { text, encoding: "UTF-8", plain: false },
+            };
+            let ready = Ready::New(Box::new(document(&source, &path, loaded, now)?));
+            batch.write(Prepared { path, known, result: Ok(ready) })?;
+            if batch.is_full() {
+                batch.flush()?;
+            }
+        }
         batch.commit()
     }
 
@@ -264,12 +293,12 @@ impl Updater {
         if head == db::commit(&self.db, source.id)? {
             return Ok(());
         }
-        let commits = history::read(root).unwrap_or_else(|reason| {
-            tracing::info!(source = source.name, reason, "no history of this source");
-            Vec::new()
-        });
         let transaction = self.db.transaction()?;
-        db::put_changes(&transaction, source.id, &commits)?;
+        match history::read(root) {
+            Ok(commits) => db::put_changes(&transaction, source.id, &commits)?,
+            // What was known before is the better answer; it is asked again at the next commit.
+            Err(reason) => tracing::info!(source = source.name, reason, "no newer history"),
+        }
         db::set_commit(&transaction, source.id, head.as_deref())?;
         transaction.commit()?;
         Ok(())

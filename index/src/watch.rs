@@ -67,6 +67,33 @@ pub struct Watch {
     >,
     /// Sources that cannot be watched, with the reason: they are polled.
     pub failed: Vec<(String, String)>,
+    /// The watched folders as they were when the watching began.
+    roots: Vec<(PathBuf, Identity)>,
+}
+
+/// Which folder a path means: device and inode; nothing while there is none.
+type Identity = Option<(u64, u64)>;
+
+fn identity(root: &Path) -> Identity {
+    let meta = std::fs::metadata(root).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some((meta.dev(), meta.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let made = meta.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some((0, made.as_nanos() as u64))
+    }
+}
+
+impl Watch {
+    /// A watched path means another folder now, or none, or one again: it was moved, removed, or
+    /// mounted. The system watches folders, not paths, and tells nothing of it.
+    pub fn is_outdated(&self) -> bool {
+        self.roots.iter().any(|(root, known)| identity(root) != *known)
+    }
 }
 
 /// Watches the folders of `sources`, but for `skip` below them, and tells what was touched, on a
@@ -110,12 +137,15 @@ pub fn watch(
     >(QUIET, None, handler, notify_debouncer_full::NoCache::new(), config)
     .map_err(|e| e.to_string())?;
     let mut failed = Vec::new();
+    // Before the watching: what is replaced in between is noticed.
+    let known = |root: PathBuf| (root.clone(), identity(&root));
+    let roots = roots.into_iter().map(|(_, root)| known(root)).collect();
     for source in sources.iter().filter(|s| !s.root.is_empty()) {
         if let Err(error) = debouncer.watch(Path::new(&source.root), RecursiveMode::Recursive) {
             failed.push((source.name.clone(), error.to_string()));
         }
     }
-    Ok(Watch { _debouncer: debouncer, failed })
+    Ok(Watch { _debouncer: debouncer, failed, roots })
 }
 
 fn touched<'p>(

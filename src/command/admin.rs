@@ -42,6 +42,7 @@ pub fn config(session: &Session, args: &ConfigArgs) -> Result<ExitCode, Failure>
 
 /// `synod doctor`
 pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let mut lost = 0;
     if let Some(damage) = salvage::damage(&session.data) {
         if !args.repair {
             let text = format!(
@@ -50,7 +51,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
             );
             return Err(text.into());
         }
-        rebuild(session)?;
+        lost = rebuild(session)?;
     }
     let index = Index::open(&session.data)?;
     if let Some(path) = &args.explain {
@@ -84,14 +85,14 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         };
         say(&format!("{verdict}\n"));
     }
-    Ok(if check.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let sound = check.differences.is_empty() && lost == 0;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Makes a damaged index anew.
-fn rebuild(session: &Session) -> Result<(), Failure> {
-    let salvage = salvage::set_aside(&session.data, now_ms())?;
-    note(&format!("the damaged index lies in {}", salvage.aside.display()));
-    let index = Index::open(&session.data)?;
+/// Makes a damaged index anew; returns how many pushed texts could not be saved.
+fn rebuild(session: &Session) -> Result<usize, Failure> {
+    let mut salvage = salvage::read(&session.data)?;
+    let index = Index::open(&salvage::workshop(&session.data))?;
     let mut updater = Updater::new(Arc::clone(&index), now_ms)?;
     for (source, error) in salvage.restore(&mut updater)? {
         note(&format!("source `{}` ({}) was left out: {error}", source.name, source.root));
@@ -105,7 +106,14 @@ fn rebuild(session: &Session) -> Result<(), Failure> {
         let outcome = updater.scan(source, &|_| true)?;
         note(&format!("{}: {}", source.name, crate::job::says(&outcome)));
     }
-    Ok(())
+    drop((updater, index));
+    let lost = salvage.lost;
+    let aside = salvage.swap(&session.data, now_ms())?;
+    note(&format!("the damaged index lies in {}", aside.display()));
+    if lost > 0 {
+        note(&format!("{lost} pushed texts could not be read; push them again"));
+    }
+    Ok(lost)
 }
 
 /// Checks; with the lock at hand, what a crash left behind is mended first.

@@ -108,6 +108,9 @@ fn same(known: &str, args: &str) -> bool {
     known == args || known == digest(args)
 }
 
+/// The same without what was asked for, which may be long: lists do not show it.
+const LISTED: &str = "SELECT id, kind, '' AS args, state, progress, result, changed_ms FROM job";
+
 const JOB: &str = "SELECT id, kind, args, state, progress, result, changed_ms FROM job";
 
 impl Store {
@@ -189,18 +192,24 @@ impl Store {
         Ok(statement.query_row([id], row).optional()?)
     }
 
-    /// The jobs that changed last, at most `limit`; open ones before ended ones.
+    /// The id of a job of `kind` with these arguments that nobody has begun.
+    pub fn waiting(&self, kind: &str, args: &str) -> Result<Option<String>> {
+        let sql = "SELECT id FROM job WHERE state='pending' AND kind=? AND args=? LIMIT 1";
+        Ok(self.db().query_row(sql, [kind, args], |r| r.get(0)).optional()?)
+    }
+
+    /// The jobs that changed last, at most `limit`, without their arguments; open ones before ended
+    /// ones.
     pub fn jobs(&self, limit: usize) -> Result<Vec<Job>> {
-        let sql = format!(
-            "{JOB} ORDER BY state IN ('pending','running') DESC, changed_ms DESC, id DESC LIMIT ?"
-        );
+        let open = "state IN ('pending','running')";
+        let sql = format!("{LISTED} ORDER BY {open} DESC, changed_ms DESC, id DESC LIMIT ?");
         let db = self.db();
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map([limit as i64], row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Jobs of a kind that have not ended, oldest first.
+    /// Jobs of a kind that have not ended, oldest first, without their arguments.
     pub fn open_jobs(&self, kind: &str) -> Result<Vec<Job>> {
         let db = self.db();
         // Mostly there is none, and every status asks. No variable stands in this statement: SQLite
@@ -209,8 +218,8 @@ impl Store {
         if !db.prepare_cached(any)?.exists([])? {
             return Ok(Vec::new());
         }
-        let sql =
-            format!("{JOB} WHERE kind=? AND state IN ('pending','running') ORDER BY made_ms, id");
+        let open = "kind=? AND state IN ('pending','running')";
+        let sql = format!("{LISTED} WHERE {open} ORDER BY made_ms, id");
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map([kind], row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -98,8 +98,10 @@ fn a_damaged_database_is_named_and_made_anew() {
         let (code, _, said) = place.outcome(&["doctor"]);
         assert!(code == 1 && said.contains("doctor --repair"), "{said}");
         let (code, _, said) = place.outcome(&["doctor", "--repair"]);
-        assert_eq!(code, 0, "{said}");
+        // A pushed text that cannot be read is a loss, and said to be one.
+        assert_eq!(code, i32::from(said.contains("push them again")), "{said}");
         assert!(said.contains("index.damaged-"), "{said}");
+        assert!(!place.data().join("repair").exists());
         let (code, found, _) = place.outcome(&["search", "tide"]);
         assert_eq!((code, found.contains("tide1.md")), (i32::from(!saved), saved), "{found}");
         assert_eq!(place.outcome(&["doctor"]).0, 0);
@@ -192,4 +194,32 @@ fn up_takes_the_repository_it_stands_in() {
     poll("the welcome", PATIENCE, || server.stdout().contains("Stop:").then_some(()));
     let found = get(server.address, "/v1/search?q=anemone").json();
     assert_eq!(found["hits"][0]["path"], "src/pool.rs", "{found}");
+}
+
+#[test]
+fn a_repair_keeps_every_pushed_text_that_can_be_read() {
+    let place = vault();
+    let mut client = place.stdio(&["--allow-write"]);
+    for n in 0..12 {
+        let half = "filler words ".repeat(20_000);
+        let content = format!("memo{n} {half} MIDDLE{n}OF12 {half}");
+        let path = format!("memo{n}.md");
+        let push = json!({"op": "push", "path": path, "content": content, "wait": true});
+        assert_eq!(client.answered("ingest", push)["state"], "succeeded");
+    }
+    assert!(client.end().success());
+    let path = place.data().join("index/index.db");
+    let mut bytes = std::fs::read(&path).expect("the database");
+    // One page in the middle of a text: everything beside it can still be read.
+    let needle = b"MIDDLE3OF12";
+    let at = bytes.windows(needle.len()).position(|w| w == needle).expect("the text");
+    let page = at / 4096 * 4096;
+    bytes[page..page + 4096].fill(0xA5);
+    std::fs::write(&path, &bytes).expect("written");
+    let (_, _, said) = place.outcome(&["doctor", "--repair"]);
+    let found = place.call("search", json!({"query": "path:memo", "limit": 50}));
+    let kept = found["total"].as_u64().expect("a number");
+    assert_eq!(kept, 11, "{said}");
+    assert!(said.contains("could not be read; push them again"), "{said}");
+    assert_eq!(place.outcome(&["doctor"]).0, 0);
 }

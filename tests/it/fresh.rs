@@ -187,3 +187,44 @@ fn jobs_are_listed_asked_for_and_stopped() {
 }
 
 const SCOPES: &str = "read:context,write:context,read:jobs,write:jobs";
+
+#[test]
+fn an_operation_written_in_another_way_passes_for_nothing_less() {
+    let place = vault(2);
+    place.index(&place.path().join("vault"));
+    let mut client = place.stdio(&[]);
+    for args in [
+        json!({"op": {"push": null}, "path": "evil.md", "content": "walrus"}),
+        json!({"op": {"remove": null}, "source": "vault"}),
+        json!({"op": ["remove"], "source": "vault"}),
+        json!({"op": "push", "path": "evil.md", "content": "walrus"}),
+    ] {
+        let said = client.refused("ingest", args.clone());
+        assert!(said.contains("write:context"), "{args}: {said}");
+    }
+    let said = client.refused("job", json!({"op": {"cancel": null}, "id": "j_1"}));
+    assert!(said.contains("write:jobs"), "{said}");
+    assert_eq!(client.answered("index_status", json!({}))["documents"], 2);
+}
+
+#[test]
+fn a_folder_that_takes_the_place_of_a_source_is_watched() {
+    let place = vault(5);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    let (old, away) = (place.path().join("vault"), place.path().join("away"));
+    std::fs::rename(&old, &away).expect("moved away");
+    poll("the end of freshness", PATIENCE, || (status(&server)["fresh"] == false).then_some(()));
+    place.write("vault/new.md", "# New\n\nbarnacle\n");
+    poll("the new folder", PATIENCE, || {
+        let found = super::http::get(server.address, "/v1/search?q=%2Bbarnacle").json();
+        (found["total"] == 1 && found["fresh"] == true).then_some(())
+    });
+    // And it is watched from then on.
+    place.write("vault/later.md", "limpet\n");
+    poll("an edit in it", PATIENCE, || {
+        let found = super::http::get(server.address, "/v1/search?q=%2Blimpet").json();
+        (found["total"] == 1).then_some(())
+    });
+}

@@ -5,7 +5,7 @@ use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use synod_index::SourceStatus;
+use synod_index::{SourceKind, SourceStatus};
 use synod_store::Scope;
 
 pub struct IndexStatus;
@@ -138,6 +138,7 @@ impl Operation for IndexStatus {
 
 fn source(status: SourceStatus, pending: u64) -> SourceReply {
     let errors = status.errors.into_iter().take(ERRORS_MAX);
+    let unread = status.source.scanned_ms.is_none() && status.source.kind != SourceKind::Pushed;
     SourceReply {
         name: status.source.name,
         path: status.source.root,
@@ -146,7 +147,7 @@ fn source(status: SourceStatus, pending: u64) -> SourceReply {
         documents: status.documents,
         chunks: status.chunks,
         bytes: status.bytes,
-        pending: if status.source.scanned_ms.is_none() { pending.max(1) } else { pending },
+        pending: if unread { pending.max(1) } else { pending },
         n_errors: status.n_errors,
         errors: errors.map(|(path, reason)| ErrorReply { path, reason }).collect(),
         commit: status.source.commit,

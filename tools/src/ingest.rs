@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
-use synod_store::{Job, JobState, NewJob, Scope, new_id, random};
+use synod_store::{JobState, NewJob, Scope, new_id, random};
 
 pub struct Ingest;
 
@@ -90,7 +90,7 @@ impl Operation for Ingest {
     /// Bringing the index up to date with its own sources, and a dry run, change nothing that the
     /// reader of the sources could not see.
     fn needs(args: &Value) -> (Scope, Effect) {
-        let reindex = matches!(args["op"].as_str(), None | Some("reindex"));
+        let reindex = matches!(crate::named_op(args), None | Some("reindex"));
         if reindex || args["dry_run"] == Value::Bool(true) {
             return (Scope::ReadContext, Effect::Write);
         }
@@ -98,7 +98,10 @@ impl Operation for Ingest {
     }
 
     async fn run(cx: &Context, args: IngestArgs, call: &Call) -> Result<Reply, Error> {
-        let summary = check(cx, &args)?;
+        // Looks at the disk, which may be slow to answer: not on the thread of the protocol.
+        let (with, asked) = (cx.clone(), args.clone());
+        let checked = tokio::task::spawn_blocking(move || check(&with, &asked)).await;
+        let summary = checked.map_err(|error| Error::Args(format!("ingest: {error}")))??;
         if args.dry_run {
             return reply(cx, None, "dry run".to_owned(), summary);
         }
@@ -121,9 +124,8 @@ impl Operation for Ingest {
 fn leave(cx: &Context, args: &IngestArgs, key: Option<&str>) -> Result<String, Error> {
     let text = serde_json::to_string(&IngestArgs { wait: false, ..args.clone() })?;
     if args.op == IngestOp::Reindex && key.is_none() {
-        let same = |job: &Job| job.state == JobState::Pending && job.args == text;
-        if let Some(known) = cx.store.open_jobs(INDEX_JOB)?.into_iter().find(same) {
-            return Ok(known.id);
+        if let Some(known) = cx.store.waiting(INDEX_JOB, &text)? {
+            return Ok(known);
         }
     }
     let id = new_id("j", (cx.now_ms)(), random()?);

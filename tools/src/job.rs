@@ -63,9 +63,9 @@ impl Operation for Job {
     type Reply = Reply;
 
     fn needs(args: &Value) -> (Scope, Effect) {
-        match args["op"].as_str() {
-            Some("cancel") => (Scope::WriteJobs, Effect::Write),
-            _ => (Scope::ReadJobs, Effect::Read),
+        match crate::named_op(args) {
+            None | Some("list" | "status") => (Scope::ReadJobs, Effect::Read),
+            _ => (Self::SCOPE, Self::EFFECT),
         }
     }
 

@@ -246,6 +246,16 @@ impl Entry {
     }
 }
 
+/// The operation that unchecked arguments name: `None` when they name none, so that the tool's own
+/// default counts. Anything but a plain name is `Some("")`, which no operation is called: what is
+/// written in another way must not pass for less than it is.
+pub(crate) fn named_op(args: &Value) -> Option<&str> {
+    match args.get("op") {
+        None | Some(Value::Null) => None,
+        Some(op) => Some(op.as_str().unwrap_or_default()),
+    }
+}
+
 /// The tool called `name`.
 pub fn find(name: &str) -> Option<&'static Entry> {
     TOOLS.iter().find(|entry| entry.name == name)

@@ -162,3 +162,18 @@ fn an_id_of_a_passage_that_moved_reads_it_where_it_stands_now() {
     let error = engine.read(&hit.id).expect_err("it is gone");
     assert!(error.to_string().contains("search again"), "{error}");
 }
+
+#[test]
+fn a_text_that_is_newer_than_the_index_is_no_answer_to_what_must_be_in_it() {
+    let place = Place::new();
+    place.write("a.md", "alpha beta secret\n");
+    let engine = place.scanned();
+    place.write("a.md", "alpha only now, delta too\n");
+    for query in ["+beta alpha", "\"alpha beta\"", "alpha -delta", "alpha path:a"] {
+        let found = engine.search(query);
+        assert!(found.hits.is_empty() && found.stale == 1, "{query}: {found:?}");
+    }
+    let found = engine.search("alpha");
+    assert!(found.hits[0].renewed && found.hits[0].snippet.contains("only now"));
+    assert!(engine.read("d1.999").is_err(), "a number that is no passage names none");
+}

@@ -114,3 +114,22 @@ fn a_broken_repository_is_no_failure() {
     assert_eq!(engine.paths("alpha"), ["a.md"]);
     assert!(together(&engine, "a.md").is_empty());
 }
+
+#[test]
+fn the_head_of_a_repository_leads_to_no_other_file() {
+    let place = Place::new();
+    let secret = place.root().parent().expect("a parent").join("secret");
+    std::fs::write(&secret, "TOPSECRET\n").expect("written");
+    place.write("a.md", "alpha\n");
+    for head in [
+        format!("ref: {}", secret.display()),
+        "ref: refs/../../../secret".to_owned(),
+        "ref: ../../secret".to_owned(),
+        "TOPSECRET".to_owned(),
+    ] {
+        place.write(".git/HEAD", format!("{head}\n"));
+        let engine = place.fresh();
+        let status = engine.index.status().expect("a status");
+        assert_eq!(status.sources[0].source.commit, None, "{head}");
+    }
+}
