@@ -123,10 +123,11 @@ impl Operation for Ingest {
 /// Leaves the request; the same comparison that waits already is not left twice.
 fn leave(cx: &Context, args: &IngestArgs, key: Option<&str>) -> Result<String, Error> {
     let text = serde_json::to_string(&IngestArgs { wait: false, ..args.clone() })?;
-    if args.op == IngestOp::Reindex && key.is_none() {
-        if let Some(known) = cx.store.waiting(INDEX_JOB, &text)? {
-            return Ok(known);
-        }
+    if args.op == IngestOp::Reindex
+        && key.is_none()
+        && let Some(known) = cx.store.waiting(INDEX_JOB, &text)?
+    {
+        return Ok(known);
     }
     let id = new_id("j", (cx.now_ms)(), random()?);
     let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, now_ms: (cx.now_ms)() };
