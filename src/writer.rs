@@ -278,7 +278,8 @@ impl Loop {
             let text = job::progress(progress);
             self.store.set_progress(&job.id, &text, now_ms()).unwrap_or(true) && !self.stopped()
         };
-        let before = updater.sources()?;
+        let ids = |sources: &[Source]| sources.iter().map(|s| s.id).collect::<Vec<_>>();
+        let before = ids(&updater.sources()?);
         let result = request.run(updater, &report);
         if let Err(error @ (Error::Sql(_) | Error::Words(_))) = result {
             // What the stores hold is uncertain: a new updater recovers, then does the job again.
@@ -287,14 +288,11 @@ impl Loop {
         let cancelled = matches!(result, Err(Error::Cancelled)) && !self.stopped();
         if cancelled {
             // A folder that was to be added and is half read is no source.
-            for source in updater.sources()?.iter().filter(|s| !before.contains(s)) {
-                if !before.iter().any(|known| known.id == source.id) {
-                    updater.remove_source(source)?;
-                }
+            for source in updater.sources()?.iter().filter(|s| !before.contains(&s.id)) {
+                updater.remove_source(source)?;
             }
         }
-        let ids = |sources: &[Source]| sources.iter().map(|s| s.id).collect::<Vec<_>>();
-        if ids(&before) != ids(&updater.sources()?) {
+        if before != ids(&updater.sources()?) {
             self.rewatch(updater)?;
         }
         self.broken |= cancelled && request.args.op == IngestOp::Reindex;

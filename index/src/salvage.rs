@@ -2,13 +2,14 @@
 //! files.
 //!
 //! The sources and pushed content stand nowhere else, so they are read row by row; a row that
-//! cannot be read is stepped over and counted. The new index is built beside the damaged one and
-//! takes its place when it is whole; the damaged files are set aside, never deleted. Invariant:
-//! whoever is interrupted in between finds the damaged index where it was.
+//! cannot be read is stepped over and counted. They go into a new index beside the damaged one,
+//! which then takes its place; the files themselves are read by the next comparison. The damaged
+//! files are set aside, never deleted. Invariant: whoever is interrupted finds either the damaged
+//! index where it was, or a new one that holds all that was saved.
 
 use crate::db::{self, Source, SourceKind};
 use crate::error::{Error, Result};
-use crate::update::{Push, SourceSpec, Updater};
+use crate::update::{Push, SourceSpec, Updater, writer_lock};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -65,10 +66,7 @@ pub fn workshop(data: &Path) -> PathBuf {
 /// `NotWriter` while a process holds the writer's lock, `Data` when the folder cannot be used.
 pub fn read(data: &Path) -> Result<Salvage> {
     let dir = data.join("index");
-    let path = dir.join("writer.lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = lock.map_err(|e| Error::data(&path, e))?;
-    lock.try_lock().map_err(|_| Error::NotWriter)?;
+    let lock = writer_lock(&dir)?;
     let mut salvage =
         Salvage { sources: Vec::new(), pushed: BTreeMap::new(), lost: 0, _lock: lock };
     if let Ok(db) = open(&dir.join("index.db")) {
@@ -91,11 +89,11 @@ fn by_row<T>(
     select: &str,
     mut read: impl FnMut(&Row) -> rusqlite::Result<T>,
 ) -> (Vec<T>, usize) {
-    let newest = |order: &str| -> rusqlite::Result<Option<i64>> {
+    let end = |order: &str| -> rusqlite::Result<Option<i64>> {
         let sql = format!("SELECT {id} FROM {table} ORDER BY {id} {order} LIMIT 1");
         db.query_row(&sql, [], |row| row.get(0)).optional()
     };
-    let (first, last) = match (newest("ASC"), newest("DESC")) {
+    let (first, last) = match (end("ASC"), end("DESC")) {
         (Ok(first), Ok(Some(last))) => (first.unwrap_or(1), last),
         (Ok(None), _) => return (Vec::new(), 0),
         // An end that cannot be read: row numbers begin at 1.

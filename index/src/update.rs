@@ -101,6 +101,21 @@ struct Document {
     parsed: Parsed,
 }
 
+/// Takes the writer's lock of an index's folder, without waiting; it ends with the file.
+///
+/// # Errors
+/// `NotWriter` while another process holds it, `Data` when the folder cannot be used.
+pub(crate) fn writer_lock(dir: &Path) -> Result<File> {
+    let path = dir.join("writer.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = file.map_err(|e| Error::data(&path, e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::NotWriter),
+        Err(std::fs::TryLockError::Error(e)) => Err(Error::data(path, e)),
+    }
+}
+
 impl Updater {
     /// Takes the writer's lock, without waiting.
     ///
@@ -115,14 +130,7 @@ impl Updater {
     /// # Errors
     /// As [`Updater::new`].
     pub fn locked(index: Arc<Index>, now_ms: fn() -> i64, locked: impl FnOnce()) -> Result<Self> {
-        let path = index.dir().join("writer.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = file.map_err(|e| Error::data(&path, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::NotWriter),
-            Err(std::fs::TryLockError::Error(e)) => return Err(Error::data(path, e)),
-        }
+        let lock = writer_lock(index.dir())?;
         locked();
         let db = db::open(&index.dir().join("index.db"), true)?;
         let mut updater = Updater { index, db, _lock: lock, now_ms };
@@ -293,8 +301,10 @@ impl Updater {
         if head == db::commit(&self.db, source.id)? {
             return Ok(());
         }
+        // Git takes its time: not within the transaction.
+        let commits = history::read(root);
         let transaction = self.db.transaction()?;
-        match history::read(root) {
+        match commits {
             Ok(commits) => db::put_changes(&transaction, source.id, &commits)?,
             // What was known before is the better answer; it is asked again at the next commit.
             Err(reason) => tracing::info!(source = source.name, reason, "no newer history"),

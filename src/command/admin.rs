@@ -97,6 +97,12 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
     for (source, error) in salvage.restore(&mut updater)? {
         note(&format!("source `{}` ({}) was left out: {error}", source.name, source.root));
     }
+    drop((updater, index));
+    let lost = salvage.lost;
+    let aside = salvage.swap(&session.data, now_ms())?;
+    note(&format!("the damaged index lies in {}", aside.display()));
+    let index = Index::open(&session.data)?;
+    let mut updater = Updater::new(Arc::clone(&index), now_ms)?;
     crate::job::add_configured(&mut updater, &session.loaded.config);
     let sources = updater.sources()?;
     if sources.is_empty() {
@@ -106,10 +112,6 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
         let outcome = updater.scan(source, &|_| true)?;
         note(&format!("{}: {}", source.name, crate::job::says(&outcome)));
     }
-    drop((updater, index));
-    let lost = salvage.lost;
-    let aside = salvage.swap(&session.data, now_ms())?;
-    note(&format!("the damaged index lies in {}", aside.display()));
     if lost > 0 {
         note(&format!("{lost} pushed texts could not be read; push them again"));
     }

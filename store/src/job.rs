@@ -213,7 +213,7 @@ impl Store {
     pub fn open_jobs(&self, kind: &str) -> Result<Vec<Job>> {
         let db = self.db();
         // Mostly there is none, and every status asks. No variable stands in this statement: SQLite
-        // plans one with a variable anew each time that it is bound (20 us).
+        // plans one with a variable anew each time that it is bound.
         let any = "SELECT 1 FROM job WHERE state IN ('pending','running') LIMIT 1";
         if !db.prepare_cached(any)?.exists([])? {
             return Ok(Vec::new());

@@ -18,7 +18,7 @@ const LEGACY: &[&str] = &["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"
 const MODERN: &str = "2026-07-28";
 
 /// A place with an indexed vault; two of its notes share a name.
-fn vault() -> Place {
+pub fn vault() -> Place {
     let place = Place::new();
     place.write("vault/tide.md", "# Tide pools\n\nThe walrus counts anemones. See [[crab]].\n");
     place.write("vault/crab.md", "# Crab\n\nCrabs walk sideways.\n");
@@ -29,7 +29,7 @@ fn vault() -> Place {
 }
 
 /// What a request of the modern protocol carries.
-fn meta() -> Value {
+pub fn meta() -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientInfo": { "name": "tests", "version": "0" },

@@ -1,28 +1,12 @@
 //! One test per trap of the protocol library and its neighbours that cost others days, in the order
 //! in which they were written down (`docs/decisions.md` names them).
 
+use super::faces::{meta, vault};
 use super::http::{Reply, post, request};
-use super::program::{Client, PATIENCE, Place, ended, outcome, poll, root};
+use super::program::{Client, PATIENCE, ended, outcome, poll, root};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-const MODERN: &str = "2026-07-28";
-
-fn vault() -> Place {
-    let place = Place::new();
-    place.write("vault/tide.md", "# Tide pools\n\nThe walrus counts anemones.\n");
-    place.index(&place.path().join("vault"));
-    place
-}
-
-fn meta() -> Value {
-    json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientInfo": { "name": "tests", "version": "0" },
-        "io.modelcontextprotocol/clientCapabilities": {},
-    })
-}
 
 /// A request to MCP over HTTP, of an older client.
 fn mcp(address: SocketAddr, headers: &[(&str, &str)], method: &str, params: Value) -> Reply {
