@@ -9,14 +9,14 @@ mod graph;
 
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
-    LinkRow, NameKind, Named, changed_together, changes_of, links_of, links_to, named, names_of,
-    put_changes, put_graph, with_prop,
+    LinkRow, NameKind, Named, changed_together, changes_of, clear_graph, links_of, links_to, named,
+    names_of, put_changes, put_graph, with_prop,
 };
 
 use crate::disk::{Hash, Stamp};
 use crate::error::{Error, Result};
 use crate::kind::{Class, Section, Symbol};
-use crate::limit::BUSY;
+use crate::limit::{BUSY, CACHE_KIB};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -212,12 +212,14 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
     };
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(64);
+    // Without it every new value of a parameter may plan its statement anew.
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if write {
         db.pragma_update(None, "journal_mode", "wal")?;
         // The words are rebuilt from the sources; power loss may cost the last commit, no more.
         db.pragma_update(None, "synchronous", "normal")?;
     }
-    db.pragma_update(None, "cache_size", -4096)?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > FORMAT {
         let path = path.parent().unwrap_or(path).to_owned();
@@ -396,6 +398,12 @@ pub fn file_at(db: &Connection, source: i64, path: &str) -> Result<Option<FileRo
     Ok(db.prepare_cached(&sql)?.query_row(params![source, path], file_row).optional()?)
 }
 
+/// The row number of the document at `path` of a source.
+pub fn id_at(db: &Connection, source: i64, path: &str) -> Result<Option<u32>> {
+    let mut statement = db.prepare_cached("SELECT id FROM file WHERE source=? AND path=?")?;
+    Ok(statement.query_row(params![source, path], |r| r.get(0)).optional()?)
+}
+
 /// The generation of the document at `path` of a source.
 pub fn generation_at(db: &Connection, source: i64, path: &str) -> Result<Option<u64>> {
     let mut statement = db.prepare_cached("SELECT gen FROM file WHERE source=? AND path=?")?;
@@ -512,7 +520,7 @@ pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
 
 /// Removes a document and everything that belongs to it.
 pub fn remove_file(db: &Connection, id: u32, generation: u64) -> Result<()> {
-    graph::clear_graph(db, id)?;
+    clear_graph(db, id)?;
     db.prepare_cached("DELETE FROM pushed WHERE file=?")?.execute([id])?;
     db.prepare_cached("DELETE FROM file WHERE id=?")?.execute([id])?;
     db.prepare_cached("INSERT OR REPLACE INTO gone(file, gen) VALUES(?, ?)")?

@@ -9,6 +9,7 @@ use crate::limit::LINK_TEXTS_MAX;
 use crate::token::lower;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 /// The key under which a link's target, or a document's name, is compared.
 pub fn link_key(target: &str) -> String {
@@ -22,8 +23,11 @@ pub fn names(path: &str, title: &str, aliases: &[String], note: bool) -> Vec<(St
     let file = path.rsplit('/').next().unwrap_or(path);
     let mut out = vec![(lower(file).into_owned(), NameKind::File)];
     if note {
-        out.push((lower(stem(path)).into_owned(), NameKind::Stem));
-        out.push((lower(title.trim()).into_owned(), NameKind::Title));
+        let stem = lower(stem(path)).into_owned();
+        let title = lower(title.trim()).into_owned();
+        let titled = title != stem;
+        out.push((stem, NameKind::Stem));
+        out.extend(titled.then_some((title, NameKind::Title)));
     }
     out.extend(aliases.iter().map(|alias| (lower(alias.trim()).into_owned(), NameKind::Alias)));
     out.retain(|(key, _)| !key.is_empty());
@@ -34,7 +38,7 @@ pub fn names(path: &str, title: &str, aliases: &[String], note: bool) -> Vec<(St
 pub fn resolve(db: &Connection, source: i64, from: &str, link: &Link) -> Result<Option<u32>> {
     if link.target.is_empty() {
         // `[[#Heading]]` is a link within the document.
-        return Ok(db::file_at(db, source, from)?.map(|row| row.id));
+        return db::id_at(db, source, from);
     }
     if !link.wiki {
         return resolve_relative(db, source, from, &link.target);
@@ -77,8 +81,8 @@ fn resolve_relative(db: &Connection, source: i64, from: &str, target: &str) -> R
     let base = if target.starts_with('/') { "" } else { folder(from) };
     let Some(path) = join(base, target.trim_start_matches('/')) else { return Ok(None) };
     for path in [path.clone(), format!("{path}.md")] {
-        if let Some(row) = db::file_at(db, source, &path)? {
-            return Ok(Some(row.id));
+        if let Some(id) = db::id_at(db, source, &path)? {
+            return Ok(Some(id));
         }
     }
     Ok(None)
@@ -99,9 +103,30 @@ pub fn join(base: &str, relative: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Links that mean one of `files`, by which one, each with the document that it stands in. One
-/// pass over the names: what many documents are called is looked up once, not once for each.
-fn incoming_of(db: &Connection, files: &BTreeSet<u32>) -> Result<Vec<(u32, LinkRow)>> {
+/// Documents by name: what many of them are called is looked up once, not once for each.
+struct Names<'d> {
+    db: &'d Connection,
+    known: HashMap<String, Rc<[Named]>>,
+}
+
+impl<'d> Names<'d> {
+    fn new(db: &'d Connection) -> Self {
+        Names { db, known: HashMap::new() }
+    }
+
+    fn get(&mut self, key: &str) -> Result<Rc<[Named]>> {
+        if let Some(named) = self.known.get(key) {
+            return Ok(Rc::clone(named));
+        }
+        let named: Rc<[Named]> = db::named(self.db, key)?.into();
+        self.known.insert(key.to_owned(), Rc::clone(&named));
+        Ok(named)
+    }
+}
+
+/// Links that mean one of `files`, by which one, each with the document that it stands in.
+fn incoming_of(names: &mut Names, files: &BTreeSet<u32>) -> Result<Vec<(u32, LinkRow)>> {
+    let db = names.db;
     let mut keys = BTreeSet::new();
     for file in files {
         for key in db::names_of(db, *file)? {
@@ -114,7 +139,7 @@ fn incoming_of(db: &Connection, files: &BTreeSet<u32>) -> Result<Vec<(u32, LinkR
         if links.is_empty() {
             continue;
         }
-        let named = db::named(db, &key)?;
+        let named = names.get(&key)?;
         // Links of one folder that say the same mean the same.
         let mut known: HashMap<(i64, String, String), Option<u32>> = HashMap::new();
         for (source, from, row) in links {
@@ -135,14 +160,37 @@ fn incoming_of(db: &Connection, files: &BTreeSet<u32>) -> Result<Vec<(u32, LinkR
 
 /// Links that mean `file`, with the documents that they stand in.
 pub fn incoming(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
-    Ok(incoming_of(db, &BTreeSet::from([file]))?.into_iter().map(|(_, row)| row).collect())
+    Ok(incoming_of(&mut Names::new(db), &BTreeSet::from([file]))?
+        .into_iter()
+        .map(|(_, row)| row)
+        .collect())
 }
 
 /// The texts of links to each of `files`, one a line, each distinct text once.
 pub fn link_texts(db: &Connection, files: &BTreeSet<u32>) -> Result<BTreeMap<u32, String>> {
+    texts_of(&mut Names::new(db), files)
+}
+
+/// The same for `rewritten` and for every document named by one of `keys`: those whose incoming
+/// texts may have changed.
+pub fn changed_texts(
+    db: &Connection,
+    keys: &HashSet<String>,
+    rewritten: impl IntoIterator<Item = u32>,
+) -> Result<BTreeMap<u32, String>> {
+    let mut names = Names::new(db);
+    let mut files: BTreeSet<u32> = rewritten.into_iter().collect();
+    for key in keys {
+        files.extend(names.get(key)?.iter().map(|(id, ..)| *id));
+        files.extend(names.get(&format!("{key}.md"))?.iter().map(|(id, ..)| *id));
+    }
+    texts_of(&mut names, &files)
+}
+
+fn texts_of(names: &mut Names, files: &BTreeSet<u32>) -> Result<BTreeMap<u32, String>> {
     let mut texts: BTreeMap<u32, BTreeSet<String>> =
         files.iter().map(|file| (*file, BTreeSet::new())).collect();
-    for (file, row) in incoming_of(db, files)? {
+    for (file, row) in incoming_of(names, files)? {
         let text = row.link.text.trim().replace('\n', " ");
         if !text.is_empty() {
             texts.entry(file).or_default().insert(text);
@@ -152,19 +200,4 @@ pub fn link_texts(db: &Connection, files: &BTreeSet<u32>) -> Result<BTreeMap<u32
         texts.into_iter().take(LINK_TEXTS_MAX).collect::<Vec<_>>().join("\n")
     };
     Ok(texts.into_iter().map(|(file, texts)| (file, joined(texts))).collect())
-}
-
-/// Documents named by any of `keys`: those whose incoming texts may have changed.
-pub fn targets(db: &Connection, keys: &HashSet<String>) -> Result<BTreeSet<u32>> {
-    let mut out = BTreeSet::new();
-    for key in keys {
-        for (id, ..) in db::named(db, key)? {
-            out.insert(id);
-        }
-        let file = format!("{key}.md");
-        for (id, ..) in db::named(db, &file)? {
-            out.insert(id);
-        }
-    }
-    Ok(out)
 }

@@ -24,6 +24,7 @@ mod score;
 mod search;
 mod snippet;
 mod status;
+mod stem;
 pub mod token;
 mod update;
 mod view;

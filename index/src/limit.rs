@@ -29,11 +29,15 @@ pub const SNIPPET_BYTES_MAX: usize = 700;
 /// Longest snippet at detail `line`, in bytes of text.
 pub const LINE_BYTES_MAX: usize = 200;
 /// Files of one batch between two commits of a bulk run.
-pub const BATCH_FILES_MAX: usize = 4_000;
+pub const BATCH_FILES_MAX: usize = 8_000;
 /// Bytes of text of one batch between two commits of a bulk run.
 pub const BATCH_BYTES_MAX: u64 = 96 * 1024 * 1024;
 /// Memory of tantivy's writer per thread, in bytes (its least is 15 MB).
 pub const WRITER_BYTES: usize = 48 * 1024 * 1024;
+/// Pages of SQLite that a connection keeps, in KiB.
+pub const CACHE_KIB: i64 = 4 * 1024;
+/// The same for the writer's connection during a bulk run.
+pub const BULK_CACHE_KIB: i64 = 32 * 1024;
 /// A file whose mtime is this close to the moment it was read may change unseen: hash decides.
 pub const RACY: Duration = Duration::from_secs(2);
 /// Levels of folders below a source that are walked.

@@ -8,6 +8,7 @@
 //! Invariant: positions count parts, so a phrase of words matches the identifier made of them.
 
 use crate::limit::TOKEN_BYTES_MAX;
+use crate::stem::stem;
 use std::borrow::Cow;
 use std::ops::Range;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
@@ -50,15 +51,13 @@ pub struct Scanner<'t> {
     text: &'t str,
     at: usize,
     position: usize,
-    stemmer: frostem::Stemmer,
     parts: Vec<Range<usize>>,
 }
 
 impl<'t> Scanner<'t> {
     /// Starts at the head of `text`.
     pub fn new(text: &'t str) -> Self {
-        let stemmer = frostem::Stemmer::new(frostem::Algorithm::English);
-        Scanner { text, at: 0, position: 0, stemmer, parts: Vec::new() }
+        Scanner { text, at: 0, position: 0, parts: Vec::new() }
     }
 
     /// Appends the tokens of the next run to `out`; false at the end of the text.
@@ -126,7 +125,7 @@ impl<'t> Scanner<'t> {
     fn identifier(&mut self, run: Range<usize>, out: &mut Vec<Word>) {
         // Most runs are plain words, which have one part and nothing to fold.
         if run.len() <= TOKEN_BYTES_MAX && self.is_plain(&run) {
-            let text = self.stemmed(&self.text[run.clone()]).into_owned();
+            let text = stem(&self.text[run.clone()]);
             out.push(Word { text, form: Form::Part, position: self.position, bytes: run });
             self.position += 1;
             return;
@@ -171,15 +170,9 @@ impl<'t> Scanner<'t> {
             let text = lowered.clone().into_owned();
             out.push(Word { text, form: Form::Accented, position, bytes: bytes.clone() });
         }
-        let text = self.stemmed(&folded).into_owned();
+        let english = folded.bytes().all(|b| b.is_ascii_lowercase());
+        let text = if english { stem(&folded) } else { folded.into_owned() };
         out.push(Word { text, form: Form::Part, position, bytes });
-    }
-
-    fn stemmed<'a>(&self, word: &'a str) -> Cow<'a, str> {
-        if word.bytes().all(|b| b.is_ascii_lowercase()) && word.len() > 2 {
-            return self.stemmer.stem(word);
-        }
-        Cow::Borrowed(word)
     }
 }
 

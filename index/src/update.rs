@@ -14,7 +14,7 @@ use crate::graph;
 use crate::history;
 use crate::kind::{self, Chunk, Class, Input, Link, Parsed};
 use crate::lexical::{DocumentText, PassageText, Writer};
-use crate::limit::{BATCH_BYTES_MAX, BATCH_FILES_MAX, RACY};
+use crate::limit::{BATCH_BYTES_MAX, BATCH_FILES_MAX, BULK_CACHE_KIB, CACHE_KIB, RACY};
 use crate::walk::{self, Found, Walked};
 use crate::{Index, lexical::Lexical};
 use rusqlite::Connection;
@@ -757,6 +757,9 @@ impl<'u> Batch<'u> {
         let generation = db::generation(&updater.db)? + 1;
         let lexical: &Lexical = updater.index.lexical();
         let writer = lexical.writer(bulk)?;
+        if bulk {
+            updater.db.pragma_update(None, "cache_size", -BULK_CACHE_KIB)?;
+        }
         updater.db.execute_batch("BEGIN IMMEDIATE")?;
         Ok(Batch {
             updater,
@@ -822,6 +825,7 @@ impl<'u> Batch<'u> {
             self.note_keys(id)?;
             self.rewritten.insert(id);
             self.writer.remove(id);
+            db::clear_graph(&self.updater.db, id)?;
         }
         document.row.id = id;
         document.row.generation = self.generation;
@@ -884,9 +888,7 @@ impl<'u> Batch<'u> {
         let db = &self.updater.db;
         let mut linked: HashSet<String> = linked_keys(db, keys)?;
         linked.extend(self.old_link_keys.drain());
-        let mut targets = graph::targets(db, &linked)?;
-        targets.extend(self.rewritten.drain());
-        for (id, texts) in graph::link_texts(db, &targets)? {
+        for (id, texts) in graph::changed_texts(db, &linked, self.rewritten.drain())? {
             self.writer.set_links(id, &texts)?;
         }
         db::set_generation(db, self.generation)?;
@@ -906,7 +908,8 @@ impl<'u> Batch<'u> {
             self.outcome.generation = self.generation - 1;
         }
         let outcome = self.outcome.clone();
-        let Batch { writer, .. } = self;
+        let Batch { updater, writer, .. } = self;
+        updater.db.pragma_update(None, "cache_size", -CACHE_KIB)?;
         writer.close()?;
         Ok(outcome)
     }

@@ -17,7 +17,7 @@ pub enum NameKind {
     File = 3,
 }
 
-/// Replaces names, links and properties of a document.
+/// Writes names, links and properties of a document that has none.
 pub fn put_graph(
     db: &Connection,
     id: u32,
@@ -25,7 +25,6 @@ pub fn put_graph(
     links: &[(String, Link)],
     props: &[(String, String)],
 ) -> Result<()> {
-    clear_graph(db, id)?;
     let sql = "INSERT OR IGNORE INTO name(key, file, what) VALUES(?,?,?)";
     let mut insert = db.prepare_cached(sql)?;
     for (key, what) in names {
@@ -55,7 +54,8 @@ pub fn put_graph(
     Ok(())
 }
 
-pub(super) fn clear_graph(db: &Connection, id: u32) -> Result<()> {
+/// Removes names, links and properties of a document.
+pub fn clear_graph(db: &Connection, id: u32) -> Result<()> {
     for sql in [
         "DELETE FROM name WHERE file=?",
         "DELETE FROM link WHERE file=?",
