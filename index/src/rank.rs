@@ -87,58 +87,88 @@ pub fn rank(
         top_document: f32::MIN_POSITIVE,
         top_passage: f32::MIN_POSITIVE,
     };
-    let mut hits = ranker.best_passages(sums);
-    let total = hits.len();
-    if hits.len() > top && top > 0 {
-        hits.select_nth_unstable_by(top - 1, |a, b| ranker.order(a, b));
-        hits.truncate(top);
-    }
-    hits.sort_unstable_by(|a, b| ranker.order(a, b));
+    let best = ranker.best_passages(sums);
+    let hits = ranker.first(top, sums, &best);
     let others = ranker.others(sums, &hits);
-    Ok(Ranking { hits, others, total })
+    Ok(Ranking { hits, others, total: best.len() })
 }
 
 impl Ranker<'_> {
     /// The words are there that must be, and none that must not.
     fn fits(&self, sums: &Scratch, entry: u32) -> bool {
-        self.plain
-            || (sums.required[entry as usize] >= self.wanted && !sums.excluded[entry as usize])
+        self.plain || {
+            let document = &sums.documents[entry as usize];
+            document.required >= self.wanted && !document.excluded
+        }
     }
 
     fn row(&self, sums: &Scratch, slot: u32, entry: u32) -> Scored {
-        let own = if slot == NONE { sums.base[entry as usize] } else { sum(sums, slot, entry) };
-        let document = sums.document[entry as usize] / self.top_document;
+        let own =
+            if slot == NONE { sums.documents[entry as usize].base } else { sum(sums, slot, entry) };
+        let document = sums.documents[entry as usize].score / self.top_document;
         let passage = own / self.top_passage;
-        let (bonus, exact) = self.bonus.of(slot, entry);
-        let score = self.share * document + (1.0 - self.share) * passage + bonus;
+        let score = self.score(sums, own, slot, entry);
+        let exact = self.bonus.of(slot, entry).1;
         Scored { slot, entry, score, document, passage, exact }
     }
 
-    /// Every visible document with its best passage, in no order. Notes the best sums of all that
-    /// fit the words, whatever the filter: filters never change a score.
-    fn best_passages(&mut self, sums: &mut Scratch) -> Vec<Scored> {
-        // By the one number that differs among a document's passages; rows are made once each.
+    /// The `top` best of them as rows, in order.
+    fn first(&self, top: usize, sums: &Scratch, best: &[(f32, u32, u32)]) -> Vec<Scored> {
+        // Rows are made of few: numbers say first which ones can be among them.
+        let scores: Vec<f32> =
+            best.iter().map(|&(own, slot, entry)| self.score(sums, own, slot, entry)).collect();
+        let least = match scores.len() > top && top > 0 {
+            true => *scores.clone().select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a)).1,
+            false => f32::MIN,
+        };
+        let enough = best.iter().zip(scores).filter(|(_, score)| *score >= least);
+        let mut hits: Vec<Scored> =
+            enough.map(|(&(_, slot, entry), _)| self.row(sums, slot, entry)).collect();
+        hits.sort_unstable_by(|a, b| self.order(a, b));
+        hits.truncate(if top > 0 { top } else { hits.len() });
+        hits
+    }
+
+    fn score(&self, sums: &Scratch, own: f32, slot: u32, entry: u32) -> f32 {
+        let document = sums.documents[entry as usize].score / self.top_document;
+        let passage = own / self.top_passage;
+        self.share * document + (1.0 - self.share) * passage + self.bonus.of(slot, entry).0
+    }
+
+    /// Every visible document as the sum, the slot and the entry of its best passage, in no order.
+    /// Notes the best sums of all that fit the words, whatever the filter: filters never change a
+    /// score.
+    fn best_passages(&mut self, sums: &mut Scratch) -> Vec<(f32, u32, u32)> {
+        // By the one number that differs among a document's passages.
         let mut best: Vec<(f32, u32, u32)> = Vec::new();
         for at in 0..sums.seen.len() {
             let entry = sums.seen[at];
             if self.fits(sums, entry) {
-                self.top_document = self.top_document.max(sums.document[entry as usize]);
-                sums.place[entry as usize] = best.len() as u32;
-                best.push((sums.base[entry as usize], NONE, entry));
+                self.top_document = self.top_document.max(sums.documents[entry as usize].score);
+                sums.documents[entry as usize].place = best.len() as u32;
+                best.push((sums.documents[entry as usize].base, NONE, entry));
             }
         }
-        for &(slot, entry) in &sums.seen_slots {
-            let Some(kept) = best.get_mut(sums.place[entry as usize] as usize) else { continue };
+        for &(slot, entry) in sums.seen_slots.iter() {
+            let Some(kept) = best.get_mut(sums.documents[entry as usize].place as usize) else {
+                continue;
+            };
             let next = sum(sums, slot, entry);
-            if kept.1 == NONE || next > kept.0 || (next == kept.0 && self.earlier(slot, kept.1)) {
-                (kept.0, kept.1) = (next, slot);
+            let mut better = (kept.1 == NONE) | (next > kept.0);
+            if next == kept.0 && kept.1 != NONE {
+                better = self.earlier(slot, kept.1);
             }
+            // Chosen, not branched on: which of two passages is better nobody can foresee.
+            kept.0 = if better { next } else { kept.0 };
+            kept.1 = if better { slot } else { kept.1 };
         }
         self.top_passage = best.iter().fold(self.top_passage, |top, (sum, ..)| top.max(*sum));
         for slot in self.bonus.slots() {
             let Some(entry) = self.view.entry_of_slot(slot) else { continue };
-            let Some(kept) = best.get_mut(sums.place[entry as usize] as usize) else { continue };
-            if sums.own[slot as usize] > 0.0 {
+            let Some(kept) = best.get_mut(sums.documents[entry as usize].place as usize) else {
+                continue;
+            };
+            if sums.slots[slot as usize].own > 0.0 {
                 let next = (self.bonus.of(slot, entry).0, sum(sums, slot, entry));
                 if next > (self.bonus.of(kept.1, entry).0, kept.0) {
                     (kept.0, kept.1) = (next.1, slot);
@@ -146,12 +176,12 @@ impl Ranker<'_> {
             }
         }
         for (.., entry) in &best {
-            sums.place[*entry as usize] = NONE;
+            sums.documents[*entry as usize].place = NONE;
         }
         if let Some(allowed) = self.allowed {
             best.retain(|(.., entry)| allowed[*entry as usize]);
         }
-        best.into_iter().map(|(_, slot, entry)| self.row(sums, slot, entry)).collect()
+        best
     }
 
     /// Slots go by segment: only the number says which of two equal passages is the first.
@@ -162,17 +192,17 @@ impl Ranker<'_> {
     /// By hit: its further passages, best first.
     fn others(&self, sums: &mut Scratch, hits: &[Scored]) -> Vec<Vec<Scored>> {
         for (rank, hit) in hits.iter().enumerate() {
-            sums.place[hit.entry as usize] = rank as u32;
+            sums.documents[hit.entry as usize].place = rank as u32;
         }
         let mut others: Vec<Vec<Scored>> = vec![Vec::new(); hits.len()];
-        for &(slot, entry) in &sums.seen_slots {
-            let rank = sums.place[entry as usize];
+        for &(slot, entry) in sums.seen_slots.iter() {
+            let rank = sums.documents[entry as usize].place;
             if rank != NONE && hits[rank as usize].slot != slot {
                 others[rank as usize].push(self.row(sums, slot, entry));
             }
         }
         for hit in hits {
-            sums.place[hit.entry as usize] = NONE;
+            sums.documents[hit.entry as usize].place = NONE;
         }
         for list in &mut others {
             list.sort_unstable_by(|a, b| self.order(a, b));
@@ -190,7 +220,7 @@ impl Ranker<'_> {
 }
 
 fn sum(sums: &Scratch, slot: u32, entry: u32) -> f32 {
-    sums.own[slot as usize] + sums.base[entry as usize]
+    sums.slots[slot as usize].own + sums.documents[entry as usize].base
 }
 
 /// What stands out beside the words; lists of slots and entries are sorted.

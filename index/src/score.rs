@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::lexical::{PARTS, Part};
 use crate::query::{Leaf, Query};
 use crate::rank::{self, Ranking};
-use crate::view::{NONE, View};
+use crate::view::{Entry, NONE, View};
 use tantivy::fieldnorm::FieldNormReader;
 
 /// Saturation of counts.
@@ -91,65 +91,114 @@ impl Weights {
     };
 }
 
-/// Arrays over documents and passages that queries share; all zero between queries.
+/// Sums over documents and passages that queries share; all zero between queries.
 #[derive(Default)]
 pub struct Scratch {
-    /// By entry: the counts of the word in hand.
-    counts: Vec<Counts>,
-    entries: Vec<u32>,
-    /// By slot: normalised count of the word in the passage's own fields.
-    here: Vec<f32>,
-    passages: Vec<(u32, u32)>,
-    /// By entry: document score so far.
-    pub(crate) document: Vec<f32>,
-    /// By entry: score of a passage that holds none of the words itself.
-    pub(crate) base: Vec<f32>,
-    /// By slot: what a passage's own words add to that.
-    pub(crate) own: Vec<f32>,
-    pub(crate) seen: Vec<u32>,
-    pub(crate) seen_slots: Vec<(u32, u32)>,
-    /// By entry: its rank, or its place among the candidates.
-    pub(crate) place: Vec<u32>,
-    /// By entry: how many of the required leaves it holds.
-    pub(crate) required: Vec<u8>,
-    pub(crate) excluded: Vec<bool>,
+    /// By entry.
+    pub(crate) documents: Vec<OfDocument>,
+    /// By slot.
+    pub(crate) slots: Vec<OfPassage>,
+    /// Entries, and slots with their entries, that hold the word in hand.
+    entries: List<u32>,
+    passages: List<(u32, u32)>,
+    /// Those that hold any word.
+    pub(crate) seen: List<u32>,
+    pub(crate) seen_slots: List<(u32, u32)>,
 }
 
-/// Weighted and normalised counts of one word in one document.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    /// In fields of the whole document.
+/// A list that takes an item or leaves it without a branch, which would be a coin's toss here.
+#[derive(Default)]
+pub(crate) struct List<T> {
+    /// As many as may come, and one to write to in vain.
+    items: Vec<T>,
+    len: usize,
+}
+
+impl<T: Copy + Default> List<T> {
+    fn fit(&mut self, most: usize) {
+        self.items.resize(most + 1, T::default());
+    }
+
+    #[inline(always)]
+    fn push_if(&mut self, keep: bool, item: T) {
+        self.items[self.len] = item;
+        self.len += usize::from(keep);
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl<T> std::ops::Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items[..self.len]
+    }
+}
+
+/// What is known of a document: half a cache line, because postings come from all over the index
+/// and fetching memory is what a query spends its time on.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+pub(crate) struct OfDocument {
+    /// Count of the word in hand in fields of the whole document, weighted and normalised.
     whole: f32,
     /// In the same, with the passage weights.
     header: f32,
     /// In the body, not weighted.
     body: f32,
+    /// Document score so far.
+    pub(crate) score: f32,
+    /// Score of a passage that holds none of the words itself.
+    pub(crate) base: f32,
+    /// Its rank, or its place among the candidates.
+    pub(crate) place: u32,
+    /// How many of the required leaves it holds.
+    pub(crate) required: u8,
+    pub(crate) excluded: bool,
+}
+
+impl OfDocument {
+    const NOTHING: OfDocument = OfDocument {
+        whole: 0.0,
+        header: 0.0,
+        body: 0.0,
+        score: 0.0,
+        base: 0.0,
+        place: NONE,
+        required: 0,
+        excluded: false,
+    };
+}
+
+/// What is known of a passage.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OfPassage {
+    /// Normalised count of the word in hand in its own fields.
+    here: f32,
+    /// What its own words add to its document's `base`; above 0 once it holds one.
+    pub(crate) own: f32,
 }
 
 impl Scratch {
     fn fit(&mut self, view: &View) {
-        let n = view.entries.len();
-        self.counts.resize(n, Counts::default());
-        self.document.resize(n, 0.0);
-        self.base.resize(n, 0.0);
-        self.own.resize(view.n_slots as usize, 0.0);
-        self.here.resize(view.n_slots as usize, 0.0);
-        self.place.resize(n, NONE);
-        self.required.resize(n, 0);
-        self.excluded.resize(n, false);
+        self.documents.resize(view.entries.len(), OfDocument::NOTHING);
+        self.slots.resize(view.n_slots as usize, OfPassage::default());
+        self.entries.fit(view.entries.len());
+        self.seen.fit(view.entries.len());
+        self.passages.fit(view.n_slots as usize);
+        self.seen_slots.fit(view.n_slots as usize);
     }
 
     /// Back to zero, touching only what was touched.
     fn clear(&mut self) {
-        for &(slot, _) in &self.seen_slots {
-            self.own[slot as usize] = 0.0;
+        for &(slot, _) in self.seen_slots.iter() {
+            self.slots[slot as usize] = OfPassage::default();
         }
-        for &entry in &self.seen {
-            let at = entry as usize;
-            self.document[at] = 0.0;
-            self.base[at] = 0.0;
-            self.required[at] = 0;
-            self.excluded[at] = false;
+        for &entry in self.seen.iter() {
+            self.documents[entry as usize] = OfDocument::NOTHING;
         }
         self.seen.clear();
         self.seen_slots.clear();
@@ -187,12 +236,20 @@ impl Norms {
 pub struct Scorer {
     weights: Weights,
     norms: Box<Norms>,
+    /// By entry: weight of a body's count over its normalised length.
+    bodies: Vec<f32>,
 }
 
 impl Scorer {
     /// For one view.
     pub fn new(view: &View, weights: Weights) -> Self {
-        Scorer { weights, norms: Norms::new(view, &weights) }
+        let body = |entry: &Entry| {
+            let class = entry.class as usize;
+            let Field { weight, b } = weights.document[class][Part::Body as usize];
+            weight / (1.0 - b + b * entry.body_len / view.average_body[class])
+        };
+        let bodies = view.entries.iter().map(body).collect();
+        Scorer { weights, norms: Norms::new(view, &weights), bodies }
     }
 
     /// Ranks the `top` best of all documents that match, each by its best passage.
@@ -238,46 +295,38 @@ impl Scorer {
         for part in PARTS {
             self.part(view, leaf, part, scratch)?;
         }
-        let Scratch { counts, entries, here, passages, .. } = scratch;
-        let header = |entry: u32| counts[entry as usize].header;
+        let Scratch { documents, slots, entries, passages, seen, seen_slots } = scratch;
         let in_document = entries.len() as f32;
-        let headed = entries.iter().filter(|e| header(**e) > 0.0);
+        let headed = entries.iter().filter(|e| documents[**e as usize].header > 0.0);
         let through_header: u32 = headed.map(|e| view.entries[*e as usize].n_chunks).sum();
         // A word that stands in no title, path or link spares each passage a look at its document.
+        let header = |documents: &[OfDocument], entry: u32| match through_header {
+            0 => 0.0,
+            _ => documents[entry as usize].header,
+        };
         let own = match through_header {
             0 => passages.len(),
-            _ => passages.iter().filter(|(_, e)| header(*e) == 0.0).count(),
+            _ => passages.iter().filter(|(_, e)| header(documents, *e) == 0.0).count(),
         };
         let idf = idf(view.entries.len() as f32, in_document) * weight;
         let idf_passage = idf_of(view.n_chunks, through_header + own as u32) * weight;
-        for &entry in entries.iter() {
-            let at = entry as usize;
-            let class = view.entries[at].class as usize;
-            let average = view.average_body[class];
-            let b = self.weights.document[class][0].b;
-            let length = 1.0 - b + b * view.entries[at].body_len / average;
-            let Counts { whole, header, body } = counts[at];
-            let count = whole + body * self.weights.document[class][0].weight / length;
-            if scratch.document[at] == 0.0 && scratch.base[at] == 0.0 {
-                scratch.seen.push(entry);
-            }
-            scratch.document[at] += idf * saturate(count);
-            scratch.base[at] += idf_passage * saturate(header);
-            scratch.required[at] += u8::from(required);
-        }
         for &(slot, entry) in passages.iter() {
-            let above = if through_header == 0 { 0.0 } else { header(entry) };
-            let count = std::mem::take(&mut here[slot as usize]);
+            let above = header(documents, entry);
+            let passage = &mut slots[slot as usize];
+            let count = std::mem::take(&mut passage.here);
             let gain = idf_passage * (saturate(count + above) - saturate(above));
+            seen_slots.push_if(passage.own == 0.0, (slot, entry));
             // Above zero even where the header saturates: zero means not seen.
-            let gain = gain.max(1e-12);
-            if scratch.own[slot as usize] == 0.0 {
-                scratch.seen_slots.push((slot, entry));
-            }
-            scratch.own[slot as usize] += gain;
+            passage.own += gain.max(1e-12);
         }
         for &entry in entries.iter() {
-            counts[entry as usize] = Counts::default();
+            let document = &mut documents[entry as usize];
+            let count = document.whole + document.body * self.bodies[entry as usize];
+            seen.push_if((document.score == 0.0) & (document.base == 0.0), entry);
+            document.score += idf * saturate(count);
+            document.base += idf_passage * saturate(document.header);
+            document.required += u8::from(required);
+            (document.whole, document.header, document.body) = (0.0, 0.0, 0.0);
         }
         entries.clear();
         passages.clear();
@@ -307,10 +356,8 @@ impl Scorer {
     fn exclude(&self, view: &View, leaf: &Leaf, scratch: &mut Scratch) -> Result<()> {
         for part in PARTS {
             each_posting(view, leaf, part, |posting| {
-                let at = posting.entry as usize;
-                if scratch.document[at] > 0.0 {
-                    scratch.excluded[at] = true;
-                }
+                let document = &mut scratch.documents[posting.entry as usize];
+                document.excluded |= document.score > 0.0;
             })?;
         }
         Ok(())
@@ -331,12 +378,11 @@ struct Sums<'a> {
 impl Sums<'_> {
     #[inline(always)]
     fn add(&mut self, posting: crate::view::Posting) {
-        let Scratch { counts, entries, here, passages, .. } = &mut *self.scratch;
+        let Scratch { documents, slots, entries, passages, .. } = &mut *self.scratch;
         let class = self.classes[posting.entry as usize] as usize;
-        let Counts { whole, header, body } = &mut counts[posting.entry as usize];
-        if *whole == 0.0 && *header == 0.0 && *body == 0.0 {
-            entries.push(posting.entry);
-        }
+        let OfDocument { whole, header, body, .. } = &mut documents[posting.entry as usize];
+        let first = (*whole == 0.0) & (*header == 0.0) & (*body == 0.0);
+        entries.push_if(first, posting.entry);
         let count = posting.count as f32;
         // A field of weight 0 still makes its document and its passage findable.
         let passage = (count * self.passage[class][posting.norm as usize]).max(1e-6);
@@ -346,11 +392,9 @@ impl Sums<'_> {
             *whole += (count * self.document[class][posting.norm as usize]).max(1e-6);
         }
         if self.of_passage {
-            let slot = &mut here[posting.slot as usize];
-            if *slot == 0.0 {
-                passages.push((posting.slot, posting.entry));
-            }
-            *slot += passage;
+            let here = &mut slots[posting.slot as usize].here;
+            passages.push_if(*here == 0.0, (posting.slot, posting.entry));
+            *here += passage;
         } else {
             *header += passage;
         }
