@@ -18,13 +18,16 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
+use futures::StreamExt;
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::tower::StreamableHttpServerConfig;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
+use std::time::Duration;
 use synod_store::{Scope, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -274,11 +277,48 @@ pub fn refuse(fault: &Fault) -> Response {
     response
 }
 
+/// Bytes of a refused body that are read and dropped, so that the answer reaches who still sends.
+const REFUSED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Longest time for it.
+const REFUSED_TIME: Duration = Duration::from_secs(10);
+
+/// A refused body is read to its end: the connection would be reset otherwise, and the answer lost
+/// with it.
+async fn linger(State(body_bytes_max): State<usize>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|h| h.to_str().ok());
+    let length = length.and_then(|text| text.parse::<usize>().ok());
+    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    if length.is_none_or(|bytes| bytes <= body_bytes_max) && !chunked {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let shared = Arc::new(Mutex::new(body.into_data_stream()));
+    let passed_on = Arc::clone(&shared);
+    let next_data = move |cx: &mut Context<'_>| {
+        passed_on.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
+    };
+    let body = Body::from_stream(futures::stream::poll_fn(next_data));
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let mut left = REFUSED_BYTES_MAX;
+        let rest = futures::stream::poll_fn(|cx| {
+            shared.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
+        });
+        let dropped = rest.take_while(|data| {
+            left = left.saturating_sub(data.as_ref().map_or(usize::MAX, |data| data.len()));
+            std::future::ready(left > 0)
+        });
+        let _ = tokio::time::timeout(REFUSED_TIME, dropped.for_each(|_| async {})).await;
+    }
+    response
+}
+
 /// Puts the gate and the body limit around any routes.
 pub fn guarded(routes: Router, gate: Gate, body_bytes_max: usize) -> Router {
     routes
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(map_response(speak_rest))
+        .layer(from_fn_with_state(body_bytes_max, linger))
         .layer(from_fn_with_state(gate, admit))
 }
 

@@ -230,8 +230,15 @@ fn trap_15_a_missing_resource_has_the_code_of_its_revision() {
 fn trap_16_what_is_too_large_is_refused_and_not_dropped() {
     let place = vault();
     let server = place.http(&[], &[]);
-    let long = json!({"name": "search", "arguments": {"query": "x".repeat(5 << 20)}});
-    assert_eq!(mcp(server.address, &[], "tools/call", long).status, 413);
+    let long = json!({"name": "search", "arguments": {"query": "x".repeat(48 << 20)}});
+    // The answer must reach a client that is still sending: none may be lost in a reset.
+    for _ in 0..3 {
+        let refused = mcp(server.address, &[], "tools/call", long.clone());
+        assert_eq!(refused.status, 413, "{refused:?}");
+        let refused = post(server.address, "/v1/ingest", &[], &long);
+        assert_eq!(refused.status, 413, "{refused:?}");
+        assert!(refused.body.contains("too_large"), "{refused:?}");
+    }
     let mut command = place.command(&["serve", "--stdio"]);
     command.env("SYNOD_LIMITS_LINE_BYTES_MAX", "2000");
     let mut client = Client::of(command);
