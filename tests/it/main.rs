@@ -13,6 +13,7 @@ mod fresh;
 mod generated;
 mod http;
 mod index;
+mod model;
 mod program;
 mod quality;
 mod soak;

@@ -14,11 +14,22 @@ const BUILT: &[&str] = &["target", "dist", ".git", "node_modules", "__pycache__"
 
 /// Which of our crates a member may name. Engines know neither surfaces nor each other.
 const ARROWS: &[(&str, &[&str])] = &[
-    (".", &["synod-index", "synod-prompts", "synod-resources", "synod-store", "synod-tools"]),
+    (
+        ".",
+        &[
+            "synod-embed",
+            "synod-index",
+            "synod-prompts",
+            "synod-resources",
+            "synod-store",
+            "synod-tools",
+        ],
+    ),
     ("index", &[]),
     ("prompts", &[]),
     ("resources", &["synod-index"]),
     ("store", &[]),
+    ("embed", &[]),
     ("tools", &["synod-index", "synod-store"]),
 ];
 

@@ -1,0 +1,112 @@
+//! The engine that embeds: texts to vectors, inside the process.
+//!
+//! BERT-family models in safetensors with a `tokenizer.json` (all-MiniLM-L6-v2, bge, gte, e5,
+//! arctic-embed). Knows nothing of documents or indexes. The heavy libraries of inference stand in
+//! this crate alone.
+
+mod bert;
+mod error;
+mod folder;
+mod weight;
+
+pub use error::{Error, Result};
+pub use folder::Pooling;
+pub use weight::Precision;
+
+use bert::{Bert, Scratch};
+use folder::Folder;
+use std::cell::RefCell;
+use std::path::Path;
+use tokenizers::{Tokenizer, TruncationParams};
+
+/// An embedding model, ready to run; threads share one.
+pub struct Model {
+    tokenizer: Tokenizer,
+    bert: Bert,
+    window: usize,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Keeps the matrix products of a thread on it: they would be spread over all processors, which
+    /// costs more than it gives at these sizes. `None` on a thread that is rayon's already.
+    static ALONE: Option<rayon::ThreadPool> =
+        rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().ok();
+}
+
+impl Model {
+    /// Reads the model in `folder` and tries it on a word.
+    ///
+    /// # Errors
+    /// `File`, `Damaged`, `Unsupported`; `Vector` when the trial fails.
+    pub fn open(path: &Path, precision: Precision) -> Result<Self> {
+        let folder = Folder::read(path)?;
+        let tokenizer = tokenizer(&path.join("tokenizer.json"), folder.window)?;
+        let bert = Bert::open(&folder, precision)?;
+        let last = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
+        if last as usize >= bert.vocabulary() {
+            let rows = bert.vocabulary();
+            let reason = format!("it has a token {last}, the model knows {rows} of them");
+            return Err(Error::Damaged { path: path.join("tokenizer.json"), reason });
+        }
+        let model = Model { tokenizer, bert, window: folder.window };
+        model.vector("word")?;
+        Ok(model)
+    }
+
+    /// Values of a vector.
+    pub fn dimensions(&self) -> usize {
+        self.bert.dimensions()
+    }
+
+    /// Most tokens of a text, the two marks around it included.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// The tokens of a text, no more than the window.
+    ///
+    /// # Errors
+    /// `Vector` for a text that the tokenizer refuses.
+    pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode_fast(text, true);
+        let encoding = encoding.map_err(|e| Error::Vector(e.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The vector of a text, of length 1. Runs on the calling thread.
+    ///
+    /// # Errors
+    /// `Vector`.
+    pub fn vector(&self, text: &str) -> Result<Vec<f32>> {
+        let mut vectors = self.vectors(&[self.tokens(text)?])?;
+        Ok(vectors.pop().unwrap_or_default())
+    }
+
+    /// One vector of length 1 for each list of [`Model::tokens`]. Runs on the calling thread; some
+    /// 400 tokens together keep it busiest.
+    ///
+    /// # Errors
+    /// `Vector` when a result is no vector.
+    pub fn vectors(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+        ALONE.with(|_| ());
+        let vectors = SCRATCH.with_borrow_mut(|scratch| self.bert.vectors(texts, scratch));
+        match vectors.iter().flatten().all(|value| value.is_finite()) {
+            true => Ok(vectors),
+            false => Err(Error::Vector("it holds values that are no numbers".to_owned())),
+        }
+    }
+}
+
+/// The model's own tokenizer, cutting at the window.
+fn tokenizer(path: &Path, window: usize) -> Result<Tokenizer> {
+    let bytes =
+        std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let damaged =
+        |e: tokenizers::Error| Error::Damaged { path: path.to_owned(), reason: e.to_string() };
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(damaged)?;
+    let truncation = TruncationParams { max_length: window, ..TruncationParams::default() };
+    tokenizer.with_truncation(Some(truncation)).map_err(damaged)?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
+}

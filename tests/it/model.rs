@@ -1,0 +1,119 @@
+//! In-process embedding against vectors that sentence-transformers made of the same texts.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use synod_embed::{Error, Model, Precision};
+
+/// The model that `tests/model.sh` got; absent is a failure where everything must be checked.
+pub fn minilm() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"));
+    let folder = target.join("models/all-MiniLM-L6-v2");
+    if folder.join("model.safetensors").exists() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("CI").is_none(), "no embedding model: run tests/model.sh");
+    eprintln!("no embedding model here (tests/model.sh gets it): nothing to compare");
+    None
+}
+
+struct Case {
+    text: String,
+    vector: Vec<f32>,
+}
+
+fn golden() -> (usize, Vec<Case>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/minilm.json");
+    let all: Value =
+        serde_json::from_slice(&std::fs::read(path).expect("the golden file")).expect("JSON");
+    let numbers = |value: &Value| -> Vec<f32> {
+        let numbers = value.as_array().expect("numbers").iter();
+        numbers.map(|n| n.as_f64().expect("a number") as f32).collect()
+    };
+    let case = |case: &Value| Case {
+        text: case["text"].as_str().expect("a text").to_owned(),
+        vector: numbers(&case["vector"]),
+    };
+    let cases = all["cases"].as_array().expect("cases").iter().map(case).collect();
+    (all["window"].as_u64().expect("a window") as usize, cases)
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn vectors_are_those_of_sentence_transformers() {
+    let Some(folder) = minilm() else { return };
+    let (window, cases) = golden();
+    let model = Model::open(&folder, Precision::F32).expect("the model");
+    assert_eq!((model.window(), model.dimensions()), (window, 384));
+    for Case { text, vector } in &cases {
+        let near = cosine(&model.vector(text).expect("a vector"), vector);
+        assert!(near >= 0.9999, "{near} for {text:?}");
+    }
+    // Texts of all lengths in one call stay apart.
+    let tokens = cases.iter().map(|case| model.tokens(&case.text).expect("tokens"));
+    let together = model.vectors(&tokens.collect::<Vec<_>>()).expect("vectors");
+    for (Case { text, vector }, ours) in cases.iter().zip(&together) {
+        assert!(cosine(ours, vector) >= 0.9999, "{text:?} among others");
+    }
+}
+
+#[test]
+fn eight_bits_keep_the_direction() {
+    let Some(folder) = minilm() else { return };
+    let model = Model::open(&folder, Precision::Int8).expect("the model");
+    // What says nothing is never embedded.
+    let cases: Vec<Case> = golden().1.into_iter().filter(|case| !case.text.is_empty()).collect();
+    let near = |case: &Case| cosine(&model.vector(&case.text).expect("a vector"), &case.vector);
+    let all: Vec<f32> = cases.iter().map(near).collect();
+    let least = all.iter().copied().fold(1.0, f32::min);
+    let mean = all.iter().sum::<f32>() / all.len() as f32;
+    assert!(mean >= 0.995 && least >= 0.99, "mean {mean}, least {least}");
+}
+
+#[test]
+fn what_is_no_model_is_refused_with_the_file_at_fault() {
+    let Some(folder) = minilm() else { return };
+    let broken = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            let bytes = std::fs::read(folder.join(name)).expect("a file of the model");
+            let bytes = if name == file { change(bytes) } else { bytes };
+            std::fs::write(dir.path().join(name), bytes).expect("a copy");
+        }
+        let fault = Model::open(dir.path(), Precision::Int8).err();
+        let fault = fault.unwrap_or_else(|| panic!("a broken {file} is taken"));
+        assert!(fault.to_string().contains(dir.path().to_str().expect("UTF-8")), "{fault}");
+        fault
+    };
+    let edited = |file: &'static str, from: &'static str, to: &'static str| {
+        broken(file, &|bytes| {
+            let text = String::from_utf8(bytes).expect("UTF-8");
+            assert!(text.contains(from));
+            text.replacen(from, to, 1).into_bytes()
+        })
+    };
+    let cut = broken("model.safetensors", &|bytes| bytes[..bytes.len() / 2].to_vec());
+    assert!(matches!(cut, Error::Damaged { .. }), "{cut}");
+    let empty = broken("model.safetensors", &|_| Vec::new());
+    assert!(matches!(empty, Error::File { .. } | Error::Damaged { .. }), "{empty}");
+    let garbage = broken("tokenizer.json", &|_| b"{}".to_vec());
+    assert!(matches!(garbage, Error::Damaged { .. }), "{garbage}");
+    let narrow = edited("config.json", "\"hidden_size\": 384", "\"hidden_size\": 768");
+    assert!(matches!(narrow, Error::Damaged { .. }), "{narrow}");
+    let other = edited("config.json", "\"model_type\": \"bert\"", "\"model_type\": \"gpt2\"");
+    assert!(matches!(other, Error::Unsupported { .. }), "{other}");
+    // A tokenizer of a larger vocabulary would ask for rows that are not there.
+    let larger = edited("tokenizer.json", "\"[unused0]\":1,", "\"[unused0]\":1,\"qqsynod\":40000,");
+    assert!(matches!(larger, Error::Damaged { .. }), "{larger}");
+    // Numbers that are none, in a matrix of one of the layers.
+    let poisoned = broken("model.safetensors", &|mut bytes| {
+        let at = bytes.len() / 10 * 9;
+        bytes[at..at + 64].fill(0xFF);
+        bytes
+    });
+    assert!(matches!(poisoned, Error::Damaged { .. }), "{poisoned}");
+}
