@@ -61,6 +61,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Connect a client: preview, write or undo its configuration.
     ClientConfig(ClientConfigArgs),
+    /// Install and list the embedding models that search by meaning.
+    Model(ModelArgs),
     /// Make, list and revoke access tokens.
     Token(TokenArgs),
     /// Print completions for a shell.
@@ -223,6 +225,31 @@ pub struct ClientConfigArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct ModelArgs {
+    #[command(subcommand)]
+    pub action: ModelAction,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ModelAction {
+    /// Copy a model's folder (config.json, tokenizer.json, model.safetensors) to where models are.
+    Install {
+        /// The folder.
+        folder: PathBuf,
+        /// The name it gets; its folder's by default.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// The installed models.
+    List,
+    /// Compare an installed model with what was installed.
+    Verify {
+        /// Its name; the configured one by default.
+        name: Option<String>,
+    },
+}
+
+#[derive(Args, Debug)]
 pub struct TokenArgs {
     #[command(subcommand)]
     pub action: TokenAction,
@@ -326,6 +353,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Command::Read(args) => command::tool::read(&session, args),
         Command::Config(args) => command::admin::config(&session, &args),
         Command::Doctor(args) => command::admin::doctor(&session, &args),
+        Command::Model(args) => command::model::run(&session, &args.action),
         Command::ClientConfig(args) => command::client::run(&session, &args),
         Command::Token(args) => command::admin::token(&session, &args.action),
         Command::Completions { shell } => {
@@ -408,7 +436,8 @@ fn config_folder() -> Option<PathBuf> {
     Some(base.join("synod"))
 }
 
-fn data_folder() -> Option<PathBuf> {
+/// The person's folder of data.
+pub fn data_folder() -> Option<PathBuf> {
     let home = crate::job::home();
     if cfg!(target_os = "windows") {
         return Some(variable("LOCALAPPDATA")?.join("synod"));

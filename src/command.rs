@@ -4,6 +4,7 @@ pub mod admin;
 pub mod client;
 pub mod index;
 pub mod init;
+pub mod model;
 pub mod tool;
 
 use std::io::Write;

@@ -20,6 +20,8 @@ pub struct Config {
     pub server: Server,
     /// What is offered, and to whom.
     pub access: Access,
+    /// Search by meaning.
+    pub embedding: Embedding,
     /// Bounds of the process.
     pub limits: Limits,
     /// Logs, on stderr.
@@ -89,6 +91,20 @@ impl Default for Access {
             require_token: false,
             hidden_tools: Vec::new(),
         }
+    }
+}
+
+/// Search by meaning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Embedding {
+    /// An installed model (`synod model list`); without one, or with no name, words alone count.
+    pub model: String,
+}
+
+impl Default for Embedding {
+    fn default() -> Self {
+        Embedding { model: "all-MiniLM-L6-v2".to_owned() }
     }
 }
 

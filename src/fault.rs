@@ -160,7 +160,7 @@ impl From<synod_index::Error> for Fault {
                 Fault { hint: format!("candidates:{hint}"), ..Fault::new(AMBIGUOUS, what) }
             }
             E::Unreadable { .. } => Fault::new(UNPROCESSABLE, text),
-            E::NotWriter => Fault::new(UNPROCESSABLE, text),
+            E::NotWriter | E::Embedding(_) => Fault::new(UNPROCESSABLE, text),
             E::Cancelled => Fault::new(CANCELLED, text),
             _ if damaged => {
                 let hint = "run `synod doctor --repair`, which makes it anew from your files";

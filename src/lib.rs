@@ -10,6 +10,7 @@ mod command;
 pub mod config;
 pub mod dispatch;
 pub mod doc;
+pub mod embedder;
 pub mod fault;
 pub mod http;
 mod hub;

@@ -6,7 +6,8 @@ use crate::fault::Fault;
 use crate::job::expand_home;
 use crate::now_ms;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use synod_index::Index;
 use synod_store::Store;
 use synod_tools::Context;
@@ -20,6 +21,7 @@ pub struct World {
     pub config: Arc<Config>,
     /// The data directory.
     pub data: PathBuf,
+    model: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 /// Whether a folder lies below one of `roots`, links resolved.
@@ -55,8 +57,18 @@ impl World {
             home: crate::job::home(),
             may_add: Arc::new(move |path| below(Path::new(path), &roots)),
         };
+        let model = crate::embedder::load(&config.embedding.model, Arc::clone(&cx.index));
+        let model = Arc::new(Mutex::new(model));
         let config = Arc::new(config);
         let door = Arc::new(Door::new(cx, &config)?);
-        Ok(World { door, config, data: data.to_owned() })
+        Ok(World { door, config, data: data.to_owned(), model })
+    }
+
+    /// Waits until the embedding model is there, if one is installed.
+    pub fn wait_for_model(&self) {
+        let thread = self.model.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the embedding model ended with a panic; no search by meaning");
+        }
     }
 }

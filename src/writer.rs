@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 use synod_index::watch::{self, Inbox, Touched, Watch};
-use synod_index::{Error, Freshness, Index, Outcome, Progress, Source, Updater};
+use synod_index::{Error, Freshness, Index, Outcome, Progress, Source, Updater, Work};
 use synod_store::{Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestOp};
 
@@ -23,6 +23,8 @@ const TAKEOVER: Duration = Duration::from_millis(1_000);
 const TICK: Duration = Duration::from_millis(200);
 /// A writer without a sign of life for this long is stopped or stuck.
 const BEAT_MAX: Duration = Duration::from_secs(5);
+/// Between two attempts to embed after one that failed.
+const EMBED_AGAIN: Duration = Duration::from_secs(10);
 /// Between two notes of a job's progress.
 const NOTE: Duration = Duration::from_millis(100);
 
@@ -74,6 +76,8 @@ impl Pending {
                 watch: None,
                 compared: false,
                 broken: false,
+                meaning: Work::default(),
+                embed_at: Some(Instant::now()),
             };
             writer.run();
         })
@@ -93,6 +97,10 @@ struct Loop {
     compared: bool,
     /// A comparison was broken off by whoever asked for it: files are left behind.
     broken: bool,
+    /// What is being embedded.
+    meaning: Work,
+    /// When to look what is not embedded; `None` while everything is.
+    embed_at: Option<Instant>,
 }
 
 impl Loop {
@@ -183,12 +191,41 @@ impl Loop {
                 self.settle();
                 beaten = Instant::now();
             }
+            if self.embed(updater) {
+                continue;
+            }
             match self.wake.receive.recv_timeout(TICK) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// Embeds a few passages, if there are any; true if there may be more.
+    fn embed(&mut self, updater: &mut Updater) -> bool {
+        let Some(embedder) = self.index.embedder() else { return false };
+        if self.embed_at.is_none_or(|at| at > Instant::now()) {
+            return false;
+        }
+        match updater.embed(&*embedder, &mut self.meaning) {
+            Ok(coverage) if coverage.waiting > 0 => true,
+            Ok(_) => {
+                self.embed_at = None;
+                false
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "cannot embed; it is tried again");
+                self.embed_at = Some(Instant::now() + EMBED_AGAIN);
+                false
+            }
+        }
+    }
+
+    /// There may be passages without a vector now.
+    fn embed_soon(&mut self) {
+        self.meaning.retry();
+        self.embed_at.get_or_insert_with(Instant::now);
     }
 
     /// Compares every source with the disk.
@@ -209,11 +246,13 @@ impl Loop {
         }
         self.compared = true;
         self.broken = false;
+        self.embed_soon();
         self.settle();
         Ok(())
     }
 
     fn refresh(&mut self, updater: &mut Updater, touched: &Touched) -> Result<(), Error> {
+        self.embed_soon();
         self.busy(touched.values().map(std::collections::HashSet::len).sum::<usize>() as u64);
         for source in updater.sources()? {
             let Some(paths) = touched.get(&source.id) else { continue };
@@ -266,6 +305,7 @@ impl Loop {
             Ok(request) => request,
             Err(error) => return self.end(job, Err(error)),
         };
+        self.embed_soon();
         self.busy(1);
         let noted = std::cell::Cell::new(Instant::now() - NOTE);
         let report = |progress: &Progress| {

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use synod_index::{Detail, Filters, Index, SearchArgs, SourceSpec, Updater};
+use synod_index::{Detail, Embedder, Filters, Index, Mode, SearchArgs, SourceSpec, Updater, Work};
 
 /// The sets, in the order of the report.
 pub const SETS: [&str; 5] = ["scifact", "vault-garden", "commits-tokio", "cosqa", "ctx-codebase"];
@@ -155,8 +155,19 @@ pub fn index(set: &Set, data: &Path) -> Arc<Index> {
     index
 }
 
+/// Embeds whatever has no vector yet.
+#[allow(dead_code)]
+pub fn embed(data: &Path, embedder: Arc<dyn Embedder>) -> Arc<Index> {
+    let index = Index::open(data).expect("an index");
+    let mut updater = Updater::new(Arc::clone(&index), || 0).expect("the lock");
+    let mut work = Work::default();
+    while updater.embed(&*embedder, &mut work).expect("vectors").waiting > 0 {}
+    index.set_embedder(embedder);
+    index
+}
+
 /// Ranks every question and averages.
-pub fn evaluate(index: &Index, set: &Set, questions: usize) -> Score {
+pub fn evaluate(index: &Index, set: &Set, questions: usize, mode: Mode) -> Score {
     let mut score = Score::default();
     for question in set.questions.iter().take(questions) {
         let args = SearchArgs {
@@ -167,6 +178,7 @@ pub fn evaluate(index: &Index, set: &Set, questions: usize) -> Score {
             at_generation: None,
             filters: Filters::default(),
             detail: Detail::Names,
+            mode,
             explain: false,
         };
         let found = index.search(&args).expect("a search");

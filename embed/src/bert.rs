@@ -30,7 +30,6 @@ struct Norm {
 /// A model with its weights.
 pub struct Bert {
     weights: Weights,
-    kernels: Kernels,
     words: Table,
     positions: Table,
     kinds: Table,
@@ -51,6 +50,7 @@ pub struct Scratch {
     scores: Vec<f32>,
     mixed: Vec<f32>,
     buffers: Buffers,
+    kernels: Kernels,
 }
 
 impl Bert {
@@ -76,7 +76,7 @@ impl Bert {
             return Err(Error::Unsupported { path: folder.path.clone(), reason });
         }
         let (heads, pooling) = (config.num_attention_heads, folder.pooling);
-        Ok(Bert { weights, kernels, words, positions, kinds, norm, layers, heads, width, pooling })
+        Ok(Bert { weights, words, positions, kinds, norm, layers, heads, width, pooling })
     }
 
     /// Tokens that it knows.
@@ -95,10 +95,10 @@ impl Bert {
         self.embed(texts, &mut scratch.x);
         for layer in &self.layers {
             self.attend(layer, texts, scratch);
-            let Scratch { x, fused, out, buffers, .. } = scratch;
-            layer.wide.apply(&self.kernels, x, buffers, fused);
+            let Scratch { x, fused, out, buffers, kernels, .. } = scratch;
+            layer.wide.apply(kernels, x, buffers, fused);
             Gelu {}.map_mut(fused);
-            layer.narrow.apply(&self.kernels, fused, buffers, out);
+            layer.narrow.apply(kernels, fused, buffers, out);
             layer.narrow_norm.add(x, out);
         }
         let mut tokens = scratch.x.chunks_exact(self.width);
@@ -121,8 +121,8 @@ impl Bert {
 
     /// Attention of each text's tokens to each other, added to what they were.
     fn attend(&self, layer: &Layer, texts: &[Vec<u32>], scratch: &mut Scratch) {
-        let Scratch { x, fused, context, out, scores, mixed, buffers } = scratch;
-        layer.query_key_value.apply(&self.kernels, x, buffers, fused);
+        let Scratch { x, fused, context, out, scores, mixed, buffers, kernels } = scratch;
+        layer.query_key_value.apply(kernels, x, buffers, fused);
         context.clear();
         context.resize(x.len(), 0.0);
         let size = self.width / self.heads;
@@ -137,12 +137,12 @@ impl Bert {
                         .expect("a part of the matrix")
                 };
                 let scale = 1.0 / (size as f32).sqrt();
-                self.product(part(0), part(1).transposed(), scale, scores);
+                product(kernels, part(0), part(1).transposed(), scale, scores);
                 scores.chunks_exact_mut(n).for_each(|row| {
                     Softmax::new_mut(row).dispatch();
                 });
                 let weights = NdTensorView::from_data([n, n], scores.as_slice());
-                self.product(weights, part(2), 1.0, mixed);
+                product(kernels, weights, part(2), 1.0, mixed);
                 let rows = context[first * self.width..].chunks_exact_mut(self.width);
                 for (out, mixed) in rows.zip(mixed.chunks_exact(size)) {
                     out[head * size..][..size].copy_from_slice(mixed);
@@ -150,16 +150,8 @@ impl Bert {
             }
             first += n;
         }
-        layer.attended.apply(&self.kernels, context, buffers, out);
+        layer.attended.apply(kernels, context, buffers, out);
         layer.attended_norm.add(x, out);
-    }
-
-    fn product(&self, a: Matrix<f32>, b: Matrix<f32>, alpha: f32, out: &mut Vec<f32>) {
-        fill(out, a.rows() * b.cols(), |out| {
-            let options = GemmUninitOptions { alpha, ..Default::default() };
-            let (a, b) = (GemmInputA::Unpacked(a), GemmInputB::Unpacked(b));
-            self.kernels.float.gemm_uninit(out, a, b, options).expect("shapes that fit")
-        });
     }
 
     fn pool<'t>(&self, tokens: impl Iterator<Item = &'t [f32]>) -> Vec<f32> {
@@ -172,6 +164,14 @@ impl Bert {
         sum.iter_mut().for_each(|value| *value /= length);
         sum
     }
+}
+
+fn product(kernels: &Kernels, a: Matrix<f32>, b: Matrix<f32>, alpha: f32, out: &mut Vec<f32>) {
+    fill(out, a.rows() * b.cols(), |out| {
+        let options = GemmUninitOptions { alpha, ..Default::default() };
+        let (a, b) = (GemmInputA::Unpacked(a), GemmInputB::Unpacked(b));
+        kernels.float.gemm_uninit(out, a, b, options).expect("shapes that fit")
+    });
 }
 
 impl Norm {

@@ -7,10 +7,12 @@
 mod bert;
 mod error;
 mod folder;
+mod install;
 mod weight;
 
 pub use error::{Error, Result};
 pub use folder::Pooling;
+pub use install::{Installed, hash, install, list, verify};
 pub use weight::Precision;
 
 use bert::{Bert, Scratch};

@@ -138,7 +138,8 @@ fn half(bits: u16) -> f32 {
     }
 }
 
-/// The kernels of this processor.
+/// The kernels of this processor; a thread has its own, because they do not say that they may be
+/// sent to another.
 #[derive(Default)]
 pub struct Kernels {
     pub float: GemmExecutor<f32>,

@@ -6,11 +6,17 @@
 
 mod chunks;
 mod graph;
+mod vector;
 
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
     LinkRow, NameKind, Named, changed_together, changes_of, clear_graph, links_of, links_to, named,
     names_of, put_changes, put_graph, with_prop,
+};
+
+pub use vector::{
+    Key, Space, add_space, embedded, put_embedded, put_vector, raise_change, set_rows, space,
+    vector, waiting, waiting_passages,
 };
 
 use crate::disk::{Hash, Stamp};
@@ -23,7 +29,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// The format this program writes. A newer one is refused; to an older one, tables are added.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// How files become rows: raised when kinds, chunks or words change, so that files that were read
 /// by an older program are read again.
@@ -226,7 +232,10 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
         return Err(Error::Newer { path, found, known: FORMAT });
     }
     if write && found < FORMAT {
-        db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;"))?;
+        db.execute_batch(&format!(
+            "BEGIN; {SCHEMA} {} PRAGMA user_version={FORMAT}; COMMIT;",
+            vector::SCHEMA
+        ))?;
     }
     Ok(db)
 }
@@ -521,6 +530,7 @@ pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
 /// Removes a document and everything that belongs to it.
 pub fn remove_file(db: &Connection, id: u32, generation: u64) -> Result<()> {
     clear_graph(db, id)?;
+    vector::forget(db, id)?;
     db.prepare_cached("DELETE FROM pushed WHERE file=?")?.execute([id])?;
     db.prepare_cached("DELETE FROM file WHERE id=?")?.execute([id])?;
     db.prepare_cached("INSERT OR REPLACE INTO gone(file, gen) VALUES(?, ?)")?

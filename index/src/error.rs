@@ -69,6 +69,9 @@ pub enum Error {
     /// Tantivy failed.
     #[error("the word index failed: {0}")]
     Words(#[from] tantivy::TantivyError),
+    /// The embedding model failed.
+    #[error("the embedding model failed: {0}")]
+    Embedding(String),
     /// A stored row does not parse.
     #[error("the index holds a row that does not parse ({0}); run `synod doctor --repair`")]
     Row(String),

@@ -5,9 +5,12 @@
 
 pub mod chunk;
 mod db;
+mod dense;
 pub mod disk;
+mod embed;
 mod error;
 mod filter;
+mod fuse;
 mod graph;
 mod history;
 pub mod jail;
@@ -15,6 +18,7 @@ pub mod kind;
 mod lexical;
 pub mod limit;
 mod list;
+mod meaning;
 pub mod query;
 mod rank;
 mod read;
@@ -27,17 +31,19 @@ mod status;
 mod stem;
 pub mod token;
 mod update;
+mod vector;
 mod view;
 pub mod walk;
 pub mod watch;
 
 pub use db::{Source, SourceKind};
+pub use embed::{Coverage, Embedder, Work};
 pub use error::{Error, Result};
 pub use filter::{Filters, date_ms, timestamp};
 pub use list::Listed;
 pub use read::{Outline, ReadArgs, Reading, Target};
 pub use related::{Neighbour, Related, RelatedArgs};
-pub use search::{Detail, Explain, Found, Hit, SearchArgs};
+pub use search::{Detail, Explain, Found, Hit, Mode, SearchArgs};
 pub use status::{Check, SourceStatus, Status, Why};
 pub use update::{Outcome, Progress, Report, SourceSpec, Updater};
 
@@ -61,6 +67,8 @@ pub struct Index {
     filters: Mutex<search::FilterCache>,
     freshness: RwLock<Freshness>,
     counted: Mutex<Option<status::Counted>>,
+    embedder: RwLock<Option<Arc<dyn Embedder>>>,
+    dense: Mutex<Option<Arc<dense::Dense>>>,
 }
 
 /// A view and the tables that score it.
@@ -107,6 +115,8 @@ impl Index {
             filters: Mutex::new(search::FilterCache::default()),
             freshness: RwLock::new(Freshness::default()),
             counted: Mutex::new(None),
+            embedder: RwLock::new(None),
+            dense: Mutex::new(None),
         }))
     }
 
@@ -117,6 +127,16 @@ impl Index {
 
     pub(crate) fn lexical(&self) -> &Lexical {
         &self.lexical
+    }
+
+    /// Gives the index a model that embeds; searches count meaning from now on.
+    pub fn set_embedder(&self, embedder: Arc<dyn Embedder>) {
+        *self.embedder.write().unwrap_or_else(PoisonError::into_inner) = Some(embedder);
+    }
+
+    /// The model that embeds.
+    pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
+        self.embedder.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says what is pending; every reply carries it.
@@ -181,6 +201,7 @@ impl Index {
     pub(crate) fn forget_view(&self) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
         *lock(&self.filters) = search::FilterCache::default();
+        *lock(&self.dense) = None;
     }
 
     pub(crate) fn take_scratch(&self) -> Scratch {

@@ -5,6 +5,7 @@
 //! number, so that two runs agree whatever the segments are.
 
 use crate::error::Result;
+use crate::fuse::{Meaning, Nearness, share_of};
 use crate::kind::Class;
 use crate::lexical::Part;
 use crate::query::Query;
@@ -32,6 +33,8 @@ pub struct Scored {
     pub document: f32,
     /// Share of the passage level, 0 to 1.
     pub passage: f32,
+    /// Nearness in meaning over the best one's, 0 to 1; `None` where meaning was not asked for.
+    pub meaning: Option<f32>,
     /// It defines, or is titled, what the query names.
     pub exact: bool,
 }
@@ -39,7 +42,15 @@ pub struct Scored {
 impl Scored {
     /// A document that no word was looked for in.
     pub fn unscored(entry: u32) -> Self {
-        Scored { slot: NONE, entry, score: 0.0, document: 0.0, passage: 0.0, exact: false }
+        Scored {
+            slot: NONE,
+            entry,
+            score: 0.0,
+            document: 0.0,
+            passage: 0.0,
+            meaning: None,
+            exact: false,
+        }
     }
 }
 
@@ -50,8 +61,10 @@ pub struct Ranking {
     pub hits: Vec<Scored>,
     /// By hit: its further passages, best first.
     pub others: Vec<Vec<Scored>>,
-    /// How many documents match.
+    /// How many documents are ranked.
     pub total: usize,
+    /// How many of them hold words of the query.
+    pub matched: usize,
 }
 
 /// What the sums of one query are turned into rows with.
@@ -75,6 +88,7 @@ pub fn rank(
     allowed: Option<&[bool]>,
     top: usize,
     share: f32,
+    meaning: Option<&Meaning>,
     sums: &mut Scratch,
 ) -> Result<Ranking> {
     let mut ranker = Ranker {
@@ -87,10 +101,17 @@ pub fn rank(
         top_document: f32::MIN_POSITIVE,
         top_passage: f32::MIN_POSITIVE,
     };
-    let best = ranker.best_passages(sums);
-    let hits = ranker.first(top, sums, &best);
+    let mut best = ranker.best_passages(sums);
+    let (hits, total) = match meaning {
+        Some(meaning) => ranker.fused(top, sums, &best, meaning),
+        None => {
+            best.retain(|(.., entry)| ranker.allows(*entry));
+            (ranker.first(top, sums, &best), best.len())
+        }
+    };
+    let matched = best.iter().filter(|(.., entry)| ranker.allows(*entry)).count();
     let others = ranker.others(sums, &hits);
-    Ok(Ranking { hits, others, total: best.len() })
+    Ok(Ranking { hits, others, total, matched })
 }
 
 impl Ranker<'_> {
@@ -109,7 +130,7 @@ impl Ranker<'_> {
         let passage = own / self.top_passage;
         let score = self.score(sums, own, slot, entry);
         let exact = self.bonus.of(slot, entry).1;
-        Scored { slot, entry, score, document, passage, exact }
+        Scored { slot, entry, score, document, passage, meaning: None, exact }
     }
 
     /// The `top` best of them as rows, in order.
@@ -178,10 +199,103 @@ impl Ranker<'_> {
         for (.., entry) in &best {
             sums.documents[*entry as usize].place = NONE;
         }
-        if let Some(allowed) = self.allowed {
-            best.retain(|(.., entry)| allowed[*entry as usize]);
-        }
         best
+    }
+
+    fn allows(&self, entry: u32) -> bool {
+        self.allowed.is_none_or(|allowed| allowed[entry as usize])
+    }
+
+    /// The `top` best documents by words and meaning, in order, and how many are ranked: all that
+    /// have a vector or hold words, but with words that must or must not be there only what fits
+    /// them.
+    fn fused(
+        &self,
+        top: usize,
+        sums: &mut Scratch,
+        best: &[(f32, u32, u32)],
+        meaning: &Meaning,
+    ) -> (Vec<Scored>, usize) {
+        let near = Nearness::of(meaning, self.view.entries.len());
+        let mut top_words = f32::MIN_POSITIVE;
+        let mut words = vec![None; self.view.entries.len()];
+        for &(own, slot, entry) in best {
+            let bonus = self.bonus.of(slot, entry).0;
+            let score = self.score(sums, own, slot, entry) - bonus;
+            top_words = top_words.max(score);
+            words[entry as usize] = Some((score, bonus, slot));
+        }
+        let mut ranked: Vec<(f32, u32)> = Vec::new();
+        for entry in (0..self.view.entries.len() as u32).filter(|entry| self.allows(*entry)) {
+            let dense = near.documents[entry as usize].score();
+            let (score, bonus, _) = match words[entry as usize] {
+                Some(found) => found,
+                None if self.plain && dense.is_some() => (0.0, 0.0, NONE),
+                None => continue,
+            };
+            let dense = dense.map_or(0.0, |dense| share_of(dense, near.top));
+            let score = meaning.share * dense + (1.0 - meaning.share) * score / top_words;
+            ranked.push((score + bonus, entry));
+        }
+        let total = ranked.len();
+        let file = |entry: u32| self.view.entries[entry as usize].file;
+        let order = |a: &(f32, u32), b: &(f32, u32)| {
+            b.0.total_cmp(&a.0).then_with(|| file(a.1).cmp(&file(b.1)))
+        };
+        if total > top && top > 0 {
+            ranked.select_nth_unstable_by(top - 1, order);
+            ranked.truncate(top);
+        }
+        ranked.sort_unstable_by(order);
+        let slots: Vec<u32> = ranked
+            .iter()
+            .map(|(_, entry)| words[*entry as usize].map_or(NONE, |(.., slot)| slot))
+            .collect();
+        let slots = self.nearest(sums, &ranked, slots, meaning, &near);
+        let hits = ranked.iter().zip(slots).map(|(&(score, entry), slot)| {
+            let dense = near.documents[entry as usize].score();
+            let meaning = dense.map(|dense| share_of(dense, near.top));
+            Scored { score, meaning, ..self.row(sums, slot, entry) }
+        });
+        (hits.collect(), total)
+    }
+
+    /// By ranked document: the passage that is best by words and meaning; one that defines the name
+    /// asked for stays what it is.
+    fn nearest(
+        &self,
+        sums: &mut Scratch,
+        ranked: &[(f32, u32)],
+        by_words: Vec<u32>,
+        meaning: &Meaning,
+        near: &Nearness,
+    ) -> Vec<u32> {
+        for (place, (_, entry)) in ranked.iter().enumerate() {
+            sums.documents[*entry as usize].place = place as u32;
+        }
+        let words = |slot, entry| sum(sums, slot, entry) / self.top_passage;
+        let mut best: Vec<(f32, u32)> = by_words
+            .iter()
+            .zip(ranked)
+            .map(|(&slot, &(_, entry))| match slot {
+                NONE => (f32::MIN, NONE),
+                slot if self.bonus.of(slot, entry).0 > 0.0 => (f32::MAX, slot),
+                slot => ((1.0 - meaning.share) * words(slot, entry), slot),
+            })
+            .collect();
+        for (place, cosine) in meaning.dense.places.iter().zip(&near.passages) {
+            let at = sums.documents[place.entry as usize].place;
+            let Some(best) = best.get_mut(at as usize) else { continue };
+            let dense = meaning.share * share_of(*cosine, near.top_passage);
+            let score = dense + (1.0 - meaning.share) * words(place.slot, place.entry);
+            if score > best.0 {
+                *best = (score, place.slot);
+            }
+        }
+        for (_, entry) in ranked {
+            sums.documents[*entry as usize].place = NONE;
+        }
+        best.into_iter().map(|(_, slot)| slot).collect()
     }
 
     /// Slots go by segment: only the number says which of two equal passages is the first.

@@ -9,6 +9,7 @@
 //! filtered results are by construction the unfiltered ranking restricted to the filter.
 
 use crate::error::Result;
+use crate::fuse::Meaning;
 use crate::lexical::{PARTS, Part};
 use crate::query::{Leaf, Query};
 use crate::rank::{self, Ranking};
@@ -260,12 +261,14 @@ impl Scorer {
         query: &Query,
         allowed: Option<&[bool]>,
         top: usize,
+        meaning: Option<&Meaning>,
         scratch: &mut Scratch,
     ) -> Result<Ranking> {
         scratch.fit(view);
-        let result = self.gather(view, query, scratch);
-        let ranked = result
-            .and_then(|()| rank::rank(view, query, allowed, top, self.weights.share, scratch));
+        let share = self.weights.share;
+        let ranked = self
+            .gather(view, query, scratch)
+            .and_then(|()| rank::rank(view, query, allowed, top, share, meaning, scratch));
         scratch.clear();
         ranked
     }

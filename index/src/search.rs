@@ -5,6 +5,7 @@ use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::disk::{self, Content};
 use crate::error::{Error, Result};
 use crate::filter::{self, Filters};
+use crate::fuse::Meaning;
 use crate::jail::Root;
 use crate::kind::Class;
 use crate::limit::{HITS_MAX, LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
@@ -31,6 +32,18 @@ pub enum Detail {
     Passage,
 }
 
+/// Which evidence counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Words and meaning.
+    #[default]
+    Hybrid,
+    /// Words alone.
+    Lexical,
+    /// Meaning alone; words only where they must or must not be there.
+    Semantic,
+}
+
 /// A search.
 #[derive(Clone, Debug)]
 pub struct SearchArgs {
@@ -48,6 +61,8 @@ pub struct SearchArgs {
     pub filters: Filters,
     /// How much is quoted.
     pub detail: Detail,
+    /// Which evidence counts.
+    pub mode: Mode,
     /// Return contributions.
     pub explain: bool,
 }
@@ -59,6 +74,8 @@ pub struct Explain {
     pub document: f32,
     /// BM25F of the passage over the list's best.
     pub passage: f32,
+    /// Nearness in meaning over the list's best; `None` where it did not count.
+    pub meaning: Option<f32>,
     /// It defines, or is titled, what the query names.
     pub exact: bool,
 }
@@ -119,6 +136,8 @@ pub struct Found {
     pub next: Option<usize>,
     /// Hits left out because their file changed since it was indexed.
     pub stale: usize,
+    /// Meaning was asked for and did not count.
+    pub wordy: bool,
 }
 
 /// Filter results of one generation; a page turn or a refined query asks the same again.
@@ -172,22 +191,8 @@ impl Index {
         let allowed = self.allowed(db, view, &filters, &sources)?;
         let allowed = allowed.as_ref().map(|rows| rows.as_slice());
         let top = offset + args.limit + SPARE;
-        let mut ranking = match allowed {
-            Some(allowed) if query.is_wordless() => {
-                query.asks_for_something();
-                newest(db, view, &query, allowed, top)?
-            }
-            _ => self.rank(current, &query, allowed, top)?,
-        };
-        // Words that only the filter leaves nothing of are no misspelt ones.
-        let nowhere = |ranking: &Ranking| ranking.total == 0;
-        if nowhere(&ranking)
-            && !query.is_wordless()
-            && (allowed.is_none() || nowhere(&self.rank(current, &query, None, 1)?))
-        {
-            ranking = self.fuzzy(current, &mut query, allowed, top)?;
-        }
-        found.total = ranking.total;
+        let ranking = self.ranked(db, current, &mut query, args, allowed, top, &mut found)?;
+        found.total = ranking.matched;
         let forms = query::forms(&query);
         // A text that is newer than the index was not held against what must and must not be.
         let renew =
@@ -223,15 +228,59 @@ impl Index {
         Ok(found)
     }
 
+    /// By words, and by meaning where it is asked for and there is a model.
+    #[allow(clippy::too_many_arguments)]
+    fn ranked(
+        &self,
+        db: &Connection,
+        current: &Current,
+        query: &mut Query,
+        args: &SearchArgs,
+        allowed: Option<&[bool]>,
+        top: usize,
+        found: &mut Found,
+    ) -> Result<Ranking> {
+        if query.is_wordless() {
+            found.wordy = args.mode != Mode::Lexical && self.embedder().is_none();
+            if let Some(allowed) = allowed {
+                query.asks_for_something();
+                return newest(db, &current.view, query, allowed, top);
+            }
+        }
+        let dense = match args.mode {
+            Mode::Hybrid | Mode::Semantic if !query.is_wordless() => {
+                self.dense(db, &current.view, found)?
+            }
+            _ => None,
+        };
+        let meaning = dense.as_ref().and_then(|dense| self.meaning(dense, args, query, found));
+        let meaning = meaning.as_ref();
+        let ranking = self.rank(current, query, allowed, top, meaning)?;
+        // Words that only the filter leaves nothing of are no misspelt ones.
+        let nowhere = |ranking: &Ranking| ranking.matched == 0;
+        if nowhere(&ranking)
+            && !query.is_wordless()
+            && (allowed.is_none() || nowhere(&self.rank(current, query, None, 1, None)?))
+        {
+            let similar = self.fuzzy(current, query, allowed, top, meaning)?;
+            if similar.matched > 0 || ranking.total == 0 {
+                return Ok(similar);
+            }
+        }
+        Ok(ranking)
+    }
+
     fn rank(
         &self,
         current: &Current,
         query: &Query,
         allowed: Option<&[bool]>,
         top: usize,
+        meaning: Option<&Meaning>,
     ) -> Result<Ranking> {
         let mut scratch = self.take_scratch();
-        let ranking = current.scorer.rank(&current.view, query, allowed, top, &mut scratch);
+        let view = &current.view;
+        let ranking = current.scorer.rank(view, query, allowed, top, meaning, &mut scratch);
         self.give_scratch(scratch);
         ranking
     }
@@ -244,6 +293,7 @@ impl Index {
         query: &mut Query,
         allowed: Option<&[bool]>,
         top: usize,
+        meaning: Option<&Meaning>,
     ) -> Result<Ranking> {
         let mut tried = Vec::new();
         let mut similar = |leaf: &Leaf| -> Result<Option<Leaf>> {
@@ -277,8 +327,8 @@ impl Index {
         }
         query.scored = scored;
         query.required = required;
-        let ranking = self.rank(current, query, allowed, top)?;
-        if ranking.total > 0 {
+        let ranking = self.rank(current, query, allowed, top, meaning)?;
+        if ranking.matched > 0 {
             query.notes.push(format!("nothing matched; searched {}", tried.join(", ")));
         }
         Ok(ranking)
@@ -377,7 +427,7 @@ fn newest(
     let total = found.len();
     found.truncate(top);
     let hits: Vec<Scored> = found.into_iter().map(|(.., entry)| Scored::unscored(entry)).collect();
-    Ok(Ranking { others: vec![Vec::new(); hits.len()], hits, total })
+    Ok(Ranking { others: vec![Vec::new(); hits.len()], hits, total, matched: total })
 }
 
 /// The sources with their folders, each opened once when a hit lies in it.
@@ -406,8 +456,8 @@ fn hit(
     let chunk = row.chunks.get(number as usize);
     let mut hit = bare_hit(source, &row, number, chunk.as_ref(), scored);
     if args.explain {
-        let Scored { document, passage, exact, .. } = *scored;
-        hit.explain = Some(Explain { document, passage, exact });
+        let Scored { document, passage, meaning, exact, .. } = *scored;
+        hit.explain = Some(Explain { document, passage, meaning, exact });
     }
     // The row may be a commit ahead of the words for a moment.
     let same = row.generation == entry.generation;

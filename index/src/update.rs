@@ -139,6 +139,20 @@ impl Updater {
         Ok(updater)
     }
 
+    pub(crate) fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.index.dir()
+    }
+
+    /// Starts a transaction.
+    pub(crate) fn begin(&mut self) -> Result<rusqlite::Transaction<'_>> {
+        let mode = rusqlite::TransactionBehavior::Immediate;
+        Ok(self.db.transaction_with_behavior(mode)?)
+    }
+
     /// The sources.
     pub fn sources(&self) -> Result<Vec<Source>> {
         db::sources(&self.db)
@@ -672,6 +686,16 @@ pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, S
     let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
     let rows = parsed.chunks.iter().map(|chunk| chunk_row(&text, chunk)).collect();
     Some((rows, text))
+}
+
+/// What an embedding model is given of each passage of a file: what it stands under, and its text.
+pub(crate) fn inputs(path: &str, content: Content) -> Vec<String> {
+    let Content::Text { text, .. } = content else { return Vec::new() };
+    let lines = LineIndex::new(&text);
+    let (kind, _) = kind::of(path);
+    let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
+    let input = |chunk: &Chunk| format!("{}\n{}", chunk.header, &text[chunk.bytes.clone()]);
+    parsed.chunks.iter().map(input).collect()
 }
 
 fn chunk_row(text: &str, chunk: &Chunk) -> ChunkRow {

@@ -362,6 +362,17 @@ impl View {
         (self.entries[segment.entry[doc] as usize].file, segment.chunk[doc])
     }
 
+    /// Calls `each` with slot, entry and chunk number of every living passage.
+    pub fn passages(&self, mut each: impl FnMut(u32, u32, u32)) {
+        for segment in &self.segments {
+            for (doc, (entry, chunk)) in segment.entry.iter().zip(&segment.chunk).enumerate() {
+                if *entry != NONE && *chunk != LINK_CHUNK {
+                    each(segment.base + doc as u32, *entry, *chunk);
+                }
+            }
+        }
+    }
+
     /// Every living address with the generation of its row: what `doctor` compares.
     pub fn census(&self) -> Vec<(u32, u64, u32)> {
         let mut out: Vec<_> =

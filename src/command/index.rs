@@ -2,6 +2,7 @@
 
 use super::{note, say};
 use crate::cli::{Failure, IndexArgs, Session};
+use crate::embedder;
 use crate::job::{self, Request};
 use crate::now_ms;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use synod_index::{Error, Index, Outcome, Progress, Source, SourceSpec, Updater};
+use synod_index::{Error, Index, Outcome, Progress, Source, SourceSpec, Updater, Work};
 use synod_store::{JobState, NewJob, Store};
 use synod_tools::{INDEX_JOB, IngestOp};
 
@@ -59,10 +60,40 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
     if session.common.json {
         say(&format!("{:#}\n", json!({ "sources": rows, "generation": total.generation })));
     }
+    if args.wait && !args.lexical_only {
+        embed(session, &mut updater)?;
+    }
     // Others may have left requests while this process held the lock, and wait for them.
     job::drain(&mut updater, &Store::open(&session.data)?)?;
     // A file that could not be read is named by `index_status`; the command says that there is one.
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Embeds everything that is not, where an embedding model is installed.
+fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
+    let name = &session.loaded.config.embedding.model;
+    let Some(embedder) = embedder::installed(name)? else {
+        note("no embedding model is installed: words alone are searched; `synod model` gets one");
+        return Ok(());
+    };
+    let bar = bar(session.common.json);
+    if let Ok(style) = ProgressStyle::with_template("meaning {bar:24} {wide_msg}") {
+        bar.set_style(style);
+    }
+    let mut work = Work::default();
+    let mut total = 0;
+    loop {
+        let coverage = updater.embed(&embedder, &mut work)?;
+        if coverage.waiting == 0 {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        total = total.max(coverage.waiting);
+        bar.set_length(total);
+        bar.set_position(total - coverage.waiting);
+        let left = coverage.waiting as f32 / coverage.rate.max(0.1);
+        bar.set_message(format!("{:.0} passages/s, {left:.0} s left", coverage.rate));
+    }
 }
 
 fn scan(session: &Session, updater: &mut Updater, source: &Source) -> Result<Outcome, Failure> {

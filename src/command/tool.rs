@@ -45,6 +45,9 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         }
         None
     };
+    if tool == "search" {
+        world.wait_for_model();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Whoever can run this can read and write the files: the operator.
     let caller = Caller { scopes: Scope::ALL.to_vec(), face: "cli", account: String::new() };

@@ -258,6 +258,7 @@ pub fn engine(folder: &Path) {
                     at_generation: None,
                     filters: synod_index::Filters::default(),
                     detail,
+                    mode: synod_index::Mode::default(),
                     explain: false,
                 };
                 index.search(&args).expect("a search");

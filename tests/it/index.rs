@@ -9,6 +9,7 @@ mod filter;
 mod history;
 mod identifier;
 mod link;
+mod meaning;
 mod page;
 mod read;
 mod recover;
@@ -161,6 +162,7 @@ fn args(query: &str) -> SearchArgs {
         at_generation: None,
         filters: Filters::default(),
         detail: Detail::Passage,
+        mode: synod_index::Mode::default(),
         explain: false,
     }
 }

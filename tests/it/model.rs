@@ -1,6 +1,7 @@
 //! In-process embedding against vectors that sentence-transformers made of the same texts.
 
-use serde_json::Value;
+use super::program::{PATIENCE, Place, poll};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use synod_embed::{Error, Model, Precision};
 
@@ -116,4 +117,73 @@ fn what_is_no_model_is_refused_with_the_file_at_fault() {
         bytes
     });
     assert!(matches!(poisoned, Error::Damaged { .. }), "{poisoned}");
+}
+
+/// A command that finds the installed model.
+fn with_model(place: &Place, args: &[&str], models: &Path) -> (i32, String, String) {
+    let mut command = place.command(args);
+    command.env("SYNOD_MODELS", models);
+    super::program::outcome(command)
+}
+
+fn garage() -> Place {
+    let place = Place::new();
+    place.write("vault/garage.md", "# Garage\n\nThe automobile needs new brakes before winter.\n");
+    place.write("vault/oven.md", "# Oven\n\nTwo loaves with rye flour, forty minutes.\n");
+    place.write("vault/choir.md", "# Choir\n\nRehearsal moves to Thursday evening.\n");
+    place
+}
+
+#[test]
+fn an_installed_model_finds_what_is_said_in_other_words() {
+    let Some(folder) = minilm() else { return };
+    let place = garage();
+    let models = place.path().join("models");
+    let folder = folder.to_str().expect("UTF-8");
+    let (code, out, err) = with_model(&place, &["model", "install", folder], &models);
+    assert_eq!((code, out.as_str()), (0, "installed all-MiniLM-L6-v2 (90 MB)\n"), "{err}");
+    let (code, out, _) = with_model(&place, &["model", "list"], &models);
+    assert_eq!((code, out.as_str()), (0, "all-MiniLM-L6-v2  90 MB  (used)\n"));
+    assert_eq!(with_model(&place, &["model", "verify"], &models).0, 0);
+    let vault = place.path().join("vault");
+    let vault = vault.to_str().expect("UTF-8");
+    let (code, _, err) = with_model(&place, &["index", vault, "--wait"], &models);
+    assert_eq!(code, 0, "{err}");
+    let ask = json!({"query": "repairing the car"}).to_string();
+    let (_, out, _) = with_model(&place, &["call", "search", &ask], &models);
+    let reply: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(reply["hits"][0]["path"], "garage.md", "{reply}");
+    assert_eq!(reply["degraded"], json!([]), "{reply}");
+    // Without the model the same index is searched by words, and says so.
+    let reply = place.call("search", json!({"query": "repairing the car"}));
+    assert_eq!(reply["degraded"], json!(["semantic"]));
+    // A model that was touched since is named.
+    std::fs::write(models.join("all-MiniLM-L6-v2/config.json"), "{}").expect("written");
+    let (code, _, err) = with_model(&place, &["model", "verify"], &models);
+    assert!(code == 1 && err.contains("config.json"), "{err}");
+}
+
+#[test]
+fn a_running_server_embeds_what_is_saved() {
+    let Some(folder) = minilm() else { return };
+    let place = garage();
+    place.index(&place.path().join("vault"));
+    let mut command = place.command(&["serve", "--stdio"]);
+    command.env("SYNOD_MODELS", folder.parent().expect("a folder"));
+    let mut client = super::program::Client::of(command);
+    client.initialize("2025-11-25");
+    let mut best = |query: &str| {
+        let reply = client.call("search", json!({"query": query, "mode": "semantic"}));
+        let found = reply["structuredContent"].clone();
+        let whole =
+            found["degraded"] == json!([]) && found["notes"].as_array().is_none_or(Vec::is_empty);
+        whole.then(|| found["hits"][0]["path"].as_str().unwrap_or_default().to_owned())
+    };
+    poll("the vault is embedded", PATIENCE, || {
+        best("singing together").filter(|path| path == "choir.md")
+    });
+    place.write("vault/harbour.md", "# Harbour\n\nThe ferry leaves at dawn.\n");
+    poll("the new note is embedded", PATIENCE, || {
+        best("a boat across the sea").filter(|path| path == "harbour.md")
+    });
 }

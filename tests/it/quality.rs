@@ -21,7 +21,12 @@ fn lexical_ranking_holds_its_floors() {
     for (name, floor) in judged::SETS.into_iter().zip(judged::FLOORS) {
         let set = judged::set(&home, name);
         let index = judged::index(&set, &place.path().join(name));
-        let score = judged::evaluate(&index, &set, long(QUESTIONS, u64::MAX) as usize);
+        let score = judged::evaluate(
+            &index,
+            &set,
+            long(QUESTIONS, u64::MAX) as usize,
+            synod_index::Mode::Lexical,
+        );
         eprintln!(
             "{name}: nDCG@10 {:.4} R@10 {:.4} MRR@10 {:.4}",
             score.ndcg, score.recall, score.mrr

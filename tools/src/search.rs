@@ -62,7 +62,7 @@ pub struct Args {
     explain: bool,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
     #[default]
@@ -134,6 +134,9 @@ struct ExplainReply {
     document: f32,
     /// BM25F of the passage over the best one's.
     passage: f32,
+    /// Nearness in meaning over the best one's; not there where meaning did not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meaning: Option<f32>,
     /// It defines, or is titled, what the query names.
     exact: bool,
 }
@@ -162,10 +165,8 @@ impl Operation for Search {
                 args.limit
             )));
         }
-        let semantic = args.mode != Mode::Lexical;
         let found = cx.index.search(&engine_args(args, at_generation, offset)?)?;
-        // Words only, until an embedding model is there: said in every reply that asked for more.
-        let degraded = if semantic { vec!["semantic".to_owned()] } else { Vec::new() };
+        let degraded = if found.wordy { vec!["semantic".to_owned()] } else { Vec::new() };
         let mut reply = Reply {
             total: found.total,
             currency: Currency::new(found.generation, cx.index.freshness(), degraded),
@@ -282,6 +283,7 @@ fn hit_reply(hit: Hit) -> HitReply {
         explain: hit.explain.map(|e| ExplainReply {
             document: e.document,
             passage: e.passage,
+            meaning: e.meaning,
             exact: e.exact,
         }),
         marks: hit.marks,
@@ -315,6 +317,11 @@ fn engine_args(args: Args, at_generation: Option<u64>, offset: usize) -> Result<
         at_generation,
         filters,
         detail,
+        mode: match args.mode {
+            Mode::Hybrid => synod_index::Mode::Hybrid,
+            Mode::Lexical => synod_index::Mode::Lexical,
+            Mode::Semantic => synod_index::Mode::Semantic,
+        },
         explain: args.explain,
     })
 }
@@ -325,6 +332,7 @@ fn fingerprint(args: &Args) -> u32 {
     let mut hasher = std::hash::DefaultHasher::new();
     (&args.query, &args.also, &args.source, &args.collection, &args.kind).hash(&mut hasher);
     (&args.path, &args.tags, &args.properties, &args.after, &args.before).hash(&mut hasher);
+    args.mode.hash(&mut hasher);
     hasher.finish() as u32
 }
 

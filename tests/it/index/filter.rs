@@ -22,9 +22,9 @@ const STATES: &[&str] = &["open", "Done", "Été"];
 
 /// What the test knows of a document that it wrote.
 #[derive(Clone, Debug)]
-struct Doc {
+pub(super) struct Doc {
     second: bool,
-    path: String,
+    pub(super) path: String,
     kind: usize,
     words: Vec<usize>,
     tags: Vec<usize>,
@@ -51,12 +51,12 @@ impl Doc {
         text
     }
 
-    fn source(&self) -> &'static str {
+    pub(super) fn source(&self) -> &'static str {
         if self.second { "second" } else { "first" }
     }
 }
 
-fn docs() -> impl Strategy<Value = Vec<Doc>> {
+pub(super) fn docs() -> impl Strategy<Value = Vec<Doc>> {
     let doc = (
         (any::<bool>(), 0..FOLDERS.len(), 0..EXTENSIONS.len()),
         proptest::collection::vec(0..WORDS.len(), 1..24),
@@ -91,7 +91,7 @@ const PATHS: &[PathTest] = &[
 ];
 
 #[derive(Clone, Debug)]
-enum One {
+pub(super) enum One {
     Source(bool),
     Kind(usize),
     Class(usize),
@@ -116,7 +116,7 @@ fn one() -> impl Strategy<Value = One> {
 }
 
 impl One {
-    fn matches(&self, doc: &Doc) -> bool {
+    pub(super) fn matches(&self, doc: &Doc) -> bool {
         match *self {
             One::Source(second) => doc.second == second,
             One::Kind(kind) => EXTENSIONS[doc.kind].1 == EXTENSIONS[kind].1,
@@ -134,7 +134,7 @@ impl One {
     }
 
     /// Sets the field of the filters.
-    fn set(&self, filters: &mut Filters) {
+    pub(super) fn set(&self, filters: &mut Filters) {
         match *self {
             One::Source(second) => {
                 filters.source = Some(if second { "second" } else { "first" }.to_owned());
@@ -167,14 +167,23 @@ impl One {
 }
 
 #[derive(Clone, Debug)]
-struct Ask {
+pub(super) struct Ask {
     query: Vec<usize>,
-    set: Vec<One>,
+    pub(super) set: Vec<One>,
     minus: Option<One>,
-    k: usize,
+    pub(super) k: usize,
 }
 
-fn ask() -> impl Strategy<Value = Ask> {
+impl Ask {
+    /// The query as it is typed.
+    pub(super) fn words(&self) -> String {
+        // One beyond the list is a word that stands nowhere.
+        let word = |at: &usize| WORDS.get(*at).copied().unwrap_or("marsk");
+        self.query.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+}
+
+pub(super) fn ask() -> impl Strategy<Value = Ask> {
     let query = proptest::collection::vec(0..WORDS.len() + 1, 1..4);
     let set = proptest::collection::vec(one(), 0..3);
     (query, set, proptest::option::of(one()), 1..=ALL).prop_map(|(query, set, minus, k)| {
@@ -198,7 +207,7 @@ fn ask() -> impl Strategy<Value = Ask> {
 }
 
 /// Two sources of one index.
-fn index_of(place: &Path, docs: &[Doc]) -> Arc<Index> {
+pub(super) fn index_of(place: &Path, docs: &[Doc]) -> Arc<Index> {
     for source in ["first", "second"] {
         std::fs::create_dir_all(place.join(source)).expect("a folder");
     }
@@ -218,7 +227,7 @@ fn index_of(place: &Path, docs: &[Doc]) -> Arc<Index> {
     index
 }
 
-fn key(hit: &Hit) -> (String, String, (u32, u32), u32) {
+pub(super) fn key(hit: &Hit) -> (String, String, (u32, u32), u32) {
     (hit.source.clone(), hit.path.clone(), hit.lines, hit.score.to_bits())
 }
 
@@ -233,9 +242,7 @@ proptest! {
         let place = tempfile::tempdir().expect("a folder");
         let index = index_of(place.path(), &docs);
         for ask in asks {
-            // One beyond the list is a word that stands nowhere.
-            let word = |at: &usize| WORDS.get(*at).copied().unwrap_or("marsk");
-            let query = ask.query.iter().map(word).collect::<Vec<_>>().join(" ");
+            let query = ask.words();
             let whole = index.search(&args(&query)).expect("found");
             let fits = |hit: &&Hit| {
                 let same = |d: &&Doc| d.source() == hit.source && d.path == hit.path;

@@ -1,0 +1,133 @@
+//! Embedding spaces, the vectors they hold, and which documents are embedded in them.
+
+use crate::error::Result;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// Identity of what an embedding model is given: the first bytes of its hash.
+pub type Key = [u8; 16];
+
+pub(super) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS space(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, dimensions INTEGER NOT NULL,
+  n_rows INTEGER NOT NULL, change INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS vector(
+  space INTEGER NOT NULL, key BLOB NOT NULL, row INTEGER NOT NULL,
+  PRIMARY KEY(space, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS embedded(
+  space INTEGER NOT NULL, file INTEGER NOT NULL, gen INTEGER NOT NULL, rows BLOB NOT NULL,
+  PRIMARY KEY(space, file)) WITHOUT ROWID;
+";
+
+/// An embedding space: everything that must be equal for two vectors to be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Row.
+    pub id: i64,
+    /// Values of a vector.
+    pub dimensions: usize,
+    /// Vectors that are committed.
+    pub n_rows: u32,
+    /// Raised whenever documents were embedded.
+    pub change: u64,
+}
+
+/// The space of this name, if it is there.
+pub fn space(db: &Connection, name: &str) -> Result<Option<Space>> {
+    let sql = "SELECT id, dimensions, n_rows, change FROM space WHERE name=?";
+    let row = db.prepare_cached(sql)?.query_row([name], |row| {
+        Ok(Space {
+            id: row.get(0)?,
+            dimensions: row.get::<_, i64>(1)? as usize,
+            n_rows: row.get(2)?,
+            change: row.get::<_, i64>(3)? as u64,
+        })
+    });
+    Ok(row.optional()?)
+}
+
+/// Adds an empty space.
+pub fn add_space(db: &Connection, name: &str, dimensions: usize) -> Result<()> {
+    let sql = "INSERT INTO space(name, dimensions, n_rows, change) VALUES(?, ?, 0, 0)";
+    db.execute(sql, params![name, dimensions as i64])?;
+    Ok(())
+}
+
+/// Notes how many vectors a space holds now.
+pub fn set_rows(db: &Connection, space: i64, n_rows: u32) -> Result<()> {
+    db.prepare_cached("UPDATE space SET n_rows=? WHERE id=?")?.execute(params![n_rows, space])?;
+    Ok(())
+}
+
+/// Says that more documents are embedded.
+pub fn raise_change(db: &Connection, space: i64) -> Result<()> {
+    db.prepare_cached("UPDATE space SET change=change+1 WHERE id=?")?.execute([space])?;
+    Ok(())
+}
+
+/// The row that holds the vector of `key`.
+pub fn vector(db: &Connection, space: i64, key: &Key) -> Result<Option<u32>> {
+    let mut found = db.prepare_cached("SELECT row FROM vector WHERE space=? AND key=?")?;
+    Ok(found.query_row(params![space, key], |row| row.get(0)).optional()?)
+}
+
+/// Notes where the vector of `key` is.
+pub fn put_vector(db: &Connection, space: i64, key: &Key, row: u32) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO vector(space, key, row) VALUES(?, ?, ?)";
+    db.prepare_cached(sql)?.execute(params![space, key, row])?;
+    Ok(())
+}
+
+/// Notes the vectors of a document's passages, as they stand in its row of this generation.
+pub fn put_embedded(
+    db: &Connection,
+    space: i64,
+    file: u32,
+    generation: u64,
+    rows: &[u32],
+) -> Result<()> {
+    let bytes: Vec<u8> = rows.iter().flat_map(|row| row.to_le_bytes()).collect();
+    let sql = "INSERT OR REPLACE INTO embedded(space, file, gen, rows) VALUES(?, ?, ?, ?)";
+    db.prepare_cached(sql)?.execute(params![space, file, generation as i64, bytes])?;
+    Ok(())
+}
+
+/// Calls `each` for every embedded document: row, generation, the vectors of its passages.
+pub fn embedded(
+    db: &Connection,
+    space: i64,
+    mut each: impl FnMut(u32, u64, &mut dyn Iterator<Item = u32>),
+) -> Result<()> {
+    let mut statement = db.prepare_cached("SELECT file, gen, rows FROM embedded WHERE space=?")?;
+    let mut rows = statement.query([space])?;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let mut vectors =
+            bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        each(row.get(0)?, row.get::<_, i64>(1)? as u64, &mut vectors);
+    }
+    Ok(())
+}
+
+const WAITING: &str = "FROM file LEFT JOIN embedded ON embedded.space=?1 AND embedded.file=file.id \
+     AND embedded.gen=file.gen WHERE embedded.file IS NULL AND file.n_chunks>0";
+
+/// Documents that are not embedded as they are now, those modified last first.
+pub fn waiting(db: &Connection, space: i64, limit: usize) -> Result<Vec<u32>> {
+    let sql = format!("SELECT file.id {WAITING} ORDER BY file.modified_ms DESC LIMIT ?2");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![space, limit as i64], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many passages those documents have.
+pub fn waiting_passages(db: &Connection, space: i64) -> Result<u64> {
+    let sql = format!("SELECT coalesce(sum(file.n_chunks), 0) {WAITING}");
+    let n: i64 = db.prepare_cached(&sql)?.query_row([space], |row| row.get(0))?;
+    Ok(n as u64)
+}
+
+/// Forgets what was embedded of a document that is gone.
+pub(super) fn forget(db: &Connection, file: u32) -> Result<()> {
+    db.prepare_cached("DELETE FROM embedded WHERE file=?")?.execute([file])?;
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Embedding in the background: which passages wait, and what is done with their vectors.
+//!
+//! The queue is what the database lacks, so it survives any crash. A passage is embedded with the
+//! header it stands under; what has been embedded once, in whatever source, never is again.
+//! Invariant: vectors are safe in their files before the database names them.
+
+use crate::db::{self, Space};
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::update::{self, Updater};
+use crate::vector;
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+/// Documents looked at together.
+const DOCUMENTS: usize = 64;
+/// Passages that are embedded between two looks at what else there is to do.
+const STEP: usize = 16;
+
+/// Makes vectors of texts: an engine or a service, injected where things are wired.
+pub trait Embedder: Send + Sync {
+    /// Name of its space: two embedders with one name give vectors that may be compared.
+    fn space(&self) -> &str;
+
+    /// Values of a vector.
+    fn dimensions(&self) -> usize;
+
+    /// One vector of length 1 for each passage, with its header.
+    ///
+    /// # Errors
+    /// In words, when the model fails.
+    fn passages(&self, texts: &[String]) -> std::result::Result<Vec<Vec<f32>>, String>;
+
+    /// The vector of a query.
+    ///
+    /// # Errors
+    /// As above.
+    fn query(&self, text: &str) -> std::result::Result<Vec<f32>, String>;
+}
+
+/// What was prepared and is not embedded yet; kept between two steps.
+#[derive(Default)]
+pub struct Work {
+    documents: Vec<Prepared>,
+    /// Texts without a vector, by key.
+    texts: Vec<(db::Key, String)>,
+    /// Documents that could not be read as they were indexed: they wait for the next scan.
+    skipped: HashSet<(u32, u64)>,
+    /// Passages embedded since it began, and when that was.
+    began: Option<(Instant, u64)>,
+}
+
+struct Prepared {
+    file: u32,
+    generation: u64,
+    keys: Vec<db::Key>,
+}
+
+/// How far embedding is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Coverage {
+    /// Passages that wait.
+    pub waiting: u64,
+    /// Passages embedded each second, lately.
+    pub rate: f32,
+}
+
+impl Work {
+    /// What could not be read may be readable now.
+    pub fn retry(&mut self) {
+        self.skipped.clear();
+    }
+}
+
+impl Updater {
+    /// Embeds a few passages. Returns how far it is; nothing waits when it is done.
+    ///
+    /// # Errors
+    /// `Embedding` when the model fails; what waited waits on.
+    pub fn embed(&mut self, embedder: &dyn Embedder, work: &mut Work) -> Result<Coverage> {
+        let space = self.space(embedder)?;
+        if work.documents.is_empty() {
+            self.prepare(&space, work)?;
+        }
+        let now = work.texts.len().min(STEP);
+        let (keys, texts): (Vec<db::Key>, Vec<String>) = work.texts.drain(..now).unzip();
+        let (began, n_done) = work.began.get_or_insert_with(|| (Instant::now(), 0));
+        if !texts.is_empty() {
+            let vectors = checked(embedder, &texts)?;
+            self.add_vectors(&space, &keys, &vectors)?;
+            *n_done += texts.len() as u64;
+        }
+        let rate = *n_done as f32 / began.elapsed().as_secs_f32().max(0.001);
+        if work.texts.is_empty() {
+            self.finish(&space, work)?;
+        }
+        let waiting = db::waiting_passages(self.db(), space.id)?;
+        if waiting == 0 {
+            work.began = None;
+        }
+        let unreadable = work.documents.is_empty() && work.texts.is_empty() && now == 0;
+        Ok(Coverage { waiting: if unreadable { 0 } else { waiting }, rate })
+    }
+
+    fn space(&self, embedder: &dyn Embedder) -> Result<Space> {
+        let (name, dimensions) = (embedder.space(), embedder.dimensions());
+        if db::space(self.db(), name)?.is_none() {
+            db::add_space(self.db(), name, dimensions)?;
+        }
+        let space = db::space(self.db(), name)?.filter(|space| space.dimensions == dimensions);
+        space.ok_or_else(|| {
+            Error::Embedding(format!("`{name}` gave vectors of another dimension before"))
+        })
+    }
+
+    /// Reads the documents that wait next and finds which of their texts have no vector.
+    fn prepare(&self, space: &Space, work: &mut Work) -> Result<()> {
+        let sources = self.sources()?;
+        let limit = DOCUMENTS + work.skipped.len();
+        let mut asked = HashSet::new();
+        for id in db::waiting(self.db(), space.id, limit)? {
+            let Some(row) = db::file(self.db(), id)? else { continue };
+            let mark = (id, row.generation);
+            let source = sources.iter().find(|source| source.id == row.source);
+            let Some(source) = source.filter(|_| !work.skipped.contains(&mark)) else { continue };
+            let loaded = update::load(self.db(), source, &row.path, id).ok();
+            let Some(loaded) = loaded.filter(|loaded| loaded.hash == row.hash) else {
+                work.skipped.insert(mark);
+                continue;
+            };
+            let mut keys = Vec::new();
+            for text in update::inputs(&row.path, loaded.content) {
+                let key = disk::hash(text.as_bytes());
+                keys.push(key);
+                if asked.insert(key) && db::vector(self.db(), space.id, &key)?.is_none() {
+                    work.texts.push((key, text));
+                }
+            }
+            work.documents.push(Prepared { file: id, generation: row.generation, keys });
+        }
+        Ok(())
+    }
+
+    fn add_vectors(&mut self, space: &Space, keys: &[db::Key], vectors: &[Vec<f32>]) -> Result<()> {
+        vector::append(self.dir(), space.id, space.dimensions, space.n_rows, vectors)?;
+        let transaction = self.begin()?;
+        for (key, row) in keys.iter().zip(space.n_rows..) {
+            db::put_vector(&transaction, space.id, key, row)?;
+        }
+        db::set_rows(&transaction, space.id, space.n_rows + vectors.len() as u32)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Every text of the prepared documents has a vector: says so.
+    fn finish(&mut self, space: &Space, work: &mut Work) -> Result<()> {
+        if work.documents.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.begin()?;
+        let mut known = HashMap::new();
+        for Prepared { file, generation, keys } in work.documents.drain(..) {
+            let mut rows = Vec::with_capacity(keys.len());
+            for key in keys {
+                let row = match known.get(&key) {
+                    Some(row) => Some(*row),
+                    None => db::vector(&transaction, space.id, &key)?,
+                };
+                rows.extend(row.inspect(|row| {
+                    known.insert(key, *row);
+                }));
+            }
+            db::put_embedded(&transaction, space.id, file, generation, &rows)?;
+        }
+        db::raise_change(&transaction, space.id)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+/// The vectors of `texts`, each of which is one.
+fn checked(embedder: &dyn Embedder, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+    let vectors = embedder.passages(texts).map_err(Error::Embedding)?;
+    if vectors.len() != texts.len() {
+        let (n, given) = (texts.len(), vectors.len());
+        return Err(Error::Embedding(format!("it gave {given} vectors for {n} texts")));
+    }
+    vectors.iter().try_for_each(|vector| sound(vector, embedder.dimensions()))?;
+    Ok(vectors)
+}
+
+/// Refuses what is no vector of length 1.
+pub(crate) fn sound(vector: &[f32], dimensions: usize) -> Result<()> {
+    if vector.len() != dimensions {
+        let n = vector.len();
+        return Err(Error::Embedding(format!("it gave {n} values instead of {dimensions}")));
+    }
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if !(0.99..=1.01).contains(&length) {
+        return Err(Error::Embedding(format!("it gave a vector of length {length}")));
+    }
+    Ok(())
+}

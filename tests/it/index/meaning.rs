@@ -1,0 +1,265 @@
+//! Search by meaning: with an embedder of few concepts, whose every vector is known beforehand.
+
+use super::filter::{ask, docs, index_of, key};
+use super::{ALL, Engine, Place, args, now_ms};
+use crate::program::cases;
+use proptest::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use synod_index::{Embedder, Error, Filters, Index, Mode, SearchArgs, Updater, Work};
+
+/// Words that mean the same.
+const SAME: &[&[&str]] = &[
+    &["car", "automobile", "vehicle"],
+    &["sea", "ocean", "brine"],
+    &["bread", "loaf", "baguette"],
+    &["quick", "fast", "rapid"],
+];
+const DIMENSIONS: usize = 64;
+
+/// One dimension for each concept, more words than dimensions share some.
+struct Concepts {
+    space: &'static str,
+    n_texts: AtomicUsize,
+    /// Spoils what it gives.
+    spoil: Mutex<Option<Spoil>>,
+}
+
+type Spoil = fn(&mut Vec<Vec<f32>>);
+
+impl Concepts {
+    fn new(space: &'static str) -> Arc<Self> {
+        Arc::new(Concepts { space, n_texts: AtomicUsize::new(0), spoil: Mutex::new(None) })
+    }
+
+    fn vector(text: &str) -> Vec<f32> {
+        let mut out = vec![0.0; DIMENSIONS];
+        // Every text has something of the first, so that none is empty.
+        out[0] = 0.1;
+        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            let word = word.to_lowercase();
+            let concept = SAME.iter().position(|same| same.contains(&word.as_str()));
+            let hash = word.bytes().fold(7usize, |hash, byte| hash * 31 + usize::from(byte));
+            let free = DIMENSIONS - SAME.len() - 1;
+            out[concept.map_or(1 + SAME.len() + hash % free, |concept| 1 + concept)] += 1.0;
+        }
+        let length = out.iter().map(|v| v * v).sum::<f32>().sqrt();
+        out.iter_mut().for_each(|value| *value /= length);
+        out
+    }
+
+    fn n_texts(&self) -> usize {
+        self.n_texts.load(Ordering::Relaxed)
+    }
+}
+
+impl Embedder for Concepts {
+    fn space(&self) -> &str {
+        self.space
+    }
+
+    fn dimensions(&self) -> usize {
+        DIMENSIONS
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        self.n_texts.fetch_add(texts.len(), Ordering::Relaxed);
+        let mut vectors = texts.iter().map(|text| Self::vector(text)).collect();
+        if let Some(spoil) = *self.spoil.lock().expect("a lock") {
+            spoil(&mut vectors);
+        }
+        Ok(vectors)
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        Ok(Self::vector(text))
+    }
+}
+
+/// Embeds until nothing waits.
+fn embed_all(updater: &mut Updater, embedder: &dyn Embedder) {
+    let mut work = Work::default();
+    while updater.embed(embedder, &mut work).expect("embedded").waiting > 0 {}
+}
+
+impl Engine {
+    fn embedded(mut self, embedder: &Arc<Concepts>) -> Self {
+        embed_all(&mut self.updater, &**embedder);
+        self.index.set_embedder(Arc::clone(embedder) as Arc<dyn Embedder>);
+        self
+    }
+
+    fn paths_in(&self, query: &str, mode: Mode) -> Vec<String> {
+        let found = self.index.search(&SearchArgs { mode, ..args(query) }).expect("found");
+        found.hits.into_iter().map(|hit| hit.path).collect()
+    }
+}
+
+fn garage() -> Place {
+    let place = Place::new();
+    place.write("garage.md", "# Garage\n\nThe automobile stands behind the house.\n");
+    place.write("harbour.md", "# Harbour\n\nThe ocean lies before the town.\n");
+    place.write("oven.md", "# Oven\n\nA loaf for every guest.\n");
+    place
+}
+
+#[test]
+fn other_words_of_the_same_meaning_are_found() {
+    let place = garage();
+    let engine = place.scanned();
+    let plain = engine.search("vehicle");
+    assert!(plain.wordy && plain.hits.is_empty(), "without a model words alone are searched");
+    let concepts = Concepts::new("concepts");
+    let engine = engine.embedded(&concepts);
+    let found = engine.search("vehicle");
+    assert!(!found.wordy, "{:?}", found.notes);
+    assert_eq!(found.hits[0].path, "garage.md");
+    assert_eq!(found.hits[0].lines, (1, 3));
+    assert!(found.notes.is_empty(), "{:?}", found.notes);
+    for mode in [Mode::Hybrid, Mode::Semantic] {
+        assert_eq!(engine.paths_in("fresh baguette", mode)[0], "oven.md", "{mode:?}");
+    }
+    assert_eq!(engine.paths_in("vehicle", Mode::Lexical), Vec::<String>::new());
+    // Words that must or must not be there decide, whatever is meant.
+    assert_eq!(engine.paths_in("vehicle +ocean", Mode::Hybrid), ["harbour.md"]);
+    assert!(
+        !engine.paths_in("town house -garage vehicle", Mode::Hybrid).contains(&"garage.md".into())
+    );
+    let explained = SearchArgs { explain: true, ..args("vehicle") };
+    let hits = engine.index.search(&explained).expect("found").hits;
+    assert_eq!(hits[0].explain.expect("explained").meaning, Some(1.0));
+}
+
+#[test]
+fn vectors_follow_edits_and_are_made_once() {
+    let place = garage();
+    place.write("attic.md", "# Attic\n\nDust and letters.\n");
+    let concepts = Concepts::new("concepts");
+    let mut engine = place.scanned().embedded(&concepts);
+    let n_first = concepts.n_texts();
+    place.write("oven.md", "# Oven\n\nAn automobile made of dough.\n");
+    place.rename("harbour.md", "coast/harbour.md");
+    place.write("copy/harbour.md", "# Harbour\n\nThe ocean lies before the town.\n");
+    place.remove("garage.md");
+    engine.scan();
+    let stale = engine.search("brine vehicle");
+    assert!(stale.notes.iter().any(|note| note.contains("% of the passages")), "{:?}", stale.notes);
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(concepts.n_texts(), n_first + 1, "what moved or was copied is not embedded again");
+    assert_eq!(engine.paths_in("vehicle", Mode::Semantic)[0], "oven.md");
+    let mut wet = engine.paths_in("brine", Mode::Semantic);
+    wet.truncate(2);
+    wet.sort();
+    assert_eq!(wet, ["coast/harbour.md", "copy/harbour.md"]);
+    // Another process, later, finds what this one embedded.
+    let root = place.root();
+    drop(engine);
+    let again = Engine::open(&place.data(), &root).embedded(&concepts);
+    assert_eq!(concepts.n_texts(), n_first + 1);
+    assert_eq!(again.paths_in("vehicle", Mode::Semantic)[0], "oven.md");
+}
+
+#[test]
+fn a_query_never_meets_vectors_of_another_space() {
+    let place = garage();
+    let first = Concepts::new("first");
+    let engine = place.scanned().embedded(&first);
+    let second = Concepts::new("second");
+    engine.index.set_embedder(Arc::clone(&second) as Arc<dyn Embedder>);
+    let found = engine.search("vehicle");
+    assert!(found.wordy && found.hits.is_empty(), "nothing is embedded in the second space yet");
+    let engine = engine.embedded(&second);
+    assert_eq!(second.n_texts(), first.n_texts());
+    assert_eq!(engine.paths_in("vehicle", Mode::Hybrid)[0], "garage.md");
+}
+
+#[test]
+fn what_is_no_vector_is_refused_and_what_waited_waits_on() {
+    let place = garage();
+    let mut engine = place.scanned();
+    let concepts = Concepts::new("concepts");
+    let spoils: [(&str, Spoil); 5] = [
+        ("a number that is none", |vectors| vectors[0][3] = f32::NAN),
+        ("nothing", |vectors| vectors[0].fill(0.0)),
+        ("too short", |vectors| vectors[0].truncate(7)),
+        ("one too few", |vectors| vectors.truncate(1)),
+        ("not of length 1", |vectors| vectors[0].iter_mut().for_each(|v| *v *= 3.0)),
+    ];
+    for (what, spoil) in spoils {
+        *concepts.spoil.lock().expect("a lock") = Some(spoil);
+        let refused = engine.updater.embed(&*concepts, &mut Work::default());
+        assert!(matches!(refused, Err(Error::Embedding(_))), "{what}: {refused:?}");
+    }
+    *concepts.spoil.lock().expect("a lock") = None;
+    let engine = engine.embedded(&concepts);
+    assert_eq!(engine.paths_in("vehicle", Mode::Semantic)[0], "garage.md");
+}
+
+#[test]
+fn many_passages_are_embedded_in_steps_that_a_crash_may_part() {
+    let place = Place::new();
+    let paragraph = |n: usize| format!("## Part {n}\n\n{}\n\n", format!("word{n} ").repeat(120));
+    let text: String = (0..60).map(paragraph).collect();
+    place.write("long.md", format!("# Long\n\n{text}"));
+    let concepts = Concepts::new("concepts");
+    let mut engine = place.scanned();
+    let mut work = Work::default();
+    let first = engine.updater.embed(&*concepts, &mut work).expect("a step");
+    assert!(first.waiting > 0, "one step is not all");
+    let n_step = concepts.n_texts();
+    // The process ends here: what was prepared is lost, what was embedded is not.
+    drop((work, engine));
+    let engine = Engine::open(&place.data(), &place.root()).embedded(&concepts);
+    let status = engine.index.status().expect("a status");
+    assert_eq!(
+        concepts.n_texts() as u64,
+        status.sources[0].chunks,
+        "nothing twice, nothing left out"
+    );
+    assert!(n_step < concepts.n_texts());
+    assert_eq!(engine.paths_in("word33", Mode::Semantic), ["long.md"]);
+}
+
+fn semantic_index(place: &std::path::Path, docs: &[super::filter::Doc]) -> Arc<Index> {
+    drop(index_of(place, docs));
+    let index = Index::open(&place.join("data")).expect("an index");
+    let concepts = Concepts::new("concepts");
+    let mut updater = Updater::new(Arc::clone(&index), now_ms).expect("the writer");
+    embed_all(&mut updater, &*concepts);
+    index.set_embedder(concepts);
+    index
+}
+
+proptest! {
+    #![proptest_config(cases(8))]
+
+    #[test]
+    fn filtered_results_are_the_ranking_restricted_by_meaning_too(
+        docs in docs(),
+        asks in proptest::collection::vec(ask(), 30),
+        semantic in any::<bool>(),
+    ) {
+        let place = tempfile::tempdir().expect("a folder");
+        let index = semantic_index(place.path(), &docs);
+        let mode = if semantic { Mode::Semantic } else { Mode::Hybrid };
+        for ask in asks {
+            let query = ask.words();
+            let whole = index.search(&SearchArgs { mode, ..args(&query) }).expect("found");
+            prop_assert!(whole.hits.len() < ALL, "the whole ranking");
+            let fits = |hit: &&synod_index::Hit| {
+                let doc = docs.iter().find(|d| d.source() == hit.source && d.path == hit.path);
+                let doc = doc.expect("a document of the test");
+                ask.set.iter().all(|one| one.matches(doc))
+            };
+            let expected: Vec<_> = whole.hits.iter().filter(fits).map(key).collect();
+            let mut filters = Filters::default();
+            ask.set.iter().for_each(|one| one.set(&mut filters));
+            let found = index
+                .search(&SearchArgs { filters, limit: ask.k, mode, ..args(&query) })
+                .expect("found");
+            let got: Vec<_> = found.hits.iter().map(key).collect();
+            let k = ask.k.min(expected.len());
+            prop_assert_eq!(&got[..], &expected[..k], "{:?}", ask);
+        }
+    }
+}
