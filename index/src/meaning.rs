@@ -72,12 +72,9 @@ impl Index {
     }
 }
 
-/// How much meaning counts, by the shape of a query: names, quotes and few words less, sentences
-/// more. Shares of cosines that are counted from -1: 0.8 stands for halves of equal ranges.
+/// How much meaning counts: less for names, quotes and few words. Shares of cosines that are counted
+/// from -1: 0.8 stands for halves of equal ranges.
 fn share_of_meaning(text: &str, query: &Query) -> f32 {
-    let n_words = text.split_whitespace().count();
-    if query.run.is_some() || !query.required.is_empty() || n_words <= 3 {
-        return 0.68;
-    }
-    if n_words >= 8 || text.trim_end().ends_with('?') { 0.85 } else { 0.8 }
+    let few = text.split_whitespace().count() <= 3;
+    if few || query.run.is_some() || !query.required.is_empty() { 0.68 } else { 0.8 }
 }

@@ -5,7 +5,7 @@
 //! number, so that two runs agree whatever the segments are.
 
 use crate::error::Result;
-use crate::fuse::{Meaning, Nearness, share_of};
+use crate::fuse::{Meaning, Nearness, confidence, share_of};
 use crate::kind::Class;
 use crate::lexical::Part;
 use crate::query::Query;
@@ -217,6 +217,7 @@ impl Ranker<'_> {
         meaning: &Meaning,
     ) -> (Vec<Scored>, usize) {
         let near = Nearness::of(meaning, self.view.entries.len());
+        let words_share = (1.0 - meaning.share) * confidence(self.top_document, sums.ideal);
         let mut top_words = f32::MIN_POSITIVE;
         let mut words = vec![None; self.view.entries.len()];
         for &(own, slot, entry) in best {
@@ -234,7 +235,7 @@ impl Ranker<'_> {
                 None => continue,
             };
             let dense = dense.map_or(0.0, |dense| share_of(dense, near.top));
-            let score = meaning.share * dense + (1.0 - meaning.share) * score / top_words;
+            let score = meaning.share * dense + words_share * score / top_words;
             ranked.push((score + bonus, entry));
         }
         let total = ranked.len();

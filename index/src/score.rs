@@ -105,6 +105,8 @@ pub struct Scratch {
     /// Those that hold any word.
     pub(crate) seen: List<u32>,
     pub(crate) seen_slots: List<(u32, u32)>,
+    /// Score of a document that holds all words as often as can be.
+    pub(crate) ideal: f32,
 }
 
 /// A list that takes an item or leaves it without a branch, which would be a coin's toss here.
@@ -274,6 +276,7 @@ impl Scorer {
     }
 
     fn gather(&self, view: &View, query: &Query, scratch: &mut Scratch) -> Result<()> {
+        scratch.ideal = 0.0;
         for (leaf, weight) in &query.scored {
             self.leaf(view, leaf, *weight, false, scratch)?;
         }
@@ -298,7 +301,7 @@ impl Scorer {
         for part in PARTS {
             self.part(view, leaf, part, scratch)?;
         }
-        let Scratch { documents, slots, entries, passages, seen, seen_slots } = scratch;
+        let Scratch { documents, slots, entries, passages, seen, seen_slots, ideal } = scratch;
         let in_document = entries.len() as f32;
         let headed = entries.iter().filter(|e| documents[**e as usize].header > 0.0);
         let through_header: u32 = headed.map(|e| view.entries[*e as usize].n_chunks).sum();
@@ -312,6 +315,7 @@ impl Scorer {
             _ => passages.iter().filter(|(_, e)| header(documents, *e) == 0.0).count(),
         };
         let idf = idf(view.entries.len() as f32, in_document) * weight;
+        *ideal += idf;
         let idf_passage = idf_of(view.n_chunks, through_header + own as u32) * weight;
         for &(slot, entry) in passages.iter() {
             let above = header(documents, entry);
