@@ -72,8 +72,8 @@ impl Index {
     }
 }
 
-/// How much meaning counts: less for names, quotes and few words. Shares of cosines that are counted
-/// from -1: 0.8 stands for halves of equal ranges.
+/// How much meaning counts: less for names, quotes and few words. Cosines are counted from -1, so
+/// that 0.8 stands for halves of equal ranges.
 fn share_of_meaning(text: &str, query: &Query) -> f32 {
     let few = text.split_whitespace().count() <= 3;
     if few || query.run.is_some() || !query.required.is_empty() { 0.68 } else { 0.8 }
