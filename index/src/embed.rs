@@ -82,6 +82,8 @@ impl Updater {
         if work.documents.is_empty() {
             self.prepare(&space, work)?;
         }
+        // Nothing that waits can be read as it was indexed: the next scan will tell.
+        let stuck = work.documents.is_empty();
         let now = work.texts.len().min(STEP);
         let (keys, texts): (Vec<db::Key>, Vec<String>) = work.texts.drain(..now).unzip();
         let (began, n_done) = work.began.get_or_insert_with(|| (Instant::now(), 0));
@@ -98,8 +100,7 @@ impl Updater {
         if waiting == 0 {
             work.began = None;
         }
-        let unreadable = work.documents.is_empty() && work.texts.is_empty() && now == 0;
-        Ok(Coverage { waiting: if unreadable { 0 } else { waiting }, rate })
+        Ok(Coverage { waiting: if stuck { 0 } else { waiting }, rate })
     }
 
     fn space(&self, embedder: &dyn Embedder) -> Result<Space> {

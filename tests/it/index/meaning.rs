@@ -160,6 +160,34 @@ fn vectors_follow_edits_and_are_made_once() {
 }
 
 #[test]
+fn many_documents_that_moved_need_no_embedding_and_none_is_forgotten() {
+    let place = Place::new();
+    for n in 0..200 {
+        place.write(&format!("a/note{n}.md"), format!("# Note\n\nword{n} of many\n"));
+    }
+    let concepts = Concepts::new("concepts");
+    let mut engine = place.scanned().embedded(&concepts);
+    let n_first = concepts.n_texts();
+    place.rename("a", "b");
+    engine.scan();
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(concepts.n_texts(), n_first);
+    let found = engine.search("word7");
+    assert!(found.notes.is_empty() && !found.wordy, "{:?}", found.notes);
+    // A file that changed behind the index waits for the next scan, and holds up nobody.
+    place.write("b/note1.md", "# Note\n\nword1 of few\n");
+    place.write("c/note.md", "# Note\n\nan ocean\n");
+    place.write("c/other.md", "# Note\n\na loaf\n");
+    engine.scan();
+    place.write("c/other.md", "# Note\n\na rapid automobile\n");
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(engine.paths_in("brine", Mode::Semantic)[0], "c/note.md");
+    engine.scan();
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(engine.paths_in("fast vehicle", Mode::Semantic)[0], "c/other.md");
+}
+
+#[test]
 fn a_query_never_meets_vectors_of_another_space() {
     let place = garage();
     let first = Concepts::new("first");
