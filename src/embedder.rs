@@ -37,10 +37,6 @@ impl Local {
         Ok(Local { model, space, threads })
     }
 
-    fn vector(&self, text: &str) -> Result<Vec<f32>, String> {
-        self.model.vector(cut(text)).map_err(|e| e.to_string())
-    }
-
     /// Texts that make up `GROUP_TOKENS` together.
     fn groups(&self, texts: &[String]) -> Result<Vec<Vec<Vec<u32>>>, String> {
         let mut groups: Vec<Vec<Vec<u32>>> = Vec::new();
@@ -90,7 +86,7 @@ impl Embedder for Local {
     }
 
     fn query(&self, text: &str) -> Result<Vec<f32>, String> {
-        self.vector(text)
+        self.model.vector(cut(text)).map_err(|e| e.to_string())
     }
 }
 

@@ -39,6 +39,7 @@ impl Running {
         let (waker, pending) = writer::prepare();
         let for_tools = waker.clone();
         let world = World::open(&session.data, config, Arc::new(move || for_tools.wake()))?;
+        world.load_model();
         let stop = Arc::new(AtomicBool::new(false));
         let cx = world.door.context();
         let (index, store) = (Arc::clone(&cx.index), Arc::clone(&cx.store));

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::job::expand_home;
 use crate::now_ms;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use synod_index::Index;
 use synod_store::Store;
@@ -21,7 +21,6 @@ pub struct World {
     pub config: Arc<Config>,
     /// The data directory.
     pub data: PathBuf,
-    model: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 /// Whether a folder lies below one of `roots`, links resolved.
@@ -57,18 +56,15 @@ impl World {
             home: crate::job::home(),
             may_add: Arc::new(move |path| below(Path::new(path), &roots)),
         };
-        let model = crate::embedder::load(&config.embedding.model, Arc::clone(&cx.index));
-        let model = Arc::new(Mutex::new(model));
         let config = Arc::new(config);
         let door = Arc::new(Door::new(cx, &config)?);
-        Ok(World { door, config, data: data.to_owned(), model })
+        Ok(World { door, config, data: data.to_owned() })
     }
 
-    /// Waits until the embedding model is there, if one is installed.
-    pub fn wait_for_model(&self) {
-        let thread = self.model.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the embedding model ended with a panic; no search by meaning");
-        }
+    /// Reads the embedding model, if one is installed, on a thread of its own: searches count
+    /// meaning once it has ended.
+    pub fn load_model(&self) -> Option<JoinHandle<()>> {
+        let index = Arc::clone(&self.door.context().index);
+        crate::embedder::load(&self.config.embedding.model, index)
     }
 }

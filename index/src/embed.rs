@@ -41,6 +41,8 @@ pub trait Embedder: Send + Sync {
 /// What was prepared and is not embedded yet; kept between two steps.
 #[derive(Default)]
 pub struct Work {
+    /// The space that it was prepared for.
+    space: i64,
     documents: Vec<Prepared>,
     /// Texts without a vector, by key.
     texts: Vec<(db::Key, String)>,
@@ -79,18 +81,24 @@ impl Updater {
     /// `Embedding` when the model fails; what waited waits on.
     pub fn embed(&mut self, embedder: &dyn Embedder, work: &mut Work) -> Result<Coverage> {
         let space = self.space(embedder)?;
+        if work.space != space.id {
+            *work = Work { space: space.id, ..Work::default() };
+        }
         if work.documents.is_empty() {
             self.prepare(&space, work)?;
         }
         // Nothing that waits can be read as it was indexed: the next scan will tell.
         let stuck = work.documents.is_empty();
         let now = work.texts.len().min(STEP);
-        let (keys, texts): (Vec<db::Key>, Vec<String>) = work.texts.drain(..now).unzip();
         let (began, n_done) = work.began.get_or_insert_with(|| (Instant::now(), 0));
-        if !texts.is_empty() {
+        if now > 0 {
+            // Taken from the queue only once their vectors are safe.
+            let (keys, texts): (Vec<db::Key>, Vec<String>) =
+                work.texts[..now].iter().cloned().unzip();
             let vectors = checked(embedder, &texts)?;
             self.add_vectors(&space, &keys, &vectors)?;
-            *n_done += texts.len() as u64;
+            work.texts.drain(..now);
+            *n_done += now as u64;
         }
         let rate = *n_done as f32 / began.elapsed().as_secs_f32().max(0.001);
         if work.texts.is_empty() {
@@ -152,7 +160,7 @@ impl Updater {
         Ok(transaction.commit()?)
     }
 
-    /// Every text of the prepared documents has a vector: says so.
+    /// Says of the prepared documents that they are embedded; one that lacks a vector waits on.
     fn finish(&mut self, space: &Space, work: &mut Work) -> Result<()> {
         if work.documents.is_empty() {
             return Ok(());
@@ -160,17 +168,15 @@ impl Updater {
         let transaction = self.begin()?;
         let mut known = HashMap::new();
         for Prepared { file, generation, keys } in work.documents.drain(..) {
-            let mut rows = Vec::with_capacity(keys.len());
-            for key in keys {
-                let row = match known.get(&key) {
-                    Some(row) => Some(*row),
-                    None => db::vector(&transaction, space.id, &key)?,
-                };
-                rows.extend(row.inspect(|row| {
-                    known.insert(key, *row);
-                }));
+            for key in &keys {
+                if !known.contains_key(key) {
+                    known.insert(*key, db::vector(&transaction, space.id, key)?);
+                }
             }
-            db::put_embedded(&transaction, space.id, file, generation, &rows)?;
+            let rows: Option<Vec<u32>> = keys.iter().map(|key| known[key]).collect();
+            if let Some(rows) = rows {
+                db::put_embedded(&transaction, space.id, file, generation, &rows)?;
+            }
         }
         db::raise_change(&transaction, space.id)?;
         Ok(transaction.commit()?)

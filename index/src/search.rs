@@ -40,7 +40,7 @@ pub enum Mode {
     Hybrid,
     /// Words alone.
     Lexical,
-    /// Meaning alone; words only where they must or must not be there.
+    /// Meaning; words only where a name is asked for, or where they must or must not be there.
     Semantic,
 }
 

@@ -45,8 +45,11 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         }
         None
     };
-    if tool == "search" {
-        world.wait_for_model();
+    if tool == "search"
+        && let Some(loading) = world.load_model()
+        && loading.join().is_err()
+    {
+        note("the embedding model ended with a panic; words alone are searched");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Whoever can run this can read and write the files: the operator.

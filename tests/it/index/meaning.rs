@@ -213,12 +213,15 @@ fn what_is_no_vector_is_refused_and_what_waited_waits_on() {
         ("one too few", |vectors| vectors.truncate(1)),
         ("not of length 1", |vectors| vectors[0].iter_mut().for_each(|v| *v *= 3.0)),
     ];
+    // One queue throughout, as a server has.
+    let mut work = Work::default();
     for (what, spoil) in spoils {
         *concepts.spoil.lock().expect("a lock") = Some(spoil);
-        let refused = engine.updater.embed(&*concepts, &mut Work::default());
+        let refused = engine.updater.embed(&*concepts, &mut work);
         assert!(matches!(refused, Err(Error::Embedding(_))), "{what}: {refused:?}");
     }
     *concepts.spoil.lock().expect("a lock") = None;
+    while engine.updater.embed(&*concepts, &mut work).expect("embedded").waiting > 0 {}
     let engine = engine.embedded(&concepts);
     assert_eq!(engine.paths_in("vehicle", Mode::Semantic)[0], "garage.md");
 }
