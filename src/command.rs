@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod eval;
 pub mod index;
 pub mod init;
 pub mod model;

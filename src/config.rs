@@ -98,13 +98,47 @@ impl Default for Access {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Embedding {
-    /// An installed model (`synod model list`); without one, or with no name, words alone count.
+    /// Who embeds: `local` (inside this process), `ollama`, or `openai` (any server with `/embeddings`).
+    #[schemars(with = "String")]
+    pub provider: Provider,
+    /// An installed model (`synod model list`), or the server's name for one; without a name, words alone count.
     pub model: String,
+    /// Where the server is: `http://127.0.0.1:11434` for ollama; for `openai` with its `/v1`.
+    pub url: Option<String>,
+    /// The environment variable that holds the key of the server.
+    pub key_env: Option<String>,
+    /// Put before a query; by default what is known of the model.
+    pub query_prefix: Option<String>,
+    /// Put before a passage; by default what is known of the model.
+    pub passage_prefix: Option<String>,
+    /// Collections whose passages may go to a server beyond this machine; `*` is all of them. Queries go there too.
+    pub cloud_collections: Vec<String>,
+}
+
+/// Who embeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// This process.
+    #[default]
+    Local,
+    /// An Ollama server.
+    Ollama,
+    /// A server that speaks OpenAI's API.
+    Openai,
 }
 
 impl Default for Embedding {
     fn default() -> Self {
-        Embedding { model: "all-MiniLM-L6-v2".to_owned() }
+        Embedding {
+            provider: Provider::Local,
+            model: "all-MiniLM-L6-v2".to_owned(),
+            url: None,
+            key_env: None,
+            query_prefix: None,
+            passage_prefix: None,
+            cloud_collections: Vec::new(),
+        }
     }
 }
 

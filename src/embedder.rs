@@ -1,103 +1,30 @@
-//! The index's embedder over a model that runs inside the process.
+//! Embedding models behind the index's trait: inside the process, or on a server that the
+//! configuration names.
 
-use crate::fault::{self, Fault};
-use std::path::{Path, PathBuf};
+mod local;
+mod ollama;
+mod openai;
+mod part;
+mod remote;
+mod table;
+
+pub use local::Local;
+pub use ollama::Ollama;
+pub use remote::Remote;
+
+use crate::config::{Embedding, Provider};
+use crate::fault::Fault;
+use serde_json::Value;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use synod_embed::{Model, Precision};
+use std::time::{Duration, Instant};
 use synod_index::{Embedder, Index};
 
-/// Tokens that a thread takes at once: more is no faster, and keeps the others waiting.
-const GROUP_TOKENS: usize = 400;
-/// Longest text that is cut into tokens, in bytes; far beyond any model's window.
-const TEXT_BYTES_MAX: usize = 16 * 1024;
-
-/// A model in a folder.
-pub struct Local {
-    model: Model,
-    space: String,
-    threads: usize,
-}
-
-impl Local {
-    /// Reads the model in `folder`.
-    ///
-    /// # Errors
-    /// `unprocessable`, naming the file at fault.
-    pub fn open(folder: &Path) -> Result<Self, Fault> {
-        let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
-        let model = Model::open(folder, Precision::Int8).map_err(fail)?;
-        let revision = synod_embed::hash(&folder.join("model.safetensors"))
-            .map_err(|e| Fault::new(fault::UNPROCESSABLE, format!("{}: {e}", folder.display())))?;
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let (window, dimensions) = (model.window(), model.dimensions());
-        // Whatever changes a vector stands in the name.
-        let space = format!("local/{name}@{} {dimensions}d window {window} 7-bit", &revision[..12]);
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Local { model, space, threads })
-    }
-
-    /// Texts that make up `GROUP_TOKENS` together.
-    fn groups(&self, texts: &[String]) -> Result<Vec<Vec<Vec<u32>>>, String> {
-        let mut groups: Vec<Vec<Vec<u32>>> = Vec::new();
-        let mut left = 0;
-        for text in texts {
-            let tokens = self.model.tokens(cut(text)).map_err(|e| e.to_string())?;
-            if tokens.len() > left || groups.is_empty() {
-                groups.push(Vec::new());
-                left = GROUP_TOKENS;
-            }
-            left = left.saturating_sub(tokens.len());
-            groups.last_mut().expect("a group").push(tokens);
-        }
-        Ok(groups)
-    }
-}
-
-impl Embedder for Local {
-    fn space(&self) -> &str {
-        &self.space
-    }
-
-    fn dimensions(&self) -> usize {
-        self.model.dimensions()
-    }
-
-    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
-        let groups = self.groups(texts)?;
-        let n_threads = self.threads.min(groups.len()).max(1);
-        let run = |groups: &[Vec<Vec<u32>>]| {
-            groups
-                .iter()
-                .map(|group| self.model.vectors(group).map_err(|e| e.to_string()))
-                .collect::<Result<Vec<_>, String>>()
-        };
-        let parts = std::thread::scope(|scope| {
-            let share = groups.len().div_ceil(n_threads).max(1);
-            let threads: Vec<_> =
-                groups.chunks(share).map(|part| scope.spawn(move || run(part))).collect();
-            let failed = |_| Err("its thread failed".to_owned());
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(failed))
-                .collect::<Result<Vec<_>, String>>()
-        })?;
-        Ok(parts.into_iter().flatten().flatten().collect())
-    }
-
-    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
-        self.model.vector(cut(text)).map_err(|e| e.to_string())
-    }
-}
-
-/// The head of a text, as far as any model reads.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
+/// Between two attempts to reach a server of embeddings, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// Between two looks whether a server still has the same model.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// The installed model of this name; nothing where no name is set or no such model is installed.
 ///
@@ -109,19 +36,120 @@ pub fn installed(name: &str) -> Result<Option<Local>, Fault> {
     folder.map(|folder| Local::open(&folder)).transpose()
 }
 
-/// Opens the installed model of this name on a thread of its own and gives it to the index; nothing
-/// where no name is set or no such model is installed.
-pub fn load(name: &str, index: Arc<Index>) -> Option<JoinHandle<()>> {
-    let name = name.to_owned();
-    let work = move || match installed(&name) {
-        Ok(Some(local)) => {
-            tracing::info!(space = local.space, "the embedding model is ready");
-            index.set_embedder(Arc::new(local));
+/// The embedding model that the configuration names; nothing where none is named or installed.
+///
+/// # Errors
+/// As [`Local::open`] and [`Remote::open`].
+pub fn open(settings: &Embedding) -> Result<Option<Arc<dyn Embedder>>, Fault> {
+    match settings.provider {
+        _ if settings.model.is_empty() => Ok(None),
+        Provider::Local => {
+            let local = installed(&settings.model)?.map(|local| local.called(recipe(settings)));
+            Ok(local.map(|local| Arc::new(local) as Arc<dyn Embedder>))
         }
+        Provider::Ollama | Provider::Openai => Ok(Some(Arc::new(Remote::open(settings)?))),
+    }
+}
+
+/// How an embedder is opened again: the settings as JSON, which name no secret.
+fn recipe(settings: &Embedding) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}
+
+/// Opens the model that the configuration names on a thread of its own and gives it to the index;
+/// nothing where none is named or installed.
+pub fn load(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
+    let settings = settings.clone();
+    let work = move || once(&settings, &index);
+    std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
+}
+
+fn once(settings: &Embedding, index: &Index) {
+    match open(settings) {
+        Ok(Some(embedder)) => ready(index, embedder),
         Ok(None) => {}
         Err(fault) => tracing::error!(error = %fault, "no search by meaning"),
+    }
+    serve_former(index);
+}
+
+/// The same for a process that stays: a server that is not there is asked again, and one that has
+/// another model under the same name is opened anew. The thread ends with the process.
+pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
+    let settings = settings.clone();
+    let remote = settings.provider != Provider::Local && !settings.model.is_empty();
+    let work = move || {
+        if !remote {
+            once(&settings, &index);
+        }
+        let mut known: Option<(Arc<Remote>, Instant)> = None;
+        let mut wait = RETRY.0;
+        loop {
+            // Another process may have taken a space back, or filled one.
+            serve_former(&index);
+            let looked = known.as_ref().is_some_and(|(_, at)| at.elapsed() < LOOK);
+            if !remote || looked {
+                std::thread::sleep(RETRY.0);
+                continue;
+            }
+            if let Some((remote, at)) = &mut known {
+                *at = Instant::now();
+                if remote.is_same() != Some(false) {
+                    continue;
+                }
+                tracing::warn!("the server has another model under the same name now");
+            }
+            match Remote::open(&settings) {
+                Ok(remote) => {
+                    wait = RETRY.0;
+                    let remote = Arc::new(remote);
+                    ready(&index, Arc::clone(&remote) as Arc<dyn Embedder>);
+                    known = Some((remote, Instant::now()));
+                }
+                Err(fault) => {
+                    tracing::error!(error = %fault, "no search by meaning; it is tried again");
+                    std::thread::sleep(wait);
+                    wait = (wait * 2).min(RETRY.1);
+                }
+            }
+        }
     };
     std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
+}
+
+fn ready(index: &Index, embedder: Arc<dyn Embedder>) {
+    tracing::info!(space = embedder.space(), "the embedding model is ready");
+    index.set_embedder(embedder);
+}
+
+/// Where another space answers than that of the configuration, which is filled meanwhile, queries
+/// need its model too.
+fn serve_former(index: &Index) {
+    let Ok(Some((name, recipe))) = index.serving() else { return };
+    if index.has_embedder(&name) {
+        return;
+    }
+    let Ok(settings) = serde_json::from_str::<Embedding>(&recipe) else { return };
+    match open(&settings) {
+        Ok(Some(embedder)) if embedder.space() == name => index.set_former(embedder),
+        Ok(_) => tracing::warn!(space = name, "the model of the space that answers is gone"),
+        Err(fault) => tracing::warn!(error = %fault, "the space that answers cannot be asked"),
+    }
+}
+
+/// The head of a text, at most `max` bytes.
+fn head(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The numbers of an array; what is none is not a number.
+fn numbers(value: &Value) -> Vec<f32> {
+    let values = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    values.iter().map(|value| value.as_f64().map_or(f32::NAN, |value| value as f32)).collect()
 }
 
 /// The folder of installed models: `SYNOD_MODELS`, or the person's own.

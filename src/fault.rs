@@ -44,6 +44,7 @@ codes! {
     UNAUTHENTICATED "unauthenticated" 401 "A token is needed, or the one given is not known.";
     UNKNOWN_TOOL "unknown_tool" 404 "No tool of that name is offered here.";
     UNPROCESSABLE "unprocessable" 422 "The arguments fit, but it cannot be done.";
+    UPSTREAM "upstream" 502 "A server that was asked did not answer as it should.";
 }
 
 /// A failed call.

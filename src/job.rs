@@ -19,6 +19,8 @@ pub struct Request {
     pub force: bool,
     /// The operator's choice of a collection.
     pub collection: Option<String>,
+    /// The operator wants the former embedding space back; nothing else is done.
+    pub roll_back: bool,
 }
 
 impl Request {
@@ -26,7 +28,12 @@ impl Request {
     pub fn new(op: IngestOp) -> Self {
         let args =
             IngestArgs { op, path: None, content: None, source: None, wait: false, dry_run: false };
-        Request { args, force: false, collection: None }
+        Request { args, force: false, collection: None, roll_back: false }
+    }
+
+    /// Back to the embedding space that answered before.
+    pub fn roll_back() -> Self {
+        Request { roll_back: true, ..Request::new(IngestOp::Reindex) }
     }
 
     /// The text that a job holds.
@@ -37,6 +44,9 @@ impl Request {
         let mut value = serde_json::to_value(&self.args)?;
         if self.force {
             value["force"] = true.into();
+        }
+        if self.roll_back {
+            value["roll_back"] = true.into();
         }
         if let Some(collection) = &self.collection {
             value["collection"] = collection.as_str().into();
@@ -52,9 +62,11 @@ impl Request {
         let bad = |error: serde_json::Error| Error::Argument(error.to_string());
         let mut value: serde_json::Value = serde_json::from_str(text).map_err(bad)?;
         let mut taken = |name: &str| value.as_object_mut().and_then(|map| map.remove(name));
-        let force = taken("force") == Some(serde_json::Value::Bool(true));
+        let mut flag = |name: &str| taken(name) == Some(serde_json::Value::Bool(true));
+        let (force, roll_back) = (flag("force"), flag("roll_back"));
         let collection = taken("collection").and_then(|c| c.as_str().map(str::to_owned));
-        Ok(Request { args: serde_json::from_value(value).map_err(bad)?, force, collection })
+        let args = serde_json::from_value(value).map_err(bad)?;
+        Ok(Request { args, force, collection, roll_back })
     }
 }
 
@@ -108,6 +120,10 @@ impl Request {
     /// # Errors
     /// Whatever the updater refuses; `Cancelled` when `report` says so.
     pub fn run(&self, updater: &mut Updater, report: synod_index::Report) -> Result<String, Error> {
+        if self.roll_back {
+            let name = updater.roll_back()?;
+            return Ok(format!("`{name}` answers again"));
+        }
         let args = &self.args;
         match args.op {
             IngestOp::Add => {

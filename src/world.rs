@@ -34,6 +34,11 @@ fn below(path: &Path, roots: &[PathBuf]) -> bool {
     roots.iter().filter_map(|root| inside(root.canonicalize().ok()?)).any(|rest| !hidden(&rest))
 }
 
+/// Tokens of a text as the o200k tokenizer cuts it; its tables are made when it is first asked.
+pub fn count_tokens(text: &str) -> usize {
+    bpe_openai::o200k_base().count(text)
+}
+
 impl World {
     /// Opens the engines below `data` and puts the door before them. `wake` tells the writer of
     /// this process that a job waits.
@@ -52,6 +57,7 @@ impl World {
             index,
             store,
             now_ms,
+            count_tokens,
             wake,
             home: crate::job::home(),
             may_add: Arc::new(move |path| below(Path::new(path), &roots)),
@@ -61,10 +67,15 @@ impl World {
         Ok(World { door, config, data: data.to_owned() })
     }
 
-    /// Reads the embedding model, if one is installed, on a thread of its own: searches count
-    /// meaning once it has ended.
+    /// The same for a process that stays: a server that is not there is asked again.
+    pub fn keep_model(&self) {
+        crate::embedder::keep(&self.config.embedding, Arc::clone(&self.door.context().index));
+    }
+
+    /// Opens the embedding model, if there is one, on a thread of its own: searches count meaning
+    /// once it has ended.
     pub fn load_model(&self) -> Option<JoinHandle<()>> {
         let index = Arc::clone(&self.door.context().index);
-        crate::embedder::load(&self.config.embedding.model, index)
+        crate::embedder::load(&self.config.embedding, index)
     }
 }

@@ -56,6 +56,19 @@ impl Model {
         Ok(model)
     }
 
+    /// The same with a window of at most `window` tokens.
+    ///
+    /// # Errors
+    /// `Vector` when the tokenizer refuses it.
+    pub fn within(mut self, window: usize) -> Result<Self> {
+        self.window = self.window.min(window.max(3));
+        let refused = |e: tokenizers::Error| Error::Vector(e.to_string());
+        let max_length = self.window;
+        let truncation = TruncationParams { max_length, ..TruncationParams::default() };
+        self.tokenizer.with_truncation(Some(truncation)).map_err(refused)?;
+        Ok(self)
+    }
+
     /// Values of a vector.
     pub fn dimensions(&self) -> usize {
         self.bert.dimensions()
@@ -71,9 +84,17 @@ impl Model {
     /// # Errors
     /// `Vector` for a text that the tokenizer refuses.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.cut_tokens(text)?.0)
+    }
+
+    /// The same, and whether there were more of them than the window takes.
+    ///
+    /// # Errors
+    /// As [`Model::tokens`].
+    pub fn cut_tokens(&self, text: &str) -> Result<(Vec<u32>, bool)> {
         let encoding = self.tokenizer.encode_fast(text, true);
         let encoding = encoding.map_err(|e| Error::Vector(e.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        Ok((encoding.get_ids().to_vec(), !encoding.get_overflowing().is_empty()))
     }
 
     /// The vector of a text, of length 1. Runs on the calling thread.

@@ -15,8 +15,9 @@ pub use graph::{
 };
 
 pub use vector::{
-    Key, Space, add_space, embedded, put_embedded, put_vector, raise_change, set_rows, space,
-    vector, waiting, waiting_passages,
+    Key, Role, Space, add_space, embedded, is_waiting, put_embedded, put_vector, raise_change,
+    remove_space, set_recipe, set_role, set_rows, space, spaces, vector, waiting, waiting_passages,
+    with_role,
 };
 
 use crate::disk::{Hash, Stamp};
@@ -29,7 +30,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// The format this program writes. A newer one is refused; to an older one, tables are added.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// How files become rows: raised when kinds, chunks or words change, so that files that were read
 /// by an older program are read again.

@@ -22,8 +22,18 @@ pub trait Embedder: Send + Sync {
     /// Name of its space: two embedders with one name give vectors that may be compared.
     fn space(&self) -> &str;
 
+    /// How it is opened again, in whatever form whoever opens it understands; kept with its space.
+    fn recipe(&self) -> String {
+        String::new()
+    }
+
     /// Values of a vector.
     fn dimensions(&self) -> usize;
+
+    /// Whether passages of a collection may be given to it; those of others have no vector.
+    fn takes(&self, _collection: &str) -> bool {
+        true
+    }
 
     /// One vector of length 1 for each passage, with its header.
     ///
@@ -50,6 +60,8 @@ pub struct Work {
     skipped: HashSet<(u32, u64)>,
     /// Passages embedded since it began, and when that was.
     began: Option<(Instant, u64)>,
+    /// Passages that waited when the documents were taken up.
+    waiting: u64,
 }
 
 struct Prepared {
@@ -85,7 +97,7 @@ impl Updater {
             *work = Work { space: space.id, ..Work::default() };
         }
         if work.documents.is_empty() {
-            self.prepare(&space, work)?;
+            self.prepare(&space, embedder, work)?;
         }
         // Nothing that waits can be read as it was indexed: the next scan will tell.
         let stuck = work.documents.is_empty();
@@ -99,35 +111,69 @@ impl Updater {
             self.add_vectors(&space, &keys, &vectors)?;
             work.texts.drain(..now);
             *n_done += now as u64;
+            work.waiting = work.waiting.saturating_sub(now as u64);
         }
         let rate = *n_done as f32 / began.elapsed().as_secs_f32().max(0.001);
-        if work.texts.is_empty() {
-            self.finish(&space, work)?;
+        if !work.texts.is_empty() {
+            return Ok(Coverage { waiting: work.waiting.max(1), rate });
         }
-        let waiting = db::waiting_passages(self.db(), space.id)?;
-        if waiting == 0 {
+        self.finish(&space, work)?;
+        let sources = self.taken(embedder)?;
+        work.waiting = db::waiting_passages(self.db(), space.id, &sources)?;
+        if work.waiting == 0 {
             work.began = None;
+            self.filled(&space)?;
         }
-        Ok(Coverage { waiting: if stuck { 0 } else { waiting }, rate })
+        Ok(Coverage { waiting: if stuck { 0 } else { work.waiting }, rate })
     }
 
-    fn space(&self, embedder: &dyn Embedder) -> Result<Space> {
+    /// The sources whose passages may be given to an embedder.
+    fn taken(&self, embedder: &dyn Embedder) -> Result<Vec<i64>> {
+        let sources = self.sources()?.into_iter();
+        Ok(sources.filter(|s| embedder.takes(&s.collection)).map(|s| s.id).collect())
+    }
+
+    fn space(&mut self, embedder: &dyn Embedder) -> Result<Space> {
         let (name, dimensions) = (embedder.space(), embedder.dimensions());
-        if db::space(self.db(), name)?.is_none() {
-            db::add_space(self.db(), name, dimensions)?;
+        let recipe = embedder.recipe();
+        let known = match db::space(self.db(), name)? {
+            Some(known) => known,
+            None => {
+                db::add_space(self.db(), name, dimensions)?;
+                let added = db::space(self.db(), name)?;
+                added.ok_or_else(|| Error::Row(format!("no space `{name}`")))?
+            }
+        };
+        if known.dimensions != dimensions {
+            let text = format!("`{name}` gave vectors of another dimension before");
+            return Err(Error::Embedding(text));
         }
-        let space = db::space(self.db(), name)?.filter(|space| space.dimensions == dimensions);
-        space.ok_or_else(|| {
-            Error::Embedding(format!("`{name}` gave vectors of another dimension before"))
-        })
+        if known.recipe != recipe {
+            db::set_recipe(self.db(), known.id, &recipe)?;
+        }
+        self.first(known.id)?;
+        Ok(known)
     }
 
     /// Reads the documents that wait next and finds which of their texts have no vector.
-    fn prepare(&self, space: &Space, work: &mut Work) -> Result<()> {
+    fn prepare(&self, space: &Space, embedder: &dyn Embedder, work: &mut Work) -> Result<()> {
         let sources = self.sources()?;
+        let taken = self.taken(embedder)?;
         let limit = DOCUMENTS + work.skipped.len();
         let mut asked = HashSet::new();
-        for id in db::waiting(self.db(), space.id, limit)? {
+        // What people look for comes first, then what they worked on last.
+        let mut next = Vec::new();
+        for file in self.index().most_asked(DOCUMENTS / 4) {
+            if db::is_waiting(self.db(), space.id, file, &taken)? {
+                next.push(file);
+            }
+        }
+        for file in db::waiting(self.db(), space.id, &taken, limit)? {
+            if !next.contains(&file) {
+                next.push(file);
+            }
+        }
+        for id in next.into_iter().take(limit) {
             let Some(row) = db::file(self.db(), id)? else { continue };
             let mark = (id, row.generation);
             let source = sources.iter().find(|source| source.id == row.source);

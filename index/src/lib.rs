@@ -19,6 +19,8 @@ mod lexical;
 pub mod limit;
 mod list;
 mod meaning;
+mod pack;
+mod plan;
 pub mod query;
 mod rank;
 mod read;
@@ -27,6 +29,7 @@ pub mod salvage;
 mod score;
 mod search;
 mod snippet;
+mod space;
 mod status;
 mod stem;
 pub mod token;
@@ -36,20 +39,24 @@ mod view;
 pub mod walk;
 pub mod watch;
 
+pub use db::Role;
 pub use db::{Source, SourceKind};
 pub use embed::{Coverage, Embedder, Work};
 pub use error::{Error, Result};
 pub use filter::{Filters, date_ms, timestamp};
 pub use list::Listed;
+pub use pack::{Extent, LeftOut, Pack, PackArgs, Piece, Why as PieceWhy};
 pub use read::{Outline, ReadArgs, Reading, Target};
 pub use related::{Neighbour, Related, RelatedArgs};
 pub use search::{Detail, Explain, Found, Hit, Mode, SearchArgs};
+pub use space::SpaceStatus;
 pub use status::{Check, SourceStatus, Status, Why};
 pub use update::{Outcome, Progress, Report, SourceSpec, Updater};
 
 use lexical::Lexical;
 use rusqlite::Connection;
 use score::{Scorer, Scratch, Weights};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -67,8 +74,21 @@ pub struct Index {
     filters: Mutex<search::FilterCache>,
     freshness: RwLock<Freshness>,
     counted: Mutex<Option<status::Counted>>,
-    embedder: RwLock<Option<Arc<dyn Embedder>>>,
+    embedders: RwLock<Embedders>,
+    asked: Mutex<HashMap<u32, u32>>,
     dense: Mutex<Option<Arc<dense::Dense>>>,
+}
+
+/// Documents of which it is known how often they were found.
+const ASKED_MAX: usize = 1_000;
+
+/// The models that embed.
+#[derive(Default)]
+struct Embedders {
+    /// That of the configuration: its space is filled.
+    wanted: Option<Arc<dyn Embedder>>,
+    /// That of the space which answers until then.
+    former: Option<Arc<dyn Embedder>>,
 }
 
 /// A view and the tables that score it.
@@ -115,7 +135,8 @@ impl Index {
             filters: Mutex::new(search::FilterCache::default()),
             freshness: RwLock::new(Freshness::default()),
             counted: Mutex::new(None),
-            embedder: RwLock::new(None),
+            embedders: RwLock::default(),
+            asked: Mutex::default(),
             dense: Mutex::new(None),
         }))
     }
@@ -131,12 +152,47 @@ impl Index {
 
     /// Gives the index a model that embeds; searches count meaning from now on.
     pub fn set_embedder(&self, embedder: Arc<dyn Embedder>) {
-        *self.embedder.write().unwrap_or_else(PoisonError::into_inner) = Some(embedder);
+        self.embedders.write().unwrap_or_else(PoisonError::into_inner).wanted = Some(embedder);
+    }
+
+    /// Gives the index the model of the space that answers while another one's is filled.
+    pub fn set_former(&self, embedder: Arc<dyn Embedder>) {
+        self.embedders.write().unwrap_or_else(PoisonError::into_inner).former = Some(embedder);
     }
 
     /// The model that embeds.
     pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
-        self.embedder.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.embedders.read().unwrap_or_else(PoisonError::into_inner).wanted.clone()
+    }
+
+    /// Whether the model of this space is there.
+    pub fn has_embedder(&self, space: &str) -> bool {
+        self.embedders().iter().any(|embedder| embedder.space() == space)
+    }
+
+    /// All models that may be asked for the vector of a query.
+    pub(crate) fn embedders(&self) -> Vec<Arc<dyn Embedder>> {
+        let embedders = self.embedders.read().unwrap_or_else(PoisonError::into_inner);
+        embedders.wanted.iter().chain(&embedders.former).cloned().collect()
+    }
+
+    /// Notes that a document was found: it is embedded before others.
+    pub(crate) fn asked_for(&self, file: u32) {
+        let mut asked = lock(&self.asked);
+        if asked.len() < ASKED_MAX || asked.contains_key(&file) {
+            *asked.entry(file).or_default() += 1;
+        }
+    }
+
+    /// Takes the documents that were found most often since the last time.
+    pub(crate) fn most_asked(&self, limit: usize) -> Vec<u32> {
+        let mut asked = lock(&self.asked);
+        let mut rows: Vec<(u32, u32)> = asked.iter().map(|(file, n)| (*n, *file)).collect();
+        rows.sort_unstable_by(|a, b| b.cmp(a));
+        rows.truncate(limit);
+        let files: Vec<u32> = rows.into_iter().map(|(_, file)| file).collect();
+        asked.retain(|file, _| !files.contains(file));
+        files
     }
 
     /// Says what is pending; every reply carries it.

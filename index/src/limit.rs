@@ -12,6 +12,8 @@ pub const BINARY_PROBE_BYTES: usize = 8 * 1024;
 pub const CHUNK_BYTES_MAX: usize = 900;
 /// Below this a section is merged with its neighbour of the same parent, in bytes.
 pub const CHUNK_BYTES_MIN: usize = 160;
+/// Head of a note that has a vector of its own, in bytes: what a window of 256 tokens holds.
+pub const HEAD_BYTES_MAX: usize = 1_100;
 /// Longest token that is indexed, in bytes; longer runs (encoded blobs) are left out.
 pub const TOKEN_BYTES_MAX: usize = 120;
 /// Longest header (title, heading path, signature) of a chunk, in bytes.

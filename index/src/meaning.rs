@@ -1,7 +1,8 @@
 //! What a query means: its vector, the passages' vectors, and how much they count.
 
-use crate::db;
+use crate::db::{self, Role, Space};
 use crate::dense::Dense;
+use crate::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::fuse::Meaning;
 use crate::query::Query;
@@ -12,6 +13,8 @@ use crate::{Index, lock};
 use rusqlite::Connection;
 use std::sync::Arc;
 
+/// Other wordings that are embedded; each costs as much as the query.
+const ALSO_MAX: usize = 8;
 /// Coverage above which nothing is said of passages without a vector.
 const WHOLE: f32 = 0.995;
 
@@ -24,19 +27,34 @@ impl Index {
         found: &mut Found,
     ) -> Result<Option<Arc<Dense>>> {
         found.wordy = true;
-        let Some(embedder) = self.embedder() else { return Ok(None) };
-        let Some(space) = db::space(db, embedder.space())? else { return Ok(None) };
+        let Some((embedder, space)) = self.answering(db)? else { return Ok(None) };
         let wanted = (view.generation, space.id, space.change);
         let known = lock(&self.dense).clone().filter(|dense| dense.made_for == wanted);
         let dense = match known {
             Some(dense) => dense,
             None => {
-                let made = Arc::new(Dense::open(db, self.dir(), view, &space)?);
+                let made = Arc::new(Dense::open(db, self.dir(), view, &space, embedder)?);
                 *lock(&self.dense) = Some(Arc::clone(&made));
                 made
             }
         };
         Ok(Some(dense).filter(|dense| !dense.places.is_empty()))
+    }
+
+    /// The model whose space answers, and that space; where that model is not there, any other that
+    /// has vectors.
+    fn answering(&self, db: &Connection) -> Result<Option<(Arc<dyn Embedder>, Space)>> {
+        let embedders = self.embedders();
+        let serving = db::with_role(db, Role::Serving)?;
+        let mut fallback = None;
+        for embedder in embedders {
+            let Some(space) = db::space(db, embedder.space())? else { continue };
+            if Some(space.id) == serving {
+                return Ok(Some((embedder, space)));
+            }
+            fallback = fallback.or(Some((embedder, space)));
+        }
+        Ok(fallback)
     }
 
     /// What the query means; nothing when the model fails, with a note.
@@ -47,10 +65,8 @@ impl Index {
         query: &Query,
         found: &mut Found,
     ) -> Option<Meaning<'d>> {
-        let embedder = self.embedder()?;
-        let vector = embedder.query(&args.query).map_err(Error::Embedding).and_then(|vector| {
-            crate::embed::sound(&vector, embedder.dimensions()).map(|()| vector)
-        });
+        let embedder = &dense.embedder;
+        let vector = asked(&**embedder, &args.query, &args.also);
         match vector {
             Ok(vector) => {
                 found.wordy = false;
@@ -70,6 +86,21 @@ impl Index {
             }
         }
     }
+}
+
+/// The vector of a query; other wordings of it draw it towards them, each with half its weight.
+fn asked(embedder: &dyn Embedder, query: &str, also: &[String]) -> Result<Vec<f32>> {
+    let one = |text: &str| {
+        let vector = embedder.query(text).map_err(Error::Embedding)?;
+        crate::embed::sound(&vector, embedder.dimensions()).map(|()| vector)
+    };
+    let mut sum = one(query)?;
+    for text in also.iter().take(ALSO_MAX).filter(|text| !text.trim().is_empty()) {
+        sum.iter_mut().zip(one(text)?).for_each(|(sum, value)| *sum += value / 2.0);
+    }
+    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
+    sum.iter_mut().for_each(|value| *value /= length.max(f32::MIN_POSITIVE));
+    Ok(sum)
 }
 
 /// How much meaning counts: less for names, quotes and few words. Cosines are counted from -1, so

@@ -5,6 +5,7 @@ use crate::Index;
 use crate::chunk::clip;
 use crate::db::{self, FileRow, Source};
 use crate::error::Result;
+use crate::fuse::{Meaning, Nearness};
 use crate::graph;
 use crate::jail::Root;
 use crate::kind::{Class, Symbol};
@@ -17,6 +18,11 @@ use std::collections::BTreeMap;
 
 /// Names of a code file whose uses are looked up when no symbol is asked for.
 const SYMBOLS_MAX: usize = 20;
+
+/// Cosine from which two documents are called similar.
+const SIMILAR: f32 = 0.4;
+/// Most of them.
+const SIMILAR_MAX: usize = 10;
 
 /// Whose neighbours.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +58,7 @@ pub struct Related {
     /// The document itself.
     pub of: Neighbour,
     /// By relation: `links`, `backlinks`, `unresolved`, `same_tags`, `changed_together`,
-    /// `definitions`, `uses`.
+    /// `definitions`, `uses`, `similar`.
     pub groups: BTreeMap<&'static str, Vec<Neighbour>>,
     /// By relation: how many there are in all, where the list is cut.
     pub totals: BTreeMap<&'static str, usize>,
@@ -119,10 +125,51 @@ impl Index {
                     note(db, &target, &sources, args.limit, &mut out)?;
                 }
             }
+            let similar = self.similar(db, &current, &target, &sources, args.limit)?;
+            out.put("similar", similar, args.limit);
             let together = changed_together(db, &target)?;
             out.put("changed_together", together, args.limit);
             Ok(out)
         })
+    }
+}
+
+impl Index {
+    /// Documents that mean nearly the same, nearest first; none without an embedding model.
+    fn similar(
+        &self,
+        db: &Connection,
+        current: &crate::Current,
+        target: &read::Target,
+        sources: &[Source],
+        limit: usize,
+    ) -> Result<Vec<Neighbour>> {
+        let view = &current.view;
+        let mut found = crate::search::Found::default();
+        let Some(entry) = view.entry(target.row.id) else { return Ok(Vec::new()) };
+        let Some(dense) = self.dense(db, view, &mut found)? else { return Ok(Vec::new()) };
+        let Some(query) = dense.meaning_of(entry) else { return Ok(Vec::new()) };
+        let meaning = Meaning { dense: &dense, query, share: 1.0 };
+        let near = Nearness::of(&meaning, view.entries.len());
+        let scores = near.documents.iter().enumerate();
+        let mut scores: Vec<(f32, u32)> = scores
+            .filter(|(other, _)| *other != entry as usize)
+            .filter_map(|(other, near)| near.score().map(|score| (score, other as u32)))
+            .filter(|(score, _)| *score >= SIMILAR)
+            .collect();
+        scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut out = Vec::new();
+        for (score, other) in scores {
+            if out.len() == limit.min(SIMILAR_MAX) {
+                break;
+            }
+            let row = db::file_of_hit(db, view.entries[other as usize].file)?;
+            let Some(row) = row else { continue };
+            let Some(source) = by_id(sources, row.source) else { continue };
+            let text = format!("similarity {score:.2}");
+            out.push(Neighbour { text, ..neighbour(source, &row) });
+        }
+        Ok(out)
     }
 }
 

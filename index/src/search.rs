@@ -140,6 +140,22 @@ pub struct Found {
     pub wordy: bool,
 }
 
+/// A ranking and what it was made with.
+pub(crate) struct Answer {
+    /// Its numbers and notes; no hits yet.
+    pub found: Found,
+    /// Documents, best first.
+    pub ranking: Ranking,
+    /// Forms of the query's words.
+    pub forms: Vec<String>,
+    /// What changed since may be shown as it is now.
+    pub renew: bool,
+    /// All sources.
+    pub sources: Vec<Source>,
+    /// By entry: may it appear?
+    pub allowed: Option<Arc<Vec<bool>>>,
+}
+
 /// Filter results of one generation; a page turn or a refined query asks the same again.
 #[derive(Default)]
 pub struct FilterCache {
@@ -175,22 +191,21 @@ impl Index {
         })
     }
 
-    fn search_in(&self, db: &Connection, current: &Current, args: &SearchArgs) -> Result<Found> {
+    /// Parses, filters and ranks: what a page of hits and a pack are made of.
+    pub(crate) fn answer(
+        &self,
+        db: &Connection,
+        current: &Current,
+        args: &SearchArgs,
+        top: usize,
+    ) -> Result<Answer> {
         let view = &current.view;
         let mut query = parse_all(&args.query, &args.also);
         let mut found = Found { generation: view.generation, ..Found::default() };
-        let mut offset = args.offset;
-        if args.at_generation.is_some_and(|g| g != view.generation) {
-            offset = 0;
-            found.notes.push(
-                "the index changed since the cursor was made; this is the first page again".into(),
-            );
-        }
         let sources = db::sources(db)?;
         let filters = filter::merge(&args.filters, &mut query, &sources);
-        let allowed = self.allowed(db, view, &filters, &sources)?;
-        let allowed = allowed.as_ref().map(|rows| rows.as_slice());
-        let top = offset + args.limit + SPARE;
+        let rows = self.allowed(db, view, &filters, &sources)?;
+        let allowed = rows.as_ref().map(|rows| rows.as_slice());
         let ranking = self.ranked(db, current, &mut query, args, allowed, top, &mut found)?;
         found.total = ranking.matched;
         let forms = query::forms(&query);
@@ -198,6 +213,20 @@ impl Index {
         let renew =
             query.required.is_empty() && query.excluded.is_empty() && filters == Filters::default();
         found.notes.append(&mut query.notes);
+        Ok(Answer { found, ranking, forms, renew, sources, allowed: rows })
+    }
+
+    fn search_in(&self, db: &Connection, current: &Current, args: &SearchArgs) -> Result<Found> {
+        let view = &current.view;
+        let anew = args.at_generation.is_some_and(|g| g != view.generation);
+        let offset = if anew { 0 } else { args.offset };
+        let top = offset + args.limit + SPARE;
+        let answer = self.answer(db, current, args, top)?;
+        let Answer { mut found, ranking, forms, renew, sources, .. } = answer;
+        if anew {
+            let note = "the index changed since the cursor was made; this is the first page again";
+            found.notes.insert(0, note.into());
+        }
         let roots = roots(&sources);
         let mut used = offset;
         for (scored, others) in ranking.hits.iter().zip(&ranking.others).skip(offset) {
@@ -205,6 +234,9 @@ impl Index {
                 break;
             }
             used += 1;
+            if scored.meaning.is_none() && args.mode != Mode::Lexical {
+                self.asked_for(view.entries[scored.entry as usize].file);
+            }
             match hit(db, view, &roots, scored, others, &forms, renew, args)? {
                 Some(hit) => found.hits.push(Hit { rank: used - 1, ..hit }),
                 None => found.stale += 1,
@@ -427,7 +459,8 @@ fn newest(
     let total = found.len();
     found.truncate(top);
     let hits: Vec<Scored> = found.into_iter().map(|(.., entry)| Scored::unscored(entry)).collect();
-    Ok(Ranking { others: vec![Vec::new(); hits.len()], hits, total, matched: total })
+    let others = vec![Vec::new(); hits.len()];
+    Ok(Ranking { others, hits, total, matched: total })
 }
 
 /// The sources with their folders, each opened once when a hit lies in it.
@@ -620,7 +653,7 @@ pub(crate) fn short_id(row: &FileRow, number: u32) -> String {
     id_of(row.id, number, row.chunks.get(number as usize).as_ref())
 }
 
-fn id_of(file: u32, number: u32, chunk: Option<&ChunkRow>) -> String {
+pub(crate) fn id_of(file: u32, number: u32, chunk: Option<&ChunkRow>) -> String {
     let [first, second] = chunk.map_or([0, 0], |chunk| [chunk.hash[0], chunk.hash[1]]);
     format!("d{file}.{number}.{first:02x}{second:02x}")
 }

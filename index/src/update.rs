@@ -14,7 +14,9 @@ use crate::graph;
 use crate::history;
 use crate::kind::{self, Chunk, Class, Input, Link, Parsed};
 use crate::lexical::{DocumentText, PassageText, Writer};
-use crate::limit::{BATCH_BYTES_MAX, BATCH_FILES_MAX, BULK_CACHE_KIB, CACHE_KIB, RACY};
+use crate::limit::{
+    BATCH_BYTES_MAX, BATCH_FILES_MAX, BULK_CACHE_KIB, CACHE_KIB, HEAD_BYTES_MAX, RACY,
+};
 use crate::walk::{self, Found, Walked};
 use crate::{Index, lexical::Lexical};
 use rusqlite::Connection;
@@ -141,6 +143,10 @@ impl Updater {
 
     pub(crate) fn db(&self) -> &Connection {
         &self.db
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -688,14 +694,21 @@ pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, S
     Some((rows, text))
 }
 
-/// What an embedding model is given of each passage of a file: what it stands under, and its text.
+/// What an embedding model is given of each passage of a file: what it stands under, and its text;
+/// and behind them, of a note of several passages, its head, which mostly says what it is about.
 pub(crate) fn inputs(path: &str, content: Content) -> Vec<String> {
     let Content::Text { text, .. } = content else { return Vec::new() };
     let lines = LineIndex::new(&text);
     let (kind, _) = kind::of(path);
     let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
     let input = |chunk: &Chunk| format!("{}\n{}", chunk.header, &text[chunk.bytes.clone()]);
-    parsed.chunks.iter().map(input).collect()
+    let mut inputs: Vec<String> = parsed.chunks.iter().map(input).collect();
+    if kind.class == Class::Note && inputs.len() > 1 {
+        let bodies: String = parsed.chunks.iter().map(|c| &text[c.bytes.clone()]).collect();
+        let head = crate::chunk::clip(&bodies, HEAD_BYTES_MAX);
+        inputs.push(format!("{}\n{head}", parsed.title));
+    }
+    inputs
 }
 
 fn chunk_row(text: &str, chunk: &Chunk) -> ChunkRow {

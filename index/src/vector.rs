@@ -55,6 +55,18 @@ pub fn append(
     write().map_err(|e| Error::data(&path, e))
 }
 
+/// Removes the rows of all other spaces; processes that have them mapped keep them until they end.
+pub fn keep_only(dir: &Path, kept: impl Fn(i64) -> bool) {
+    let Ok(entries) = std::fs::read_dir(dir.join("vectors")) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if id.is_some_and(|id| !kept(id)) {
+            // A file that stays costs room, nothing else.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 fn pack(vector: &[f32], bytes: &mut Vec<u8>) {
     let most = vector.iter().fold(0.0f32, |most, value| most.max(value.abs()));
     let scale = most.max(f32::MIN_POSITIVE) / VALUE_MAX;
@@ -107,6 +119,15 @@ impl Rows {
             }
         };
         Ok(Rows { map: Some(map().map_err(|e| Error::data(&path, e))?), dimensions })
+    }
+
+    /// The vector of a row, which must be there.
+    pub fn vector(&self, row: u32) -> Vec<f32> {
+        let stride = stride(self.dimensions);
+        let bytes = self.map.as_deref().unwrap_or_default();
+        let (values, scale) = bytes[row as usize * stride..][..stride].split_at(self.dimensions);
+        let scale = f32::from_le_bytes([scale[0], scale[1], scale[2], scale[3]]);
+        values.iter().map(|value| f32::from(*value as i8) * scale).collect()
     }
 
     /// The cosine of a row, which must be there, and a query.

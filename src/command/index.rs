@@ -71,8 +71,7 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
 
 /// Embeds everything that is not, where an embedding model is installed.
 fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
-    let name = &session.loaded.config.embedding.model;
-    let Some(embedder) = embedder::installed(name)? else {
+    let Some(embedder) = embedder::open(&session.loaded.config.embedding)? else {
         note("no embedding model is installed: words alone are searched; `synod model` gets one");
         return Ok(());
     };
@@ -83,7 +82,7 @@ fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
     let mut work = Work::default();
     let mut total = 0;
     loop {
-        let coverage = updater.embed(&embedder, &mut work)?;
+        let coverage = updater.embed(&*embedder, &mut work)?;
         if coverage.waiting == 0 {
             bar.finish_and_clear();
             return Ok(());
@@ -174,15 +173,66 @@ fn elsewhere(session: &Session, args: &IndexArgs, index: &Arc<Index>) -> Result<
     }
     let mut failed = false;
     for request in requests {
-        let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-        let text = request.text()?;
-        let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
-        store.leave(&job)?;
-        let (state, text) = wait(index, &store, &id, session.common.json)?;
+        let (state, text) = leave(index, &store, &request, session.common.json)?;
         failed |= state != JobState::Succeeded;
         report_text(session, &format!("{}: {text}", state.name()));
     }
+    if args.wait && !args.lexical_only {
+        embedded_elsewhere(session, index)?;
+    }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Waits until whoever writes has embedded everything; does it itself when the writer has gone.
+fn embedded_elsewhere(session: &Session, index: &Arc<Index>) -> Result<(), Failure> {
+    let bar = bar(session.common.json);
+    if let Ok(style) = ProgressStyle::with_template("meaning {bar:24} {pos}/{len} passages") {
+        bar.set_style(style);
+    }
+    let mut total = 0;
+    loop {
+        match Updater::new(Arc::clone(index), now_ms) {
+            Ok(mut updater) => return embed(session, &mut updater),
+            Err(Error::NotWriter) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // The newest space is the one that is filled.
+        let waiting = index.spaces()?.last().map_or(0, |space| space.waiting);
+        if waiting == 0 {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        total = total.max(waiting);
+        bar.set_length(total);
+        bar.set_position(total - waiting);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Leaves a request to whoever writes and waits for it; its result, or why it failed.
+pub fn left(
+    index: &Arc<Index>,
+    store: &Store,
+    request: &Request,
+    json: bool,
+) -> Result<String, Failure> {
+    match leave(index, store, request, json)? {
+        (JobState::Succeeded, text) => Ok(text),
+        (_, text) => Err(text.into()),
+    }
+}
+
+fn leave(
+    index: &Arc<Index>,
+    store: &Store,
+    request: &Request,
+    json: bool,
+) -> Result<(JobState, String), Failure> {
+    let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
+    let text = request.text()?;
+    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
+    store.leave(&job)?;
+    wait(index, store, &id, json)
 }
 
 /// Waits for whoever writes; does the work itself when the writer has gone.

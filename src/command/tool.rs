@@ -45,7 +45,7 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         }
         None
     };
-    if tool == "search"
+    if matches!(tool, "search" | "context_pack" | "related")
         && let Some(loading) = world.load_model()
         && loading.join().is_err()
     {

@@ -1,9 +1,10 @@
-//! The engine that remembers: access tokens, jobs, and requests to the process that writes.
+//! The engine that remembers: access tokens, jobs, packs, and requests to the process that writes.
 //!
 //! All state that outlives a process and is not the index. All SQL of it stands here. Time and
 //! ids are arguments. Invariant: what was acknowledged is on disk (`synchronous=FULL`).
 
 mod job;
+mod pack;
 mod token;
 
 pub use job::{Job, JobState, NewJob};
@@ -15,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The format this program writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How long a statement waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -101,14 +102,17 @@ impl Store {
         if found > FORMAT {
             return Err(Error::Newer { path: data.to_owned(), found, known: FORMAT });
         }
-        if found == 0 {
+        if found < FORMAT {
             // Two processes may start at once: the second one finds the work done.
             db.execute_batch("BEGIN IMMEDIATE")?;
             let found: u32 = format(&db)?;
             if found == 0 {
-                db.execute_batch(&format!("{SCHEMA} PRAGMA user_version={FORMAT};"))?;
+                db.execute_batch(SCHEMA)?;
             }
-            db.execute_batch("COMMIT")?;
+            if found < 2 {
+                db.execute_batch(pack::SCHEMA)?;
+            }
+            db.execute_batch(&format!("PRAGMA user_version={FORMAT}; COMMIT"))?;
         }
         Ok(Store { db: Mutex::new(db) })
     }

@@ -6,17 +6,11 @@
 // Tables on stdout are what this program is for.
 #![allow(clippy::print_stdout)]
 
-use std::sync::Arc;
-use synod_index::Mode;
-
 mod build;
 mod corpus;
 mod http;
 mod peer;
 mod serve;
-
-#[path = "../judged.rs"]
-mod judged;
 
 const USAGE: &str = "bench quality            nDCG@10 of all questions of the judged sets
 bench index [FOLDER]     indexing speed and disk, beside its bare parts
@@ -53,24 +47,27 @@ fn load() {
     println!("load {}", text.trim());
 }
 
-fn quality() {
-    let home = judged::home().expect("judged data: set SYNOD_JUDGED");
-    let model =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models/all-MiniLM-L6-v2");
-    let local =
-        synod::embedder::Local::open(&model).expect("a model: tests/model.sh target/models");
-    let embedder: Arc<dyn synod_index::Embedder> = Arc::new(local);
-    println!("set,mode,questions,ndcg10,recall10,mrr10,lexical_floor");
-    for (name, floor) in judged::SETS.into_iter().zip(judged::FLOORS) {
-        let set = judged::set(&home, name);
-        // Kept: embedding is what takes long.
-        let data = set.folder.with_extension("data");
-        drop(judged::index(&set, &data));
-        let index = judged::embed(&data, Arc::clone(&embedder));
-        for mode in [Mode::Lexical, Mode::Semantic, Mode::Hybrid] {
-            let s = judged::evaluate(&index, &set, usize::MAX, mode);
-            let (n, ndcg, recall, mrr) = (s.n, s.ndcg, s.recall, s.mrr);
-            println!("{name},{mode:?},{n},{ndcg:.4},{recall:.4},{mrr:.4},{floor}");
-        }
-    }
+/// Where the judged sets are.
+fn judged() -> std::path::PathBuf {
+    let named = std::env::var_os("SYNOD_JUDGED").map(std::path::PathBuf::from);
+    let usual = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    named.unwrap_or_else(usual).join("retrieval")
 }
+
+/// Quality is `synod eval`; here only the sets' place is known.
+fn quality() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = judged();
+    let synod = std::env::current_exe().expect("this program");
+    let synod = synod.with_file_name("../synod");
+    let mut command = std::process::Command::new(synod);
+    command.arg("eval").args(SETS.map(|set| home.join(set))).arg("--packs");
+    command.arg("--work").arg(root.join("target/judged"));
+    command.arg("--data").arg(root.join("target/judged/eval.data"));
+    command.env("SYNOD_MODELS", root.join("target/models"));
+    let done = command.status().expect("target/release/synod: cargo build --release");
+    assert!(done.success(), "synod eval failed");
+}
+
+/// The judged sets, in the order of the report.
+const SETS: [&str; 5] = ["scifact", "vault-garden", "commits-tokio", "cosqa", "ctx-codebase"];

@@ -112,12 +112,12 @@ fn notes(copies: usize) -> PathBuf {
     if folder.join(".done").exists() {
         return folder;
     }
-    let home = crate::judged::home().expect("judged data: set SYNOD_JUDGED");
+    let home = crate::judged();
     for copy in 0..copies {
         let place = folder.join(format!("copy{copy}"));
         std::fs::create_dir_all(&place).expect("a folder");
         let mut tar = Command::new("tar");
-        tar.arg("xzf").arg(home.join("retrieval/vault-garden/tree.tar.gz")).arg("-C").arg(&place);
+        tar.arg("xzf").arg(home.join("vault-garden/tree.tar.gz")).arg("-C").arg(&place);
         assert!(tar.status().is_ok_and(|status| status.success()), "tar works");
         for found in synod_index::walk::walk(&place, &[]).files {
             let path = place.join(&found.path);

@@ -188,7 +188,7 @@ fn up_takes_the_repository_it_stands_in() {
     let place = Place::new();
     place.write("repo/.git/HEAD", "ref: refs/heads/main\n");
     place.write("repo/src/pool.rs", "pub fn anemone() {}\n");
-    let mut command = place.command(&["up", "--http", "127.0.0.1:0"]);
+    let mut command = place.command(&["up", "--http", "127.0.0.1:0", "--lexical-only"]);
     command.current_dir(place.path().join("repo"));
     let server = Server::of(command);
     poll("the welcome", PATIENCE, || server.stdout().contains("Stop:").then_some(()));

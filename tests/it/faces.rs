@@ -632,8 +632,13 @@ fn up_indexes_serves_and_says_where() {
     let place = Place::new();
     place.write("vault/tide.md", "# Tide pools\n\nThe walrus counts anemones.\n");
     let folder = place.path().join("vault");
-    let mut server =
-        Server::of(place.command(&["up", &folder.to_string_lossy(), "--http", "127.0.0.1:0"]));
+    let mut server = Server::of(place.command(&[
+        "up",
+        &folder.to_string_lossy(),
+        "--http",
+        "127.0.0.1:0",
+        "--lexical-only",
+    ]));
     let at = server.address;
     poll("what to do next", PATIENCE, || server.stdout().contains("Stop:").then_some(()));
     let said = server.stdout();
@@ -714,8 +719,13 @@ fn no_socket_stands_beyond_loopback() {
     client.answered("search", json!({"query": "walrus"}));
     assert_eq!(sockets(client.child.id()), [""; 0], "stdio needs no socket");
     let folder = place.path().join("vault");
-    let server =
-        Server::of(place.command(&["up", &folder.to_string_lossy(), "--http", "127.0.0.1:0"]));
+    let server = Server::of(place.command(&[
+        "up",
+        &folder.to_string_lossy(),
+        "--http",
+        "127.0.0.1:0",
+        "--lexical-only",
+    ]));
     poll("what to do next", PATIENCE, || server.stdout().contains("Stop:").then_some(()));
     assert_eq!(http::get(server.address, "/v1/search?q=walrus").status, 200);
     let found = sockets(server.child.id());

@@ -92,7 +92,7 @@ fn a_missing_folder_is_named() {
     let failed = place.outcome(&["index", &missing]);
     clear("index", &failed);
     assert!(failed.2.contains(&*missing) && failed.2.contains("existing folder"), "{}", failed.2);
-    clear("up", &place.outcome(&["up", &missing, "--http", "127.0.0.1:0"]));
+    clear("up", &place.outcome(&["up", &missing, "--http", "127.0.0.1:0", "--lexical-only"]));
     let mut client = place.stdio(&["--allow-write"]);
     let why = client.refused("ingest", json!({"op": "add", "path": missing}));
     assert!(why.contains(&*missing), "{why}");
@@ -313,7 +313,7 @@ fn a_data_directory_that_is_a_file_is_named() {
         &["doctor"],
         &["token", "list"],
         &["serve", "--stdio"],
-        &["up", "--http", "127.0.0.1:0"],
+        &["up", "--http", "127.0.0.1:0", "--lexical-only"],
     ] {
         let failed = place.outcome(args);
         clear(args[0], &failed);
@@ -607,7 +607,9 @@ fn roots_and_home_directories_are_refused_without_force() {
     let home = home.to_string_lossy();
     let mut taken = Vec::new();
     for folder in ["/", &home] {
-        for args in [&["index", folder][..], &["up", folder, "--http", "127.0.0.1:0"]] {
+        for args in
+            [&["index", folder][..], &["up", folder, "--http", "127.0.0.1:0", "--lexical-only"]]
+        {
             let failed = place.outcome(args);
             clear(args[0], &failed);
             assert!(failed.2.contains("--force"), "{}", failed.2);

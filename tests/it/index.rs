@@ -10,6 +10,7 @@ mod history;
 mod identifier;
 mod link;
 mod meaning;
+mod pack;
 mod page;
 mod read;
 mod recover;

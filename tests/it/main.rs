@@ -3,9 +3,6 @@
 //! `tidy` and `generated` hold the repository to its own rules; `faces` and `faults` drive the real
 //! program; `index` holds the engine to its promises; `quality` computes ranking on judged data.
 
-#[path = "../judged.rs"]
-mod judged;
-
 mod commands;
 mod faces;
 mod faults;
@@ -15,6 +12,7 @@ mod http;
 mod index;
 mod model;
 mod program;
+mod provider;
 mod quality;
 mod soak;
 mod tidy;

@@ -3,6 +3,7 @@
 //!
 //! Knows the engines; knows neither MCP nor HTTP nor the command line.
 
+mod context_pack;
 mod index_status;
 mod ingest;
 mod job;
@@ -12,6 +13,7 @@ mod reply;
 mod schema;
 mod search;
 
+pub use context_pack::piece_text;
 pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
 pub use reply::REPLY_BYTES_MAX;
 pub use schema::portable;
@@ -28,6 +30,7 @@ use synod_store::{Scope, Store};
 
 /// Every tool, sorted by name. To add one: a file beside this one, and a line here.
 pub const TOOLS: &[Entry] = &[
+    Entry::of::<context_pack::ContextPack>(),
     Entry::of::<index_status::IndexStatus>(),
     Entry::of::<ingest::Ingest>(),
     Entry::of::<job::Job>(),
@@ -140,6 +143,8 @@ pub struct Context {
     pub store: Arc<Store>,
     /// Milliseconds since 1970.
     pub now_ms: fn() -> i64,
+    /// Counts the tokens of a text as the o200k tokenizer cuts it.
+    pub count_tokens: fn(&str) -> usize,
     /// Tells the writer, if it is in this process, that a job waits.
     pub wake: Arc<dyn Fn() + Send + Sync>,
     /// The person's home directory, which never becomes a source on a caller's word.

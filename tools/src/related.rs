@@ -15,8 +15,8 @@ pub struct Related;
 const LIMIT_MAX: usize = 100;
 
 /// Find what is connected to a note or a definition: links, backlinks, unresolved links, notes with
-/// the same tags, files changed in the same commits; for code, where a name is defined and used (by
-/// name, without type analysis).
+/// the same tags, documents of similar meaning, files changed in the same commits; for code, where a
+/// name is defined and used (by name, without type analysis).
 ///
 /// Use it after `search` or `read` to follow connections, to find callers before a change, or to
 /// see what refers to a note. Names the note or file as `read` does.
@@ -48,8 +48,8 @@ pub struct Reply {
     /// The document itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<Row>,
-    /// Rows by relation: links, backlinks, unresolved, same_tags, changed_together, definitions,
-    /// uses.
+    /// Rows by relation: links, backlinks, unresolved, same_tags, similar, changed_together,
+    /// definitions, uses.
     relations: BTreeMap<String, Vec<Row>>,
     /// How many there are, where a list was cut.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -72,7 +72,7 @@ struct Row {
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<[u32; 2]>,
-    /// Link text, line of use, shared tags, or commits in common.
+    /// Link text, line of use, shared tags, similarity, or commits in common.
     #[serde(skip_serializing_if = "String::is_empty")]
     text: String,
 }

@@ -1,7 +1,7 @@
 //! Bounds and forms that all replies share.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use synod_index::Freshness;
 use synod_store::Job;
@@ -10,7 +10,7 @@ use synod_store::Job;
 pub const REPLY_BYTES_MAX: usize = 36_000;
 
 /// How current a reply is.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Currency {
     /// Parts that were not available; empty when all were.
     pub degraded: Vec<String>,

@@ -1,7 +1,7 @@
 //! Embedding spaces, the vectors they hold, and which documents are embedded in them.
 
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// Identity of what an embedding model is given: the first bytes of its hash.
 pub type Key = [u8; 16];
@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS vector(
 CREATE TABLE IF NOT EXISTS embedded(
   space INTEGER NOT NULL, file INTEGER NOT NULL, gen INTEGER NOT NULL, rows BLOB NOT NULL,
   PRIMARY KEY(space, file)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS recipe(space INTEGER PRIMARY KEY, text TEXT NOT NULL);
 ";
 
 /// An embedding space: everything that must be equal for two vectors to be compared.
@@ -23,6 +24,10 @@ CREATE TABLE IF NOT EXISTS embedded(
 pub struct Space {
     /// Row.
     pub id: i64,
+    /// As its embedder calls it.
+    pub name: String,
+    /// How its embedder is opened, as whoever opened it wrote that down.
+    pub recipe: String,
     /// Values of a vector.
     pub dimensions: usize,
     /// Vectors that are committed.
@@ -31,24 +36,98 @@ pub struct Space {
     pub change: u64,
 }
 
+const SPACE: &str = "SELECT id, name, coalesce(recipe.text, ''), dimensions, n_rows, change \
+     FROM space LEFT JOIN recipe ON recipe.space=space.id";
+
+fn space_row(row: &Row) -> rusqlite::Result<Space> {
+    Ok(Space {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        recipe: row.get(2)?,
+        dimensions: row.get::<_, i64>(3)? as usize,
+        n_rows: row.get(4)?,
+        change: row.get::<_, i64>(5)? as u64,
+    })
+}
+
 /// The space of this name, if it is there.
 pub fn space(db: &Connection, name: &str) -> Result<Option<Space>> {
-    let sql = "SELECT id, dimensions, n_rows, change FROM space WHERE name=?";
-    let row = db.prepare_cached(sql)?.query_row([name], |row| {
-        Ok(Space {
-            id: row.get(0)?,
-            dimensions: row.get::<_, i64>(1)? as usize,
-            n_rows: row.get(2)?,
-            change: row.get::<_, i64>(3)? as u64,
-        })
-    });
-    Ok(row.optional()?)
+    let sql = format!("{SPACE} WHERE name=?");
+    Ok(db.prepare_cached(&sql)?.query_row([name], space_row).optional()?)
+}
+
+/// All spaces, oldest first.
+pub fn spaces(db: &Connection) -> Result<Vec<Space>> {
+    let mut statement = db.prepare_cached(&format!("{SPACE} ORDER BY id"))?;
+    let rows = statement.query_map([], space_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What a space is to the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It answers.
+    Serving,
+    /// It answered before and is kept.
+    Former,
+    /// It was taken back and does not answer again by itself.
+    Held,
+}
+
+impl Role {
+    fn key(self) -> &'static str {
+        match self {
+            Role::Serving => "space:serving",
+            Role::Former => "space:former",
+            Role::Held => "space:held",
+        }
+    }
+}
+
+/// The space that has a role.
+pub fn with_role(db: &Connection, role: Role) -> Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT value FROM meta WHERE key=?")?;
+    Ok(statement.query_row([role.key()], |row| row.get(0)).optional()?)
+}
+
+/// Gives a role to a space, or to none.
+pub fn set_role(db: &Connection, role: Role, space: Option<i64>) -> Result<()> {
+    match space {
+        Some(space) => {
+            let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)";
+            db.execute(sql, params![role.key(), space])?;
+        }
+        None => {
+            db.execute("DELETE FROM meta WHERE key=?", [role.key()])?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds an empty space.
 pub fn add_space(db: &Connection, name: &str, dimensions: usize) -> Result<()> {
     let sql = "INSERT INTO space(name, dimensions, n_rows, change) VALUES(?, ?, 0, 0)";
     db.execute(sql, params![name, dimensions as i64])?;
+    Ok(())
+}
+
+/// Notes how a space's embedder is opened.
+pub fn set_recipe(db: &Connection, space: i64, recipe: &str) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO recipe(space, text) VALUES(?, ?)";
+    db.execute(sql, params![space, recipe])?;
+    Ok(())
+}
+
+/// Forgets a space with all its vectors.
+pub fn remove_space(db: &Connection, space: i64) -> Result<()> {
+    for sql in [
+        "DELETE FROM vector WHERE space=?",
+        "DELETE FROM embedded WHERE space=?",
+        "DELETE FROM recipe WHERE space=?",
+        "DELETE FROM space WHERE id=?",
+    ] {
+        db.execute(sql, [space])?;
+    }
     Ok(())
 }
 
@@ -109,21 +188,34 @@ pub fn embedded(
 }
 
 const WAITING: &str = "FROM file LEFT JOIN embedded ON embedded.space=?1 AND embedded.file=file.id \
-     AND embedded.gen=file.gen WHERE embedded.file IS NULL AND file.n_chunks>0";
+     AND embedded.gen=file.gen WHERE embedded.file IS NULL AND file.n_chunks>0 \
+     AND file.source IN (SELECT value FROM json_each(?2))";
 
-/// Documents that are not embedded as they are now, those modified last first.
-pub fn waiting(db: &Connection, space: i64, limit: usize) -> Result<Vec<u32>> {
-    let sql = format!("SELECT file.id {WAITING} ORDER BY file.modified_ms DESC LIMIT ?2");
+fn list(ids: &[i64]) -> String {
+    format!("{ids:?}")
+}
+
+/// Documents of these sources that are not embedded as they are now, those modified last first.
+pub fn waiting(db: &Connection, space: i64, sources: &[i64], limit: usize) -> Result<Vec<u32>> {
+    let sql = format!("SELECT file.id {WAITING} ORDER BY file.modified_ms DESC LIMIT ?3");
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![space, limit as i64], |row| row.get(0))?;
+    let given = params![space, list(sources), limit as i64];
+    let rows = statement.query_map(given, |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many passages those documents have.
-pub fn waiting_passages(db: &Connection, space: i64) -> Result<u64> {
+pub fn waiting_passages(db: &Connection, space: i64, sources: &[i64]) -> Result<u64> {
     let sql = format!("SELECT coalesce(sum(file.n_chunks), 0) {WAITING}");
-    let n: i64 = db.prepare_cached(&sql)?.query_row([space], |row| row.get(0))?;
+    let mut statement = db.prepare_cached(&sql)?;
+    let n: i64 = statement.query_row(params![space, list(sources)], |row| row.get(0))?;
     Ok(n as u64)
+}
+
+/// Whether a document is not embedded as it is now.
+pub fn is_waiting(db: &Connection, space: i64, file: u32, sources: &[i64]) -> Result<bool> {
+    let sql = format!("SELECT 1 {WAITING} AND file.id=?3");
+    Ok(db.prepare_cached(&sql)?.exists(params![space, list(sources), file])?)
 }
 
 /// Forgets what was embedded of a document that is gone.

@@ -1,0 +1,130 @@
+//! Embedding spaces over their lives: one is filled while another answers, takes its place when it
+//! is whole, and can be taken back.
+//!
+//! Invariant: vectors of two spaces are never compared. Invariant: the space that answered before
+//! is kept until the next switch.
+
+use crate::db::{self, Role, Space};
+use crate::error::{Error, Result};
+use crate::update::Updater;
+use crate::{Index, vector};
+
+/// A space, as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpaceStatus {
+    /// As its embedder calls it: provider, model, revision, dimensions, window.
+    pub name: String,
+    /// How its embedder is opened.
+    pub recipe: String,
+    /// Vectors that it holds.
+    pub vectors: u64,
+    /// Passages without a vector.
+    pub waiting: u64,
+    /// What it is to the index; `None` for one that is filled.
+    pub role: Option<Role>,
+}
+
+impl Index {
+    /// Name and recipe of the space that answers.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn serving(&self) -> Result<Option<(String, String)>> {
+        self.read_db(|db| {
+            let serving = db::with_role(db, Role::Serving)?;
+            let mut spaces = db::spaces(db)?.into_iter();
+            let found = spaces.find(|space| Some(space.id) == serving);
+            Ok(found.map(|space| (space.name, space.recipe)))
+        })
+    }
+
+    /// All spaces, oldest first.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn spaces(&self) -> Result<Vec<SpaceStatus>> {
+        self.read_db(|db| {
+            let sources: Vec<i64> = db::sources(db)?.iter().map(|source| source.id).collect();
+            let mut out = Vec::new();
+            for space in db::spaces(db)? {
+                let mut role = None;
+                for known in [Role::Held, Role::Former, Role::Serving] {
+                    if db::with_role(db, known)? == Some(space.id) {
+                        role = Some(known);
+                    }
+                }
+                out.push(SpaceStatus {
+                    waiting: db::waiting_passages(db, space.id, &sources)?,
+                    name: space.name,
+                    recipe: space.recipe,
+                    vectors: u64::from(space.n_rows),
+                    role,
+                });
+            }
+            Ok(out)
+        })
+    }
+}
+
+impl Updater {
+    /// A space is whole: it answers from now on, unless it was taken back. The one that answered is
+    /// kept, older ones are not.
+    pub(crate) fn filled(&mut self, space: &Space) -> Result<()> {
+        let serving = db::with_role(self.db(), Role::Serving)?;
+        let held = db::with_role(self.db(), Role::Held)?;
+        if serving == Some(space.id) || held == Some(space.id) {
+            return Ok(());
+        }
+        self.switch_to(space.id, serving)
+    }
+
+    fn switch_to(&mut self, space: i64, former: Option<i64>) -> Result<()> {
+        let all = db::spaces(self.db())?;
+        let gone: Vec<i64> = all
+            .iter()
+            .map(|known| known.id)
+            .filter(|id| *id != space && Some(*id) != former)
+            .collect();
+        let transaction = self.begin()?;
+        db::set_role(&transaction, Role::Serving, Some(space))?;
+        db::set_role(&transaction, Role::Former, former)?;
+        db::set_role(&transaction, Role::Held, None)?;
+        for id in &gone {
+            db::remove_space(&transaction, *id)?;
+        }
+        transaction.commit()?;
+        // A crash before this leaves a file that no space names: the next switch takes it along.
+        vector::keep_only(self.dir(), |id| id == space || Some(id) == former);
+        Ok(())
+    }
+
+    /// The first space answers while it is filled.
+    pub(crate) fn first(&mut self, space: i64) -> Result<()> {
+        if db::with_role(self.db(), Role::Serving)?.is_none() {
+            db::set_role(self.db(), Role::Serving, Some(space))?;
+        }
+        Ok(())
+    }
+
+    /// The space that answered before answers again; the one that does now stays, and does not take
+    /// its place by itself. Returns the name of the one that answers.
+    ///
+    /// # Errors
+    /// `Argument` when no former space is kept.
+    pub fn roll_back(&mut self) -> Result<String> {
+        let former = db::with_role(self.db(), Role::Former)?;
+        let serving = db::with_role(self.db(), Role::Serving)?;
+        let known = db::spaces(self.db())?.into_iter().find(|space| Some(space.id) == former);
+        let Some(known) = known else {
+            let text = "no other space is kept to go back to; a space is kept from one change of \
+                        the embedding model to the next";
+            return Err(Error::Argument(text.into()));
+        };
+        let transaction = self.begin()?;
+        db::set_role(&transaction, Role::Serving, former)?;
+        db::set_role(&transaction, Role::Former, serving)?;
+        db::set_role(&transaction, Role::Held, serving)?;
+        transaction.commit()?;
+        Ok(known.name)
+    }
+}

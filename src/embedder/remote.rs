@@ -1,0 +1,367 @@
+//! The index's embedder over a server: its window is measured, its vectors are checked, and a
+//! server that does not answer costs a search nothing but the meaning.
+
+use super::part::{HALVINGS_MAX, halves, mean, unit};
+use super::{ollama, openai, table};
+use crate::config::{Embedding, Provider};
+use crate::fault::{self, Fault};
+use crate::fetch;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use synod_index::Embedder;
+
+/// Longest wait for the vector of a query; the search goes on without it.
+const QUERY_TIME: Duration = Duration::from_secs(5);
+/// Longest wait for one request of passages.
+const PASSAGES_TIME: Duration = Duration::from_secs(30);
+/// What a request of passages should take: queries wait behind it on a small server.
+const REQUEST_TIME: Duration = Duration::from_secs(3);
+/// After a failure queries do not ask for this long.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Texts of one request, at most.
+const TEXTS_MAX: usize = 32;
+/// Texts of the first request, whose time says how many the next may have.
+const TEXTS_FIRST: usize = 2;
+/// Most tokens that a window is measured up to: no passage has as many.
+const WINDOW_MAX: usize = 1_024;
+/// A word that is one token for every tokenizer in use.
+const WORD: &str = "sea";
+/// Bytes of a token of prose and code, rather too few than too many.
+const TOKEN_BYTES: usize = 3;
+
+/// What servers differ in.
+pub trait Dialect: Send + Sync {
+    /// What the server calls the model, and what changes when the model does: a digest.
+    ///
+    /// # Errors
+    /// `Missing` when it has no such model.
+    fn revision(&self) -> Result<String, Refusal>;
+
+    /// A vector for each text, and the tokens that were counted, if the server says so.
+    ///
+    /// # Errors
+    /// `TooLong` when a text is over the window.
+    fn embed(&self, texts: &[String], time: Duration) -> Result<Embedded, Refusal>;
+}
+
+/// What a server gave.
+#[derive(Debug)]
+pub struct Embedded {
+    /// By text.
+    pub vectors: Vec<Vec<f32>>,
+    /// Of all texts together.
+    pub tokens: Option<usize>,
+}
+
+/// Why a server gave none.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// A text has more tokens than the model reads.
+    #[error("a text is longer than the model's window")]
+    TooLong,
+    /// It does not have the model.
+    #[error("{0}")]
+    Missing(String),
+    /// Anything else.
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
+    /// Its reply cannot be used.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// A model on a server.
+pub struct Remote {
+    dialect: Box<dyn Dialect>,
+    place: String,
+    revision: String,
+    space: String,
+    recipe: String,
+    dimensions: usize,
+    query: String,
+    passage: String,
+    /// Longest text that is sent, in bytes, where the server cuts longer ones without a word.
+    bytes_max: Option<usize>,
+    /// May passages of this collection go there?
+    cloud: Option<Vec<String>>,
+    state: Mutex<State>,
+}
+
+/// How the server did lately.
+struct State {
+    /// Texts of the next request.
+    texts: usize,
+    /// Not asked before; and why.
+    paused: Option<(Instant, String)>,
+}
+
+impl Remote {
+    /// Finds the model on the server that the configuration names and measures it.
+    ///
+    /// # Errors
+    /// `unprocessable` when the configuration cannot be used; `upstream` when the server cannot.
+    pub fn open(settings: &Embedding) -> Result<Self, Fault> {
+        let model = settings.model.as_str();
+        let (place, url) = match (settings.provider, settings.url.as_deref()) {
+            (Provider::Ollama, None) => ("ollama", "http://127.0.0.1:11434"),
+            (Provider::Ollama, Some(url)) => ("ollama", url),
+            (_, Some(url)) => ("openai", url),
+            (_, None) => {
+                let text = "embedding: `url` is missing; for example http://127.0.0.1:8080/v1";
+                return Err(Fault::new(fault::INVALID, text));
+            }
+        };
+        let url = url.trim_end_matches('/').to_owned();
+        let secret = secret(settings.key_env.as_deref())?;
+        let away = !fetch::is_loopback(&url);
+        if away && settings.cloud_collections.is_empty() {
+            let text = format!(
+                "embedding: `{url}` is not on this machine and no collection may leave it; name \
+                 those that may in `embedding.cloud_collections`"
+            );
+            return Err(Fault::new(fault::INVALID, text));
+        }
+        let dialect: Box<dyn Dialect> = match settings.provider {
+            Provider::Ollama => Box::new(ollama::Ollama::new(&url, model)),
+            _ => Box::new(openai::OpenAi::new(&url, model, secret)),
+        };
+        let fail = |refusal: Refusal| Fault::new(fault::UPSTREAM, format!("embedding: {refusal}"));
+        let revision = dialect.revision().map_err(fail)?;
+        let known = table::known(model);
+        let own = |set: &Option<String>, known: &str| set.clone().unwrap_or(known.to_owned());
+        let query = own(&settings.query_prefix, known.map_or("", |k| k.query));
+        let passage = own(&settings.passage_prefix, known.map_or("", |k| k.passage));
+        let Measured { dimensions, window, silent } = measure(&*dialect).map_err(fail)?;
+        let mut space = format!("{place}/{model}@{revision} {dimensions}d window {window} parts");
+        if !passage.is_empty() {
+            space.push_str(&format!(" {passage:?}"));
+        }
+        Ok(Remote {
+            dialect,
+            place: format!("{place} at {url}"),
+            revision,
+            space,
+            recipe: super::recipe(settings),
+            dimensions,
+            query,
+            passage,
+            bytes_max: silent.then_some(window * TOKEN_BYTES),
+            cloud: away.then(|| settings.cloud_collections.clone()),
+            state: Mutex::new(State { texts: TEXTS_FIRST, paused: None }),
+        })
+    }
+
+    /// Whether the server still has the very model that was opened; `None` when it does not say.
+    pub fn is_same(&self) -> Option<bool> {
+        self.dialect.revision().ok().map(|revision| revision == self.revision)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks, and remembers how that went.
+    fn ask(&self, texts: &[String], time: Duration) -> Result<Vec<Vec<f32>>, Refusal> {
+        let start = Instant::now();
+        let result = self
+            .dialect
+            .embed(texts, time)
+            .and_then(|given| checked(given.vectors, texts.len(), self.dimensions));
+        let mut state = self.state();
+        match &result {
+            Ok(_) => {
+                state.paused = None;
+                let each = start.elapsed().as_secs_f64() / texts.len().max(1) as f64;
+                let fit = REQUEST_TIME.as_secs_f64() / each.max(1e-6);
+                state.texts = (fit as usize).clamp(1, TEXTS_MAX.min(2 * state.texts));
+            }
+            // The text is to blame, not the server.
+            Err(Refusal::TooLong) => {}
+            Err(refusal) => {
+                state.texts = TEXTS_FIRST;
+                state.paused = Some((Instant::now() + PAUSE, refusal.to_string()));
+            }
+        }
+        result
+    }
+
+    /// The vector of one passage; of one that is too long that of its halves.
+    fn one(&self, text: &str, halvings: usize) -> Result<Vec<f32>, Refusal> {
+        let asked = match self.is_long(text) && halvings < HALVINGS_MAX {
+            true => Err(Refusal::TooLong),
+            false => self.ask(&[text.to_owned()], PASSAGES_TIME),
+        };
+        match asked {
+            Err(Refusal::TooLong) if halvings < HALVINGS_MAX => {
+                let Some(halves) = halves(text) else { return Err(Refusal::TooLong) };
+                let parts = halves.iter().map(|half| self.one(half, halvings + 1));
+                Ok(mean(&parts.collect::<Result<Vec<_>, _>>()?))
+            }
+            other => other.map(|mut vectors| vectors.pop().unwrap_or_default()),
+        }
+    }
+
+    /// It would be cut without a word.
+    fn is_long(&self, text: &str) -> bool {
+        self.bytes_max.is_some_and(|most| text.len() > most)
+    }
+
+    fn batch(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
+        let asked = match texts.iter().any(|text| self.is_long(text)) {
+            true => Err(Refusal::TooLong),
+            false => self.ask(texts, PASSAGES_TIME),
+        };
+        match asked {
+            // One of them is: each goes alone.
+            Err(Refusal::TooLong) => texts.iter().map(|text| self.one(text, 0)).collect(),
+            other => other,
+        }
+    }
+}
+
+impl Embedder for Remote {
+    fn space(&self) -> &str {
+        &self.space
+    }
+
+    fn recipe(&self) -> String {
+        self.recipe.clone()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    fn takes(&self, collection: &str) -> bool {
+        let Some(cloud) = &self.cloud else { return true };
+        cloud.iter().any(|named| named == collection || named == "*")
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        let texts: Vec<String> =
+            texts.iter().map(|text| format!("{}{text}", self.passage)).collect();
+        let mut vectors = Vec::with_capacity(texts.len());
+        while vectors.len() < texts.len() {
+            let n = self.state().texts;
+            let rest = &texts[vectors.len()..];
+            let given = self.batch(&rest[..n.min(rest.len())]);
+            vectors.extend(given.map_err(|refusal| format!("{}: {refusal}", self.place))?);
+        }
+        Ok(vectors)
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        if let Some((until, why)) = &self.state().paused
+            && *until > Instant::now()
+        {
+            return Err(format!("{}: {why}", self.place));
+        }
+        // What a window does not hold of a question says little.
+        let text = format!("{}{}", self.query, crate::embedder::head(text, WINDOW_MAX));
+        let mut text = text.as_str();
+        loop {
+            match self.ask(&[text.to_owned()], QUERY_TIME) {
+                Err(Refusal::TooLong) if text.len() > 64 => {
+                    text = crate::embedder::head(text, text.len() / 2);
+                }
+                other => {
+                    let given = other.map_err(|refusal| format!("{}: {refusal}", self.place));
+                    return given.map(|mut vectors| vectors.pop().unwrap_or_default());
+                }
+            }
+        }
+    }
+}
+
+/// The secret in the variable that the configuration names.
+fn secret(variable: Option<&str>) -> Result<Option<String>, Fault> {
+    let Some(name) = variable else { return Ok(None) };
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    let missing = || {
+        let text = format!("embedding: the variable `{name}` of `embedding.key_env` is not set");
+        Fault::new(fault::INVALID, text)
+    };
+    value.map(Some).ok_or_else(missing)
+}
+
+/// One vector of length 1 for each of `n` texts.
+fn checked(vectors: Vec<Vec<f32>>, n: usize, dimensions: usize) -> Result<Vec<Vec<f32>>, Refusal> {
+    if vectors.len() != n {
+        return Err(Refusal::Wrong(format!("it gave {} vectors for {n} texts", vectors.len())));
+    }
+    for vector in &vectors {
+        if vector.len() != dimensions {
+            let found = vector.len();
+            return Err(Refusal::Wrong(format!("it gave {found} values instead of {dimensions}")));
+        }
+        if !vector.iter().all(|value| value.is_finite()) {
+            return Err(Refusal::Wrong("it gave a vector that holds no numbers".to_owned()));
+        }
+        if !vector.is_empty() && vector.iter().all(|value| *value == 0.0) {
+            return Err(Refusal::Wrong("it gave a vector of zeros".to_owned()));
+        }
+    }
+    Ok(vectors.into_iter().map(unit).collect())
+}
+
+/// What a model turned out to be.
+struct Measured {
+    dimensions: usize,
+    /// Tokens that it reads, up to `WINDOW_MAX`.
+    window: usize,
+    /// It cuts longer texts without a word.
+    silent: bool,
+}
+
+/// What became of a text of some words.
+#[derive(PartialEq)]
+enum Reading {
+    Whole,
+    Cut,
+    Refused,
+}
+
+/// Measures a model: the most words after which another last word still changes the vector.
+fn measure(dialect: &dyn Dialect) -> Result<Measured, Refusal> {
+    let first = dialect.embed(&[WORD.to_owned()], PASSAGES_TIME)?;
+    let dimensions = first.vectors.first().map_or(0, Vec::len);
+    checked(first.vectors, 1, dimensions)?;
+    if dimensions == 0 {
+        return Err(Refusal::Wrong("it gave a vector without values".to_owned()));
+    }
+    let (mut window, mut beyond, mut silent) = (1, WINDOW_MAX + 1, false);
+    let mut next = 128;
+    // Doubling first, then halving what is left, to one part in sixteen: the number only tells
+    // spaces apart and how long a text may be.
+    while beyond - window > window / 16 + 1 {
+        match reads(dialect, next)? {
+            Reading::Whole => window = next,
+            cut => {
+                silent = cut == Reading::Cut;
+                beyond = next;
+            }
+        }
+        let doubled = if beyond > WINDOW_MAX { window * 2 } else { usize::MAX };
+        next = doubled.min((window + beyond) / 2);
+    }
+    Ok(Measured { dimensions, window, silent })
+}
+
+/// How the model reads `n` words.
+fn reads(dialect: &dyn Dialect, n: usize) -> Result<Reading, Refusal> {
+    let text = |last: &str| format!("{}{last}", format!("{WORD} ").repeat(n - 1));
+    let given = match dialect.embed(&[text(WORD), text("stone")], PASSAGES_TIME) {
+        Ok(given) => given,
+        Err(Refusal::TooLong) => return Ok(Reading::Refused),
+        Err(other) => return Err(other),
+    };
+    if given.tokens.is_some_and(|tokens| tokens < 2 * n) {
+        return Ok(Reading::Cut);
+    }
+    let [a, b] = &given.vectors[..] else {
+        let n = given.vectors.len();
+        return Err(Refusal::Wrong(format!("it gave {n} vectors for 2 texts")));
+    };
+    let cosine: f32 = unit(a.clone()).iter().zip(unit(b.clone())).map(|(a, b)| a * b).sum();
+    Ok(if cosine < 0.999_99 { Reading::Whole } else { Reading::Cut })
+}

@@ -1,0 +1,372 @@
+//! Embeddings from servers: a scripted one that speaks what was recorded of Ollama 0.17 and of
+//! OpenAI's API, with the failures that real ones have.
+
+use super::program::{PATIENCE, Place, poll};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// Values of the scripted model's vectors.
+const DIMENSIONS: usize = 16;
+
+/// How the server behaves; tests change it while it runs.
+#[derive(Clone, Debug)]
+struct Script {
+    /// Words that the model reads; longer texts are refused, or cut if `silent`.
+    window: usize,
+    silent: bool,
+    digest: String,
+    models: Vec<String>,
+    /// `nan`, `zeros`, `short`, `few`, `500`, `429`, `drop`: what goes wrong with embeddings.
+    wrong: &'static str,
+    /// A refusal of longer texts comes without this much of a warning: most words of one request.
+    asked: Vec<usize>,
+    keys: Vec<String>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script {
+            window: 100,
+            silent: false,
+            digest: "aaaaaaaaaaaabbbb".to_owned(),
+            models: vec!["toy:latest".to_owned()],
+            wrong: "",
+            asked: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// A server on a port of its own; it ends with the test's process.
+struct Server {
+    url: String,
+    script: Arc<Mutex<Script>>,
+}
+
+impl Server {
+    fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let script = Arc::new(Mutex::new(script));
+        let shared = Arc::clone(&script);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let script = Arc::clone(&shared);
+                std::thread::spawn(move || serve(stream, &script));
+            }
+        });
+        Server { url, script }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().expect("the script"));
+    }
+
+    fn script(&self) -> Script {
+        self.script.lock().expect("the script").clone()
+    }
+}
+
+/// Requests of one connection, one behind the other.
+fn serve(mut stream: TcpStream, script: &Mutex<Script>) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    while let Some((line, key, body)) = request(&mut reader) {
+        if !key.is_empty() {
+            script.lock().expect("the script").keys.push(key);
+        }
+        let Some((status, reply)) = answer(&line, &body, script) else { return };
+        let reply = reply.to_string();
+        let head = format!(
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            reply.len()
+        );
+        if stream.write_all(format!("{head}{reply}").as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn request(reader: &mut impl BufRead) -> Option<(String, String, Value)> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+    let (mut length, mut key) = (0, String::new());
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        let header = header.trim_end();
+        if header.is_empty() {
+            break;
+        }
+        let (name, value) = header.split_once(": ").unwrap_or((header, ""));
+        match name.to_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "authorization" => key = value.to_owned(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((line, key, serde_json::from_slice(&body).unwrap_or_default()))
+}
+
+/// Status and body; nothing when the connection is to break.
+fn answer(line: &str, body: &Value, script: &Mutex<Script>) -> Option<(u16, Value)> {
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let mut script = script.lock().expect("the script");
+    if path == "/api/tags" {
+        let digest = format!("sha256:{}", script.digest);
+        let row = |name: &String| json!({"name": name, "model": name, "digest": digest});
+        return Some((200, json!({"models": script.models.iter().map(row).collect::<Vec<_>>()})));
+    }
+    if path == "/api/pull" {
+        let name = body["model"].as_str().unwrap_or_default();
+        script.models.push(format!("{name}:latest"));
+        return Some((200, json!({"status": "success"})));
+    }
+    let texts: Vec<String> =
+        body["input"].as_array()?.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
+    let words = |text: &String| text.split_whitespace().count();
+    script.asked.push(texts.iter().map(words).sum());
+    match script.wrong {
+        "drop" => return None,
+        "500" => return Some((500, json!({"error": "out of memory"}))),
+        "429" => return Some((429, json!({"error": {"message": "slow down"}}))),
+        _ => {}
+    }
+    if !script.silent && texts.iter().any(|text| words(text) > script.window) {
+        let text = "the input length exceeds the context length";
+        let error = if path == "/api/embed" { json!(text) } else { json!({"message": text}) };
+        return Some((400, json!({ "error": error })));
+    }
+    let mut vectors: Vec<Value> = texts.iter().map(|t| vector(t, &script)).collect();
+    if script.wrong == "few" {
+        vectors.pop();
+    }
+    let tokens: usize = texts.iter().map(|text| words(text).min(script.window)).sum();
+    if path == "/api/embed" {
+        let reply = json!({"model": body["model"], "embeddings": vectors,
+                           "prompt_eval_count": tokens + texts.len()});
+        return Some((200, reply));
+    }
+    let mut rows: Vec<Value> = vectors
+        .into_iter()
+        .enumerate()
+        .map(|(at, vector)| json!({"object": "embedding", "index": at, "embedding": vector}))
+        .collect();
+    // The order is not promised.
+    rows.reverse();
+    Some((200, json!({"object": "list", "data": rows, "usage": {"prompt_tokens": 0}})))
+}
+
+/// Words of the same meaning fall on the same value; not of length 1, as some servers have it.
+fn vector(text: &str, script: &Script) -> Value {
+    const MEANINGS: [&[&str]; 4] =
+        [&["car", "automobile"], &["bread", "loaves"], &["singing", "choir"], &["stone"]];
+    let mut values = [0.01; DIMENSIONS];
+    for word in text.split_whitespace().take(script.window) {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+        let meaning = MEANINGS.iter().position(|words| words.contains(&word.as_str()));
+        values[meaning.unwrap_or(4 + word.len() % 8)] += if meaning.is_some() { 5.0 } else { 0.1 };
+    }
+    match script.wrong {
+        "nan" => values.map(|_| Value::Null).to_vec().into(),
+        "zeros" => json!(vec![0.0; DIMENSIONS]),
+        "short" => json!(&values[..3]),
+        _ => json!(values),
+    }
+}
+
+fn vault() -> Place {
+    let place = Place::new();
+    place.write("vault/garage.md", "# Garage\n\nThe automobile needs brakes before winter.\n");
+    place.write("vault/oven.md", "# Oven\n\nTwo loaves with rye flour, forty minutes.\n");
+    let long = "harbour ferry weather tide ".repeat(30);
+    place.write("vault/choir.md", format!("# Music\n\n{long}\n\nThe choir meets on Thursday.\n"));
+    // The same as far as a short window reads.
+    place.write("vault/band.md", format!("# Music\n\n{long}\n\nNobody meets on Thursday.\n"));
+    place
+}
+
+fn configure(place: &Place, provider: &str, url: &str, more: &str) -> String {
+    let text =
+        format!("[embedding]\nprovider = \"{provider}\"\nmodel = \"toy\"\nurl = \"{url}\"\n{more}");
+    place.write("synod.toml", text).to_str().expect("UTF-8").to_owned()
+}
+
+fn index(place: &Place, config: &str) -> (i32, String, String) {
+    let vault = place.path().join("vault");
+    let vault = vault.to_str().expect("UTF-8");
+    place.outcome(&["index", vault, "--wait", "--config", config])
+}
+
+fn search(place: &Place, config: &str, query: &str) -> Value {
+    let ask = json!({"query": query, "mode": "semantic"}).to_string();
+    let (code, out, err) = place.outcome(&["call", "search", &ask, "--config", config]);
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+#[test]
+fn both_dialects_find_what_is_said_in_other_words() {
+    for (provider, path) in [("ollama", ""), ("openai", "/v1")] {
+        let server = Server::start(Script::default());
+        let place = vault();
+        let config = configure(&place, provider, &format!("{}{path}", server.url), "");
+        let (code, _, err) = index(&place, &config);
+        assert_eq!(code, 0, "{provider}: {err}");
+        for (query, path) in [("car", "garage.md"), ("bread", "oven.md"), ("singing", "choir.md")] {
+            let reply = search(&place, &config, query);
+            assert_eq!(reply["hits"][0]["path"], path, "{provider} {query}: {reply}");
+            assert_eq!(reply["degraded"], json!([]));
+        }
+        let (_, out, _) = place.outcome(&["model", "spaces", "--config", &config]);
+        // Measured to one part in sixteen; the prefix says who embeds.
+        let known = out.split("window ").nth(1).and_then(|rest| rest.split(' ').next());
+        let window: usize = known.expect("a window").parse().expect("a number");
+        assert!((90..=100).contains(&window), "{out}");
+        assert!(out.starts_with(&format!("answers: {provider}/toy@")), "{out}");
+    }
+}
+
+#[test]
+fn a_window_is_measured_and_longer_passages_go_in_parts() {
+    for silent in [false, true] {
+        let server = Server::start(Script { window: 40, silent, ..Script::default() });
+        let place = vault();
+        let config = configure(&place, "ollama", &server.url, "");
+        assert_eq!(index(&place, &config).0, 0);
+        let (_, out, _) = place.outcome(&["model", "spaces", "--config", &config]);
+        let known = out.split("window ").nth(1).and_then(|rest| rest.split(' ').next());
+        let window: usize = known.expect("a window").parse().expect("a number");
+        assert!((36..=40).contains(&window), "silent {silent}: {out}");
+        // The word at the end of the long note is beyond the window.
+        let reply = search(&place, &config, "singing");
+        let best = &reply["hits"][0]["path"];
+        assert_eq!(best, "choir.md", "silent {silent}: {reply}");
+    }
+}
+
+#[test]
+fn what_is_no_vector_is_refused_and_words_still_answer() {
+    for (wrong, said) in [
+        ("nan", "no numbers"),
+        ("zeros", "zeros"),
+        ("few", "vectors for"),
+        ("500", "answered 500"),
+        ("429", "answered 429"),
+        ("drop", "does not answer"),
+    ] {
+        let server = Server::start(Script { wrong, ..Script::default() });
+        let place = vault();
+        let config = configure(&place, "ollama", &server.url, "");
+        let (code, _, err) = index(&place, &config);
+        assert!(code == 1 && err.contains(said), "{wrong}: {code} {err}");
+        let ask = json!({"query": "automobile"}).to_string();
+        let (_, out, _) = place.outcome(&["call", "search", &ask, "--config", &config]);
+        let reply: Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(reply["hits"][0]["path"], "garage.md", "{wrong}");
+        assert_eq!(reply["degraded"], json!(["semantic"]), "{wrong}");
+    }
+}
+
+#[test]
+fn a_server_that_fails_in_the_middle_costs_nothing_but_the_meaning() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    assert_eq!(index(&place, &config).0, 0);
+    for wrong in ["short", "500", "drop"] {
+        server.change(|script| script.wrong = "");
+        let mut client = place.stdio(&["--config", &config]);
+        let mut semantic = |query: &str| {
+            let reply = client.call("search", json!({"query": query}));
+            let reply = reply["structuredContent"].clone();
+            assert!(reply["hits"].as_array().is_some_and(|hits| !hits.is_empty()), "{reply}");
+            reply
+        };
+        poll("the model is there", PATIENCE, || {
+            (semantic("automobile")["degraded"] == json!([])).then_some(())
+        });
+        server.change(|script| script.wrong = wrong);
+        let reply = semantic("automobile brakes");
+        assert_eq!(reply["degraded"], json!(["semantic"]), "{wrong}: {reply}");
+        assert!(reply["notes"][0].as_str().is_some_and(|n| n.contains("ollama at")), "{reply}");
+    }
+}
+
+#[test]
+fn a_missing_model_is_named_and_can_be_pulled() {
+    let server = Server::start(Script { models: Vec::new(), ..Script::default() });
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    let (code, _, err) = index(&place, &config);
+    assert!(code == 1 && err.contains("`synod model pull toy`"), "{err}");
+    let (code, out, err) = place.outcome(&["model", "pull", "--config", &config]);
+    assert_eq!((code, out.as_str()), (0, "toy is there\n"), "{err}");
+    assert_eq!(index(&place, &config).0, 0);
+}
+
+#[test]
+fn another_model_under_the_same_name_fills_a_space_of_its_own() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    assert_eq!(index(&place, &config).0, 0);
+    server.change(|script| script.digest = "ccccccccccccdddd".to_owned());
+    assert_eq!(index(&place, &config).0, 0);
+    let (_, out, _) = place.outcome(&["model", "spaces", "--config", &config]);
+    assert!(out.contains("answers: ollama/toy@cccccccccccc"), "{out}");
+    assert!(out.contains("kept: ollama/toy@aaaaaaaaaaaa"), "{out}");
+    let (code, out, err) = place.outcome(&["model", "rollback", "--config", &config]);
+    assert!(code == 0 && out.contains("ollama/toy@aaaaaaaaaaaa"), "{out}{err}");
+    // What was taken back does not come again by itself.
+    assert_eq!(index(&place, &config).0, 0);
+    let (_, out, _) = place.outcome(&["model", "spaces", "--config", &config]);
+    assert!(out.contains("answers: ollama/toy@aaaaaaaaaaaa"), "{out}");
+}
+
+#[test]
+fn nothing_leaves_this_machine_that_was_not_named() {
+    let place = vault();
+    let config = configure(&place, "openai", "https://embeddings.invalid/v1", "");
+    let (code, _, err) = index(&place, &config);
+    assert!(code == 1 && err.contains("cloud_collections"), "{err}");
+    let more = "key_env = \"SYNOD_TEST_NO_SUCH_KEY\"\n";
+    let config = configure(&place, "openai", "http://127.0.0.1:9/v1", more);
+    let (code, _, err) = index(&place, &config);
+    assert!(code == 1 && err.contains("SYNOD_TEST_NO_SUCH_KEY"), "{err}");
+}
+
+#[test]
+fn the_key_goes_in_the_header_and_nowhere_else() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let url = format!("{}/v1", server.url);
+    let config = configure(&place, "openai", &url, "key_env = \"SYNOD_TEST_KEY\"\n");
+    let vault = place.path().join("vault");
+    let args = ["index", vault.to_str().expect("UTF-8"), "--wait", "--config", &config];
+    let mut command = place.command(&args);
+    command.env("SYNOD_TEST_KEY", "s3cret-of-mine");
+    let (code, out, err) = super::program::outcome(command);
+    assert_eq!(code, 0, "{err}");
+    assert!(server.script().keys.iter().all(|key| key == "Bearer s3cret-of-mine"));
+    assert!(!server.script().keys.is_empty());
+    assert!(!format!("{out}{err}").contains("s3cret"));
+    for entry in walk(&place.data()) {
+        let bytes = std::fs::read(&entry).expect("a file");
+        assert!(!bytes.windows(14).any(|w| w == b"s3cret-of-mine"), "{}", entry.display());
+    }
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        match entry.file_type().expect("a type").is_dir() {
+            true => out.extend(walk(&entry.path())),
+            false => out.push(entry.path()),
+        }
+    }
+    out
+}
