@@ -178,8 +178,8 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Gets the embedding model of the configuration, where it is not installed and can be had, and says
-/// so; searches go by words until it is there.
+/// Gets the embedding model of the configuration, where it is not installed and can be had, and
+/// says so; searches go by words until it is there.
 fn get_model(running: &Running) {
     let settings = running.world.config.embedding.clone();
     let Some(models) = crate::embedder::models() else { return };

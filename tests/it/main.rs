@@ -11,6 +11,8 @@ mod generated;
 mod http;
 mod index;
 mod model;
+mod obtain;
+mod ollama;
 mod program;
 mod provider;
 mod quality;

@@ -15,8 +15,8 @@ pub struct Related;
 const LIMIT_MAX: usize = 100;
 
 /// Find what is connected to a note or a definition: links, backlinks, unresolved links, notes with
-/// the same tags, documents of similar meaning, files changed in the same commits; for code, where a
-/// name is defined and used (by name, without type analysis).
+/// the same tags, documents of similar meaning, files changed in the same commits; for code, where
+/// a name is defined and used (by name, without type analysis).
 ///
 /// Use it after `search` or `read` to follow connections, to find callers before a change, or to
 /// see what refers to a note. Names the note or file as `read` does.
