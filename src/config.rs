@@ -111,6 +111,8 @@ pub struct Embedding {
     pub query_prefix: Option<String>,
     /// Put before a passage; by default what is known of the model.
     pub passage_prefix: Option<String>,
+    /// Embed in the background also while the machine runs on its battery.
+    pub on_battery: bool,
     /// Collections whose passages may go to a server beyond this machine; `*` is all of them. Queries go there too.
     pub cloud_collections: Vec<String>,
 }
@@ -137,6 +139,7 @@ impl Default for Embedding {
             key_env: None,
             query_prefix: None,
             passage_prefix: None,
+            on_battery: false,
             cloud_collections: Vec::new(),
         }
     }

@@ -23,6 +23,7 @@ pub mod memory;
 mod obtain;
 mod openapi;
 mod page;
+mod power;
 mod rest;
 mod sse;
 mod stdio;

@@ -7,7 +7,7 @@
 
 use crate::config::Config;
 use crate::job::{self, Request};
-use crate::now_ms;
+use crate::{now_ms, power};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(200);
 const BEAT_MAX: Duration = Duration::from_secs(5);
 /// Between two attempts to embed after one that failed.
 const EMBED_AGAIN: Duration = Duration::from_secs(10);
+/// Between two looks whether the machine still runs on its battery.
+const BATTERY_AGAIN: Duration = Duration::from_secs(30);
 /// Between two notes of a job's progress.
 const NOTE: Duration = Duration::from_millis(100);
 
@@ -132,7 +134,9 @@ impl Loop {
 
     /// Another process writes: say how fresh its index is.
     fn follow(&self) {
-        self.index.set_freshness(freshness(&self.index));
+        let sign = Sign::read(&self.index);
+        self.index.set_freshness(sign.freshness);
+        self.index.set_rate(sign.rate);
         let until = Instant::now() + TAKEOVER;
         while Instant::now() < until && !self.stopped() {
             std::thread::sleep(Duration::from_millis(50));
@@ -208,13 +212,23 @@ impl Loop {
         if self.embed_at.is_none_or(|at| at > Instant::now()) {
             return false;
         }
+        if !self.config.embedding.on_battery && power::is_on_battery() {
+            self.index.set_rate(0.0);
+            self.embed_at = Some(Instant::now() + BATTERY_AGAIN);
+            return false;
+        }
         match updater.embed(&*embedder, &mut self.meaning) {
-            Ok(coverage) if coverage.waiting > 0 => true,
+            Ok(coverage) if coverage.waiting > 0 => {
+                self.index.set_rate(coverage.rate);
+                true
+            }
             Ok(_) => {
+                self.index.set_rate(0.0);
                 self.embed_at = None;
                 false
             }
             Err(error) => {
+                self.index.set_rate(0.0);
                 tracing::error!(error = %error, "cannot embed; it is tried again");
                 self.embed_at = Some(Instant::now() + EMBED_AGAIN);
                 false
@@ -356,26 +370,40 @@ impl Loop {
         let path = self.index.dir().join("writer.beat");
         // By rename: a reader in between must not find an empty file, which says nothing.
         let new = path.with_extension("new");
-        let done = std::fs::write(&new, format!("{} {}", now.pending, u8::from(now.fresh)));
+        let rate = self.index.rate();
+        let sign = format!("{} {} {rate:.1}", now.pending, u8::from(now.fresh));
+        let done = std::fs::write(&new, sign);
         if let Err(error) = done.and_then(|()| std::fs::rename(&new, &path)) {
             tracing::warn!(error = %error, "cannot leave a sign of life");
         }
     }
 }
 
-/// How fresh the index is by the sign of life of the process that writes it.
-pub fn freshness(index: &Index) -> Freshness {
-    let path = index.dir().join("writer.beat");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let age = std::fs::metadata(&path)
-        .and_then(|m| m.modified())
-        .ok()
-        .and_then(|at| SystemTime::now().duration_since(at).ok());
-    let parts = text.trim().split_once(' ');
-    let Some((Ok(pending), fresh)) = parts.map(|(pending, fresh)| (pending.parse(), fresh)) else {
-        return Freshness { pending: 1, fresh: false };
-    };
-    Freshness { pending, fresh: fresh == "1" && age.is_some_and(|age| age < BEAT_MAX) }
+/// The sign of life that the process which writes leaves for those that read.
+pub struct Sign {
+    /// How fresh the index is.
+    pub freshness: Freshness,
+    /// Passages embedded each second.
+    pub rate: f32,
+}
+
+impl Sign {
+    /// The last one, as long as it is young.
+    pub fn read(index: &Index) -> Self {
+        let path = index.dir().join("writer.beat");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let age = std::fs::metadata(&path)
+            .and_then(|m| m.modified())
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
+        let young = age.is_some_and(|age| age < BEAT_MAX);
+        let mut parts = text.split_whitespace();
+        let pending = parts.next().and_then(|part| part.parse().ok());
+        let fresh = parts.next() == Some("1") && young && pending.is_some();
+        let rate = parts.next().and_then(|part| part.parse().ok()).filter(|_| young);
+        let freshness = Freshness { pending: pending.unwrap_or(1), fresh };
+        Sign { freshness, rate: rate.unwrap_or(0.0) }
+    }
 }
 
 fn left(progress: &Progress) -> u64 {

@@ -19,6 +19,8 @@ pub struct Dense {
     rows: Rows,
     /// Every embedded passage, in the order of the rows.
     pub places: Vec<Place>,
+    /// By place, its row.
+    numbers: Vec<u32>,
     /// Row and entry of every note whose head has a vector.
     wholes: Vec<(u32, u32)>,
     /// Share of the passages that have a vector, 0 to 1.
@@ -70,12 +72,13 @@ impl Dense {
         let coverage = places.len() as f32 / view.n_chunks.max(1) as f32;
         let rows = Rows::open(dir, space.id, space.dimensions, space.n_rows)?;
         let made_for = (view.generation, space.id, space.change);
-        Ok(Dense { made_for, embedder, rows, places, wholes, coverage })
+        let numbers = places.iter().map(|place| place.row).collect();
+        Ok(Dense { made_for, embedder, rows, places, numbers, wholes, coverage })
     }
 
     /// The cosine of each place to a query.
     pub fn cosines(&self, query: &QueryVector) -> Vec<f32> {
-        self.places.iter().map(|place| self.rows.cosine(place.row, query)).collect()
+        self.rows.cosines(&self.numbers, query)
     }
 
     /// Entry and cosine to a query of every note whose head has a vector.

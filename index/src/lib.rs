@@ -14,6 +14,7 @@ mod fuse;
 mod graph;
 mod history;
 pub mod jail;
+mod kernel;
 pub mod kind;
 mod lexical;
 pub mod limit;
@@ -26,6 +27,7 @@ mod rank;
 mod read;
 mod related;
 pub mod salvage;
+mod scan;
 mod score;
 mod search;
 mod snippet;
@@ -34,7 +36,7 @@ mod status;
 mod stem;
 pub mod token;
 mod update;
-mod vector;
+pub mod vector;
 mod view;
 pub mod walk;
 pub mod watch;
@@ -76,6 +78,7 @@ pub struct Index {
     counted: Mutex<Option<status::Counted>>,
     embedders: RwLock<Embedders>,
     asked: Mutex<HashMap<u32, u32>>,
+    rate: RwLock<f32>,
     dense: Mutex<Option<Arc<dense::Dense>>>,
 }
 
@@ -137,6 +140,7 @@ impl Index {
             counted: Mutex::new(None),
             embedders: RwLock::default(),
             asked: Mutex::default(),
+            rate: RwLock::default(),
             dense: Mutex::new(None),
         }))
     }
@@ -198,6 +202,16 @@ impl Index {
     /// Says what is pending; every reply carries it.
     pub fn set_freshness(&self, freshness: Freshness) {
         *self.freshness.write().unwrap_or_else(PoisonError::into_inner) = freshness;
+    }
+
+    /// Says how many passages are embedded each second.
+    pub fn set_rate(&self, rate: f32) {
+        *self.rate.write().unwrap_or_else(PoisonError::into_inner) = rate;
+    }
+
+    /// How many passages are embedded each second, by what was said last.
+    pub fn rate(&self) -> f32 {
+        *self.rate.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is pending.

@@ -3,8 +3,10 @@
 use crate::db::{self, Source};
 use crate::error::Result;
 use crate::limit::ERRORS_LISTED_MAX;
+use crate::space::SpaceStatus;
 use crate::{Freshness, Index, Updater};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What a source holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,14 +34,24 @@ pub struct Status {
     pub generation: u64,
     /// Pending work.
     pub freshness: Freshness,
+    /// Embedding spaces, oldest first.
+    pub spaces: Vec<SpaceStatus>,
+    /// Passages embedded each second, by what the writer said last; 0 when it embeds nothing.
+    pub rate: f32,
+    /// A model is there to embed what is asked.
+    pub model: bool,
 }
 
 /// The last count, and the connection that tells whether the database changed since.
 pub(crate) struct Counted {
     db: rusqlite::Connection,
     version: Option<i64>,
+    at: Instant,
     status: Status,
 }
+
+/// While passages are embedded the database changes all the time: counted this often at most.
+const COUNT_AGAIN: Duration = Duration::from_millis(500);
 
 /// The outcome of comparing the stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,28 +77,39 @@ impl Index {
         let mut counted = crate::lock(&self.counted);
         if counted.is_none() {
             let db = db::open(&self.dir().join("index.db"), false)?;
-            *counted = Some(Counted { db, version: None, status: Status::default() });
+            let (at, status) = (Instant::now(), Status::default());
+            *counted = Some(Counted { db, version: None, at, status });
         }
         if let Some(counted) = &mut *counted {
             // Before the counting: a change in between is counted again next time.
             let sql = "PRAGMA data_version";
             let version: i64 = counted.db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-            if counted.version != Some(version) {
+            let same = || -> Result<bool> {
+                let recent = counted.version.is_some() && counted.at.elapsed() < COUNT_AGAIN;
+                Ok(recent && db::generation(&counted.db)? == counted.status.generation)
+            };
+            if counted.version != Some(version) && !same()? {
                 counted.status = self.count()?;
+                counted.at = Instant::now();
                 counted.version = Some(version);
             }
-            return Ok(Status { freshness: self.freshness(), ..counted.status.clone() });
+            return Ok(self.current_status(counted.status.clone()));
         }
-        self.count()
+        Ok(self.current_status(self.count()?))
+    }
+
+    /// With what only this process knows, and what needs no counting.
+    fn current_status(&self, status: Status) -> Status {
+        let serving = status.spaces.iter().find(|space| space.role == Some(db::Role::Serving));
+        let model = serving.is_some_and(|space| self.has_embedder(&space.name));
+        Status { freshness: self.freshness(), rate: self.rate(), model, ..status }
     }
 
     fn count(&self) -> Result<Status> {
+        let spaces = self.spaces()?;
         self.read_db(|db| {
-            let mut out = Status {
-                generation: db::generation(db)?,
-                freshness: self.freshness(),
-                ..Status::default()
-            };
+            let generation = db::generation(db)?;
+            let mut out = Status { generation, spaces, ..Status::default() };
             for source in db::sources(db)? {
                 let (documents, chunks, bytes) = db::counts(db, source.id)?;
                 let (errors, n_errors) = db::problems(db, source.id, ERRORS_LISTED_MAX)?;

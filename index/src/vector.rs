@@ -1,10 +1,12 @@
 //! Vectors on disk and the exact scan over them.
 //!
 //! A row is a vector of length 1 in 8 bits a value and its scale; a space's rows lie one behind the
-//! other in one file that only grows. What counts is the number of rows that the database names.
+//! other in one file that only grows, the signs of their values in another, one bit each. What
+//! counts is the number of rows that the database names.
 //! Invariant: rows below that number never change.
 
 use crate::error::{Error, Result};
+use crate::kernel::Kernel;
 use memmap2::Mmap;
 use std::fs::File;
 use std::io::Write;
@@ -15,8 +17,22 @@ const VALUE_MAX: f32 = 127.0;
 /// Largest value of a quantised query: sums of 127 times this over 2,000 dimensions fit 32 bits.
 const QUERY_MAX: f32 = 4_095.0;
 
-fn path(dir: &Path, space: i64) -> PathBuf {
-    dir.join("vectors").join(format!("{space}.rows"))
+fn path(dir: &Path, space: i64, what: &str) -> PathBuf {
+    dir.join("vectors").join(format!("{space}.{what}"))
+}
+
+/// Words of a row's signs.
+fn n_words(dimensions: usize) -> usize {
+    dimensions.div_ceil(64)
+}
+
+/// The signs of a vector's values, one bit each.
+fn signs<'a>(values: impl Iterator<Item = &'a f32>, dimensions: usize) -> Vec<u64> {
+    let mut words = vec![0; n_words(dimensions)];
+    for (at, _) in values.enumerate().filter(|(_, value)| **value > 0.0) {
+        words[at / 64] |= 1 << (at % 64);
+    }
+    words
 }
 
 /// Bytes of a row.
@@ -35,24 +51,49 @@ pub fn append(
     n_rows: u32,
     vectors: &[Vec<f32>],
 ) -> Result<()> {
-    let path = path(dir, space);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| Error::data(folder, e))?;
-    }
+    let folder = dir.join("vectors");
+    std::fs::create_dir_all(&folder).map_err(|e| Error::data(&folder, e))?;
     let mut bytes = Vec::new();
     vectors.iter().for_each(|vector| pack(vector, &mut bytes));
+    let mut bits = Vec::new();
+    for vector in vectors {
+        bits.extend(signs(vector.iter(), dimensions).into_iter().flat_map(u64::to_le_bytes));
+    }
+    mend_signs(dir, space, dimensions, n_rows)?;
+    let n = u64::from(n_rows);
+    extend(&path(dir, space, "signs"), n * 8 * n_words(dimensions) as u64, &bits)?;
+    extend(&path(dir, space, "rows"), n * stride(dimensions) as u64, &bytes)
+}
+
+/// Makes the file of signs anew from the rows, if it is not there or too short.
+fn mend_signs(dir: &Path, space: i64, dimensions: usize, n_rows: u32) -> Result<()> {
+    let path = path(dir, space, "signs");
+    let len = u64::from(n_rows) * 8 * n_words(dimensions) as u64;
+    if std::fs::metadata(&path).map_or(0, |file| file.len()) >= len {
+        return Ok(());
+    }
+    let rows = Rows::open(dir, space, dimensions, n_rows)?;
+    let mut bits = Vec::with_capacity(len as usize);
+    for row in 0..n_rows {
+        let words = signs(rows.vector(row).iter(), dimensions);
+        bits.extend(words.into_iter().flat_map(u64::to_le_bytes));
+    }
+    extend(&path, 0, &bits)
+}
+
+/// Writes `bytes` behind the first `len` of a file and makes them safe.
+fn extend(path: &Path, len: u64, bytes: &[u8]) -> Result<()> {
     let write = || {
-        let mut file = File::options().create(true).read(true).append(true).open(&path)?;
-        let len = u64::from(n_rows) * stride(dimensions) as u64;
+        let mut file = File::options().create(true).read(true).append(true).open(path)?;
         if file.metadata()?.len() < len {
             return Err(std::io::Error::other("it is shorter than the database says"));
         }
         // What a crash left behind the committed rows is not known to anyone.
         file.set_len(len)?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_data()
     };
-    write().map_err(|e| Error::data(&path, e))
+    write().map_err(|e| Error::data(path, e))
 }
 
 /// Removes the rows of all other spaces; processes that have them mapped keep them until they end.
@@ -76,14 +117,17 @@ fn pack(vector: &[f32], bytes: &mut Vec<u8>) {
 
 /// The committed rows of a space.
 pub struct Rows {
-    map: Option<Mmap>,
+    rows: Option<Mmap>,
+    signs: Option<Mmap>,
     dimensions: usize,
+    kernel: Kernel,
 }
 
 /// A query, made ready for the scan.
 pub struct QueryVector {
     values: Vec<i16>,
     scale: f32,
+    signs: Vec<u64>,
 }
 
 impl QueryVector {
@@ -92,66 +136,89 @@ impl QueryVector {
         let most = vector.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         let scale = most.max(f32::MIN_POSITIVE) / QUERY_MAX;
         let values = vector.iter().map(|value| (value / scale).round() as i16).collect();
-        QueryVector { values, scale }
+        QueryVector { values, scale, signs: signs(vector.iter(), vector.len()) }
     }
+}
+
+/// Maps the first `len` bytes of a file.
+fn map(path: &Path, len: usize) -> Result<Mmap> {
+    let open = || {
+        let file = File::open(path)?;
+        if file.metadata()?.len() < len as u64 {
+            return Err(std::io::Error::other("it is shorter than the database says"));
+        }
+        // SAFETY: rows below the committed number never change, and no file is cut below them.
+        #[allow(unsafe_code)]
+        unsafe {
+            memmap2::MmapOptions::new().len(len).map(&file)
+        }
+    };
+    open().map_err(|e| Error::data(path, e))
 }
 
 impl Rows {
     /// Maps the first `n_rows` rows.
     ///
     /// # Errors
-    /// `Data` when the file is not there or too short.
+    /// `Data` when a file is not there or too short.
     pub fn open(dir: &Path, space: i64, dimensions: usize, n_rows: u32) -> Result<Self> {
+        let kernel = Kernel::best();
         if n_rows == 0 {
-            return Ok(Rows { map: None, dimensions });
+            return Ok(Rows { rows: None, signs: None, dimensions, kernel });
         }
-        let path = path(dir, space);
-        let map = || {
-            let file = File::open(&path)?;
-            let len = n_rows as usize * stride(dimensions);
-            if file.metadata()?.len() < len as u64 {
-                return Err(std::io::Error::other("it is shorter than the database says"));
-            }
-            // SAFETY: rows below `n_rows` never change, and the file is never cut below them.
-            #[allow(unsafe_code)]
-            unsafe {
-                memmap2::MmapOptions::new().len(len).map(&file)
-            }
-        };
-        Ok(Rows { map: Some(map().map_err(|e| Error::data(&path, e))?), dimensions })
+        let n = n_rows as usize;
+        let rows = map(&path(dir, space, "rows"), n * stride(dimensions))?;
+        // Without them all rows are measured.
+        let signs = map(&path(dir, space, "signs"), n * 8 * n_words(dimensions)).ok();
+        Ok(Rows { rows: Some(rows), signs, dimensions, kernel })
+    }
+
+    /// Values of a vector.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// Values and scale of a row, which must be there.
+    #[inline]
+    fn row(&self, row: u32) -> (&[u8], f32) {
+        let stride = stride(self.dimensions);
+        let bytes = self.rows.as_deref().unwrap_or_default();
+        let (values, scale) = bytes[row as usize * stride..][..stride].split_at(self.dimensions);
+        (values, f32::from_le_bytes([scale[0], scale[1], scale[2], scale[3]]))
     }
 
     /// The vector of a row, which must be there.
     pub fn vector(&self, row: u32) -> Vec<f32> {
-        let stride = stride(self.dimensions);
-        let bytes = self.map.as_deref().unwrap_or_default();
-        let (values, scale) = bytes[row as usize * stride..][..stride].split_at(self.dimensions);
-        let scale = f32::from_le_bytes([scale[0], scale[1], scale[2], scale[3]]);
+        let (values, scale) = self.row(row);
         values.iter().map(|value| f32::from(*value as i8) * scale).collect()
     }
 
     /// The cosine of a row, which must be there, and a query.
     #[inline]
     pub fn cosine(&self, row: u32, query: &QueryVector) -> f32 {
-        let stride = stride(self.dimensions);
-        let bytes = self.map.as_deref().unwrap_or_default();
-        let (values, scale) = bytes[row as usize * stride..][..stride].split_at(self.dimensions);
-        let scale = f32::from_le_bytes([scale[0], scale[1], scale[2], scale[3]]);
-        dot(values, &query.values) as f32 * (scale * query.scale)
+        let (values, scale) = self.row(row);
+        self.kernel.dot(values, &query.values) as f32 * (scale * query.scale)
+    }
+
+    /// How many signs of each of `rows` differ from the query's; `None` without a file of signs.
+    pub fn differences(
+        &self,
+        rows: impl Iterator<Item = u32>,
+        query: &QueryVector,
+    ) -> Option<Vec<u16>> {
+        // A mapping begins at a page, so that words lie at their borders.
+        let words = bytemuck::try_cast_slice(self.signs.as_deref()?).ok()?;
+        let mut out = Vec::with_capacity(rows.size_hint().0);
+        self.kernel.differ(words, rows, &query.signs, &mut out);
+        Some(out)
     }
 }
 
-/// Sum of products.
-#[inline]
-fn dot(row: &[u8], query: &[i16]) -> i32 {
-    row.iter().zip(query).map(|(a, b)| i32::from(*a as i8) * i32::from(*b)).sum()
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn unit(seed: u32, dimensions: usize) -> Vec<f32> {
+    pub(crate) fn unit(seed: u32, dimensions: usize) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761) | 1;
         let mut values: Vec<f32> = (0..dimensions)
             .map(|_| {
@@ -181,7 +248,21 @@ mod tests {
             let truth: f32 = vector.iter().zip(&query).map(|(a, b)| a * b).sum();
             assert!((rows.cosine(row as u32, &wanted) - truth).abs() < 2e-3);
         }
-        let more = vectors.len() as u32 + 1;
+        let count =
+            |rows: &Rows| rows.differences(0..vectors.len() as u32, &wanted).expect("signs");
+        let before = count(&rows);
+        // A lost file of signs is made anew by the next vectors.
+        std::fs::remove_file(path(dir.path(), 1, "signs")).unwrap();
+        let n = vectors.len() as u32;
+        let rows = Rows::open(dir.path(), 1, 384, n).unwrap();
+        assert!(rows.differences(0..1, &wanted).is_none());
+        append(dir.path(), 1, 384, n, &vectors[..1]).unwrap();
+        let rows = Rows::open(dir.path(), 1, 384, n).unwrap();
+        let after = count(&rows);
+        // Values that were rounded to nothing have lost their sign.
+        let off = before.iter().zip(&after).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(off.is_some_and(|off| off <= 8), "{off:?}");
+        let more = vectors.len() as u32 + 2;
         assert!(Rows::open(dir.path(), 1, 384, more).is_err(), "rows that are not there");
         assert!(append(dir.path(), 1, 384, more, &vectors).is_err(), "behind a gap");
     }

@@ -40,6 +40,9 @@ fn read(index: &Index, uri: &str) -> Result<Content> {
     let text = json!({
         "generation": status.generation, "pending": status.freshness.pending,
         "fresh": status.freshness.fresh, "sources": sources,
+        "embedding": status.spaces.iter().map(|space| {
+            json!({"space": space.name, "vectors": space.vectors, "waiting": space.waiting})
+        }).collect::<Vec<_>>(),
     });
     Ok(Content { text: format!("{text:#}"), mime: "application/json" })
 }

@@ -74,7 +74,7 @@ fn refresh(session: &Session, world: &World) {
         Ok(updater) => updater,
         Err(Error::NotWriter) => {
             // The server watches; its sign of life says how fresh it is.
-            index.set_freshness(writer::freshness(index));
+            index.set_freshness(writer::Sign::read(index).freshness);
             return;
         }
         Err(error) => return note(&format!("synod: the index was not refreshed: {error}")),

@@ -9,10 +9,15 @@
 mod build;
 mod corpus;
 mod http;
+mod meaning;
 mod peer;
 mod serve;
 
-const USAGE: &str = "bench quality            nDCG@10 of all questions of the judged sets
+const USAGE: &str =
+    "bench quality            nDCG@10 and packs of all questions of the judged sets (`synod eval`)
+bench hybrid [FOLDER]    search by words and by both, in process, and embedding a query
+bench million [N]        scans over N (1,000,000) vectors
+bench embed, vectors     embedding and scans, as `tests/bench/peers.py` compares them with others'
 bench index [FOLDER]     indexing speed and disk, beside its bare parts
 bench http               an empty call over HTTP, beside a bare echo server
 bench engine [FOLDER]    the engine's part of a search, in process
@@ -26,6 +31,9 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("echo") => return serve::echo(),
         Some("echo-http") => return http::echo(),
+        // Read by `peers.py`: nothing but JSON.
+        Some("embed") => return meaning::embed(&args[1..]),
+        Some("vectors") => return meaning::vectors(&args[1..]),
         _ => {}
     }
     load();
@@ -35,6 +43,11 @@ fn main() {
         Some("serve") => serve::run(&corpus::folder(folder)),
         Some("http") => http::run(),
         Some("peer") => peer::run(&corpus::folder(folder)),
+        Some("hybrid") => meaning::hybrid(&corpus::folder(folder)),
+        Some("million") => {
+            let n = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+            meaning::million(n);
+        }
         Some("engine") => serve::engine(&corpus::folder(folder)),
         _ => println!("{USAGE}"),
     }

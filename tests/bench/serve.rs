@@ -149,7 +149,7 @@ pub fn timed(n: usize, mut each: impl FnMut(usize)) -> Vec<u128> {
 }
 
 /// Queries of one to five words that stand in the corpus, and whole names.
-fn queries(folder: &Path) -> Vec<String> {
+pub fn queries(folder: &Path) -> Vec<String> {
     let walked = synod_index::walk::walk(folder, &[]);
     let step = (walked.files.len() / 400).max(1);
     let mut out = Vec::new();

@@ -72,7 +72,9 @@ fn index_of(wheel: Vec<u8>, hash: Option<&str>) -> String {
 fn run(place: &Place, args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = place.command(args);
     command.env("SYNOD_MODELS", place.path().join("models"));
-    variables.iter().for_each(|(name, value)| drop(command.env(name, value)));
+    for (name, value) in variables {
+        command.env(name, value);
+    }
     outcome(command)
 }
 

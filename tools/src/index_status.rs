@@ -5,7 +5,7 @@ use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use synod_index::{SourceKind, SourceStatus};
+use synod_index::{Role, SourceKind, SourceStatus, Status};
 use synod_store::Scope;
 
 pub struct IndexStatus;
@@ -33,8 +33,31 @@ pub struct Reply {
     sources: Vec<SourceReply>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     jobs: Vec<JobReply>,
+    /// Search by meaning; not there before anything is embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<EmbeddingReply>,
     #[serde(flatten)]
     currency: Currency,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct EmbeddingReply {
+    /// Provider, model, revision, dimensions and window of the vectors that answer.
+    space: String,
+    /// Share of the passages that have a vector, 0 to 1.
+    coverage: f64,
+    /// Passages that wait.
+    waiting: u64,
+    /// Passages embedded each second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_left: Option<u64>,
+    /// The space that is filled to take its place, and its coverage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filling: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filling_coverage: Option<f64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -87,6 +110,9 @@ impl Operation for IndexStatus {
         let wanted =
             |s: &SourceStatus| args.source.as_ref().is_none_or(|name| s.source.is_called(name));
         let pending = status.freshness.pending;
+        let embedding = embedding(&status);
+        let searched = status.model && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
+        let degraded = if searched { Vec::new() } else { vec!["semantic".to_owned()] };
         let sources: Vec<SourceReply> =
             status.sources.into_iter().filter(wanted).map(|s| source(s, pending)).collect();
         let mut jobs = cx.store.open_jobs(INDEX_JOB)?;
@@ -105,7 +131,8 @@ impl Operation for IndexStatus {
             chunks: sources.iter().map(|s| s.chunks).sum(),
             sources,
             jobs,
-            currency: Currency::new(status.generation, status.freshness, vec!["semantic".into()]),
+            embedding,
+            currency: Currency::new(status.generation, status.freshness, degraded),
         })
     }
 
@@ -130,10 +157,47 @@ impl Operation for IndexStatus {
                 let _ = writeln!(out, "  - `{}`: {}", error.path, error.reason);
             }
         }
+        if let Some(embedding) = &reply.embedding {
+            out.push_str(&embedding.render());
+        }
         reply.jobs.iter().for_each(|job| out.push_str(&job.render()));
         out.push_str(&reply.currency.render());
         out
     }
+}
+
+impl EmbeddingReply {
+    fn render(&self) -> String {
+        let share = self.coverage * 100.0;
+        let mut out = format!("meaning: {share:.0} % of the passages, {}", self.space);
+        if let (Some(rate), Some(left)) = (self.rate, self.seconds_left) {
+            let _ = write!(out, "; {rate:.0} a second, {left} s left");
+        }
+        if let (Some(filling), Some(share)) = (&self.filling, self.filling_coverage) {
+            let _ = write!(out, "; {filling} is at {:.0} %", share * 100.0);
+        }
+        out.push('\n');
+        out
+    }
+}
+
+/// How far the space that answers is, and the one that will take its place.
+fn embedding(status: &Status) -> Option<EmbeddingReply> {
+    let passages: u64 = status.sources.iter().map(|source| source.chunks).sum();
+    let coverage = |waiting: u64| 1.0 - waiting.min(passages) as f64 / passages.max(1) as f64;
+    let serving = status.spaces.iter().find(|space| space.role == Some(Role::Serving))?;
+    let filling = status.spaces.iter().find(|space| space.role.is_none());
+    let waiting = filling.map_or(serving.waiting, |space| space.waiting);
+    let rate = Some(status.rate).filter(|rate| *rate > 0.0 && waiting > 0);
+    Some(EmbeddingReply {
+        space: serving.name.clone(),
+        coverage: coverage(serving.waiting),
+        waiting,
+        rate,
+        seconds_left: rate.map(|rate| (waiting as f32 / rate).ceil() as u64),
+        filling: filling.map(|space| space.name.clone()),
+        filling_coverage: filling.map(|space| coverage(space.waiting)),
+    })
 }
 
 fn source(status: SourceStatus, pending: u64) -> SourceReply {
