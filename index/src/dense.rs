@@ -4,9 +4,9 @@ use crate::db::{self, Space};
 use crate::embed::Embedder;
 use crate::error::Result;
 use crate::vector::{QueryVector, Rows};
-use crate::view::View;
+use crate::view::{NONE, View};
 use rusqlite::Connection;
-use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,24 +17,16 @@ pub struct Dense {
     /// What embeds a query for it.
     pub embedder: Arc<dyn Embedder>,
     rows: Rows,
-    /// Every embedded passage, in the order of the rows.
-    pub places: Vec<Place>,
     /// By place, its row.
     numbers: Vec<u32>,
+    /// By place, its passage slot of the view.
+    slots: Vec<u32>,
+    /// By entry, its first place; one more at the end.
+    starts: Vec<u32>,
     /// Row and entry of every note whose head has a vector.
     wholes: Vec<(u32, u32)>,
     /// Share of the passages that have a vector, 0 to 1.
     pub coverage: f32,
-}
-
-/// A passage with its vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    row: u32,
-    /// Passage slot of the view.
-    pub slot: u32,
-    /// Index into the view's entries.
-    pub entry: u32,
 }
 
 impl Dense {
@@ -46,34 +38,51 @@ impl Dense {
         space: &Space,
         embedder: Arc<dyn Embedder>,
     ) -> Result<Self> {
-        let mut vectors: HashMap<u32, Vec<u32>> = HashMap::new();
+        let layout = view.layout();
+        let mut by_passage = vec![NONE; layout.slots.len()];
+        let mut wholes: Vec<(u32, u32)> = Vec::new();
         db::embedded(db, space.id, |file, generation, rows| {
-            let entry = view.entry(file);
-            let same = |entry: &u32| view.entries[*entry as usize].generation == generation;
-            if let Some(entry) = entry.filter(same) {
-                vectors.insert(entry, rows.collect());
+            let Some(entry) = view.entry(file) else { return };
+            if view.entries[entry as usize].generation != generation {
+                return;
+            }
+            let passages = layout.passages(entry);
+            for (at, row) in rows.filter(|row| *row < space.n_rows).enumerate() {
+                match by_passage[passages.clone()].get_mut(at) {
+                    Some(place) => *place = row,
+                    // Behind the passages stands the head of the note.
+                    None => wholes.push((row, entry)),
+                }
             }
         })?;
-        let mut places = Vec::new();
-        view.passages(|slot, entry, chunk| {
-            let row = vectors.get(&entry).and_then(|rows| rows.get(chunk as usize));
-            places.extend(row.filter(|row| **row < space.n_rows).map(|row| {
-                let row = *row;
-                Place { row, slot, entry }
-            }));
-        });
-        places.sort_unstable();
-        let whole = |(entry, rows): (&u32, &Vec<u32>)| {
-            let row = rows.get(view.entries[*entry as usize].n_chunks as usize);
-            row.filter(|row| **row < space.n_rows).map(|row| (*row, *entry))
-        };
-        let mut wholes: Vec<(u32, u32)> = vectors.iter().filter_map(whole).collect();
         wholes.sort_unstable();
-        let coverage = places.len() as f32 / view.n_chunks.max(1) as f32;
+        let (mut numbers, mut slots, mut starts) = (Vec::new(), Vec::new(), vec![0]);
+        for entry in 0..view.entries.len() as u32 {
+            for at in layout.passages(entry).filter(|at| by_passage[*at] != NONE) {
+                numbers.push(by_passage[at]);
+                slots.push(layout.slots[at]);
+            }
+            starts.push(numbers.len() as u32);
+        }
+        let coverage = numbers.len() as f32 / view.n_chunks.max(1) as f32;
         let rows = Rows::open(dir, space.id, space.dimensions, space.n_rows)?;
         let made_for = (view.generation, space.id, space.change);
-        let numbers = places.iter().map(|place| place.row).collect();
-        Ok(Dense { made_for, embedder, rows, places, numbers, wholes, coverage })
+        Ok(Dense { made_for, embedder, rows, numbers, slots, starts, wholes, coverage })
+    }
+
+    /// Nothing is embedded.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// The places of a document's passages: those that have a vector.
+    pub fn places(&self, entry: u32) -> Range<usize> {
+        self.starts[entry as usize] as usize..self.starts[entry as usize + 1] as usize
+    }
+
+    /// The passage slot of a place.
+    pub fn slot(&self, place: usize) -> u32 {
+        self.slots[place]
     }
 
     /// The cosine of each place to a query.
@@ -88,10 +97,9 @@ impl Dense {
 
     /// What a document means: the direction between the vectors of its passages.
     pub fn meaning_of(&self, entry: u32) -> Option<QueryVector> {
-        let own = self.places.iter().filter(|place| place.entry == entry);
         let mut sum: Vec<f32> = Vec::new();
-        for place in own {
-            let vector = self.rows.vector(place.row);
+        for row in &self.numbers[self.places(entry)] {
+            let vector = self.rows.vector(*row);
             sum.resize(vector.len(), 0.0);
             sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
         }

@@ -7,7 +7,7 @@
 //! that no score depends on what stands at the bottom of a list. Pure; every document with a vector
 //! is ranked, so that filters never change an order.
 
-use crate::dense::{Dense, Place};
+use crate::dense::Dense;
 use crate::vector::QueryVector;
 
 /// What a query means, beside its words.
@@ -37,6 +37,10 @@ pub struct Near {
 
 impl Near {
     fn add(&mut self, cosine: f32) {
+        if self.n >= 3 && cosine <= self.best[2] {
+            self.n += 1;
+            return;
+        }
         let Near { best, n, .. } = self;
         let kept = (*n as usize).min(3);
         let at = best[..kept].iter().position(|known| cosine > *known).unwrap_or(kept);
@@ -72,12 +76,16 @@ impl Nearness {
     /// Of every embedded passage and document of a view with `n_entries`.
     pub fn of(meaning: &Meaning, n_entries: usize) -> Self {
         let passages = meaning.dense.cosines(&meaning.query);
-        let mut documents = vec![Near::default(); n_entries];
         let mut top_passage = -1.0f32;
-        for (Place { entry, .. }, cosine) in meaning.dense.places.iter().zip(&passages) {
-            documents[*entry as usize].add(*cosine);
-            top_passage = top_passage.max(*cosine);
-        }
+        let document = |entry: usize| {
+            let mut near = Near::default();
+            for cosine in &passages[meaning.dense.places(entry as u32)] {
+                near.add(*cosine);
+                top_passage = top_passage.max(*cosine);
+            }
+            near
+        };
+        let mut documents: Vec<Near> = (0..n_entries).map(document).collect();
         for (entry, cosine) in meaning.dense.wholes(&meaning.query) {
             documents[entry as usize].whole = Some(cosine);
         }

@@ -10,14 +10,30 @@ fn dot_of(row: &[u8], query: &[i16]) -> i32 {
     row.iter().zip(query).map(|(a, b)| i32::from(i16::from(*a as i8)) * i32::from(*b)).sum()
 }
 
-/// Appends, for each of `rows` (places in `bits`, `n_words` words each), how many bits differ from
-/// `query`.
+/// Appends, for each row of `bits` (as many words as `query` has), how many bits differ from `query`.
 #[inline(always)]
-fn differ_of(bits: &[u64], rows: impl Iterator<Item = u32>, query: &[u64], out: &mut Vec<u16>) {
-    let n_words = query.len();
-    out.extend(rows.map(|row| {
-        let own = &bits[row as usize * n_words..][..n_words];
-        own.iter().zip(query).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>() as u16
+fn differ_of(bits: &[u64], query: &[u64], out: &mut Vec<u16>) {
+    // With a number of words that is known beforehand the inner loop has no branch.
+    match query.len() {
+        0 => {}
+        6 => differ_by::<6>(bits, query, out),
+        12 => differ_by::<12>(bits, query, out),
+        16 => differ_by::<16>(bits, query, out),
+        n => out.extend(bits.chunks_exact(n).map(|own| {
+            own.iter().zip(query).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>() as u16
+        })),
+    }
+}
+
+#[inline(always)]
+fn differ_by<const N: usize>(bits: &[u64], query: &[u64], out: &mut Vec<u16>) {
+    let Ok(query) = <&[u64; N]>::try_from(query) else { return };
+    out.extend(bits.as_chunks::<N>().0.iter().map(|own| {
+        let mut sum = 0;
+        for at in 0..N {
+            sum += (own[at] ^ query[at]).count_ones();
+        }
+        sum as u16
     }));
 }
 
@@ -29,6 +45,9 @@ pub enum Kernel {
     /// 256 bits at once, and the number of set bits of a word in one instruction.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// 512 bits at once, and the numbers of set bits of eight words.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl Kernel {
@@ -36,7 +55,10 @@ impl Kernel {
     pub fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
-            return Kernel::Avx2;
+            let wide = is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vpopcntdq");
+            return if wide { Kernel::Avx512 } else { Kernel::Avx2 };
         }
         Kernel::Portable
     }
@@ -50,44 +72,51 @@ impl Kernel {
             // SAFETY: `best` found the features, and nothing else makes this variant.
             #[allow(unsafe_code)]
             Kernel::Avx2 => unsafe { avx2::dot(row, query) },
-        }
-    }
-
-    /// How many bits differ from `query` in each of `rows`, appended to `out`.
-    pub fn differ(
-        self,
-        bits: &[u64],
-        rows: impl Iterator<Item = u32>,
-        query: &[u64],
-        out: &mut Vec<u16>,
-    ) {
-        match self {
-            Kernel::Portable => differ_of(bits, rows, query, out),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             #[allow(unsafe_code)]
-            Kernel::Avx2 => unsafe { avx2::differ(bits, rows, query, out) },
+            Kernel::Avx512 => unsafe { avx512::dot(row, query) },
+        }
+    }
+
+    /// How many bits differ from `query` in each row of `bits`, appended to `out`.
+    pub fn differ(self, bits: &[u64], query: &[u64], out: &mut Vec<u16>) {
+        match self {
+            Kernel::Portable => differ_of(bits, query, out),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            Kernel::Avx2 => unsafe { avx2::differ(bits, query, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            Kernel::Avx512 => unsafe { avx512::differ(bits, query, out) },
         }
     }
 }
 
+/// The same code once more, for processors with these features.
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
-    #[target_feature(enable = "avx2,popcnt")]
-    pub fn dot(row: &[u8], query: &[i16]) -> i32 {
-        super::dot_of(row, query)
-    }
+macro_rules! compiled {
+    ($name:ident, $features:literal) => {
+        mod $name {
+            #[target_feature(enable = $features)]
+            pub fn dot(row: &[u8], query: &[i16]) -> i32 {
+                super::dot_of(row, query)
+            }
 
-    #[target_feature(enable = "avx2,popcnt")]
-    pub fn differ(
-        bits: &[u64],
-        rows: impl Iterator<Item = u32>,
-        query: &[u64],
-        out: &mut Vec<u16>,
-    ) {
-        super::differ_of(bits, rows, query, out);
-    }
+            #[target_feature(enable = $features)]
+            pub fn differ(bits: &[u64], query: &[u64], out: &mut Vec<u16>) {
+                super::differ_of(bits, query, out);
+            }
+        }
+    };
 }
+
+#[cfg(target_arch = "x86_64")]
+compiled!(avx2, "avx2,popcnt");
+#[cfg(target_arch = "x86_64")]
+compiled!(avx512, "avx2,popcnt,avx512f,avx512bw,avx512vl,avx512vpopcntdq");
 
 #[cfg(test)]
 mod tests {
@@ -105,8 +134,8 @@ mod tests {
             let best = Kernel::best();
             prop_assert_eq!(best.dot(&row, &query[..row.len()]), dot_of(&row, &query[..row.len()]));
             let (mut one, mut other) = (Vec::new(), Vec::new());
-            best.differ(&bits, 0..10, &asked, &mut one);
-            Kernel::Portable.differ(&bits, 0..10, &asked, &mut other);
+            best.differ(&bits, &asked, &mut one);
+            Kernel::Portable.differ(&bits, &asked, &mut other);
             prop_assert_eq!(&one, &other);
             let first: u32 = (0..6).map(|at| (bits[at] ^ asked[at]).count_ones()).sum();
             prop_assert_eq!(u32::from(one[0]), first);

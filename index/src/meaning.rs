@@ -38,7 +38,7 @@ impl Index {
                 made
             }
         };
-        Ok(Some(dense).filter(|dense| !dense.places.is_empty()))
+        Ok(Some(dense).filter(|dense| !dense.is_empty()))
     }
 
     /// The model whose space answers, and that space; where that model is not there, any other that

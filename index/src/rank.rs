@@ -212,7 +212,7 @@ impl Ranker<'_> {
     fn fused(
         &self,
         top: usize,
-        sums: &mut Scratch,
+        sums: &Scratch,
         best: &[(f32, u32, u32)],
         meaning: &Meaning,
     ) -> (Vec<Scored>, usize) {
@@ -265,38 +265,30 @@ impl Ranker<'_> {
     /// asked for stays what it is.
     fn nearest(
         &self,
-        sums: &mut Scratch,
+        sums: &Scratch,
         ranked: &[(f32, u32)],
         by_words: Vec<u32>,
         meaning: &Meaning,
         near: &Nearness,
     ) -> Vec<u32> {
-        for (place, (_, entry)) in ranked.iter().enumerate() {
-            sums.documents[*entry as usize].place = place as u32;
-        }
         let words = |slot, entry| sum(sums, slot, entry) / self.top_passage;
-        let mut best: Vec<(f32, u32)> = by_words
-            .iter()
-            .zip(ranked)
-            .map(|(&slot, &(_, entry))| match slot {
+        let best = |(&slot, &(_, entry)): (&u32, &(f32, u32))| {
+            let mut best = match slot {
                 NONE => (f32::MIN, NONE),
                 slot if self.bonus.of(slot, entry).0 > 0.0 => (f32::MAX, slot),
                 slot => ((1.0 - meaning.share) * words(slot, entry), slot),
-            })
-            .collect();
-        for (place, cosine) in meaning.dense.places.iter().zip(&near.passages) {
-            let at = sums.documents[place.entry as usize].place;
-            let Some(best) = best.get_mut(at as usize) else { continue };
-            let dense = meaning.share * share_of(*cosine, near.top_passage);
-            let score = dense + (1.0 - meaning.share) * words(place.slot, place.entry);
-            if score > best.0 {
-                *best = (score, place.slot);
+            };
+            for place in meaning.dense.places(entry) {
+                let slot = meaning.dense.slot(place);
+                let dense = meaning.share * share_of(near.passages[place], near.top_passage);
+                let score = dense + (1.0 - meaning.share) * words(slot, entry);
+                if score > best.0 {
+                    best = (score, slot);
+                }
             }
-        }
-        for (_, entry) in ranked {
-            sums.documents[*entry as usize].place = NONE;
-        }
-        best.into_iter().map(|(_, slot)| slot).collect()
+            best.1
+        };
+        by_words.iter().zip(ranked).map(best).collect()
     }
 
     /// Slots go by segment: only the number says which of two equal passages is the first.

@@ -200,16 +200,12 @@ impl Rows {
         self.kernel.dot(values, &query.values) as f32 * (scale * query.scale)
     }
 
-    /// How many signs of each of `rows` differ from the query's; `None` without a file of signs.
-    pub fn differences(
-        &self,
-        rows: impl Iterator<Item = u32>,
-        query: &QueryVector,
-    ) -> Option<Vec<u16>> {
+    /// By row: how many of its signs differ from the query's; `None` without a file of signs.
+    pub fn differences(&self, query: &QueryVector) -> Option<Vec<u16>> {
         // A mapping begins at a page, so that words lie at their borders.
-        let words = bytemuck::try_cast_slice(self.signs.as_deref()?).ok()?;
-        let mut out = Vec::with_capacity(rows.size_hint().0);
-        self.kernel.differ(words, rows, &query.signs, &mut out);
+        let words: &[u64] = bytemuck::try_cast_slice(self.signs.as_deref()?).ok()?;
+        let mut out = Vec::with_capacity(words.len() / query.signs.len().max(1));
+        self.kernel.differ(words, &query.signs, &mut out);
         Some(out)
     }
 }
@@ -248,14 +244,13 @@ pub(crate) mod tests {
             let truth: f32 = vector.iter().zip(&query).map(|(a, b)| a * b).sum();
             assert!((rows.cosine(row as u32, &wanted) - truth).abs() < 2e-3);
         }
-        let count =
-            |rows: &Rows| rows.differences(0..vectors.len() as u32, &wanted).expect("signs");
+        let count = |rows: &Rows| rows.differences(&wanted).expect("signs");
         let before = count(&rows);
         // A lost file of signs is made anew by the next vectors.
         std::fs::remove_file(path(dir.path(), 1, "signs")).unwrap();
         let n = vectors.len() as u32;
         let rows = Rows::open(dir.path(), 1, 384, n).unwrap();
-        assert!(rows.differences(0..1, &wanted).is_none());
+        assert!(rows.differences(&wanted).is_none());
         append(dir.path(), 1, 384, n, &vectors[..1]).unwrap();
         let rows = Rows::open(dir.path(), 1, 384, n).unwrap();
         let after = count(&rows);

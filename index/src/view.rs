@@ -6,7 +6,8 @@
 use crate::error::Result;
 use crate::kind::Class;
 use crate::lexical::{Fields, LINK_CHUNK, Lexical, PARTS, Part, unpack};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::IndexRecordOption;
@@ -61,7 +62,24 @@ pub struct View {
     fields: Fields,
     segments: Vec<Segment>,
     by_file: Vec<u32>,
+    layout: OnceLock<Layout>,
     _searcher: Searcher,
+}
+
+/// The passages of each document in order; segments hold them as they came.
+#[derive(Default)]
+pub struct Layout {
+    /// By passage, its slot.
+    pub slots: Vec<u32>,
+    /// By entry, its first passage; one more at the end.
+    starts: Vec<u32>,
+}
+
+impl Layout {
+    /// The passages of a document.
+    pub fn passages(&self, entry: u32) -> Range<usize> {
+        self.starts[entry as usize] as usize..self.starts[entry as usize + 1] as usize
+    }
 }
 
 /// One posting: a passage slot, its document, and how often in a field of which length class.
@@ -113,6 +131,7 @@ impl View {
             fields: lexical.fields().clone(),
             segments: Vec::new(),
             by_file: Vec::new(),
+            layout: OnceLock::new(),
             _searcher: searcher.clone(),
         };
         for reader in searcher.segment_readers() {
@@ -371,6 +390,25 @@ impl View {
                 }
             }
         }
+    }
+
+    /// The passages of each document in order; made when it is first asked for.
+    pub fn layout(&self) -> &Layout {
+        self.layout.get_or_init(|| {
+            let mut starts = vec![0u32];
+            for entry in &self.entries {
+                starts.push(starts[starts.len() - 1] + entry.n_chunks);
+            }
+            let mut slots = vec![NONE; self.n_chunks as usize];
+            self.passages(|slot, entry, chunk| {
+                let (start, end) = (starts[entry as usize], starts[entry as usize + 1]);
+                // A passage beyond the others would be a bug of the writer's; it has no vector.
+                if chunk < end - start {
+                    slots[(start + chunk) as usize] = slot;
+                }
+            });
+            Layout { slots, starts }
+        })
     }
 
     /// Every living address with the generation of its row: what `doctor` compares.

@@ -151,7 +151,7 @@ fn scans(vectors: &[Vec<f32>], probes: &[Vec<f32>], dimensions: usize) {
             best(&vectors.iter().map(dot).collect::<Vec<f32>>(), 10)
         })
         .collect();
-    for measured in [None, Some(1_000), Some(3_000), Some(10_000)] {
+    for measured in [None, Some(400), Some(1_500), Some(5_000)] {
         let cosines = |probe: &[f32]| {
             let query = QueryVector::new(probe);
             match measured {
