@@ -14,8 +14,8 @@ use crate::vector::QueryVector;
 pub struct Meaning<'a> {
     /// The vectors.
     pub dense: &'a Dense,
-    /// The query's.
-    pub query: QueryVector,
+    /// How near everything is to the query.
+    pub near: Nearness,
     /// Share of meaning in the score, 0 to 1.
     pub share: f32,
 }
@@ -74,19 +74,19 @@ pub struct Nearness {
 
 impl Nearness {
     /// Of every embedded passage and document of a view with `n_entries`.
-    pub fn of(meaning: &Meaning, n_entries: usize) -> Self {
-        let passages = meaning.dense.cosines(&meaning.query);
+    pub fn of(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
+        let passages = dense.cosines(query);
         let mut top_passage = -1.0f32;
         let document = |entry: usize| {
             let mut near = Near::default();
-            for cosine in &passages[meaning.dense.places(entry as u32)] {
+            for cosine in &passages[dense.places(entry as u32)] {
                 near.add(*cosine);
                 top_passage = top_passage.max(*cosine);
             }
             near
         };
         let mut documents: Vec<Near> = (0..n_entries).map(document).collect();
-        for (entry, cosine) in meaning.dense.wholes(&meaning.query) {
+        for (entry, cosine) in dense.wholes(query) {
             documents[entry as usize].whole = Some(cosine);
         }
         let scores = documents.iter().filter_map(Near::score);

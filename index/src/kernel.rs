@@ -1,5 +1,5 @@
-//! The inner loops of a scan over vectors: sums of products, and bits that differ. The same portable
-//! code is compiled a second time for wider registers, and which one runs is found out once.
+//! The inner loops of a scan over vectors: sums of products, and bits that differ. The same
+//! portable code is compiled again for wider registers, and which one runs is found out once.
 //!
 //! Pure but for that. The only other unsafe code of this crate is the mapping of files.
 
@@ -10,7 +10,8 @@ fn dot_of(row: &[u8], query: &[i16]) -> i32 {
     row.iter().zip(query).map(|(a, b)| i32::from(i16::from(*a as i8)) * i32::from(*b)).sum()
 }
 
-/// Appends, for each row of `bits` (as many words as `query` has), how many bits differ from `query`.
+/// Appends, for each row of `bits` (as many words as `query` has), how many bits differ from
+/// `query`.
 #[inline(always)]
 fn differ_of(bits: &[u64], query: &[u64], out: &mut Vec<u16>) {
     // With a number of words that is known beforehand the inner loop has no branch.

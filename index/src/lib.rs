@@ -13,6 +13,7 @@ mod filter;
 mod fuse;
 mod graph;
 mod history;
+mod hit;
 pub mod jail;
 mod kernel;
 pub mod kind;

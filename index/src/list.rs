@@ -3,7 +3,7 @@
 use crate::Index;
 use crate::db;
 use crate::error::{Error, Result};
-use crate::search::escape;
+use crate::hit::escape;
 
 /// A document in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

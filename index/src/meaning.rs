@@ -4,7 +4,7 @@ use crate::db::{self, Role, Space};
 use crate::dense::Dense;
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
-use crate::fuse::Meaning;
+use crate::fuse::{Meaning, Nearness};
 use crate::query::Query;
 use crate::search::{Found, Mode, SearchArgs};
 use crate::vector::QueryVector;
@@ -61,6 +61,7 @@ impl Index {
     pub(crate) fn meaning<'d>(
         &self,
         dense: &'d Dense,
+        view: &View,
         args: &SearchArgs,
         query: &Query,
         found: &mut Found,
@@ -78,7 +79,8 @@ impl Index {
                     Mode::Semantic => 1.0,
                     _ => share_of_meaning(&args.query, query),
                 };
-                Some(Meaning { dense, query: QueryVector::new(&vector), share })
+                let near = Nearness::of(dense, &QueryVector::new(&vector), view.entries.len());
+                Some(Meaning { dense, near, share })
             }
             Err(error) => {
                 found.notes.push(error.to_string());

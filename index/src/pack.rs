@@ -7,10 +7,11 @@
 
 use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::error::{Error, Result};
+use crate::hit::{id_of, passage_text, roots, uri};
 use crate::jail::Root;
 use crate::plan::{self, Offer, Step};
 use crate::rank::Scored;
-use crate::search::{Answer, SearchArgs, id_of, passage_text, roots, uri};
+use crate::search::{Answer, SearchArgs};
 use crate::snippet::snippet;
 use crate::view::{NONE, View};
 use crate::{Current, Index, graph};

@@ -5,7 +5,7 @@
 //! number, so that two runs agree whatever the segments are.
 
 use crate::error::Result;
-use crate::fuse::{Meaning, Nearness, confidence, share_of};
+use crate::fuse::{Meaning, confidence, share_of};
 use crate::kind::Class;
 use crate::lexical::Part;
 use crate::query::Query;
@@ -216,7 +216,7 @@ impl Ranker<'_> {
         best: &[(f32, u32, u32)],
         meaning: &Meaning,
     ) -> (Vec<Scored>, usize) {
-        let near = Nearness::of(meaning, self.view.entries.len());
+        let near = &meaning.near;
         let words_share = (1.0 - meaning.share) * confidence(self.top_document, sums.ideal);
         let mut top_words = f32::MIN_POSITIVE;
         let mut words = vec![None; self.view.entries.len()];
@@ -252,7 +252,7 @@ impl Ranker<'_> {
             .iter()
             .map(|(_, entry)| words[*entry as usize].map_or(NONE, |(.., slot)| slot))
             .collect();
-        let slots = self.nearest(sums, &ranked, slots, meaning, &near);
+        let slots = self.nearest(sums, &ranked, slots, meaning);
         let hits = ranked.iter().zip(slots).map(|(&(score, entry), slot)| {
             let dense = near.documents[entry as usize].score();
             let meaning = dense.map(|dense| share_of(dense, near.top));
@@ -269,8 +269,8 @@ impl Ranker<'_> {
         ranked: &[(f32, u32)],
         by_words: Vec<u32>,
         meaning: &Meaning,
-        near: &Nearness,
     ) -> Vec<u32> {
+        let near = &meaning.near;
         let words = |slot, entry| sum(sums, slot, entry) / self.top_passage;
         let best = |(&slot, &(_, entry)): (&u32, &(f32, u32))| {
             let mut best = match slot {

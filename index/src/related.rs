@@ -5,13 +5,13 @@ use crate::Index;
 use crate::chunk::clip;
 use crate::db::{self, FileRow, Source};
 use crate::error::Result;
-use crate::fuse::{Meaning, Nearness};
+use crate::fuse::Nearness;
 use crate::graph;
+use crate::hit::{passage_text, roots, short_id, uri};
 use crate::jail::Root;
 use crate::kind::{Class, Symbol};
 use crate::lexical::Part;
 use crate::read::{self, ReadArgs};
-use crate::search::{passage_text, roots, short_id, uri};
 use crate::token::name_key;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -149,8 +149,7 @@ impl Index {
         let Some(entry) = view.entry(target.row.id) else { return Ok(Vec::new()) };
         let Some(dense) = self.dense(db, view, &mut found)? else { return Ok(Vec::new()) };
         let Some(query) = dense.meaning_of(entry) else { return Ok(Vec::new()) };
-        let meaning = Meaning { dense: &dense, query, share: 1.0 };
-        let near = Nearness::of(&meaning, view.entries.len());
+        let near = Nearness::of(&dense, &query, view.entries.len());
         let scores = near.documents.iter().enumerate();
         let mut scores: Vec<(f32, u32)> = scores
             .filter(|(other, _)| *other != entry as usize)

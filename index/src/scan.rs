@@ -1,5 +1,5 @@
-//! How near many rows are to a query: all of them measured, or those that may be among the nearest by
-//! their signs, and the others as their signs let expect.
+//! How near many rows are to a query: all of them measured, or those that may be among the nearest
+//! by their signs, and the others as their signs let expect.
 //!
 //! Invariant: the cosine of a row is the same whatever a filter lets through.
 

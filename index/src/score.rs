@@ -266,16 +266,32 @@ impl Scorer {
         meaning: Option<&Meaning>,
         scratch: &mut Scratch,
     ) -> Result<Ranking> {
-        scratch.fit(view);
+        let gathered = self.gather(view, query, scratch);
+        self.finish(view, query, allowed, top, meaning, scratch, gathered)
+    }
+
+    /// The second half of [`Scorer::rank`]: ranks what was gathered, and clears it away.
+    #[allow(clippy::too_many_arguments)]
+    pub fn finish(
+        &self,
+        view: &View,
+        query: &Query,
+        allowed: Option<&[bool]>,
+        top: usize,
+        meaning: Option<&Meaning>,
+        scratch: &mut Scratch,
+        gathered: Result<()>,
+    ) -> Result<Ranking> {
         let share = self.weights.share;
-        let ranked = self
-            .gather(view, query, scratch)
-            .and_then(|()| rank::rank(view, query, allowed, top, share, meaning, scratch));
+        let ranked =
+            gathered.and_then(|()| rank::rank(view, query, allowed, top, share, meaning, scratch));
         scratch.clear();
         ranked
     }
 
-    fn gather(&self, view: &View, query: &Query, scratch: &mut Scratch) -> Result<()> {
+    /// The first half: adds up what the words give every document and passage.
+    pub fn gather(&self, view: &View, query: &Query, scratch: &mut Scratch) -> Result<()> {
+        scratch.fit(view);
         scratch.ideal = 0.0;
         for (leaf, weight) in &query.scored {
             self.leaf(view, leaf, *weight, false, scratch)?;

@@ -1,23 +1,19 @@
 //! One search: query, filters, ranking, and hits whose text is proven to stand at its lines.
 
-use crate::chunk::LineIndex;
-use crate::db::{self, ChunkRow, FileRow, Source};
-use crate::disk::{self, Content};
+use crate::db::{self, Source};
+use crate::dense::Dense;
 use crate::error::{Error, Result};
 use crate::filter::{self, Filters};
 use crate::fuse::Meaning;
-use crate::jail::Root;
-use crate::kind::Class;
-use crate::limit::{HITS_MAX, LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
+use crate::hit::{hit, roots};
+use crate::limit::HITS_MAX;
 use crate::query::{self, Leaf, Query};
 use crate::rank::{Ranking, Scored};
-use crate::snippet::snippet;
-use crate::view::{NONE, View};
+use crate::view::View;
 use crate::{Current, Index, lock};
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 /// How much of a hit is quoted.
@@ -167,10 +163,6 @@ pub struct FilterCache {
 const FILTERS_CACHED: usize = 16;
 /// Ranked documents beyond the page, so that stale hits do not leave it short.
 const SPARE: usize = 20;
-/// Further passages of a document that are named.
-const ALSO_MAX: usize = 3;
-/// Share of a document's best score that a further passage must reach to be named.
-const ALSO_SHARE: f32 = 0.5;
 
 impl Index {
     /// Searches.
@@ -285,9 +277,11 @@ impl Index {
             }
             _ => None,
         };
-        let meaning = dense.as_ref().and_then(|dense| self.meaning(dense, args, query, found));
-        let meaning = meaning.as_ref();
-        let ranking = self.rank(current, query, allowed, top, meaning)?;
+        let (ranking, meaning) = match &dense {
+            Some(dense) => self.both(current, query, args, allowed, top, dense, found),
+            None => (self.rank(current, query, allowed, top, None), None),
+        };
+        let (ranking, meaning) = (ranking?, meaning.as_ref());
         // Words that only the filter leaves nothing of are no misspelt ones.
         let nowhere = |ranking: &Ranking| ranking.matched == 0;
         if nowhere(&ranking)
@@ -300,6 +294,33 @@ impl Index {
             }
         }
         Ok(ranking)
+    }
+
+    /// Words and meaning at once, on two threads, then one ranking.
+    #[allow(clippy::too_many_arguments)]
+    fn both<'d>(
+        &self,
+        current: &Current,
+        query: &Query,
+        args: &SearchArgs,
+        allowed: Option<&[bool]>,
+        top: usize,
+        dense: &'d Dense,
+        found: &mut Found,
+    ) -> (Result<Ranking>, Option<Meaning<'d>>) {
+        let Current { view, scorer } = current;
+        let mut scratch = self.take_scratch();
+        // The thread that is there embeds: it keeps the model's working memory.
+        let (gathered, meaning) = std::thread::scope(|scope| {
+            let words = scope.spawn(|| scorer.gather(view, query, &mut scratch));
+            let meaning = self.meaning(dense, view, args, query, found);
+            let gathered = words.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (gathered, meaning)
+        });
+        let near = meaning.as_ref();
+        let ranking = scorer.finish(view, query, allowed, top, near, &mut scratch, gathered);
+        self.give_scratch(scratch);
+        (ranking, meaning)
     }
 
     fn rank(
@@ -461,226 +482,4 @@ fn newest(
     let hits: Vec<Scored> = found.into_iter().map(|(.., entry)| Scored::unscored(entry)).collect();
     let others = vec![Vec::new(); hits.len()];
     Ok(Ranking { others, hits, total, matched: total })
-}
-
-/// The sources with their folders, each opened once when a hit lies in it.
-pub(crate) fn roots(sources: &[Source]) -> Vec<(&Source, Root<'_>)> {
-    sources.iter().map(|source| (source, Root::new(Path::new(&source.root)))).collect()
-}
-
-#[allow(clippy::too_many_arguments)]
-/// Makes a hit, or `None` when the document is no longer what was indexed.
-fn hit(
-    db: &Connection,
-    view: &View,
-    roots: &[(&Source, Root)],
-    scored: &Scored,
-    others: &[Scored],
-    forms: &[String],
-    renew_it: bool,
-    args: &SearchArgs,
-) -> Result<Option<Hit>> {
-    let entry = view.entries[scored.entry as usize];
-    let Some(row) = db::file_of_hit(db, entry.file)? else { return Ok(None) };
-    let Some((source, root)) = roots.iter().find(|(s, _)| s.id == row.source) else {
-        return Ok(None);
-    };
-    let number = if scored.slot == NONE { 0 } else { view.address(scored.slot).1 };
-    let chunk = row.chunks.get(number as usize);
-    let mut hit = bare_hit(source, &row, number, chunk.as_ref(), scored);
-    if args.explain {
-        let Scored { document, passage, meaning, exact, .. } = *scored;
-        hit.explain = Some(Explain { document, passage, meaning, exact });
-    }
-    // The row may be a commit ahead of the words for a moment.
-    let same = row.generation == entry.generation;
-    if same && row.chunks.is_empty() {
-        // Findable by name only: there are no lines to show.
-        hit.snippet =
-            row.note.as_ref().map(|note| format!("(this file {note})")).unwrap_or_default();
-        return Ok(Some(hit));
-    }
-    let mut first = hit.lines.0;
-    let indexed = match chunk.filter(|_| same) {
-        Some(chunk) => passage_text(db, root, source, &row, &chunk)?,
-        None => None,
-    };
-    let text = match indexed {
-        Some(text) => text,
-        // The file is ahead of the index: what it says now is shown, or nothing.
-        None => match renewed(db, source, &row, forms).filter(|_| renew_it) {
-            Some((passage, text)) => {
-                first = passage.first;
-                renew(&mut hit, source, &row, number, passage);
-                text
-            }
-            None => return Ok(None),
-        },
-    };
-    quote(&mut hit, &text, first, forms, args.detail);
-    if hit.renewed {
-        return Ok(Some(hit));
-    }
-    let further = others.iter().filter(|o| o.passage >= ALSO_SHARE * scored.passage);
-    for other in further.take(ALSO_MAX) {
-        let (_, number) = view.address(other.slot);
-        hit.also.extend(row.chunks.get(number as usize).map(|c| (c.first, c.last)));
-    }
-    Ok(Some(hit))
-}
-
-/// Puts as much of a passage into a hit as was asked for.
-fn quote(hit: &mut Hit, text: &str, first: u32, forms: &[String], detail: Detail) {
-    let found = match detail {
-        Detail::Names => return,
-        Detail::Line => best_line(text, first, forms, LINE_BYTES_MAX),
-        Detail::Passage => snippet(text, first, forms, SNIPPET_BYTES_MAX),
-    };
-    hit.snippet = found.text;
-    hit.snippet_line = found.first;
-    hit.marks = found.marks;
-}
-
-/// The passage of a file as it is now that holds most of the words, and its text; `None` when it
-/// holds none of them, or cannot be read.
-fn renewed(
-    db: &Connection,
-    source: &Source,
-    row: &FileRow,
-    forms: &[String],
-) -> Option<(ChunkRow, String)> {
-    let loaded = crate::update::load(db, source, &row.path, row.id).ok()?;
-    let (chunks, text) = crate::update::passages(&row.path, loaded.content)?;
-    let distinct = |chunk: &ChunkRow| {
-        let mut found = crate::token::find(&text[chunk.start as usize..chunk.end as usize], forms);
-        found.sort_by(|a, b| a.text.cmp(&b.text));
-        found.dedup_by(|a, b| a.text == b.text);
-        found.len()
-    };
-    let rated = chunks.iter().map(|chunk| (distinct(chunk), chunk));
-    // The first one of equals; filters alone ask for how a document begins.
-    let best =
-        rated.filter(|(n, _)| *n > 0 || forms.is_empty()).rev().max_by_key(|(n, _)| *n)?.1.clone();
-    let body = text[best.start as usize..best.end as usize].to_owned();
-    Some((best, body))
-}
-
-/// Puts a hit where its passage is now.
-fn renew(hit: &mut Hit, source: &Source, row: &FileRow, number: u32, passage: ChunkRow) {
-    hit.renewed = true;
-    hit.lines = (passage.first, passage.last);
-    hit.uri = uri(source, row, Some(hit.lines));
-    hit.id = id_of(row.id, number, Some(&passage));
-    hit.heading = passage.heading;
-    hit.symbol = passage.symbol;
-}
-
-/// The one line that holds most of the words.
-fn best_line(text: &str, first: u32, forms: &[String], max: usize) -> crate::snippet::Snippet {
-    let mut best: Option<crate::snippet::Snippet> = None;
-    for (at, line) in text.trim_end().split('\n').enumerate() {
-        let found = snippet(line, first + at as u32, forms, max);
-        let better = best.as_ref().is_none_or(|b| found.marks.len() > b.marks.len());
-        if better && !line.trim().is_empty() {
-            best = Some(found);
-        }
-    }
-    best.unwrap_or_else(|| snippet(text, first, forms, max))
-}
-
-fn bare_hit(
-    source: &Source,
-    row: &FileRow,
-    number: u32,
-    chunk: Option<&ChunkRow>,
-    scored: &Scored,
-) -> Hit {
-    let lines = chunk.map_or((1, 1), |c| (c.first, c.last));
-    Hit {
-        rank: 0,
-        id: id_of(row.id, number, chunk),
-        uri: uri(source, row, Some(lines)),
-        source: source.name.clone(),
-        path: row.path.clone(),
-        title: row.title.clone(),
-        heading: chunk.and_then(|c| c.heading.clone()),
-        symbol: chunk.and_then(|c| c.symbol.clone()),
-        lines,
-        score: scored.score,
-        snippet: String::new(),
-        snippet_line: lines.0,
-        marks: Vec::new(),
-        also: Vec::new(),
-        modified_ms: row.modified_ms,
-        kind: row.kind.clone(),
-        renewed: false,
-        explain: None,
-    }
-}
-
-/// The text of a passage, if it still is what was indexed.
-pub(crate) fn passage_text(
-    db: &Connection,
-    root: &Root,
-    source: &Source,
-    row: &FileRow,
-    chunk: &ChunkRow,
-) -> Result<Option<String>> {
-    let bytes = chunk.start as usize..chunk.end as usize;
-    // Only of the very file that was indexed do the bytes alone prove the lines.
-    let part = || disk::part(root, &row.path, &row.stamp, &bytes);
-    let text = match if row.plain { part() } else { Ok(None) } {
-        Ok(Some(text)) => Some(text),
-        Ok(None) | Err(Error::Data { .. } | Error::Argument(_)) => {
-            match crate::update::load(db, source, &row.path, row.id) {
-                Ok(loaded) => match loaded.content {
-                    Content::Text { text, .. } => {
-                        let line = LineIndex::new(&text).line(bytes.start);
-                        text.get(bytes).filter(|_| line == chunk.first).map(str::to_owned)
-                    }
-                    Content::NameOnly { .. } => None,
-                },
-                Err(_) => None,
-            }
-        }
-        Err(other) => return Err(other),
-    };
-    Ok(text.filter(|text| disk::hash(text.as_bytes())[..8] == chunk.hash))
-}
-
-/// `d<document>.<passage>.<hash>`: short, and checked when it is used.
-pub(crate) fn short_id(row: &FileRow, number: u32) -> String {
-    id_of(row.id, number, row.chunks.get(number as usize).as_ref())
-}
-
-pub(crate) fn id_of(file: u32, number: u32, chunk: Option<&ChunkRow>) -> String {
-    let [first, second] = chunk.map_or([0, 0], |chunk| [chunk.hash[0], chunk.hash[1]]);
-    format!("d{file}.{number}.{first:02x}{second:02x}")
-}
-
-/// The URI of a document: `note://source/path` or `code://source/path`, with lines.
-pub(crate) fn uri(source: &Source, row: &FileRow, lines: Option<(u32, u32)>) -> String {
-    let scheme = match row.class {
-        Class::Note => "note",
-        Class::Code => "code",
-    };
-    let mut out = format!("{scheme}://{}/", escape(&source.name));
-    out.push_str(&row.path.split('/').map(escape).collect::<Vec<_>>().join("/"));
-    if let Some((first, last)) = lines {
-        out.push_str(&format!("#L{first}-L{last}"));
-    }
-    out
-}
-
-/// Percent-encodes one part of a path (RFC 3986 unreserved characters stay).
-pub(crate) fn escape(part: &str) -> String {
-    let mut out = String::with_capacity(part.len());
-    for byte in part.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$'()*,;=@".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
