@@ -31,12 +31,19 @@ function cell(row, text, className) {
   if (className) td.className = className;
 }
 
+function meaning(embedding) {
+  if (!embedding) return "searched by words";
+  const share = Math.floor(embedding.coverage * 100);
+  const left = embedding.seconds_left ? `, ${embedding.seconds_left} s left` : "";
+  return share === 100 ? "searched by words and meaning" : `${share} % embedded${left}`;
+}
+
 function showStatus(status) {
   const jobs = (status.jobs ?? []).map((job) =>
     job.total ? `${job.state} ${job.done} of ${job.total} files` : job.state);
   const state = status.fresh ? "up to date" : `${status.pending} files pending`;
   $("state").textContent = [
-    `${status.documents} documents, ${status.chunks} passages`, state, ...jobs,
+    `${status.documents} documents, ${status.chunks} passages`, state, meaning(status.embedding), ...jobs,
   ].join(" · ");
   $("sources").replaceChildren();
   $("errors").replaceChildren();
@@ -73,7 +80,7 @@ async function search(event) {
   event.preventDefault();
   const query = $("query").value;
   try {
-    const found = await ask(`/v1/search?mode=lexical&query=${encodeURIComponent(query)}`);
+    const found = await ask(`/v1/search?query=${encodeURIComponent(query)}`);
     $("notes").textContent = [`${found.total} documents match`, ...(found.notes ?? [])].join(" · ");
     $("hits").replaceChildren(...found.hits.map(hitItem));
   } catch (error) {

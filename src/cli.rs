@@ -63,6 +63,10 @@ pub enum Command {
     ClientConfig(ClientConfigArgs),
     /// Install and list the embedding models that search by meaning.
     Model(ModelArgs),
+    /// Write documents and their vectors to one file.
+    Export(ExportArgs),
+    /// Take in what `export` wrote, without embedding anything again.
+    Import(ImportArgs),
     /// Measure ranking and packs on folders of judged questions.
     Eval(EvalArgs),
     /// Make, list and revoke access tokens.
@@ -189,6 +193,30 @@ pub struct ReadArgs {
     /// Only headings or definitions.
     #[arg(long)]
     pub outline: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// The file that is made, a zip archive.
+    pub file: PathBuf,
+    /// Only this collection.
+    #[arg(long)]
+    pub collection: Option<String>,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// A file that `export` made.
+    pub file: PathBuf,
+    /// Put all documents into a source of this name; each keeps its source's by default.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Only vectors: the documents are in folders here.
+    #[arg(long)]
+    pub vectors_only: bool,
 }
 
 #[derive(Args, Debug)]
@@ -391,6 +419,8 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Command::Read(args) => command::tool::read(&session, args),
         Command::Config(args) => command::admin::config(&session, &args),
         Command::Doctor(args) => command::admin::doctor(&session, &args),
+        Command::Export(args) => command::archive::export(&session, &args),
+        Command::Import(args) => command::archive::import(&session, &args),
         Command::Eval(args) => command::eval::run(&session, &args),
         Command::Model(args) => command::model::run(&session, &args.action),
         Command::ClientConfig(args) => command::client::run(&session, &args),

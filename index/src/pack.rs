@@ -199,8 +199,12 @@ impl Index {
             let roots = roots(&answer.sources);
             let packer =
                 Packer { db, current: &current, roots: &roots, forms: &answer.forms, cost };
-            let mut candidates = packer.candidates(&answer, &mut pack)?;
-            packer.follow(&answer, &mut candidates)?;
+            let mut twins = HashSet::new();
+            let mut candidates = packer.candidates(&answer, &mut pack, &mut twins)?;
+            // What must or must not be there was not looked for in what others lead to.
+            if answer.plain {
+                packer.follow(&answer, &twins, &mut candidates)?;
+            }
             packer.fill(candidates, args.budget, &mut pack);
             if pack.stale > 0 {
                 pack.notes.push(format!(
@@ -223,12 +227,20 @@ struct Packer<'a> {
 
 impl<'a> Packer<'a> {
     /// What the search found, without what says the same as a better one.
-    fn candidates(&self, answer: &Answer, pack: &mut Pack) -> Result<Vec<Candidate<'a>>> {
+    fn candidates(
+        &self,
+        answer: &Answer,
+        pack: &mut Pack,
+        twins: &mut HashSet<u32>,
+    ) -> Result<Vec<Candidate<'a>>> {
         let ranking = &answer.ranking;
         let mut out: Vec<Candidate> = Vec::new();
         let mut said: Vec<HashSet<String>> = Vec::new();
         for (scored, others) in ranking.hits.iter().zip(&ranking.others) {
             let entry = self.view().entries[scored.entry as usize];
+            if self.is_textless(entry.file)? {
+                continue;
+            }
             let worth = 1.0 / (out.len() as f32 + 1.0).powf(FALL);
             let Some(mut candidate) = self.candidate(entry.file, entry.generation, worth)? else {
                 pack.stale += 1;
@@ -249,6 +261,7 @@ impl<'a> Packer<'a> {
                 let twin = &out[twin];
                 let why = format!("says the same as {}/{}", twin.source.name, twin.row.path);
                 pack.left_out.push(candidate.left_out(why));
+                twins.insert(entry.file);
                 continue;
             }
             self.steps(&mut candidate, out.len() < DEEP)?;
@@ -260,6 +273,11 @@ impl<'a> Packer<'a> {
 
     fn view(&self) -> &'a View {
         &self.current.view
+    }
+
+    /// It is findable by its name only.
+    fn is_textless(&self, file: u32) -> Result<bool> {
+        Ok(db::file_of_hit(self.db, file)?.is_some_and(|row| row.chunks.is_empty()))
     }
 
     /// A document, if it still is what was indexed and has a text.
@@ -332,7 +350,12 @@ impl<'a> Packer<'a> {
     }
 
     /// Adds what the best passages lead to; what was found itself is worth more by it.
-    fn follow(&self, answer: &Answer, all: &mut Vec<Candidate<'a>>) -> Result<()> {
+    fn follow(
+        &self,
+        answer: &Answer,
+        twins: &HashSet<u32>,
+        all: &mut Vec<Candidate<'a>>,
+    ) -> Result<()> {
         for at in 0..all.len().min(FOLLOWED) {
             let mut led = self.linked(&all[at])?;
             led.extend(self.used(&all[at])?);
@@ -344,7 +367,9 @@ impl<'a> Packer<'a> {
                 }
                 let entry = self.view().entry(file);
                 let visible = |at: &u32| answer.allowed.as_ref().is_none_or(|a| a[*at as usize]);
-                let Some(entry) = entry.filter(visible) else { continue };
+                let Some(entry) = entry.filter(visible).filter(|_| !twins.contains(&file)) else {
+                    continue;
+                };
                 let generation = self.view().entries[entry as usize].generation;
                 let Some(mut next) = self.candidate(file, generation, worth)? else { continue };
                 next.why = if symbol.is_some() { Why::Defined } else { Why::Linked };

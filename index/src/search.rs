@@ -146,6 +146,8 @@ pub(crate) struct Answer {
     pub forms: Vec<String>,
     /// What changed since may be shown as it is now.
     pub renew: bool,
+    /// No word must be there, and none must not.
+    pub plain: bool,
     /// All sources.
     pub sources: Vec<Source>,
     /// By entry: may it appear?
@@ -201,11 +203,11 @@ impl Index {
         let ranking = self.ranked(db, current, &mut query, args, allowed, top, &mut found)?;
         found.total = ranking.matched;
         let forms = query::forms(&query);
+        let plain = query.required.is_empty() && query.excluded.is_empty();
         // A text that is newer than the index was not held against what must and must not be.
-        let renew =
-            query.required.is_empty() && query.excluded.is_empty() && filters == Filters::default();
+        let renew = plain && filters == Filters::default();
         found.notes.append(&mut query.notes);
-        Ok(Answer { found, ranking, forms, renew, sources, allowed: rows })
+        Ok(Answer { found, ranking, forms, renew, plain, sources, allowed: rows })
     }
 
     fn search_in(&self, db: &Connection, current: &Current, args: &SearchArgs) -> Result<Found> {

@@ -5,9 +5,11 @@
 //! is kept until the next switch.
 
 use crate::db::{self, Role, Space};
+use crate::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::update::Updater;
 use crate::{Index, vector};
+use std::sync::Arc;
 
 /// A space, as people see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +18,8 @@ pub struct SpaceStatus {
     pub name: String,
     /// How its embedder is opened.
     pub recipe: String,
+    /// Values of a vector.
+    pub dimensions: usize,
     /// Vectors that it holds.
     pub vectors: u64,
     /// Passages without a vector.
@@ -25,6 +29,30 @@ pub struct SpaceStatus {
 }
 
 impl Index {
+    /// Passages of the sources that an embedder takes which have no vector in its space.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn waiting(&self, embedder: &dyn Embedder) -> Result<u64> {
+        self.read_db(|db| {
+            let sources = db::sources(db)?;
+            let taken = sources.iter().filter(|source| embedder.takes(&source.collection));
+            let ids: Vec<i64> = taken.map(|source| source.id).collect();
+            // Nothing has a vector in a space that is not there.
+            let space = db::space(db, embedder.space())?.map_or(-1, |space| space.id);
+            db::waiting_passages(db, space, &ids)
+        })
+    }
+
+    /// The model of the space that answers, if it is there.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn serving_embedder(&self) -> Result<Option<Arc<dyn Embedder>>> {
+        let Some((name, _)) = self.serving()? else { return Ok(None) };
+        Ok(self.embedders().into_iter().find(|embedder| embedder.space() == name))
+    }
+
     /// Name and recipe of the space that answers.
     ///
     /// # Errors
@@ -57,6 +85,7 @@ impl Index {
                     waiting: db::waiting_passages(db, space.id, &sources)?,
                     name: space.name,
                     recipe: space.recipe,
+                    dimensions: space.dimensions,
                     vectors: u64::from(space.n_rows),
                     role,
                 });
@@ -72,10 +101,34 @@ impl Updater {
     pub(crate) fn filled(&mut self, space: &Space) -> Result<()> {
         let serving = db::with_role(self.db(), Role::Serving)?;
         let held = db::with_role(self.db(), Role::Held)?;
-        if serving == Some(space.id) || held == Some(space.id) {
+        if held == Some(space.id) {
             return Ok(());
         }
-        self.switch_to(space.id, serving)
+        if serving != Some(space.id) {
+            return self.switch_to(space.id, serving);
+        }
+        // One that was begun and given up costs room only.
+        let former = db::with_role(self.db(), Role::Former)?;
+        let kept = [serving, former, held];
+        for other in db::spaces(self.db())? {
+            if !kept.contains(&Some(other.id)) {
+                self.drop_space(other.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a space was taken back: then the one that answers goes on being filled. The space
+    /// that the configuration names and that answers is nobody's second choice.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn is_held(&self, name: &str) -> Result<bool> {
+        let Some(space) = db::space(self.db(), name)? else { return Ok(false) };
+        if db::with_role(self.db(), Role::Serving)? == Some(space.id) {
+            db::set_role(self.db(), Role::Held, None)?;
+        }
+        Ok(db::with_role(self.db(), Role::Held)? == Some(space.id))
     }
 
     fn switch_to(&mut self, space: i64, former: Option<i64>) -> Result<()> {
@@ -95,6 +148,20 @@ impl Updater {
         transaction.commit()?;
         // A crash before this leaves a file that no space names: the next switch takes it along.
         vector::keep_only(self.dir(), |id| id == space || Some(id) == former);
+        Ok(())
+    }
+
+    /// Forgets a space with whatever it was to the index.
+    pub(crate) fn drop_space(&mut self, space: i64) -> Result<()> {
+        let transaction = self.begin()?;
+        for role in [Role::Serving, Role::Former, Role::Held] {
+            if db::with_role(&transaction, role)? == Some(space) {
+                db::set_role(&transaction, role, None)?;
+            }
+        }
+        db::remove_space(&transaction, space)?;
+        transaction.commit()?;
+        vector::keep_only(self.dir(), |id| id != space);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use crate::db::{self, Source};
 use crate::error::Result;
 use crate::limit::ERRORS_LISTED_MAX;
 use crate::space::SpaceStatus;
+use crate::vector;
 use crate::{Freshness, Index, Updater};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -47,10 +48,12 @@ pub(crate) struct Counted {
     db: rusqlite::Connection,
     version: Option<i64>,
     at: Instant,
+    took: Duration,
     status: Status,
 }
 
-/// While passages are embedded the database changes all the time: counted this often at most.
+/// While passages are embedded the database changes all the time: counted this often at most, and
+/// less often where counting takes long.
 const COUNT_AGAIN: Duration = Duration::from_millis(500);
 
 /// The outcome of comparing the stores.
@@ -78,19 +81,23 @@ impl Index {
         if counted.is_none() {
             let db = db::open(&self.dir().join("index.db"), false)?;
             let (at, status) = (Instant::now(), Status::default());
-            *counted = Some(Counted { db, version: None, at, status });
+            let took = Duration::ZERO;
+            *counted = Some(Counted { db, version: None, at, took, status });
         }
         if let Some(counted) = &mut *counted {
             // Before the counting: a change in between is counted again next time.
             let sql = "PRAGMA data_version";
             let version: i64 = counted.db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
             let same = || -> Result<bool> {
-                let recent = counted.version.is_some() && counted.at.elapsed() < COUNT_AGAIN;
+                let pause = COUNT_AGAIN.max(counted.took * 20);
+                let recent = counted.version.is_some() && counted.at.elapsed() < pause;
                 Ok(recent && db::generation(&counted.db)? == counted.status.generation)
             };
             if counted.version != Some(version) && !same()? {
+                let start = Instant::now();
                 counted.status = self.count()?;
                 counted.at = Instant::now();
+                counted.took = start.elapsed();
                 counted.version = Some(version);
             }
             return Ok(self.current_status(counted.status.clone()));
@@ -159,6 +166,15 @@ impl Index {
             let known: std::collections::HashSet<u32> = rows.iter().map(|r| r.0).collect();
             for (file, ..) in words.iter().filter(|(file, ..)| !known.contains(file)) {
                 out.differences.push(format!("words of document {file}, which is gone"));
+            }
+            for space in db::spaces(db)? {
+                let held = vector::held(self.dir(), space.id, space.dimensions);
+                if held < space.n_rows {
+                    out.differences.push(format!(
+                        "the space `{}` has {} vectors, {held} of them in its file",
+                        space.name, space.n_rows
+                    ));
+                }
             }
             let ok: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
             if ok != "ok" {
@@ -250,9 +266,16 @@ fn full_path(path: &Path) -> std::path::PathBuf {
 }
 
 impl Updater {
-    /// Mends the words from the database and the sources; says what the check finds afterwards.
+    /// Mends the words from the database and the sources, and forgets vectors that are lost; says
+    /// what the check finds afterwards.
     pub fn repair(&mut self, index: &Index) -> Result<Check> {
         self.rebuild_words()?;
+        for space in db::spaces(self.db())? {
+            if vector::held(self.dir(), space.id, space.dimensions) < space.n_rows {
+                // Its passages are embedded again.
+                self.drop_space(space.id)?;
+            }
+        }
         index.check()
     }
 }

@@ -211,7 +211,7 @@ impl Updater {
     }
 
     /// The source of pushed content with this name.
-    fn pushed_source(&mut self, name: &str) -> Result<Source> {
+    fn pushed_source(&mut self, name: &str, collection: &str) -> Result<Source> {
         if let Some(known) = self.sources()?.into_iter().find(|s| s.is_called(name)) {
             if known.kind != SourceKind::Pushed {
                 return Err(Error::Argument(format!(
@@ -226,7 +226,7 @@ impl Updater {
             name: name.to_owned(),
             kind: SourceKind::Pushed,
             root: String::new(),
-            collection: "notes".to_owned(),
+            collection: collection.to_owned(),
             commit: None,
             scanned_ms: None,
         };
@@ -243,7 +243,17 @@ impl Updater {
 
     /// Indexes several texts of one pushed source in one commit.
     pub(crate) fn push_all(&mut self, name: &str, pushes: Vec<Push>) -> Result<Outcome> {
-        let source = self.pushed_source(name)?;
+        self.push_into(name, "notes", pushes)
+    }
+
+    /// The same; a source that is not there yet belongs to `collection`.
+    pub(crate) fn push_into(
+        &mut self,
+        name: &str,
+        collection: &str,
+        pushes: Vec<Push>,
+    ) -> Result<Outcome> {
+        let source = self.pushed_source(name, collection)?;
         let now = (self.now_ms)();
         let mut batch = Batch::open(self, &source, pushes.len() > 500)?;
         for Push { path, text, modified_ms } in pushes {

@@ -96,6 +96,12 @@ fn extend(path: &Path, len: u64, bytes: &[u8]) -> Result<()> {
     write().map_err(|e| Error::data(path, e))
 }
 
+/// Rows that a space's file holds.
+pub fn held(dir: &Path, space: i64, dimensions: usize) -> u32 {
+    let len = std::fs::metadata(path(dir, space, "rows")).map_or(0, |file| file.len());
+    (len / stride(dimensions) as u64) as u32
+}
+
 /// Removes the rows of all other spaces; processes that have them mapped keep them until they end.
 pub fn keep_only(dir: &Path, kept: impl Fn(i64) -> bool) {
     let Ok(entries) = std::fs::read_dir(dir.join("vectors")) else { return };

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use synod_index::{Error, Index, Outcome, Progress, Source, SourceSpec, Updater, Work};
 use synod_store::{JobState, NewJob, Store};
 use synod_tools::{INDEX_JOB, IngestOp};
@@ -72,7 +72,10 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
 /// Embeds everything that is not, where an embedding model is installed.
 fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
     let Some(embedder) = embedder::open(&session.loaded.config.embedding)? else {
-        note("no embedding model is installed: words alone are searched; `synod model` gets one");
+        note(
+            "no embedding model is installed: words alone are searched; \
+             `synod model install all-MiniLM-L6-v2` gets one",
+        );
         return Ok(());
     };
     let bar = bar(session.common.json);
@@ -183,24 +186,40 @@ fn elsewhere(session: &Session, args: &IndexArgs, index: &Arc<Index>) -> Result<
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// No passage was embedded for this long: nobody does.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// Waits until whoever writes has embedded everything; does it itself when the writer has gone.
 fn embedded_elsewhere(session: &Session, index: &Arc<Index>) -> Result<(), Failure> {
     let bar = bar(session.common.json);
     if let Ok(style) = ProgressStyle::with_template("meaning {bar:24} {pos}/{len} passages") {
         bar.set_style(style);
     }
-    let mut total = 0;
+    let Some(embedder) = embedder::open(&session.loaded.config.embedding)? else {
+        note("no embedding model is installed here: whoever writes may embed or not");
+        return Ok(());
+    };
+    let (mut total, mut last) = (0, (u64::MAX, Instant::now()));
     loop {
         match Updater::new(Arc::clone(index), now_ms) {
             Ok(mut updater) => return embed(session, &mut updater),
             Err(Error::NotWriter) => {}
             Err(error) => return Err(error.into()),
         }
-        // The newest space is the one that is filled.
-        let waiting = index.spaces()?.last().map_or(0, |space| space.waiting);
+        let waiting = index.waiting(&*embedder)?;
         if waiting == 0 {
             bar.finish_and_clear();
             return Ok(());
+        }
+        if waiting < last.0 {
+            last = (waiting, Instant::now());
+        }
+        if last.1.elapsed() > IDLE {
+            return Err(format!(
+                "{waiting} passages have no vector and the process that writes embeds none of \
+                 them; it may be on battery, have another configuration, or be unable to read files"
+            )
+            .into());
         }
         total = total.max(waiting);
         bar.set_length(total);

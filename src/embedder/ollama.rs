@@ -43,7 +43,7 @@ impl Ollama {
     }
 
     fn missing(&self) -> Refusal {
-        let Ollama { url, model } = self;
+        let (url, model) = (fetch::shown(&self.url), &self.model);
         Refusal::Missing(format!(
             "ollama at {url} has no model `{model}`; `synod model pull {model}` gets it"
         ))

@@ -41,16 +41,18 @@ impl Dialect for OpenAi {
                 if long { Refusal::TooLong } else { Refusal::Fetch(error) }
             }
             fetch::Error::Status { status: 404, .. } => Refusal::Missing(format!(
-                "{url} has no model `{}`; see `{}/models`",
-                self.model, self.url
+                "{} has no model `{}`; see its `/models`",
+                fetch::shown(&url),
+                self.model
             )),
             fetch::Error::Status { status: 401 | 403, .. } => Refusal::Wrong(format!(
-                "{url} does not take the key; `embedding.key_env` names the variable that holds it"
+                "{} does not take the key; `embedding.key_env` names the variable that holds it",
+                fetch::shown(&url)
             )),
             _ => Refusal::Fetch(error),
         })?;
         let rows = said["data"].as_array();
-        let rows = rows.ok_or_else(|| Refusal::Wrong(format!("{url} gave no `data`")))?;
+        let rows = rows.ok_or_else(|| Refusal::Wrong("the server gave no `data`".to_owned()))?;
         let mut placed: Vec<(u64, Vec<f32>)> = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
             let index = row["index"].as_u64().unwrap_or(at as u64);

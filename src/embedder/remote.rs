@@ -116,8 +116,9 @@ impl Remote {
         let away = !fetch::is_loopback(&url);
         if away && settings.cloud_collections.is_empty() {
             let text = format!(
-                "embedding: `{url}` is not on this machine and no collection may leave it; name \
-                 those that may in `embedding.cloud_collections`"
+                "embedding: `{}` is not on this machine and no collection may leave it; name \
+                 those that may in `embedding.cloud_collections`",
+                fetch::shown(&url)
             );
             return Err(Fault::new(fault::INVALID, text));
         }
@@ -138,7 +139,7 @@ impl Remote {
         }
         Ok(Remote {
             dialect,
-            place: format!("{place} at {url}"),
+            place: format!("{place} at {}", fetch::shown(&url)),
             revision,
             space,
             recipe: super::recipe(settings),
@@ -179,7 +180,11 @@ impl Remote {
             Err(Refusal::TooLong) => {}
             Err(refusal) => {
                 state.texts = TEXTS_FIRST;
-                state.paused = Some((Instant::now() + PAUSE, refusal.to_string()));
+                // One passage that it cannot embed says nothing about what is asked.
+                let down = matches!(refusal, Refusal::Fetch(fetch::Error::Down { .. }));
+                if down || time == QUERY_TIME {
+                    state.paused = Some((Instant::now() + PAUSE, refusal.to_string()));
+                }
             }
         }
         result
@@ -230,6 +235,10 @@ impl Embedder for Remote {
 
     fn dimensions(&self) -> usize {
         self.dimensions
+    }
+
+    fn at_once(&self) -> usize {
+        self.state().texts
     }
 
     fn takes(&self, collection: &str) -> bool {
@@ -355,8 +364,8 @@ fn reads(dialect: &dyn Dialect, n: usize) -> Result<Reading, Refusal> {
         Err(Refusal::TooLong) => return Ok(Reading::Refused),
         Err(other) => return Err(other),
     };
-    if given.tokens.is_some_and(|tokens| tokens < 2 * n) {
-        return Ok(Reading::Cut);
+    if let Some(tokens) = given.tokens {
+        return Ok(if tokens < 2 * n { Reading::Cut } else { Reading::Whole });
     }
     let [a, b] = &given.vectors[..] else {
         let n = given.vectors.len();

@@ -3,6 +3,7 @@
 //! `tidy` and `generated` hold the repository to its own rules; `faces` and `faults` drive the real
 //! program; `index` holds the engine to its promises; `quality` computes ranking on judged data.
 
+mod archive;
 mod commands;
 mod faces;
 mod faults;

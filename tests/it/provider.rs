@@ -12,7 +12,7 @@ const DIMENSIONS: usize = 16;
 
 /// How the server behaves; tests change it while it runs.
 #[derive(Clone, Debug)]
-struct Script {
+pub struct Script {
     /// Words that the model reads; longer texts are refused, or cut if `silent`.
     window: usize,
     silent: bool,
@@ -20,8 +20,8 @@ struct Script {
     models: Vec<String>,
     /// `nan`, `zeros`, `short`, `few`, `500`, `429`, `drop`: what goes wrong with embeddings.
     wrong: &'static str,
-    /// A refusal of longer texts comes without this much of a warning: most words of one request.
-    asked: Vec<usize>,
+    /// Words of each request for vectors.
+    pub asked: Vec<usize>,
     keys: Vec<String>,
 }
 
@@ -40,13 +40,13 @@ impl Default for Script {
 }
 
 /// A server on a port of its own; it ends with the test's process.
-struct Server {
-    url: String,
+pub struct Server {
+    pub url: String,
     script: Arc<Mutex<Script>>,
 }
 
 impl Server {
-    fn start(script: Script) -> Self {
+    pub fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let script = Arc::new(Mutex::new(script));
@@ -64,7 +64,7 @@ impl Server {
         change(&mut self.script.lock().expect("the script"));
     }
 
-    fn script(&self) -> Script {
+    pub fn script(&self) -> Script {
         self.script.lock().expect("the script").clone()
     }
 }
@@ -178,7 +178,7 @@ fn vector(text: &str, script: &Script) -> Value {
     }
 }
 
-fn vault() -> Place {
+pub fn vault() -> Place {
     let place = Place::new();
     place.write("vault/garage.md", "# Garage\n\nThe automobile needs brakes before winter.\n");
     place.write("vault/oven.md", "# Oven\n\nTwo loaves with rye flour, forty minutes.\n");
@@ -189,19 +189,19 @@ fn vault() -> Place {
     place
 }
 
-fn configure(place: &Place, provider: &str, url: &str, more: &str) -> String {
+pub fn configure(place: &Place, provider: &str, url: &str, more: &str) -> String {
     let text =
         format!("[embedding]\nprovider = \"{provider}\"\nmodel = \"toy\"\nurl = \"{url}\"\n{more}");
     place.write("synod.toml", text).to_str().expect("UTF-8").to_owned()
 }
 
-fn index(place: &Place, config: &str) -> (i32, String, String) {
+pub fn index(place: &Place, config: &str) -> (i32, String, String) {
     let vault = place.path().join("vault");
     let vault = vault.to_str().expect("UTF-8");
     place.outcome(&["index", vault, "--wait", "--config", config])
 }
 
-fn search(place: &Place, config: &str, query: &str) -> Value {
+pub fn search(place: &Place, config: &str, query: &str) -> Value {
     let ask = json!({"query": query, "mode": "semantic"}).to_string();
     let (code, out, err) = place.outcome(&["call", "search", &ask, "--config", config]);
     assert_eq!(code, 0, "{err}");

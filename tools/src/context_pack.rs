@@ -209,7 +209,8 @@ fn made(cx: &Context, args: Args) -> Result<Reply, Error> {
     reply.left_out = pack.left_out.into_iter().map(left_out).collect();
     fit(&mut reply, count);
     if reply.passages.is_empty() && reply.total > 0 {
-        reply.notes.push(format!("nothing fits within {budget} tokens; ask for more"));
+        // In place of the others, which may be long.
+        reply.notes = vec![format!("nothing fits within {budget} tokens; ask for more")];
     }
     reply.tokens = count(&ContextPack::render(&reply));
     let kept = cx.store.put_pack(&reply.id, &serde_json::to_string(&reply)?, (cx.now_ms)());

@@ -93,6 +93,8 @@ pub fn with_role(db: &Connection, role: Role) -> Result<Option<i64>> {
 /// Gives a role to a space, or to none.
 pub fn set_role(db: &Connection, role: Role, space: Option<i64>) -> Result<()> {
     match space {
+        Some(space) if with_role(db, role)? == Some(space) => {}
+        None if with_role(db, role)?.is_none() => {}
         Some(space) => {
             let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)";
             db.execute(sql, params![role.key(), space])?;

@@ -23,13 +23,17 @@ struct Concepts {
     n_texts: AtomicUsize,
     /// Spoils what it gives.
     spoil: Mutex<Option<Spoil>>,
+    /// Texts with this word are none that it embeds.
+    refuses: Mutex<Option<&'static str>>,
 }
 
 type Spoil = fn(&mut Vec<Vec<f32>>);
 
 impl Concepts {
     fn new(space: &'static str) -> Arc<Self> {
-        Arc::new(Concepts { space, n_texts: AtomicUsize::new(0), spoil: Mutex::new(None) })
+        let n_texts = AtomicUsize::new(0);
+        let (spoil, refuses) = (Mutex::new(None), Mutex::new(None));
+        Arc::new(Concepts { space, n_texts, spoil, refuses })
     }
 
     fn vector(text: &str) -> Vec<f32> {
@@ -63,6 +67,10 @@ impl Embedder for Concepts {
     }
 
     fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        let refused = *self.refuses.lock().expect("a lock");
+        if refused.is_some_and(|word| texts.iter().any(|text| text.contains(word))) {
+            return Err("a text that it does not like".to_owned());
+        }
         self.n_texts.fetch_add(texts.len(), Ordering::Relaxed);
         let mut vectors = texts.iter().map(|text| Self::vector(text)).collect();
         if let Some(spoil) = *self.spoil.lock().expect("a lock") {
@@ -210,7 +218,7 @@ fn what_is_no_vector_is_refused_and_what_waited_waits_on() {
         ("a number that is none", |vectors| vectors[0][3] = f32::NAN),
         ("nothing", |vectors| vectors[0].fill(0.0)),
         ("too short", |vectors| vectors[0].truncate(7)),
-        ("one too few", |vectors| vectors.truncate(1)),
+        ("none", Vec::clear),
         ("not of length 1", |vectors| vectors[0].iter_mut().for_each(|v| *v *= 3.0)),
     ];
     // One queue throughout, as a server has.
@@ -249,6 +257,47 @@ fn many_passages_are_embedded_in_steps_that_a_crash_may_part() {
     );
     assert!(n_step < concepts.n_texts());
     assert_eq!(engine.paths_in("word33", Mode::Semantic), ["long.md"]);
+}
+
+#[test]
+fn a_text_that_the_model_refuses_keeps_no_other_waiting() {
+    let place = garage();
+    place.write("bad.md", "# Bad\n\nA snark, of all things, on a bicycle.\n");
+    let concepts = Concepts::new("concepts");
+    *concepts.refuses.lock().expect("a lock") = Some("snark");
+    let engine = place.scanned().embedded(&concepts);
+    let paths = engine.paths_in("vehicle", Mode::Semantic);
+    assert_eq!(paths[0], "garage.md");
+    assert!(!paths.contains(&"bad.md".to_owned()));
+    assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 1);
+    // Once it can be embedded it is.
+    *concepts.refuses.lock().expect("a lock") = None;
+    let engine = engine.embedded(&concepts);
+    assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 0);
+}
+
+#[test]
+fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again() {
+    let place = garage();
+    let (first, second) = (Concepts::new("first"), Concepts::new("second"));
+    let mut engine = place.scanned().embedded(&first).embedded(&second);
+    let serving = |engine: &Engine| engine.index.serving().expect("spaces").expect("one").0;
+    assert_eq!(serving(&engine), "second");
+    assert_eq!(engine.updater.roll_back().expect("the first is kept"), "first");
+    assert!(engine.updater.is_held("second").expect("spaces"));
+    embed_all(&mut engine.updater, &*second);
+    assert_eq!(serving(&engine), "first", "it does not come back by itself");
+    // The configuration names the first one, then the second again.
+    assert!(!engine.updater.is_held("first").expect("spaces"));
+    embed_all(&mut engine.updater, &*second);
+    assert_eq!(serving(&engine), "second");
+    // A third one: the first is gone, the second is kept.
+    let third = Concepts::new("third");
+    let mut engine = engine.embedded(&third);
+    let names: Vec<String> =
+        engine.index.spaces().expect("spaces").into_iter().map(|space| space.name).collect();
+    assert_eq!(names, ["second", "third"]);
+    assert_eq!(engine.updater.roll_back().expect("the second is kept"), "second");
 }
 
 fn semantic_index(place: &std::path::Path, docs: &[super::filter::Doc]) -> Arc<Index> {
