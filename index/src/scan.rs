@@ -7,8 +7,10 @@ use crate::vector::{QueryVector, Rows};
 
 /// Rows from which on signs are looked at first: below, measuring all is as fast.
 const SIGNS_FROM: usize = 20_000;
-/// Rows whose cosine is measured then.
-const MEASURED: usize = 1_500;
+/// Rows whose cosine is measured then, at least.
+const MEASURED_MIN: usize = 1_500;
+/// One more for this many rows: the nearest ten stand deeper among more.
+const ROWS_EACH: usize = 200;
 
 /// The least number of differing signs that some `n` rows have at most.
 fn border(differences: &[u16], n: usize) -> u16 {
@@ -41,7 +43,7 @@ impl Rows {
         if rows.len() < SIGNS_FROM {
             return self.all_cosines(rows, query);
         }
-        self.near_cosines(rows, query, MEASURED)
+        self.near_cosines(rows, query, MEASURED_MIN.max(rows.len() / ROWS_EACH))
     }
 
     /// All of them measured.
