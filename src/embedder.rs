@@ -79,8 +79,11 @@ fn once(settings: &Embedding, index: &Index) {
 /// The same for a process that stays: a server that is not there is asked again, and one that has
 /// another model under the same name is opened anew. The thread ends with the process.
 pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
+    if settings.model.is_empty() {
+        return None;
+    }
     let settings = settings.clone();
-    let remote = settings.provider != Provider::Local && !settings.model.is_empty();
+    let remote = settings.provider != Provider::Local;
     let work = move || {
         if !remote {
             once(&settings, &index);

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 /// Time to reach a server.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest reply of JSON that is read, in bytes.
-const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest reply that is read into memory, in bytes.
+const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest file that is downloaded, in bytes; embedding models are far below.
+const DOWNLOAD_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// Longest time of a download.
 const DOWNLOAD: Duration = Duration::from_secs(3600);
 
@@ -132,19 +134,26 @@ pub fn json(ask: &Ask) -> Result<Value, Error> {
     let status = reply.status();
     let header = reply.headers().get("retry-after").and_then(|v| v.to_str().ok());
     let retry_after = header.and_then(|v| v.parse().ok()).map(Duration::from_secs);
-    let mut bytes = Vec::new();
-    let read = reply.take(JSON_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|e| Error::Down { url: shown(url), reason: e.to_string() })?;
+    let bytes = whole(url, reply)?;
     if !status.is_success() {
         let said: String = String::from_utf8_lossy(&bytes).chars().take(300).collect();
         let (url, status) = (shown(url), status.as_u16());
         return Err(Error::Status { url, status, said, retry_after });
     }
     let wrong = |reason: String| Error::Wrong { url: shown(url), reason };
-    if bytes.len() as u64 > JSON_BYTES_MAX {
-        return Err(wrong(format!("its reply is over {JSON_BYTES_MAX} bytes")));
-    }
     serde_json::from_slice(&bytes).map_err(|e| wrong(format!("its reply is no JSON: {e}")))
+}
+
+/// A reply to its end.
+fn whole(url: &str, reply: Response) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let read = reply.take(REPLY_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|e| Error::Down { url: shown(url), reason: e.to_string() })?;
+    if bytes.len() as u64 > REPLY_BYTES_MAX {
+        let reason = format!("its reply is over {REPLY_BYTES_MAX} bytes");
+        return Err(Error::Wrong { url: shown(url), reason });
+    }
+    Ok(bytes)
 }
 
 /// A text, as of an index page.
@@ -152,9 +161,7 @@ pub fn json(ask: &Ask) -> Result<Value, Error> {
 /// # Errors
 /// `Down`, `Status`, `Wrong`.
 pub fn text(url: &str) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    let read = open(url)?.take(JSON_BYTES_MAX).read_to_end(&mut bytes);
-    read.map_err(|e| Error::Down { url: shown(url), reason: e.to_string() })?;
+    let bytes = whole(url, open(url)?)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -194,6 +201,10 @@ pub fn download(url: &str, path: &Path, tell: &dyn Fn(u64, Option<u64>)) -> Resu
         hasher.update(&buffer[..n]);
         file.write_all(&buffer[..n]).map_err(wrong)?;
         done += n as u64;
+        if done > DOWNLOAD_BYTES_MAX {
+            let reason = format!("it is over {DOWNLOAD_BYTES_MAX} bytes, which no model is");
+            return Err(Error::Wrong { url: shown(url), reason });
+        }
         tell(done, all);
     }
     file.sync_all().map_err(wrong)?;

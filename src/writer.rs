@@ -102,7 +102,7 @@ struct Loop {
     broken: bool,
     /// What is being embedded.
     meaning: Work,
-    /// The space that is filled.
+    /// The space of the configured model, as it was last seen.
     space: String,
     /// When to look what is not embedded; `None` while everything is.
     embed_at: Option<Instant>,
@@ -211,9 +211,9 @@ impl Loop {
 
     /// Embeds a few passages, if there are any; true if there may be more.
     fn embed(&mut self, updater: &mut Updater) -> bool {
-        let Some(embedder) = self.to_embed(updater) else { return false };
-        if self.space != embedder.space() {
-            self.space = embedder.space().to_owned();
+        let Some(wanted) = self.index.embedder() else { return false };
+        if self.space != wanted.space() {
+            self.space = wanted.space().to_owned();
             self.embed_soon();
         }
         if self.embed_at.is_none_or(|at| at > Instant::now()) {
@@ -224,12 +224,16 @@ impl Loop {
             self.embed_at = Some(Instant::now() + BATTERY_AGAIN);
             return false;
         }
+        let Some(embedder) = self.to_embed(updater, wanted) else { return false };
         match updater.embed(&*embedder, &mut self.meaning) {
             Ok(coverage) if coverage.waiting > 0 => {
                 self.index.set_rate(coverage.rate);
                 true
             }
-            Ok(_) => {
+            Ok(coverage) => {
+                if coverage.left > 0 {
+                    tracing::warn!(passages = coverage.left, "cannot be embedded as things are");
+                }
                 self.index.set_rate(0.0);
                 self.embed_at = None;
                 false
@@ -245,9 +249,8 @@ impl Loop {
 
     /// The model whose space is filled: that of the configuration, or, while its space is taken
     /// back, that of the one which answers.
-    fn to_embed(&self, updater: &Updater) -> Option<Arc<dyn Embedder>> {
-        let wanted = self.index.embedder()?;
-        match updater.is_held(wanted.space()) {
+    fn to_embed(&self, updater: &Updater, wanted: Arc<dyn Embedder>) -> Option<Arc<dyn Embedder>> {
+        match updater.settle_held(wanted.space()) {
             Ok(false) => Some(wanted),
             Ok(true) => self.index.serving_embedder().ok().flatten(),
             Err(error) => {

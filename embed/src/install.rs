@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What a model is made of; those that not every model has are optional.
-const FILES: &[(&str, bool)] = &[
+pub const FILES: &[(&str, bool)] = &[
     ("config.json", true),
     ("tokenizer.json", true),
     ("model.safetensors", true),

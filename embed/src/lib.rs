@@ -12,7 +12,7 @@ mod weight;
 
 pub use error::{Error, Result};
 pub use folder::Pooling;
-pub use install::{Installed, hash, install, list, verify};
+pub use install::{FILES, Installed, hash, install, list, verify};
 pub use weight::Precision;
 
 use bert::{Bert, Scratch};

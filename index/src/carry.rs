@@ -8,7 +8,7 @@ use crate::db::{self, Role, Space};
 use crate::disk::{self, Content};
 use crate::error::{Error, Result};
 use crate::update::{self, Outcome, Push, Updater};
-use crate::vector::{self, Rows};
+use crate::vector::Rows;
 use crate::{Index, SpaceStatus};
 use std::collections::HashSet;
 
@@ -151,6 +151,7 @@ impl Updater {
         Ok(n_new + self.put(&mut space, &mut keys, &mut values)?)
     }
 
+    /// Adds what was gathered, and empties it.
     fn put(
         &mut self,
         space: &mut Space,
@@ -158,14 +159,8 @@ impl Updater {
         values: &mut Vec<Vec<f32>>,
     ) -> Result<usize> {
         let n = keys.len();
-        vector::append(self.dir(), space.id, space.dimensions, space.n_rows, values)?;
-        let transaction = self.begin()?;
-        for (key, row) in keys.iter().zip(space.n_rows..) {
-            db::put_vector(&transaction, space.id, key, row)?;
-        }
+        self.add_vectors(space, keys, values)?;
         space.n_rows += n as u32;
-        db::set_rows(&transaction, space.id, space.n_rows)?;
-        transaction.commit()?;
         keys.clear();
         values.clear();
         Ok(n)

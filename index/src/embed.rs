@@ -82,6 +82,9 @@ struct Prepared {
 pub struct Coverage {
     /// Passages that wait.
     pub waiting: u64,
+    /// Passages that cannot be embedded as things are: files that cannot be read as they were
+    /// indexed, texts that the model refuses.
+    pub left: u64,
     /// Passages embedded each second, lately.
     pub rate: f32,
 }
@@ -125,7 +128,7 @@ impl Updater {
         }
         let rate = *n_done as f32 / began.elapsed().as_secs_f32().max(0.001);
         if !work.texts.is_empty() {
-            return Ok(Coverage { waiting: work.waiting.max(1), rate });
+            return Ok(Coverage { waiting: work.waiting.max(1), left: 0, rate });
         }
         self.finish(&space, work)?;
         let sources = self.taken(embedder)?;
@@ -138,7 +141,8 @@ impl Updater {
                 self.filled(&space)?;
             }
         }
-        Ok(Coverage { waiting: if stuck { 0 } else { work.waiting }, rate })
+        let (waiting, left) = if stuck { (0, work.waiting) } else { (work.waiting, 0) };
+        Ok(Coverage { waiting, left, rate })
     }
 
     /// The sources whose passages may be given to an embedder.
@@ -211,7 +215,16 @@ impl Updater {
         Ok(())
     }
 
-    fn add_vectors(&mut self, space: &Space, keys: &[db::Key], vectors: &[Vec<f32>]) -> Result<()> {
+    /// Appends vectors to a space, safe before they are named.
+    pub(crate) fn add_vectors(
+        &mut self,
+        space: &Space,
+        keys: &[db::Key],
+        vectors: &[Vec<f32>],
+    ) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         vector::append(self.dir(), space.id, space.dimensions, space.n_rows, vectors)?;
         let transaction = self.begin()?;
         for (key, row) in keys.iter().zip(space.n_rows..) {
@@ -261,7 +274,8 @@ fn singly(embedder: &dyn Embedder, keys: Vec<db::Key>, texts: &[String]) -> Resu
         }
         Err(failure) => failure,
     };
-    if checked(embedder, &["word".to_owned()]).is_err() {
+    let fails = || checked(embedder, &["word".to_owned()]).is_err();
+    if fails() {
         return Err(failure);
     }
     let mut made = Made { vectors: Vec::new(), refused: Vec::new() };
@@ -270,6 +284,10 @@ fn singly(embedder: &dyn Embedder, keys: Vec<db::Key>, texts: &[String]) -> Resu
             Ok(mut vectors) => made.vectors.extend(vectors.pop().map(|vector| (key, vector))),
             Err(_) => made.refused.push(key),
         }
+    }
+    // It may have gone away in between: then no text is to blame.
+    if !made.refused.is_empty() && fails() {
+        return Err(failure);
     }
     Ok(made)
 }

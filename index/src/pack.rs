@@ -238,14 +238,17 @@ impl<'a> Packer<'a> {
         let mut said: Vec<HashSet<String>> = Vec::new();
         for (scored, others) in ranking.hits.iter().zip(&ranking.others) {
             let entry = self.view().entries[scored.entry as usize];
-            if self.is_textless(entry.file)? {
-                continue;
-            }
-            let worth = 1.0 / (out.len() as f32 + 1.0).powf(FALL);
-            let Some(mut candidate) = self.candidate(entry.file, entry.generation, worth)? else {
+            let row = db::file(self.db, entry.file)?;
+            let Some(row) = row.filter(|row| row.generation == entry.generation) else {
                 pack.stale += 1;
                 continue;
             };
+            if row.chunks.is_empty() {
+                pack.left_out.extend(self.textless(&row));
+                continue;
+            }
+            let worth = 1.0 / (out.len() as f32 + 1.0).powf(FALL);
+            let Some(mut candidate) = self.candidate(row, worth) else { continue };
             candidate.score = scored.score;
             if scored.slot != NONE {
                 candidate.best = self.view().address(scored.slot).1 as usize;
@@ -275,18 +278,18 @@ impl<'a> Packer<'a> {
         &self.current.view
     }
 
-    /// It is findable by its name only.
-    fn is_textless(&self, file: u32) -> Result<bool> {
-        Ok(db::file_of_hit(self.db, file)?.is_some_and(|row| row.chunks.is_empty()))
+    /// A document that is findable by its name only, as one that is left out.
+    fn textless(&self, row: &FileRow) -> Option<LeftOut> {
+        let (source, _) = self.roots.iter().find(|(source, _)| source.id == row.source)?;
+        let (source, path) = (source.name.clone(), row.path.clone());
+        Some(LeftOut { source, path, lines: (1, 1), why: "has no text".to_owned() })
     }
 
-    /// A document, if it still is what was indexed and has a text.
-    fn candidate(&self, file: u32, generation: u64, worth: f32) -> Result<Option<Candidate<'a>>> {
-        let row = db::file(self.db, file)?.filter(|row| row.generation == generation);
-        let Some(row) = row else { return Ok(None) };
+    /// A document with a text, if its source is still there.
+    fn candidate(&self, row: FileRow, worth: f32) -> Option<Candidate<'a>> {
         let root = self.roots.iter().position(|(source, _)| source.id == row.source);
-        let Some(root) = root.filter(|_| !row.chunks.is_empty()) else { return Ok(None) };
-        Ok(Some(Candidate {
+        let root = root.filter(|_| !row.chunks.is_empty())?;
+        Some(Candidate {
             source: self.roots[root].0,
             root,
             chunks: row.chunks.iter().collect(),
@@ -298,7 +301,7 @@ impl<'a> Packer<'a> {
             why: Why::Found,
             takes: Vec::new(),
             texts: HashMap::new(),
-        }))
+        })
     }
 
     /// Further passages of a document that hold words of the query.
@@ -371,7 +374,9 @@ impl<'a> Packer<'a> {
                     continue;
                 };
                 let generation = self.view().entries[entry as usize].generation;
-                let Some(mut next) = self.candidate(file, generation, worth)? else { continue };
+                let row = db::file(self.db, file)?.filter(|row| row.generation == generation);
+                let next = row.and_then(|row| self.candidate(row, worth));
+                let Some(mut next) = next else { continue };
                 next.why = if symbol.is_some() { Why::Defined } else { Why::Linked };
                 // A declaration is proven by the passage that it stands in.
                 let first = symbol.map_or(0, |n| next.chunk_at(next.row.body.symbols[n].lines.0));

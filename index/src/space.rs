@@ -118,12 +118,13 @@ impl Updater {
         Ok(())
     }
 
-    /// Whether a space was taken back: then the one that answers goes on being filled. The space
-    /// that the configuration names and that answers is nobody's second choice.
+    /// Settles what becomes of the space that the configuration names: if it answers, nothing is
+    /// held any more; true if it was taken back, so that the one which answers goes on being
+    /// filled.
     ///
     /// # Errors
     /// `Sql`.
-    pub fn is_held(&self, name: &str) -> Result<bool> {
+    pub fn settle_held(&self, name: &str) -> Result<bool> {
         let Some(space) = db::space(self.db(), name)? else { return Ok(false) };
         if db::with_role(self.db(), Role::Serving)? == Some(space.id) {
             db::set_role(self.db(), Role::Held, None)?;

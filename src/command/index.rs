@@ -88,6 +88,13 @@ fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
         let coverage = updater.embed(&*embedder, &mut work)?;
         if coverage.waiting == 0 {
             bar.finish_and_clear();
+            if coverage.left > 0 {
+                note(&format!(
+                    "{} passages have no vector: their files cannot be read as they were indexed, \
+                     or the model refuses them; `synod index --wait` tries again",
+                    coverage.left
+                ));
+            }
             return Ok(());
         }
         total = total.max(coverage.waiting);

@@ -2,7 +2,7 @@
 //! server that does not answer costs a search nothing but the meaning.
 
 use super::part::{HALVINGS_MAX, halves, mean, unit};
-use super::{ollama, openai, table};
+use super::{head, ollama, openai, table};
 use crate::config::{Embedding, Provider};
 use crate::fault::{self, Fault};
 use crate::fetch;
@@ -18,6 +18,12 @@ const PASSAGES_TIME: Duration = Duration::from_secs(30);
 const REQUEST_TIME: Duration = Duration::from_secs(3);
 /// After a failure queries do not ask for this long.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Nor for longer than this, whatever the server says.
+const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// Head of a query that is embedded, in bytes; what a window does not hold of it says little.
+const QUERY_BYTES_MAX: usize = 1_024;
+/// A query is not cut below this to fit a window, in bytes.
+const QUERY_BYTES_MIN: usize = 64;
 /// Texts of one request, at most.
 const TEXTS_MAX: usize = 32;
 /// Texts of the first request, whose time says how many the next may have.
@@ -87,6 +93,22 @@ pub struct Remote {
     state: Mutex<State>,
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Query,
+    Passages,
+}
+
+impl What {
+    fn time(self) -> Duration {
+        match self {
+            What::Query => QUERY_TIME,
+            What::Passages => PASSAGES_TIME,
+        }
+    }
+}
+
 /// How the server did lately.
 struct State {
     /// Texts of the next request.
@@ -99,7 +121,7 @@ impl Remote {
     /// Finds the model on the server that the configuration names and measures it.
     ///
     /// # Errors
-    /// `unprocessable` when the configuration cannot be used; `upstream` when the server cannot.
+    /// `invalid_argument` when the configuration cannot be used; `upstream` when the server cannot.
     pub fn open(settings: &Embedding) -> Result<Self, Fault> {
         let model = settings.model.as_str();
         let (place, url) = match (settings.provider, settings.url.as_deref()) {
@@ -162,11 +184,11 @@ impl Remote {
     }
 
     /// Asks, and remembers how that went.
-    fn ask(&self, texts: &[String], time: Duration) -> Result<Vec<Vec<f32>>, Refusal> {
+    fn ask(&self, texts: &[String], what: What) -> Result<Vec<Vec<f32>>, Refusal> {
         let start = Instant::now();
         let result = self
             .dialect
-            .embed(texts, time)
+            .embed(texts, what.time())
             .and_then(|given| checked(given.vectors, texts.len(), self.dimensions));
         let mut state = self.state();
         match &result {
@@ -180,10 +202,17 @@ impl Remote {
             Err(Refusal::TooLong) => {}
             Err(refusal) => {
                 state.texts = TEXTS_FIRST;
+                let (busy, wait) = match refusal {
+                    Refusal::Fetch(fetch::Error::Down { .. }) => (true, None),
+                    Refusal::Fetch(fetch::Error::Status { retry_after, .. }) => {
+                        (retry_after.is_some(), *retry_after)
+                    }
+                    _ => (false, None),
+                };
                 // One passage that it cannot embed says nothing about what is asked.
-                let down = matches!(refusal, Refusal::Fetch(fetch::Error::Down { .. }));
-                if down || time == QUERY_TIME {
-                    state.paused = Some((Instant::now() + PAUSE, refusal.to_string()));
+                if busy || what == What::Query {
+                    let wait = wait.unwrap_or(PAUSE).clamp(PAUSE, PAUSE_MAX);
+                    state.paused = Some((Instant::now() + wait, refusal.to_string()));
                 }
             }
         }
@@ -194,7 +223,7 @@ impl Remote {
     fn one(&self, text: &str, halvings: usize) -> Result<Vec<f32>, Refusal> {
         let asked = match self.is_long(text) && halvings < HALVINGS_MAX {
             true => Err(Refusal::TooLong),
-            false => self.ask(&[text.to_owned()], PASSAGES_TIME),
+            false => self.ask(&[text.to_owned()], What::Passages),
         };
         match asked {
             Err(Refusal::TooLong) if halvings < HALVINGS_MAX => {
@@ -214,7 +243,7 @@ impl Remote {
     fn batch(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
         let asked = match texts.iter().any(|text| self.is_long(text)) {
             true => Err(Refusal::TooLong),
-            false => self.ask(texts, PASSAGES_TIME),
+            false => self.ask(texts, What::Passages),
         };
         match asked {
             // One of them is: each goes alone.
@@ -265,13 +294,12 @@ impl Embedder for Remote {
         {
             return Err(format!("{}: {why}", self.place));
         }
-        // What a window does not hold of a question says little.
-        let text = format!("{}{}", self.query, crate::embedder::head(text, WINDOW_MAX));
+        let text = format!("{}{}", self.query, head(text, QUERY_BYTES_MAX));
         let mut text = text.as_str();
         loop {
-            match self.ask(&[text.to_owned()], QUERY_TIME) {
-                Err(Refusal::TooLong) if text.len() > 64 => {
-                    text = crate::embedder::head(text, text.len() / 2);
+            match self.ask(&[text.to_owned()], What::Query) {
+                Err(Refusal::TooLong) if text.len() > QUERY_BYTES_MIN => {
+                    text = head(text, text.len() / 2);
                 }
                 other => {
                     let given = other.map_err(|refusal| format!("{}: {refusal}", self.place));

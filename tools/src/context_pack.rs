@@ -216,6 +216,7 @@ fn made(cx: &Context, args: Args) -> Result<Reply, Error> {
     let kept = cx.store.put_pack(&reply.id, &serde_json::to_string(&reply)?, (cx.now_ms)());
     if let Err(error) = kept {
         reply.notes.push(format!("the pack cannot be had again by its id: {error}"));
+        fit(&mut reply, count);
     }
     Ok(reply)
 }

@@ -284,11 +284,11 @@ fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again()
     let serving = |engine: &Engine| engine.index.serving().expect("spaces").expect("one").0;
     assert_eq!(serving(&engine), "second");
     assert_eq!(engine.updater.roll_back().expect("the first is kept"), "first");
-    assert!(engine.updater.is_held("second").expect("spaces"));
+    assert!(engine.updater.settle_held("second").expect("spaces"));
     embed_all(&mut engine.updater, &*second);
     assert_eq!(serving(&engine), "first", "it does not come back by itself");
     // The configuration names the first one, then the second again.
-    assert!(!engine.updater.is_held("first").expect("spaces"));
+    assert!(!engine.updater.settle_held("first").expect("spaces"));
     embed_all(&mut engine.updater, &*second);
     assert_eq!(serving(&engine), "second");
     // A third one: the first is gone, the second is kept.
