@@ -5,11 +5,15 @@
 
 use crate::error::{Error, Result};
 use crate::folder::{Config, Folder, Pooling};
-use crate::weight::{Buffers, Kernels, Linear, Precision, Table, Weights, fill};
+use crate::kernel::Kernel;
+use crate::linear::{Buffers, Kernels, Linear, Precision, Then, fill};
+use crate::panel::{self, Packed};
+use crate::weight::{Table, Weights};
 use rten_gemm::{GemmInputA, GemmInputB, GemmUninitOptions};
-use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_tensor::{Matrix, MatrixLayout, NdTensorView};
-use rten_vecmath::{Gelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub};
+
+/// Rows that pass the feed-forward step at once: what lies between its halves stays in the cache.
+const WIDE_ROWS: usize = 96;
 
 struct Layer {
     query_key_value: Linear,
@@ -30,6 +34,8 @@ struct Norm {
 /// A model with its weights.
 pub struct Bert {
     weights: Weights,
+    /// Of the weights' file, where it is known.
+    revision: Option<[u8; 32]>,
     words: Table,
     positions: Table,
     kinds: Table,
@@ -64,9 +70,13 @@ impl Bert {
         let config = &folder.config;
         let width = config.hidden_size;
         let reader = Reader { weights: &weights, kernels: &kernels, config, precision };
-        let layers = (0..config.num_hidden_layers)
-            .map(|n| reader.layer(&format!("encoder.layer.{n}")))
-            .collect::<Result<_>>()?;
+        let all: Vec<_> = (0..config.num_hidden_layers).flat_map(|n| matrices(config, n)).collect();
+        let packed = match precision == Precision::Int8 && Kernel::PANELS {
+            true => Some(Packed::open(&folder.path, &weights, &all)?),
+            false => None,
+        };
+        let layers = reader.layers(packed.as_ref())?;
+        let revision = packed.map(|packed| packed.revision());
         let norm = reader.norm("embeddings.LayerNorm")?;
         let words = weights.table("embeddings.word_embeddings.weight", width)?;
         let positions = weights.table("embeddings.position_embeddings.weight", width)?;
@@ -76,12 +86,17 @@ impl Bert {
             return Err(Error::Unsupported { path: folder.path.clone(), reason });
         }
         let (heads, pooling) = (config.num_attention_heads, folder.pooling);
-        Ok(Bert { weights, words, positions, kinds, norm, layers, heads, width, pooling })
+        Ok(Bert { weights, revision, words, positions, kinds, norm, layers, heads, width, pooling })
     }
 
     /// Tokens that it knows.
     pub fn vocabulary(&self) -> usize {
         self.weights.rows(&self.words)
+    }
+
+    /// BLAKE3 of the weights' file.
+    pub fn revision(&self) -> [u8; 32] {
+        self.revision.unwrap_or_else(|| self.weights.hash())
     }
 
     /// Values of a vector.
@@ -92,37 +107,41 @@ impl Bert {
     /// One vector of length 1 for each text; every text is some tokens, no more than the window
     /// and each within the vocabulary.
     pub fn vectors(&self, texts: &[Vec<u32>], scratch: &mut Scratch) -> Vec<Vec<f32>> {
-        self.embed(texts, &mut scratch.x);
+        self.embed(texts, scratch);
         for layer in &self.layers {
             self.attend(layer, texts, scratch);
             let Scratch { x, fused, out, buffers, kernels, .. } = scratch;
-            layer.wide.apply(kernels, x, buffers, fused);
-            Gelu {}.map_mut(fused);
-            layer.narrow.apply(kernels, fused, buffers, out);
-            layer.narrow_norm.add(x, out);
+            for rows in x.chunks_mut(WIDE_ROWS * self.width) {
+                layer.wide.apply(kernels, rows, Then::Gelu, buffers, fused);
+                layer.narrow.apply(kernels, fused, Then::Nothing, buffers, out);
+                layer.narrow_norm.add(kernels.own, rows, out);
+            }
         }
         let mut tokens = scratch.x.chunks_exact(self.width);
         texts.iter().map(|text| self.pool(tokens.by_ref().take(text.len()))).collect()
     }
 
     /// Words, positions and kinds of all tokens.
-    fn embed(&self, texts: &[Vec<u32>], x: &mut Vec<f32>) {
+    fn embed(&self, texts: &[Vec<u32>], scratch: &mut Scratch) {
+        let Scratch { x, out: none, kernels, .. } = scratch;
         let n_tokens: usize = texts.iter().map(Vec::len).sum();
         x.clear();
         x.resize(n_tokens * self.width, 0.0);
+        none.clear();
+        none.resize(self.width, 0.0);
         let tokens = texts.iter().flat_map(|text| text.iter().enumerate());
         for ((position, token), out) in tokens.zip(x.chunks_exact_mut(self.width)) {
             self.weights.add_row(&self.words, *token as usize, out);
             self.weights.add_row(&self.positions, position, out);
             self.weights.add_row(&self.kinds, 0, out);
-            self.norm.apply(out);
+            self.norm.add(kernels.own, out, none);
         }
     }
 
     /// Attention of each text's tokens to each other, added to what they were.
     fn attend(&self, layer: &Layer, texts: &[Vec<u32>], scratch: &mut Scratch) {
         let Scratch { x, fused, context, out, scores, mixed, buffers, kernels } = scratch;
-        layer.query_key_value.apply(kernels, x, buffers, fused);
+        layer.query_key_value.apply(kernels, x, Then::Nothing, buffers, fused);
         context.clear();
         context.resize(x.len(), 0.0);
         let size = self.width / self.heads;
@@ -138,9 +157,7 @@ impl Bert {
                 };
                 let scale = 1.0 / (size as f32).sqrt();
                 product(kernels, part(0), part(1).transposed(), scale, scores);
-                scores.chunks_exact_mut(n).for_each(|row| {
-                    Softmax::new_mut(row).dispatch();
-                });
+                kernels.own.softmax(scores, n);
                 let weights = NdTensorView::from_data([n, n], scores.as_slice());
                 product(kernels, weights, part(2), 1.0, mixed);
                 let rows = context[first * self.width..].chunks_exact_mut(self.width);
@@ -150,8 +167,8 @@ impl Bert {
             }
             first += n;
         }
-        layer.attended.apply(kernels, context, buffers, out);
-        layer.attended_norm.add(x, out);
+        layer.attended.apply(kernels, context, Then::Nothing, buffers, out);
+        layer.attended_norm.add(kernels.own, x, out);
     }
 
     fn pool<'t>(&self, tokens: impl Iterator<Item = &'t [f32]>) -> Vec<f32> {
@@ -175,27 +192,30 @@ fn product(kernels: &Kernels, a: Matrix<f32>, b: Matrix<f32>, alpha: f32, out: &
 }
 
 impl Norm {
-    fn apply(&self, row: &mut [f32]) {
-        let mean = Sum::new(row).dispatch() / row.len() as f32;
-        let variance = SumSquareSub::new(row, mean).dispatch() / row.len() as f32;
-        let options = NormalizeOptions {
-            pre_scale_bias: mean,
-            scale: 1.0 / (variance + self.eps).sqrt(),
-            element_scale: Some(&self.scale),
-            bias: 0.0,
-            element_bias: Some(&self.bias),
-        };
-        Normalize::new_mut(row, options).dispatch();
-    }
-
     /// Adds `more` to `x` and normalises each row.
-    fn add(&self, x: &mut [f32], more: &[f32]) {
+    fn add(&self, kernel: Kernel, x: &mut [f32], more: &[f32]) {
         let width = self.scale.len();
         for (row, more) in x.chunks_exact_mut(width).zip(more.chunks_exact(width)) {
-            row.iter_mut().zip(more).for_each(|(value, more)| *value += more);
-            self.apply(row);
+            kernel.norm(row, more, &self.scale, &self.bias, self.eps);
         }
     }
+}
+
+/// The matrices of a layer, in the order of its steps.
+fn matrices(config: &Config, layer: usize) -> [panel::Matrix; 4] {
+    let (width, wide) = (config.hidden_size, config.intermediate_size);
+    let matrix = |names: &[&str], inputs, outputs| panel::Matrix {
+        parts: names.iter().map(|n| (format!("encoder.layer.{layer}.{n}"), outputs)).collect(),
+        inputs,
+    };
+    let [query, key, value] =
+        ["attention.self.query", "attention.self.key", "attention.self.value"];
+    [
+        matrix(&[query, key, value], width, width),
+        matrix(&["attention.output.dense"], width, width),
+        matrix(&["intermediate.dense"], width, wide),
+        matrix(&["output.dense"], wide, width),
+    ]
 }
 
 /// Reads the parts of a layer.
@@ -207,32 +227,25 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn layer(&self, name: &str) -> Result<Layer> {
-        let (width, wide) = (self.config.hidden_size, self.config.intermediate_size);
-        let one = |part: &str, inputs, outputs| {
-            let (rows, bias) = self.rows(&format!("{name}.{part}"), inputs, outputs)?;
-            Ok(Linear::new(self.kernels, &rows, bias, self.precision))
-        };
-        let (mut rows, mut bias) = (Vec::new(), Vec::new());
-        for part in ["query", "key", "value"] {
-            let name = format!("{name}.attention.self.{part}");
-            let (more_rows, more_bias) = self.rows(&name, width, width)?;
-            rows.extend(more_rows);
-            bias.extend(more_bias);
-        }
-        Ok(Layer {
-            query_key_value: Linear::new(self.kernels, &rows, bias, self.precision),
-            attended: one("attention.output.dense", width, width)?,
-            attended_norm: self.norm(&format!("{name}.attention.output.LayerNorm"))?,
-            wide: one("intermediate.dense", width, wide)?,
-            narrow: one("output.dense", wide, width)?,
-            narrow_norm: self.norm(&format!("{name}.output.LayerNorm"))?,
-        })
+    /// All layers, from the shared file of panels where there is one.
+    fn layers(&self, packed: Option<&Packed>) -> Result<Vec<Layer>> {
+        (0..self.config.num_hidden_layers).map(|n| self.layer(n, packed)).collect()
     }
 
-    fn rows(&self, name: &str, inputs: usize, outputs: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-        let rows = self.weights.all(&format!("{name}.weight"), outputs, inputs)?;
-        Ok((rows, self.weights.all(&format!("{name}.bias"), 1, outputs)?))
+    fn layer(&self, n: usize, packed: Option<&Packed>) -> Result<Layer> {
+        let matrices = matrices(self.config, n);
+        let linear = |at: usize| match packed {
+            Some(packed) => Linear::packed(packed, 4 * n + at, &matrices[at], self.weights),
+            None => Linear::copied(self.kernels, &matrices[at], self.weights, self.precision),
+        };
+        Ok(Layer {
+            query_key_value: linear(0)?,
+            attended: linear(1)?,
+            attended_norm: self.norm(&format!("encoder.layer.{n}.attention.output.LayerNorm"))?,
+            wide: linear(2)?,
+            narrow: linear(3)?,
+            narrow_norm: self.norm(&format!("encoder.layer.{n}.output.LayerNorm"))?,
+        })
     }
 
     fn norm(&self, name: &str) -> Result<Norm> {

@@ -19,7 +19,7 @@ pub const FILES: &[(&str, bool)] = &[
     ("1_Pooling/config.json", false),
 ];
 /// Where the hashes stand.
-const MANIFEST: &str = "synod.json";
+pub(crate) const MANIFEST: &str = "synod.json";
 
 #[derive(Serialize, Deserialize)]
 struct Manifest {
@@ -74,6 +74,8 @@ pub fn install(from: &Path, models: &Path, name: &str) -> Result<Installed> {
     } else {
         std::fs::rename(&new, &folder).map_err(fail(&folder))?;
     }
+    // What every process maps is made here, so that none that starts has to.
+    Model::open(&folder, Precision::Int8)?;
     described(folder).ok_or_else(|| Error::Unsupported {
         path: from.to_owned(),
         reason: "it cannot be found after it was copied".to_owned(),

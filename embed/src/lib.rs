@@ -8,12 +8,15 @@ mod bert;
 mod error;
 mod folder;
 mod install;
+mod kernel;
+mod linear;
+mod panel;
 mod weight;
 
 pub use error::{Error, Result};
 pub use folder::Pooling;
 pub use install::{FILES, Installed, hash, install, list, verify};
-pub use weight::Precision;
+pub use linear::Precision;
 
 use bert::{Bert, Scratch};
 use folder::Folder;
@@ -72,6 +75,11 @@ impl Model {
     /// Values of a vector.
     pub fn dimensions(&self) -> usize {
         self.bert.dimensions()
+    }
+
+    /// BLAKE3 of the weights, in hex.
+    pub fn revision(&self) -> String {
+        blake3::Hash::from_bytes(self.bert.revision()).to_hex().to_string()
     }
 
     /// Most tokens of a text, the two marks around it included.

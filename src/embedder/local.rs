@@ -31,8 +31,7 @@ impl Local {
     pub fn open(folder: &Path) -> Result<Self, Fault> {
         let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
         let model = Model::open(folder, Precision::Int8).map_err(fail)?;
-        let revision = synod_embed::hash(&folder.join("model.safetensors"))
-            .map_err(|e| Fault::new(fault::UNPROCESSABLE, format!("{}: {e}", folder.display())))?;
+        let revision = model.revision();
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let known = table::known(&name);
         // A folder that does not say how long its texts were has only the model's bound.

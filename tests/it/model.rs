@@ -119,6 +119,45 @@ fn what_is_no_model_is_refused_with_the_file_at_fault() {
     assert!(matches!(poisoned, Error::Damaged { .. }), "{poisoned}");
 }
 
+#[test]
+fn weights_are_packed_once_and_mended() {
+    let Some(folder) = minilm() else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    let installed = synod_embed::install(&folder, dir.path(), "mini").expect("installed").folder;
+    assert!(!folder.join("model.7bit-1").exists(), "a folder that is not ours was written to");
+    let packed = installed.join("model.7bit-1");
+    let vector = || {
+        let model = Model::open(&installed, Precision::Int8).expect("the model");
+        (model.vector("rye bread").expect("a vector"), model.revision())
+    };
+    let hash = synod_embed::hash(&folder.join("model.safetensors")).expect("a hash");
+    let first = vector();
+    assert_eq!(first.1, hash);
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let bytes = std::fs::read(&packed).expect("made when it was installed");
+    for broken in [&bytes[..bytes.len() / 2], b"", b"synod 7b"] {
+        // Replaced, not written into: whoever has the old one mapped keeps it.
+        std::fs::remove_file(&packed).expect("removed");
+        std::fs::write(&packed, broken).expect("written");
+        assert_eq!(vector(), first);
+        assert!(std::fs::read(&packed).expect("made anew") == bytes);
+    }
+    let mut damaged = bytes.clone();
+    damaged[bytes.len() / 2] ^= 0x40;
+    std::fs::remove_file(&packed).expect("removed");
+    std::fs::write(&packed, &damaged).expect("written");
+    assert_eq!(vector(), first);
+    // Where nothing can be put the process keeps its own copy.
+    std::fs::remove_file(&packed).expect("removed");
+    std::fs::create_dir(&packed).expect("something in its place");
+    assert_eq!(vector(), first);
+    let left = std::fs::read_dir(&installed).expect("a folder").flatten();
+    let new = left.filter(|f| f.file_name().to_string_lossy().contains("new-")).count();
+    assert_eq!(new, 0, "nothing half-written stays");
+}
+
 /// A command that finds the installed model.
 fn with_model(place: &Place, args: &[&str], models: &Path) -> (i32, String, String) {
     let mut command = place.command(args);
