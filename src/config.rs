@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use synod_index::VectorIndex;
 use synod_store::Scope;
 
 /// Everything that can be set.
@@ -113,6 +114,9 @@ pub struct Embedding {
     pub passage_prefix: Option<String>,
     /// Embed in the background also while the machine runs on its battery.
     pub on_battery: bool,
+    /// How the nearest vectors are found: `auto` (all are looked at, from 250,000 on in graphs), `exact` (always all), or `hnsw` (always in graphs, which are built in the background).
+    #[schemars(with = "String")]
+    pub vector_index: VectorMode,
     /// Collections whose passages may go to a server beyond this machine; `*` is all of them. Queries go there too.
     pub cloud_collections: Vec<String>,
 }
@@ -130,6 +134,29 @@ pub enum Provider {
     Openai,
 }
 
+/// How the nearest vectors are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VectorMode {
+    /// By what is faster for so many.
+    #[default]
+    Auto,
+    /// All are looked at.
+    Exact,
+    /// In graphs.
+    Hnsw,
+}
+
+impl From<VectorMode> for VectorIndex {
+    fn from(mode: VectorMode) -> Self {
+        match mode {
+            VectorMode::Auto => VectorIndex::Auto,
+            VectorMode::Exact => VectorIndex::Exact,
+            VectorMode::Hnsw => VectorIndex::Hnsw,
+        }
+    }
+}
+
 impl Default for Embedding {
     fn default() -> Self {
         Embedding {
@@ -140,6 +167,7 @@ impl Default for Embedding {
             query_prefix: None,
             passage_prefix: None,
             on_battery: false,
+            vector_index: VectorMode::Auto,
             cloud_collections: Vec::new(),
         }
     }

@@ -77,6 +77,10 @@ pub fn embed(
             break;
         }
     }
+    while let Some(graph) = updater.graph_wanted()? {
+        graph.run(&|| true)?;
+        updater.graph_built(&graph)?;
+    }
     index.set_embedder(embedder);
     Ok(())
 }

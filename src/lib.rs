@@ -4,6 +4,7 @@
 //! passes (`dispatch`), what it stands on (`world`, `config`), who writes (`writer`, `job`), and
 //! what people type (`cli` and the commands it calls).
 
+mod background;
 pub mod cli;
 pub mod client_config;
 mod command;

@@ -51,6 +51,7 @@ impl World {
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<World, Fault> {
         let index = Index::open(data)?;
+        index.set_vector_index(config.embedding.vector_index.into());
         let store = Arc::new(Store::open(data)?);
         let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
         let cx = Context {

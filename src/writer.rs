@@ -5,6 +5,7 @@
 //! still does, and how fresh its index is. Invariant: `fresh` is said only when every source is
 //! watched, has been compared since it is, and nothing that was touched waits.
 
+use crate::background::{Embedding, Graphs};
 use crate::config::Config;
 use crate::job::{self, Request};
 use crate::{now_ms, power};
@@ -13,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 use synod_index::watch::{self, Inbox, Touched, Watch};
-use synod_index::{Embedder, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work};
+use synod_index::{
+    Coverage, Embedder, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work,
+};
 use synod_store::{Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestOp};
 
@@ -25,6 +28,8 @@ const TICK: Duration = Duration::from_millis(200);
 const BEAT_MAX: Duration = Duration::from_secs(5);
 /// Between two attempts to embed after one that failed.
 const EMBED_AGAIN: Duration = Duration::from_secs(10);
+/// Between two looks whether a graph over the vectors is missing.
+const GRAPH_AGAIN: Duration = Duration::from_secs(5);
 /// Between two looks whether the machine still runs on its battery.
 const BATTERY_AGAIN: Duration = Duration::from_secs(30);
 /// Between two notes of a job's progress.
@@ -68,6 +73,11 @@ impl Pending {
         stop: Arc<AtomicBool>,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            let waker = self.waker.clone();
+            let Ok(embedding) = Embedding::start(waker) else {
+                tracing::error!("no thread to embed on");
+                return;
+            };
             let mut writer = Loop {
                 index,
                 store,
@@ -79,6 +89,9 @@ impl Pending {
                 compared: false,
                 broken: false,
                 meaning: Work::default(),
+                embedding,
+                graphs: Graphs::default(),
+                graph_at: Instant::now(),
                 space: String::new(),
                 embed_at: Some(Instant::now()),
             };
@@ -102,6 +115,12 @@ struct Loop {
     broken: bool,
     /// What is being embedded.
     meaning: Work,
+    /// Who embeds it.
+    embedding: Embedding,
+    /// Who builds graphs over the vectors.
+    graphs: Graphs,
+    /// When to look whether one is missing.
+    graph_at: Instant,
     /// The space of the configured model, as it was last seen.
     space: String,
     /// When to look what is not embedded; `None` while everything is.
@@ -201,6 +220,7 @@ impl Loop {
             if self.embed(updater) {
                 continue;
             }
+            self.graph(updater);
             match self.wake.receive.recv_timeout(TICK) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -209,8 +229,13 @@ impl Loop {
         Ok(())
     }
 
-    /// Embeds a few passages, if there are any; true if there may be more.
+    /// Keeps what was embedded, and hands on what is to be next; true if there is more to do now.
     fn embed(&mut self, updater: &mut Updater) -> bool {
+        if self.embedding.is_busy() {
+            let Some((embedder, made)) = self.embedding.answer() else { return false };
+            let kept = made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
+            return self.note_embedded(kept);
+        }
         let Some(wanted) = self.index.embedder() else { return false };
         if self.space != wanted.space() {
             self.space = wanted.space().to_owned();
@@ -219,31 +244,78 @@ impl Loop {
         if self.embed_at.is_none_or(|at| at > Instant::now()) {
             return false;
         }
-        if !self.config.embedding.on_battery && power::is_on_battery() {
+        if self.on_battery() {
             self.index.set_rate(0.0);
             self.embed_at = Some(Instant::now() + BATTERY_AGAIN);
             return false;
         }
         let Some(embedder) = self.to_embed(updater, wanted) else { return false };
-        match updater.embed(&*embedder, &mut self.meaning) {
+        match updater.batch(&*embedder, &mut self.meaning) {
+            Ok(batch) if !batch.is_empty() => {
+                self.embedding.ask(embedder, batch);
+                false
+            }
+            // Only documents whose passages all have a vector already, or none.
+            Ok(batch) => {
+                let made = batch.run(&*embedder);
+                let kept =
+                    made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
+                self.note_embedded(kept)
+            }
+            Err(error) => self.note_embedded(Err(error)),
+        }
+    }
+
+    /// Says how far it is; true if there may be more.
+    fn note_embedded(&mut self, kept: Result<Coverage, Error>) -> bool {
+        match kept {
             Ok(coverage) if coverage.waiting > 0 => {
                 self.index.set_rate(coverage.rate);
-                true
+                return true;
             }
             Ok(coverage) => {
                 if coverage.left > 0 {
                     tracing::warn!(passages = coverage.left, "cannot be embedded as things are");
                 }
-                self.index.set_rate(0.0);
                 self.embed_at = None;
-                false
             }
             Err(error) => {
-                self.index.set_rate(0.0);
                 tracing::error!(error = %error, "cannot embed; it is tried again");
                 self.embed_at = Some(Instant::now() + EMBED_AGAIN);
-                false
             }
+        }
+        self.index.set_rate(0.0);
+        false
+    }
+
+    fn on_battery(&self) -> bool {
+        !self.config.embedding.on_battery && power::is_on_battery()
+    }
+
+    /// Has a graph built that is missing, and makes one that is there known.
+    fn graph(&mut self, updater: &Updater) {
+        if let Some((work, built)) = self.graphs.done() {
+            let known = built.and_then(|built| match built {
+                true => updater.graph_built(&work),
+                false => Ok(()),
+            });
+            match known {
+                Ok(()) => tracing::info!("a graph over the vectors is there"),
+                Err(error) => tracing::error!(error = %error, "no graph over the vectors"),
+            }
+        }
+        if self.graphs.is_busy() || self.graph_at > Instant::now() || self.on_battery() {
+            return;
+        }
+        self.graph_at = Instant::now() + GRAPH_AGAIN;
+        let wanted = updater.graph_wanted().unwrap_or_else(|error| {
+            tracing::error!(error = %error, "cannot tell which graph is missing");
+            None
+        });
+        let Some(work) = wanted else { return };
+        let (stop, waker) = (Arc::clone(&self.stop), self.wake.waker.clone());
+        if let Err(error) = self.graphs.start(work, stop, waker) {
+            tracing::error!(error = %error, "no thread for a graph");
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::db::{self, Space};
 use crate::embed::Embedder;
 use crate::error::Result;
+use crate::hnsw::{Graphs, VectorIndex};
 use crate::vector::{QueryVector, Rows};
 use crate::view::{NONE, View};
 use rusqlite::Connection;
@@ -27,7 +28,25 @@ pub struct Dense {
     wholes: Vec<(u32, u32)>,
     /// Share of the passages that have a vector, 0 to 1.
     pub coverage: f32,
+    /// The short way to the nearest, where there are graphs.
+    reach: Option<Reach>,
 }
+
+/// From rows to documents.
+struct Reach {
+    graphs: Graphs,
+    /// Rows that no graph covers.
+    others: Vec<u32>,
+    /// By row, its first place in `entries`; one more at the end.
+    starts: Vec<u32>,
+    /// Documents that a row is of, by row.
+    entries: Vec<u32>,
+    /// By entry, the row of its head or `NONE`.
+    whole_of: Vec<u32>,
+}
+
+/// Rows near a query that each graph names, and as many of those without one.
+const EF: usize = 512;
 
 impl Dense {
     /// Reads which documents are embedded as the view knows them.
@@ -37,6 +56,7 @@ impl Dense {
         view: &View,
         space: &Space,
         embedder: Arc<dyn Embedder>,
+        mode: VectorIndex,
     ) -> Result<Self> {
         let layout = view.layout();
         let mut by_passage = vec![NONE; layout.slots.len()];
@@ -67,7 +87,17 @@ impl Dense {
         let coverage = numbers.len() as f32 / view.n_chunks.max(1) as f32;
         let rows = Rows::open(dir, space.id, space.dimensions, space.n_rows)?;
         let made_for = (view.generation, space.id, space.change);
-        Ok(Dense { made_for, embedder, rows, numbers, slots, starts, wholes, coverage })
+        let graphs = match mode {
+            VectorIndex::Exact => Graphs::default(),
+            _ => Graphs::open(dir, space.id, &rows),
+        };
+        let reach = None;
+        let mut dense =
+            Dense { made_for, embedder, rows, numbers, slots, starts, wholes, coverage, reach };
+        if !graphs.is_empty() {
+            dense.reach = Some(Reach::new(graphs, &dense, view.entries.len()));
+        }
+        Ok(dense)
     }
 
     /// Nothing is embedded.
@@ -83,6 +113,49 @@ impl Dense {
     /// The passage slot of a place.
     pub fn slot(&self, place: usize) -> u32 {
         self.slots[place]
+    }
+
+    /// There are graphs.
+    pub fn has_graphs(&self) -> bool {
+        self.reach.is_some()
+    }
+
+    /// How many places there are.
+    pub fn n_places(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Documents with a passage or a head among the nearest to a query, as graphs name them; the
+    /// rows without one are looked at.
+    pub fn near_entries(&self, query: &QueryVector) -> Vec<u32> {
+        let Some(reach) = &self.reach else { return Vec::new() };
+        let mut near = reach.graphs.nearest(&self.rows, query, EF);
+        let cosines = self.rows.cosines(&reach.others, query);
+        let mut others: Vec<(u32, f32)> = reach.others.iter().copied().zip(cosines).collect();
+        if others.len() > EF {
+            others.select_nth_unstable_by(EF, |a, b| b.1.total_cmp(&a.1));
+            others.truncate(EF);
+        }
+        near.append(&mut others);
+        let of = |(row, _): (u32, f32)| {
+            let range = reach.starts[row as usize]..reach.starts[row as usize + 1];
+            &reach.entries[range.start as usize..range.end as usize]
+        };
+        let mut entries: Vec<u32> = near.into_iter().flat_map(of).copied().collect();
+        entries.sort_unstable();
+        entries.dedup();
+        entries
+    }
+
+    /// The cosine of one place to a query.
+    pub fn cosine(&self, place: usize, query: &QueryVector) -> f32 {
+        self.rows.cosine(self.numbers[place], query)
+    }
+
+    /// The cosine of a document's head to a query, if that has a vector; only with graphs.
+    pub fn whole(&self, entry: u32, query: &QueryVector) -> Option<f32> {
+        let row = self.reach.as_ref()?.whole_of[entry as usize];
+        (row != NONE).then(|| self.rows.cosine(row, query))
     }
 
     /// The cosine of each place to a query.
@@ -106,5 +179,33 @@ impl Dense {
         let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
         sum.iter_mut().for_each(|value| *value /= length.max(f32::MIN_POSITIVE));
         (length > 0.0).then(|| QueryVector::new(&sum))
+    }
+}
+
+impl Reach {
+    fn new(graphs: Graphs, dense: &Dense, n_entries: usize) -> Self {
+        let n_rows = dense.rows.len();
+        let mut whole_of = vec![NONE; n_entries];
+        dense.wholes.iter().for_each(|(row, entry)| whole_of[*entry as usize] = *row);
+        let of_entry = |entry: u32| {
+            let rows = dense.numbers[dense.places(entry)].iter().copied();
+            rows.map(move |row| (row, entry))
+        };
+        let pairs = || {
+            let passages = (0..n_entries as u32).flat_map(of_entry);
+            passages.chain(dense.wholes.iter().copied())
+        };
+        let mut starts = vec![0u32; n_rows as usize + 1];
+        pairs().for_each(|(row, _)| starts[row as usize + 1] += 1);
+        for row in 0..n_rows as usize {
+            starts[row + 1] += starts[row];
+        }
+        let mut next = starts.clone();
+        let mut entries = vec![0; starts[n_rows as usize] as usize];
+        for (row, entry) in pairs() {
+            entries[next[row as usize] as usize] = entry;
+            next[row as usize] += 1;
+        }
+        Reach { others: graphs.uncovered(n_rows), graphs, starts, entries, whole_of }
     }
 }

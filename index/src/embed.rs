@@ -98,11 +98,20 @@ impl Work {
 }
 
 impl Updater {
-    /// Embeds a few passages. Returns how far it is; nothing waits when it is done.
+    /// Embeds a few passages on this thread. Returns how far it is; nothing waits when it is done.
     ///
     /// # Errors
     /// `Embedding` when the model fails; what waited waits on.
     pub fn embed(&mut self, embedder: &dyn Embedder, work: &mut Work) -> Result<Coverage> {
+        let made = self.batch(embedder, work)?.run(embedder)?;
+        self.embedded(embedder, work, made)
+    }
+
+    /// What is to be embedded next, on whatever thread there is; then [`Updater::embedded`].
+    ///
+    /// # Errors
+    /// `Sql`; `Embedding` for an embedder that is not what it was.
+    pub fn batch(&mut self, embedder: &dyn Embedder, work: &mut Work) -> Result<Batch> {
         let space = self.space(embedder)?;
         if work.space != space.id {
             *work = Work { space: space.id, ..Work::default() };
@@ -110,15 +119,35 @@ impl Updater {
         if work.documents.is_empty() {
             self.prepare(&space, embedder, work)?;
         }
+        work.began.get_or_insert_with(|| (Instant::now(), 0));
+        // Taken from the queue only once their vectors are safe.
+        let now = work.texts.len().min(embedder.at_once().clamp(1, STEP));
+        let (keys, texts) = work.texts[..now].iter().cloned().unzip();
+        Ok(Batch { space: space.id, keys, texts })
+    }
+
+    /// Keeps what became of a batch, the last one that was taken. Returns how far it is; nothing
+    /// waits when it is done.
+    ///
+    /// # Errors
+    /// `Sql`, `Data`; what waited waits on.
+    pub fn embedded(
+        &mut self,
+        embedder: &dyn Embedder,
+        work: &mut Work,
+        made: Made,
+    ) -> Result<Coverage> {
+        let space = self.space(embedder)?;
+        if work.space != space.id || made.space != space.id {
+            // The space went away while it was filled, and is begun anew.
+            *work = Work::default();
+            return Ok(Coverage { waiting: 1, ..Coverage::default() });
+        }
         // Nothing that waits can be read as it was indexed: the next scan will tell.
         let stuck = work.documents.is_empty();
-        let now = work.texts.len().min(embedder.at_once().clamp(1, STEP));
         let (began, n_done) = work.began.get_or_insert_with(|| (Instant::now(), 0));
+        let now = made.n_texts;
         if now > 0 {
-            // Taken from the queue only once their vectors are safe.
-            let (keys, texts): (Vec<db::Key>, Vec<String>) =
-                work.texts[..now].iter().cloned().unzip();
-            let made = singly(embedder, keys, &texts)?;
             let (keys, vectors): (Vec<db::Key>, Vec<Vec<f32>>) = made.vectors.into_iter().unzip();
             self.add_vectors(&space, &keys, &vectors)?;
             work.refused.extend(made.refused);
@@ -258,42 +287,66 @@ impl Updater {
     }
 }
 
-/// What became of some texts.
-struct Made {
+/// Texts to be embedded.
+pub struct Batch {
+    space: i64,
+    keys: Vec<db::Key>,
+    texts: Vec<String>,
+}
+
+/// What became of them.
+pub struct Made {
+    space: i64,
+    n_texts: usize,
     vectors: Vec<(db::Key, Vec<f32>)>,
     refused: Vec<db::Key>,
 }
 
-/// The vectors of texts; where they cannot be had together, of each alone. Fails only when the
-/// model can embed nothing at all: one text that it refuses must not keep others waiting.
-fn singly(embedder: &dyn Embedder, keys: Vec<db::Key>, texts: &[String]) -> Result<Made> {
-    let failure = match checked(embedder, texts) {
-        Ok(vectors) => {
-            let vectors = keys.into_iter().zip(vectors).collect();
-            return Ok(Made { vectors, refused: Vec::new() });
+impl Batch {
+    /// Nothing waits, or nothing that could be read.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The vectors of the texts; where they cannot be had together, of each alone.
+    ///
+    /// # Errors
+    /// `Embedding` when the model can embed nothing at all: one text that it refuses must not keep
+    /// others waiting.
+    pub fn run(self, embedder: &dyn Embedder) -> Result<Made> {
+        let Batch { space, keys, texts } = self;
+        let mut made =
+            Made { space, n_texts: texts.len(), vectors: Vec::new(), refused: Vec::new() };
+        let failure = match checked(embedder, &texts) {
+            Ok(vectors) => {
+                made.vectors = keys.into_iter().zip(vectors).collect();
+                return Ok(made);
+            }
+            Err(failure) => failure,
+        };
+        let fails = || checked(embedder, &["word".to_owned()]).is_err();
+        if fails() {
+            return Err(failure);
         }
-        Err(failure) => failure,
-    };
-    let fails = || checked(embedder, &["word".to_owned()]).is_err();
-    if fails() {
-        return Err(failure);
-    }
-    let mut made = Made { vectors: Vec::new(), refused: Vec::new() };
-    for (key, text) in keys.into_iter().zip(texts) {
-        match checked(embedder, std::slice::from_ref(text)) {
-            Ok(mut vectors) => made.vectors.extend(vectors.pop().map(|vector| (key, vector))),
-            Err(_) => made.refused.push(key),
+        for (key, text) in keys.into_iter().zip(&texts) {
+            match checked(embedder, std::slice::from_ref(text)) {
+                Ok(mut vectors) => made.vectors.extend(vectors.pop().map(|vector| (key, vector))),
+                Err(_) => made.refused.push(key),
+            }
         }
+        // It may have gone away in between: then no text is to blame.
+        if !made.refused.is_empty() && fails() {
+            return Err(failure);
+        }
+        Ok(made)
     }
-    // It may have gone away in between: then no text is to blame.
-    if !made.refused.is_empty() && fails() {
-        return Err(failure);
-    }
-    Ok(made)
 }
 
 /// The vectors of `texts`, each of which is one.
 fn checked(embedder: &dyn Embedder, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
     let vectors = embedder.passages(texts).map_err(Error::Embedding)?;
     if vectors.len() != texts.len() {
         let (n, given) = (texts.len(), vectors.len());

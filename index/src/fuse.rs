@@ -14,7 +14,9 @@ use crate::vector::QueryVector;
 pub struct Meaning<'a> {
     /// The vectors.
     pub dense: &'a Dense,
-    /// How near everything is to the query.
+    /// The query.
+    pub query: QueryVector,
+    /// How near everything is to it.
     pub near: Nearness,
     /// Share of meaning in the score, 0 to 1.
     pub share: f32,
@@ -70,7 +72,12 @@ pub struct Nearness {
     pub top: f32,
     /// The best passage's.
     pub top_passage: f32,
+    /// Only documents that may be among the best were measured; the others have no score.
+    pub sparse: bool,
 }
+
+/// Documents holding most of the words whose nearness is measured where graphs name the nearest.
+const WORDY_MEASURED: usize = 300;
 
 impl Nearness {
     /// Of every embedded passage and document of a view with `n_entries`.
@@ -91,7 +98,52 @@ impl Nearness {
         }
         let scores = documents.iter().filter_map(Near::score);
         let top = scores.fold(-1.0f32, f32::max);
-        Nearness { passages, documents, top, top_passage }
+        Nearness { passages, documents, top, top_passage, sparse: false }
+    }
+
+    /// Of the documents that graphs find near the query alone.
+    pub fn among(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
+        let passages = vec![0.0; dense.n_places()];
+        let documents = vec![Near::default(); n_entries];
+        let (top, top_passage) = (-1.0, -1.0);
+        let mut near = Nearness { passages, documents, top, top_passage, sparse: true };
+        near.measure(dense, query, dense.near_entries(query));
+        near
+    }
+
+    /// Measures documents that were not, whole.
+    fn measure(
+        &mut self,
+        dense: &Dense,
+        query: &QueryVector,
+        entries: impl IntoIterator<Item = u32>,
+    ) {
+        for entry in entries {
+            let near = &mut self.documents[entry as usize];
+            if near.n > 0 {
+                continue;
+            }
+            for place in dense.places(entry) {
+                let cosine = dense.cosine(place, query);
+                self.passages[place] = cosine;
+                self.top_passage = self.top_passage.max(cosine);
+                near.add(cosine);
+            }
+            near.whole = dense.whole(entry, query);
+            self.top = near.score().map_or(self.top, |score| self.top.max(score));
+        }
+    }
+}
+
+impl Meaning<'_> {
+    /// Measures the documents that hold most of the words: `words` is what each scores by.
+    pub fn with_words(&mut self, mut words: Vec<(f32, u32)>) {
+        if words.len() > WORDY_MEASURED {
+            words.select_nth_unstable_by(WORDY_MEASURED, |a, b| b.0.total_cmp(&a.0));
+            words.truncate(WORDY_MEASURED);
+        }
+        let entries = words.into_iter().map(|(_, entry)| entry);
+        self.near.measure(self.dense, &self.query, entries);
     }
 }
 

@@ -10,6 +10,13 @@ fn dot_of(row: &[u8], query: &[i16]) -> i32 {
     row.iter().zip(query).map(|(a, b)| i32::from(i16::from(*a as i8)) * i32::from(*b)).sum()
 }
 
+/// Sum of the products of 8-bit values.
+#[inline(always)]
+fn between_of(row: &[u8], other: &[u8]) -> i32 {
+    let wide = |byte: u8| i16::from(byte as i8);
+    row.iter().zip(other).map(|(a, b)| i32::from(wide(*a)) * i32::from(wide(*b))).sum()
+}
+
 /// Appends, for each row of `bits` (as many words as `query` has), how many bits differ from
 /// `query`.
 #[inline(always)]
@@ -80,6 +87,22 @@ impl Kernel {
         }
     }
 
+    /// Sum of the products of 8-bit values.
+    #[inline]
+    pub fn between(self, row: &[u8], other: &[u8]) -> i32 {
+        match self {
+            Kernel::Portable => between_of(row, other),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            Kernel::Avx2 => unsafe { avx2::between(row, other) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            Kernel::Avx512 => unsafe { avx512::between(row, other) },
+        }
+    }
+
     /// How many bits differ from `query` in each row of `bits`, appended to `out`.
     pub fn differ(self, bits: &[u64], query: &[u64], out: &mut Vec<u16>) {
         match self {
@@ -104,6 +127,11 @@ macro_rules! compiled {
             #[target_feature(enable = $features)]
             pub fn dot(row: &[u8], query: &[i16]) -> i32 {
                 super::dot_of(row, query)
+            }
+
+            #[target_feature(enable = $features)]
+            pub fn between(row: &[u8], other: &[u8]) -> i32 {
+                super::between_of(row, other)
             }
 
             #[target_feature(enable = $features)]
@@ -134,6 +162,7 @@ mod tests {
         ) {
             let best = Kernel::best();
             prop_assert_eq!(best.dot(&row, &query[..row.len()]), dot_of(&row, &query[..row.len()]));
+            prop_assert_eq!(best.between(&row, &row), between_of(&row, &row));
             let (mut one, mut other) = (Vec::new(), Vec::new());
             best.differ(&bits, &asked, &mut one);
             Kernel::Portable.differ(&bits, &asked, &mut other);

@@ -15,6 +15,7 @@ mod fuse;
 mod graph;
 mod history;
 mod hit;
+pub mod hnsw;
 pub mod jail;
 mod kernel;
 pub mod kind;
@@ -46,15 +47,16 @@ pub mod watch;
 pub use carry::{Carried, CarriedVector};
 pub use db::Role;
 pub use db::{Source, SourceKind};
-pub use embed::{Coverage, Embedder, Work};
+pub use embed::{Batch, Coverage, Embedder, Made, Work};
 pub use error::{Error, Result};
 pub use filter::{Filters, date_ms, timestamp};
+pub use hnsw::VectorIndex;
 pub use list::Listed;
 pub use pack::{Extent, LeftOut, Pack, PackArgs, Piece, Why as PieceWhy};
 pub use read::{Outline, ReadArgs, Reading, Target};
 pub use related::{Neighbour, Related, RelatedArgs};
 pub use search::{Detail, Explain, Found, Hit, Mode, SearchArgs};
-pub use space::SpaceStatus;
+pub use space::{GraphWork, SpaceStatus};
 pub use status::{Check, SourceStatus, Status, Why};
 pub use update::{Outcome, Progress, Report, SourceSpec, Updater};
 
@@ -83,6 +85,7 @@ pub struct Index {
     asked: Mutex<HashMap<u32, u32>>,
     rate: RwLock<f32>,
     dense: Mutex<Option<Arc<dense::Dense>>>,
+    vector_index: RwLock<VectorIndex>,
 }
 
 /// Documents of which it is known how often they were found.
@@ -145,6 +148,7 @@ impl Index {
             asked: Mutex::default(),
             rate: RwLock::default(),
             dense: Mutex::new(None),
+            vector_index: RwLock::default(),
         }))
     }
 
@@ -181,6 +185,17 @@ impl Index {
     pub(crate) fn embedders(&self) -> Vec<Arc<dyn Embedder>> {
         let embedders = self.embedders.read().unwrap_or_else(PoisonError::into_inner);
         embedders.wanted.iter().chain(&embedders.former).cloned().collect()
+    }
+
+    /// Says how the nearest vectors are found.
+    pub fn set_vector_index(&self, mode: VectorIndex) {
+        *self.vector_index.write().unwrap_or_else(PoisonError::into_inner) = mode;
+        *lock(&self.dense) = None;
+    }
+
+    /// How the nearest vectors are found.
+    pub fn vector_index(&self) -> VectorIndex {
+        *self.vector_index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a document was found: it is embedded before others.

@@ -15,8 +15,27 @@ use std::sync::Arc;
 
 /// Other wordings that are embedded; each costs as much as the query.
 const ALSO_MAX: usize = 8;
+/// Documents of a ranking up to which graphs are asked: they know nothing of what comes far down.
+const GRAPHS_TOP: usize = 100;
 /// Coverage above which nothing is said of passages without a vector.
 const WHOLE: f32 = 0.995;
+
+/// How the nearest are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Everything is looked at.
+    All,
+    /// Graphs say what is looked at, where there are any.
+    Graphs,
+}
+
+impl Way {
+    /// To the best `top`: what only some documents may be among is looked for in all of them.
+    pub(crate) fn to(top: usize, query: &Query, allowed: Option<&[bool]>) -> Self {
+        let free = query.required.is_empty() && query.excluded.is_empty() && allowed.is_none();
+        if free && top > 0 && top <= GRAPHS_TOP { Way::Graphs } else { Way::All }
+    }
+}
 
 impl Index {
     /// The vectors of the view, if there is a model and anything is embedded.
@@ -34,7 +53,10 @@ impl Index {
         let dense = match known {
             Some(dense) => dense,
             None => {
-                let made = Arc::new(Dense::open(db, self.dir(), view, &space, embedder)?);
+                let made = {
+                    let mode = self.vector_index();
+                    Arc::new(Dense::open(db, self.dir(), view, &space, embedder, mode)?)
+                };
                 *lock(&self.dense) = Some(Arc::clone(&made));
                 made
             }
@@ -65,6 +87,7 @@ impl Index {
         view: &View,
         args: &SearchArgs,
         query: &Query,
+        way: Way,
         found: &mut Found,
     ) -> Option<Meaning<'d>> {
         let embedder = &dense.embedder;
@@ -80,8 +103,12 @@ impl Index {
                     Mode::Semantic => 1.0,
                     _ => share_of_meaning(&args.query, query),
                 };
-                let near = Nearness::of(dense, &QueryVector::new(&vector), view.entries.len());
-                Some(Meaning { dense, near, share })
+                let (query, n_entries) = (QueryVector::new(&vector), view.entries.len());
+                let near = match way {
+                    Way::Graphs if dense.has_graphs() => Nearness::among(dense, &query, n_entries),
+                    _ => Nearness::of(dense, &query, n_entries),
+                };
+                Some(Meaning { dense, query, near, share })
             }
             Err(error) => {
                 found.notes.push(error.to_string());

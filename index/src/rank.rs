@@ -88,7 +88,7 @@ pub fn rank(
     allowed: Option<&[bool]>,
     top: usize,
     share: f32,
-    meaning: Option<&Meaning>,
+    meaning: Option<&mut Meaning>,
     sums: &mut Scratch,
 ) -> Result<Ranking> {
     let mut ranker = Ranker {
@@ -103,7 +103,12 @@ pub fn rank(
     };
     let mut best = ranker.best_passages(sums);
     let (hits, total) = match meaning {
-        Some(meaning) => ranker.fused(top, sums, &best, meaning),
+        Some(meaning) => {
+            if meaning.near.sparse {
+                meaning.with_words(ranker.words(sums, &best));
+            }
+            ranker.fused(top, sums, &best, meaning)
+        }
         None => {
             best.retain(|(.., entry)| ranker.allows(*entry));
             (ranker.first(top, sums, &best), best.len())
@@ -200,6 +205,11 @@ impl Ranker<'_> {
             sums.documents[*entry as usize].place = NONE;
         }
         best
+    }
+
+    /// Score and entry of every document that holds words.
+    fn words(&self, sums: &Scratch, best: &[(f32, u32, u32)]) -> Vec<(f32, u32)> {
+        best.iter().map(|&(own, slot, entry)| (self.score(sums, own, slot, entry), entry)).collect()
     }
 
     fn allows(&self, entry: u32) -> bool {

@@ -263,7 +263,7 @@ impl Scorer {
         query: &Query,
         allowed: Option<&[bool]>,
         top: usize,
-        meaning: Option<&Meaning>,
+        meaning: Option<&mut Meaning>,
         scratch: &mut Scratch,
     ) -> Result<Ranking> {
         let gathered = self.gather(view, query, scratch);
@@ -278,7 +278,7 @@ impl Scorer {
         query: &Query,
         allowed: Option<&[bool]>,
         top: usize,
-        meaning: Option<&Meaning>,
+        meaning: Option<&mut Meaning>,
         scratch: &mut Scratch,
         gathered: Result<()>,
     ) -> Result<Ranking> {

@@ -7,6 +7,7 @@ use crate::filter::{self, Filters};
 use crate::fuse::Meaning;
 use crate::hit::{hit, roots};
 use crate::limit::HITS_MAX;
+use crate::meaning::Way;
 use crate::query::{self, Leaf, Query};
 use crate::rank::{Ranking, Scored};
 use crate::view::View;
@@ -279,11 +280,11 @@ impl Index {
             }
             _ => None,
         };
-        let (ranking, meaning) = match &dense {
+        let (ranking, mut meaning) = match &dense {
             Some(dense) => self.both(current, query, args, allowed, top, dense, found),
             None => (self.rank(current, query, allowed, top, None), None),
         };
-        let (ranking, meaning) = (ranking?, meaning.as_ref());
+        let (ranking, meaning) = (ranking?, meaning.as_mut());
         // Words that only the filter leaves nothing of are no misspelt ones.
         let nowhere = |ranking: &Ranking| ranking.matched == 0;
         if nowhere(&ranking)
@@ -311,15 +312,17 @@ impl Index {
         found: &mut Found,
     ) -> (Result<Ranking>, Option<Meaning<'d>>) {
         let Current { view, scorer } = current;
+        let way = Way::to(top, query, allowed);
         let mut scratch = self.take_scratch();
         // The thread that is there embeds: it keeps the model's working memory.
         let (gathered, meaning) = std::thread::scope(|scope| {
             let words = scope.spawn(|| scorer.gather(view, query, &mut scratch));
-            let meaning = self.meaning(dense, view, args, query, found);
+            let meaning = self.meaning(dense, view, args, query, way, found);
             let gathered = words.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (gathered, meaning)
         });
-        let near = meaning.as_ref();
+        let mut meaning = meaning;
+        let near = meaning.as_mut();
         let ranking = scorer.finish(view, query, allowed, top, near, &mut scratch, gathered);
         self.give_scratch(scratch);
         (ranking, meaning)
@@ -331,7 +334,7 @@ impl Index {
         query: &Query,
         allowed: Option<&[bool]>,
         top: usize,
-        meaning: Option<&Meaning>,
+        meaning: Option<&mut Meaning>,
     ) -> Result<Ranking> {
         let mut scratch = self.take_scratch();
         let view = &current.view;
@@ -348,7 +351,7 @@ impl Index {
         query: &mut Query,
         allowed: Option<&[bool]>,
         top: usize,
-        meaning: Option<&Meaning>,
+        meaning: Option<&mut Meaning>,
     ) -> Result<Ranking> {
         let mut tried = Vec::new();
         let mut similar = |leaf: &Leaf| -> Result<Option<Leaf>> {

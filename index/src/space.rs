@@ -4,11 +4,13 @@
 //! Invariant: vectors of two spaces are never compared. Invariant: the space that answered before
 //! is kept until the next switch.
 
+use crate::Index;
 use crate::db::{self, Role, Space};
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
+use crate::hnsw::{self, VectorIndex};
 use crate::update::Updater;
-use crate::{Index, vector};
+use crate::vector::{self, Rows};
 use std::sync::Arc;
 
 /// A space, as people see it.
@@ -95,7 +97,49 @@ impl Index {
     }
 }
 
+/// A graph over the vectors that answer, to be built on whatever thread there is.
+pub struct GraphWork {
+    dir: std::path::PathBuf,
+    space: i64,
+    rows: Rows,
+    segment: u32,
+}
+
+impl GraphWork {
+    /// Builds it, unless `go_on` ends it; true if it is there now.
+    ///
+    /// # Errors
+    /// `Data` when it cannot be written.
+    pub fn run(&self, go_on: &(dyn Fn() -> bool + Sync)) -> Result<bool> {
+        hnsw::build(&self.dir, self.space, &self.rows, self.segment, go_on)
+    }
+}
+
 impl Updater {
+    /// The next graph that is missing, as the index is told to find the nearest.
+    ///
+    /// # Errors
+    /// `Sql`, `Data`.
+    pub fn graph_wanted(&self) -> Result<Option<GraphWork>> {
+        let mode = self.index().vector_index();
+        let serving = db::with_role(self.db(), Role::Serving)?;
+        let space = db::spaces(self.db())?.into_iter().find(|space| Some(space.id) == serving);
+        let Some(space) = space.filter(|_| mode != VectorIndex::Exact) else { return Ok(None) };
+        let rows = Rows::open(self.dir(), space.id, space.dimensions, space.n_rows)?;
+        let partial = mode == VectorIndex::Hnsw;
+        let segment = hnsw::wanting(self.dir(), space.id, &rows, partial);
+        let (dir, space) = (self.dir().to_owned(), space.id);
+        Ok(segment.map(|segment| GraphWork { dir, space, rows, segment }))
+    }
+
+    /// A graph is there: searches use it from now on, in all processes.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn graph_built(&self, work: &GraphWork) -> Result<()> {
+        db::raise_change(self.db(), work.space)
+    }
+
     /// A space is whole: it answers from now on, unless it was taken back. The one that answered is
     /// kept, older ones are not.
     pub(crate) fn filled(&mut self, space: &Space) -> Result<()> {

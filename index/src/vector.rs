@@ -125,6 +125,7 @@ fn pack(vector: &[f32], bytes: &mut Vec<u8>) {
 pub struct Rows {
     rows: Option<Mmap>,
     signs: Option<Mmap>,
+    n_rows: u32,
     dimensions: usize,
     kernel: Kernel,
 }
@@ -170,13 +171,23 @@ impl Rows {
     pub fn open(dir: &Path, space: i64, dimensions: usize, n_rows: u32) -> Result<Self> {
         let kernel = Kernel::best();
         if n_rows == 0 {
-            return Ok(Rows { rows: None, signs: None, dimensions, kernel });
+            return Ok(Rows { rows: None, signs: None, n_rows, dimensions, kernel });
         }
         let n = n_rows as usize;
         let rows = map(&path(dir, space, "rows"), n * stride(dimensions))?;
         // Without them all rows are measured.
         let signs = map(&path(dir, space, "signs"), n * 8 * n_words(dimensions)).ok();
-        Ok(Rows { rows: Some(rows), signs, dimensions, kernel })
+        Ok(Rows { rows: Some(rows), signs, n_rows, dimensions, kernel })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.n_rows
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.n_rows == 0
     }
 
     /// Values of a vector.
@@ -204,6 +215,13 @@ impl Rows {
     pub fn cosine(&self, row: u32, query: &QueryVector) -> f32 {
         let (values, scale) = self.row(row);
         self.kernel.dot(values, &query.values) as f32 * (scale * query.scale)
+    }
+
+    /// The cosine of two rows, which must be there.
+    #[inline]
+    pub fn between(&self, row: u32, other: u32) -> f32 {
+        let ((a, a_scale), (b, b_scale)) = (self.row(row), self.row(other));
+        self.kernel.between(a, b) as f32 * (a_scale * b_scale)
     }
 
     /// By row: how many of its signs differ from the query's; `None` without a file of signs.

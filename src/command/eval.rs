@@ -25,7 +25,7 @@ pub fn run(session: &Session, args: &EvalArgs) -> Result<ExitCode, Failure> {
     let mut csv = format!("{HEAD}\n");
     say(&csv);
     for source in &args.sets {
-        let rows = one(source, args, &work, embedder.clone())?;
+        let rows = one(session, source, args, &work, embedder.clone())?;
         say(&rows);
         csv.push_str(&rows);
     }
@@ -37,6 +37,7 @@ pub fn run(session: &Session, args: &EvalArgs) -> Result<ExitCode, Failure> {
 
 /// The rows of one set.
 fn one(
+    session: &Session,
     source: &Path,
     args: &EvalArgs,
     work: &Path,
@@ -45,6 +46,8 @@ fn one(
     let set = Set::open(source, work)?;
     // Kept: embedding is what takes long.
     let index = eval::index(&set, &work.join(format!("{}.data", set.name)))?;
+    let vector_index = session.loaded.config.embedding.vector_index;
+    index.set_vector_index(vector_index.into());
     let mut modes = vec![Mode::Lexical];
     if let Some(embedder) = embedder {
         let told = Cell::new(Instant::now());

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use synod::embedder::Local;
 use synod_embed::{Model, Precision};
+use synod_index::hnsw;
 use synod_index::vector::{QueryVector, Rows, append};
 use synod_index::{Detail, Embedder, Filters, Index, Mode, SearchArgs, SourceSpec, Updater, Work};
 
@@ -151,34 +152,69 @@ fn scans(vectors: &[Vec<f32>], probes: &[Vec<f32>], dimensions: usize) {
             best(&vectors.iter().map(dot).collect::<Vec<f32>>(), 10)
         })
         .collect();
-    for measured in [None, Some(400), Some(1_500), Some(5_000)] {
-        let cosines = |probe: &[f32]| {
-            let query = QueryVector::new(probe);
-            match measured {
-                None => rows.all_cosines(&all, &query),
-                Some(n) => rows.near_cosines(&all, &query, n),
-            }
+    let scan = |measured: Option<usize>, probe: &[f32]| {
+        let query = QueryVector::new(probe);
+        let cosines = match measured {
+            None => rows.all_cosines(&all, &query),
+            Some(n) => rows.near_cosines(&all, &query, n),
         };
+        best(&cosines, 10)
+    };
+    let report = |setting: &str, build: f64, memory: f64, find: &dyn Fn(&[f32]) -> Vec<usize>| {
+        probes.iter().take(8).for_each(|probe| drop(find(probe)));
+        let micros = timed(probes.len(), |at| drop(find(&probes[at])));
         let mut kept = 0;
-        let mut found = Vec::new();
-        probes.iter().take(8).for_each(|probe| drop(cosines(probe)));
-        let micros = timed(probes.len(), |at| found = best(&cosines(&probes[at]), 10));
         for (probe, truth) in probes.iter().zip(&truth) {
-            let found = best(&cosines(probe), 10);
+            let found = find(probe);
             kept += truth.iter().filter(|row| found.contains(row)).count();
         }
-        let setting =
-            measured.map_or("all measured".to_owned(), |n| format!("signs, {n} measured"));
         println!(
             "{}",
             json!({
                 "engine": "synod i8 rows", "setting": setting, "build_cpu_s": build,
-                "memory_mb": memory_mb("VmRSS:") - memory,
-                "recall10": kept as f64 / (10 * probes.len()) as f64,
+                "memory_mb": memory, "recall10": kept as f64 / (10 * probes.len()) as f64,
                 "p50_ms": percentile(micros.clone(), 0.5), "p99_ms": percentile(micros, 0.99),
                 "n": vectors.len(),
             })
         );
+    };
+    let memory = memory_mb("VmRSS:") - memory;
+    report("all measured", build, memory, &|probe| scan(None, probe));
+    for n in [400, 1_500, 5_000] {
+        report(&format!("signs, {n} measured"), build, memory, &|probe| scan(Some(n), probe));
+    }
+    graphs(dir.path(), &rows, &report);
+}
+
+/// What reports one way to find the nearest: its name, seconds to build, memory, and itself.
+type Report<'a> = &'a dyn Fn(&str, f64, f64, &dyn Fn(&[f32]) -> Vec<usize>);
+
+/// Graphs over the same rows, built by all processors, and searched by one.
+fn graphs(dir: &Path, rows: &Rows, report: Report) {
+    let cpu = cpu_s();
+    let next = std::sync::atomic::AtomicU32::new(0);
+    let segments = rows.len().div_ceil(hnsw::SEGMENT_ROWS);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let segment = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if segment >= segments {
+                        return;
+                    }
+                    hnsw::build(dir, 1, rows, segment, &|| true).expect("a graph");
+                }
+            });
+        }
+    });
+    let (build, peak) = (cpu_s() - cpu, memory_mb("VmHWM:"));
+    let graphs = hnsw::Graphs::open(dir, 1, rows);
+    for ef in [32, 64, 128, 256, 512] {
+        report(&format!("graphs of {segments}, ef {ef}"), build, peak, &|probe| {
+            let mut found = graphs.nearest(rows, &QueryVector::new(probe), ef);
+            found.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
+            found.iter().take(10).map(|(row, _)| *row as usize).collect()
+        });
     }
 }
 

@@ -1,4 +1,5 @@
-//! Search by meaning: with an embedder of few concepts, whose every vector is known beforehand.
+//! Search by meaning: with an embedder of few concepts, whose every vector is known beforehand. The
+//! same tests for every way to find the nearest vectors.
 
 use super::filter::{ask, docs, index_of, key};
 use super::{ALL, Engine, Place, args, now_ms};
@@ -6,7 +7,7 @@ use crate::program::cases;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use synod_index::{Embedder, Error, Filters, Index, Mode, SearchArgs, Updater, Work};
+use synod_index::{Embedder, Error, Filters, Index, Mode, SearchArgs, Updater, VectorIndex, Work};
 
 /// Words that mean the same.
 const SAME: &[&[&str]] = &[
@@ -20,6 +21,8 @@ const DIMENSIONS: usize = 64;
 /// One dimension for each concept, more words than dimensions share some.
 struct Concepts {
     space: &'static str,
+    /// How vectors of an engine with it are found.
+    mode: VectorIndex,
     n_texts: AtomicUsize,
     /// Spoils what it gives.
     spoil: Mutex<Option<Spoil>>,
@@ -30,10 +33,10 @@ struct Concepts {
 type Spoil = fn(&mut Vec<Vec<f32>>);
 
 impl Concepts {
-    fn new(space: &'static str) -> Arc<Self> {
+    fn new(space: &'static str, mode: VectorIndex) -> Arc<Self> {
         let n_texts = AtomicUsize::new(0);
         let (spoil, refuses) = (Mutex::new(None), Mutex::new(None));
-        Arc::new(Concepts { space, n_texts, spoil, refuses })
+        Arc::new(Concepts { space, mode, n_texts, spoil, refuses })
     }
 
     fn vector(text: &str) -> Vec<f32> {
@@ -90,9 +93,19 @@ fn embed_all(updater: &mut Updater, embedder: &dyn Embedder) {
     while updater.embed(embedder, &mut work).expect("embedded").waiting > 0 {}
 }
 
+/// Builds the graphs that are missing.
+fn graphs(updater: &mut Updater) {
+    while let Some(work) = updater.graph_wanted().expect("spaces") {
+        assert!(work.run(&|| true).expect("a graph"));
+        updater.graph_built(&work).expect("known");
+    }
+}
+
 impl Engine {
     fn embedded(mut self, embedder: &Arc<Concepts>) -> Self {
+        self.index.set_vector_index(embedder.mode);
         embed_all(&mut self.updater, &**embedder);
+        graphs(&mut self.updater);
         self.index.set_embedder(Arc::clone(embedder) as Arc<dyn Embedder>);
         self
     }
@@ -111,13 +124,12 @@ fn garage() -> Place {
     place
 }
 
-#[test]
-fn other_words_of_the_same_meaning_are_found() {
+fn other_words_of_the_same_meaning_are_found(mode: VectorIndex) {
     let place = garage();
     let engine = place.scanned();
     let plain = engine.search("vehicle");
     assert!(plain.wordy && plain.hits.is_empty(), "without a model words alone are searched");
-    let concepts = Concepts::new("concepts");
+    let concepts = Concepts::new("concepts", mode);
     let engine = engine.embedded(&concepts);
     let found = engine.search("vehicle");
     assert!(!found.wordy, "{:?}", found.notes);
@@ -138,11 +150,10 @@ fn other_words_of_the_same_meaning_are_found() {
     assert_eq!(hits[0].explain.expect("explained").meaning, Some(1.0));
 }
 
-#[test]
-fn vectors_follow_edits_and_are_made_once() {
+fn vectors_follow_edits_and_are_made_once(mode: VectorIndex) {
     let place = garage();
     place.write("attic.md", "# Attic\n\nDust and letters.\n");
-    let concepts = Concepts::new("concepts");
+    let concepts = Concepts::new("concepts", mode);
     let mut engine = place.scanned().embedded(&concepts);
     let n_first = concepts.n_texts();
     place.write("oven.md", "# Oven\n\nAn automobile made of dough.\n");
@@ -167,13 +178,12 @@ fn vectors_follow_edits_and_are_made_once() {
     assert_eq!(again.paths_in("vehicle", Mode::Semantic)[0], "oven.md");
 }
 
-#[test]
-fn many_documents_that_moved_need_no_embedding_and_none_is_forgotten() {
+fn many_documents_that_moved_need_no_embedding_and_none_is_forgotten(mode: VectorIndex) {
     let place = Place::new();
     for n in 0..200 {
         place.write(&format!("a/note{n}.md"), format!("# Note\n\nword{n} of many\n"));
     }
-    let concepts = Concepts::new("concepts");
+    let concepts = Concepts::new("concepts", mode);
     let mut engine = place.scanned().embedded(&concepts);
     let n_first = concepts.n_texts();
     place.rename("a", "b");
@@ -195,12 +205,11 @@ fn many_documents_that_moved_need_no_embedding_and_none_is_forgotten() {
     assert_eq!(engine.paths_in("fast vehicle", Mode::Semantic)[0], "c/other.md");
 }
 
-#[test]
-fn a_query_never_meets_vectors_of_another_space() {
+fn a_query_never_meets_vectors_of_another_space(mode: VectorIndex) {
     let place = garage();
-    let first = Concepts::new("first");
+    let first = Concepts::new("first", mode);
     let engine = place.scanned().embedded(&first);
-    let second = Concepts::new("second");
+    let second = Concepts::new("second", mode);
     engine.index.set_embedder(Arc::clone(&second) as Arc<dyn Embedder>);
     let found = engine.search("vehicle");
     assert!(found.wordy && found.hits.is_empty(), "nothing is embedded in the second space yet");
@@ -209,11 +218,10 @@ fn a_query_never_meets_vectors_of_another_space() {
     assert_eq!(engine.paths_in("vehicle", Mode::Hybrid)[0], "garage.md");
 }
 
-#[test]
-fn what_is_no_vector_is_refused_and_what_waited_waits_on() {
+fn what_is_no_vector_is_refused_and_what_waited_waits_on(mode: VectorIndex) {
     let place = garage();
     let mut engine = place.scanned();
-    let concepts = Concepts::new("concepts");
+    let concepts = Concepts::new("concepts", mode);
     let spoils: [(&str, Spoil); 5] = [
         ("a number that is none", |vectors| vectors[0][3] = f32::NAN),
         ("nothing", |vectors| vectors[0].fill(0.0)),
@@ -234,13 +242,12 @@ fn what_is_no_vector_is_refused_and_what_waited_waits_on() {
     assert_eq!(engine.paths_in("vehicle", Mode::Semantic)[0], "garage.md");
 }
 
-#[test]
-fn many_passages_are_embedded_in_steps_that_a_crash_may_part() {
+fn many_passages_are_embedded_in_steps_that_a_crash_may_part(mode: VectorIndex) {
     let place = Place::new();
     let paragraph = |n: usize| format!("## Part {n}\n\n{}\n\n", format!("word{n} ").repeat(120));
     let text: String = (0..60).map(paragraph).collect();
     place.write("long.md", format!("# Long\n\n{text}"));
-    let concepts = Concepts::new("concepts");
+    let concepts = Concepts::new("concepts", mode);
     let mut engine = place.scanned();
     let mut work = Work::default();
     let first = engine.updater.embed(&*concepts, &mut work).expect("a step");
@@ -259,11 +266,10 @@ fn many_passages_are_embedded_in_steps_that_a_crash_may_part() {
     assert_eq!(engine.paths_in("word33", Mode::Semantic), ["long.md"]);
 }
 
-#[test]
-fn a_text_that_the_model_refuses_keeps_no_other_waiting() {
+fn a_text_that_the_model_refuses_keeps_no_other_waiting(mode: VectorIndex) {
     let place = garage();
     place.write("bad.md", "# Bad\n\nA snark, of all things, on a bicycle.\n");
-    let concepts = Concepts::new("concepts");
+    let concepts = Concepts::new("concepts", mode);
     *concepts.refuses.lock().expect("a lock") = Some("snark");
     let engine = place.scanned().embedded(&concepts);
     let paths = engine.paths_in("vehicle", Mode::Semantic);
@@ -276,10 +282,9 @@ fn a_text_that_the_model_refuses_keeps_no_other_waiting() {
     assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 0);
 }
 
-#[test]
-fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again() {
+fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again(mode: VectorIndex) {
     let place = garage();
-    let (first, second) = (Concepts::new("first"), Concepts::new("second"));
+    let (first, second) = (Concepts::new("first", mode), Concepts::new("second", mode));
     let mut engine = place.scanned().embedded(&first).embedded(&second);
     let serving = |engine: &Engine| engine.index.serving().expect("spaces").expect("one").0;
     assert_eq!(serving(&engine), "second");
@@ -292,7 +297,7 @@ fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again()
     embed_all(&mut engine.updater, &*second);
     assert_eq!(serving(&engine), "second");
     // A third one: the first is gone, the second is kept.
-    let third = Concepts::new("third");
+    let third = Concepts::new("third", mode);
     let mut engine = engine.embedded(&third);
     let names: Vec<String> =
         engine.index.spaces().expect("spaces").into_iter().map(|space| space.name).collect();
@@ -300,14 +305,91 @@ fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again()
     assert_eq!(engine.updater.roll_back().expect("the second is kept"), "second");
 }
 
-fn semantic_index(place: &std::path::Path, docs: &[super::filter::Doc]) -> Arc<Index> {
+/// The tests of this file once for each way to find the nearest vectors.
+macro_rules! in_every_mode {
+    ($($test:ident,)*) => {
+        mod auto {
+            $(#[test] fn $test() { super::$test(super::VectorIndex::Auto) })*
+        }
+        mod exact {
+            $(#[test] fn $test() { super::$test(super::VectorIndex::Exact) })*
+        }
+        mod hnsw {
+            $(#[test] fn $test() { super::$test(super::VectorIndex::Hnsw) })*
+        }
+    };
+}
+
+in_every_mode! {
+    other_words_of_the_same_meaning_are_found,
+    vectors_follow_edits_and_are_made_once,
+    many_documents_that_moved_need_no_embedding_and_none_is_forgotten,
+    a_query_never_meets_vectors_of_another_space,
+    what_is_no_vector_is_refused_and_what_waited_waits_on,
+    many_passages_are_embedded_in_steps_that_a_crash_may_part,
+    a_text_that_the_model_refuses_keeps_no_other_waiting,
+    a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again,
+}
+
+fn semantic_index(
+    place: &std::path::Path,
+    docs: &[super::filter::Doc],
+    mode: VectorIndex,
+) -> Arc<Index> {
     drop(index_of(place, docs));
     let index = Index::open(&place.join("data")).expect("an index");
-    let concepts = Concepts::new("concepts");
+    index.set_vector_index(mode);
+    let concepts = Concepts::new("concepts", mode);
     let mut updater = Updater::new(Arc::clone(&index), now_ms).expect("the writer");
     embed_all(&mut updater, &*concepts);
+    graphs(&mut updater);
     index.set_embedder(concepts);
     index
+}
+
+/// Documents and queries of many words, so that their vectors lie everywhere.
+fn scattered(seed: usize) -> String {
+    let word = |at: usize| format!("w{}", (seed * 31 + at * at * 17 + seed / 7) % 211);
+    (0..6).map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn graphs_find_what_measuring_all_finds() {
+    let place = Place::new();
+    for n in 0..1_200 {
+        place.write(&format!("n{n}.md"), format!("{}\n", scattered(n)));
+    }
+    let engine = place.scanned();
+    let mut engine = engine.embedded(&Concepts::new("concepts", VectorIndex::Hnsw));
+    let best = |engine: &Engine, query: &str, mode: Mode| {
+        let ask = SearchArgs { mode, limit: 10, explain: true, ..args(query) };
+        let hits = engine.index.search(&ask).expect("found").hits;
+        hits.into_iter().map(|hit| (hit.score * 1e4).round() as i64).collect::<Vec<_>>()
+    };
+    let (mut same, mut all) = (0, 0);
+    for seed in 5_000..5_060 {
+        let query = scattered(seed);
+        for mode in [Mode::Hybrid, Mode::Semantic] {
+            engine.index.set_vector_index(VectorIndex::Hnsw);
+            let near = best(&engine, &query, mode);
+            engine.index.set_vector_index(VectorIndex::Exact);
+            let truth = best(&engine, &query, mode);
+            assert_eq!(near.len(), truth.len());
+            all += truth.len();
+            same += near.iter().filter(|score| truth.contains(score)).count();
+        }
+    }
+    assert!(same * 100 >= all * 97, "{same} of {all}");
+    // What was added since has no place in a graph, what is gone has one, and neither matters.
+    engine.index.set_vector_index(VectorIndex::Hnsw);
+    place.write("new.md", "automobile w3 w5\n");
+    place.remove("n7.md");
+    engine.scan();
+    let concepts = Concepts::new("concepts", VectorIndex::Hnsw);
+    embed_all(&mut engine.updater, &*concepts);
+    assert!(engine.updater.graph_wanted().expect("spaces").is_none(), "too few to build again");
+    assert_eq!(engine.paths_in("vehicle", Mode::Semantic)[0], "new.md");
+    assert!(!engine.paths_in(&scattered(7), Mode::Hybrid).contains(&"n7.md".to_owned()));
 }
 
 proptest! {
@@ -318,9 +400,11 @@ proptest! {
         docs in docs(),
         asks in proptest::collection::vec(ask(), 30),
         semantic in any::<bool>(),
+        graphs in any::<bool>(),
     ) {
         let place = tempfile::tempdir().expect("a folder");
-        let index = semantic_index(place.path(), &docs);
+        let vectors = if graphs { VectorIndex::Hnsw } else { VectorIndex::Exact };
+        let index = semantic_index(place.path(), &docs, vectors);
         let mode = if semantic { Mode::Semantic } else { Mode::Hybrid };
         for ask in asks {
             let query = ask.words();

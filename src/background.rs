@@ -1,0 +1,123 @@
+//! What the writer leaves to threads of their own, which give way to everything else: vectors and
+//! graphs over them. The writer asks, goes on, and is woken when there is something to keep.
+
+use crate::writer::Waker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use synod_index::{Batch, Embedder, Error, GraphWork, Made};
+
+/// How much the processor's scheduler puts these threads behind others.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// Puts this thread, and those that it starts, behind others.
+fn give_way() {
+    // On Linux this is said of a thread; elsewhere it would be of the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICE);
+}
+
+type Asked = (Arc<dyn Embedder>, Batch);
+
+/// The thread that embeds, and what it is asked; one batch at a time.
+pub struct Embedding {
+    ask: SyncSender<Asked>,
+    answer: Receiver<Result<Made, Error>>,
+    /// Whose batch is in hand.
+    embedder: Option<Arc<dyn Embedder>>,
+}
+
+impl Embedding {
+    /// Starts the thread; it ends when this is dropped and its batch is done.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(waker: Waker) -> std::io::Result<Self> {
+        let (ask, asked) = sync_channel::<Asked>(1);
+        let (give, answer) = sync_channel(1);
+        std::thread::Builder::new().name("embedding".to_owned()).spawn(move || {
+            give_way();
+            while let Ok((embedder, batch)) = asked.recv() {
+                if give.send(batch.run(&*embedder)).is_err() {
+                    return;
+                }
+                waker.wake();
+            }
+        })?;
+        Ok(Embedding { ask, answer, embedder: None })
+    }
+
+    /// A batch is in hand.
+    pub fn is_busy(&self) -> bool {
+        self.embedder.is_some()
+    }
+
+    /// Hands a batch over; none may be in hand.
+    pub fn ask(&mut self, embedder: Arc<dyn Embedder>, batch: Batch) {
+        self.embedder = Some(Arc::clone(&embedder));
+        // Without the thread nothing is answered, and the failure is found there.
+        let _ = self.ask.send((embedder, batch));
+    }
+
+    /// What became of the batch, once it is done, and who embedded it.
+    pub fn answer(&mut self) -> Option<(Arc<dyn Embedder>, Result<Made, Error>)> {
+        let made = match self.answer.try_recv() {
+            Ok(made) => made,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => {
+                Err(Error::Embedding("the thread that embeds has ended".to_owned()))
+            }
+        };
+        self.embedder.take().map(|embedder| (embedder, made))
+    }
+}
+
+/// The thread that builds a graph, if one is.
+#[derive(Default)]
+pub struct Graphs {
+    running: Option<Running>,
+}
+
+struct Running {
+    work: Arc<GraphWork>,
+    thread: JoinHandle<Result<bool, Error>>,
+}
+
+impl Graphs {
+    /// One is being built.
+    pub fn is_busy(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Starts to build one, until `stop` is set; none may be running.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        &mut self,
+        work: GraphWork,
+        stop: Arc<AtomicBool>,
+        waker: Waker,
+    ) -> std::io::Result<()> {
+        let work = Arc::new(work);
+        let own = Arc::clone(&work);
+        let thread = std::thread::Builder::new().name("graph".to_owned()).spawn(move || {
+            give_way();
+            let built = own.run(&|| !stop.load(Ordering::Relaxed));
+            waker.wake();
+            built
+        })?;
+        self.running = Some(Running { work, thread });
+        Ok(())
+    }
+
+    /// What became of it, once it is done.
+    pub fn done(&mut self) -> Option<(Arc<GraphWork>, Result<bool, Error>)> {
+        let done = |running: &mut Running| running.thread.is_finished();
+        let Running { work, thread } = self.running.take_if(done)?;
+        let failed = |_| Err(Error::Embedding("the thread that builds it failed".to_owned()));
+        Some((work, thread.join().unwrap_or_else(failed)))
+    }
+}
