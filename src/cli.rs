@@ -55,6 +55,8 @@ pub enum Command {
     Search(SearchArgs),
     /// Read a note, a file or a definition from here.
     Read(ReadArgs),
+    /// Gather what to read for a question within a budget of tokens.
+    Pack(PackArgs),
     /// Show every setting with its origin, or a commented example file.
     Config(ConfigArgs),
     /// Check the index and repair it; or explain why a file is or is not found.
@@ -178,6 +180,37 @@ pub struct SearchArgs {
     /// Search what is indexed without a look at the disk.
     #[arg(long)]
     pub no_refresh: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct PackArgs {
+    /// The question or the task. Excluded words go behind `--`, as in `-- tide -neap`.
+    #[arg(required_unless_present = "id")]
+    pub query: Vec<String>,
+    /// Another wording, or a part of the question; may be given again.
+    #[arg(long = "also", value_name = "QUERY")]
+    pub also: Vec<String>,
+    /// Budget in tokens.
+    #[arg(short = 't', long, default_value_t = 4_000)]
+    pub tokens: usize,
+    /// Only this source.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Only this collection.
+    #[arg(long)]
+    pub collection: Option<String>,
+    /// Only this kind.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only these paths.
+    #[arg(long)]
+    pub path: Option<String>,
+    /// Only with this tag.
+    #[arg(long = "tag")]
+    pub tags: Vec<String>,
+    /// The pack of this id again, instead of a question.
+    #[arg(long, conflicts_with = "query")]
+    pub id: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -416,6 +449,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Command::Serve(args) => crate::up::serve(&session, &args),
         Command::Index(args) => command::index::run(&session, &args),
         Command::Search(args) => command::tool::search(&session, args),
+        Command::Pack(args) => command::tool::pack(&session, args),
         Command::Read(args) => command::tool::read(&session, args),
         Command::Config(args) => command::admin::config(&session, &args),
         Command::Doctor(args) => command::admin::doctor(&session, &args),

@@ -114,7 +114,7 @@ pub struct Embedding {
     pub passage_prefix: Option<String>,
     /// Embed in the background also while the machine runs on its battery.
     pub on_battery: bool,
-    /// How the nearest vectors are found: `auto` (all are looked at, from 250,000 on in graphs), `exact` (always all), or `hnsw` (always in graphs, which are built in the background).
+    /// How the nearest vectors are found: `auto`, `exact` (all looked at) or `hnsw` (in graphs).
     #[schemars(with = "String")]
     pub vector_index: VectorMode,
     /// Collections whose passages may go to a server beyond this machine; `*` is all of them. Queries go there too.

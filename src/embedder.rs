@@ -62,10 +62,28 @@ fn recipe(settings: &Embedding) -> String {
 pub fn load(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     let settings = settings.clone();
     let work = move || {
+        check_collections(&settings, &index);
         once(&settings, &index);
         Former::default().serve(&settings, &index);
     };
     std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
+}
+
+/// Names collections that no source has, of those whose passages may leave this machine: a name
+/// that was mistyped keeps its passages here, and nothing else would tell.
+fn check_collections(settings: &Embedding, index: &Index) {
+    let known: Vec<String> = match index.sources() {
+        Ok(sources) => sources.into_iter().map(|source| source.collection).collect(),
+        Err(_) => return,
+    };
+    for name in settings.cloud_collections.iter().filter(|name| *name != "*") {
+        if !known.is_empty() && !known.contains(name) {
+            tracing::warn!(
+                collection = name,
+                "`embedding.cloud_collections` names a collection that no source has"
+            );
+        }
+    }
 }
 
 fn once(settings: &Embedding, index: &Index) {
@@ -85,6 +103,7 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     let settings = settings.clone();
     let remote = settings.provider != Provider::Local;
     let work = move || {
+        check_collections(&settings, &index);
         if !remote {
             once(&settings, &index);
         }

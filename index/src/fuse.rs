@@ -8,7 +8,10 @@
 //! is ranked, so that filters never change an order.
 
 use crate::dense::Dense;
+use crate::scan::Cosines;
 use crate::vector::QueryVector;
+use crate::view::NONE;
+use std::collections::HashSet;
 
 /// What a query means, beside its words.
 pub struct Meaning<'a> {
@@ -38,6 +41,13 @@ pub struct Near {
 }
 
 impl Near {
+    /// Of some passages.
+    fn of(cosines: impl Iterator<Item = f32>) -> Self {
+        let mut near = Near::default();
+        cosines.for_each(|cosine| near.add(cosine));
+        near
+    }
+
     fn add(&mut self, cosine: f32) {
         if self.n >= 3 && cosine <= self.best[2] {
             self.n += 1;
@@ -65,85 +75,119 @@ impl Near {
 /// Cosines of passages and documents to a query.
 pub struct Nearness {
     /// By place.
-    pub passages: Vec<f32>,
+    pub passages: Cosines,
     /// By entry.
     pub documents: Vec<Near>,
     /// The best document's.
     pub top: f32,
     /// The best passage's.
     pub top_passage: f32,
-    /// Only documents that may be among the best were measured; the others have no score.
-    pub sparse: bool,
+    /// Where only documents that may be among the best have a score: those that were measured
+    /// whole.
+    pub sparse: Option<HashSet<u32>>,
 }
 
-/// Documents holding most of the words whose nearness is measured where graphs name the nearest.
-const WORDY_MEASURED: usize = 300;
+/// Documents that are measured whole where graphs name the nearest passages: the best by them, and
+/// as many by their words.
+const MEASURED: usize = 64;
 
 impl Nearness {
     /// Of every embedded passage and document of a view with `n_entries`.
     pub fn of(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
         let passages = dense.cosines(query);
+        let entries = 0..n_entries as u32;
         let mut top_passage = -1.0f32;
-        let document = |entry: usize| {
-            let mut near = Near::default();
-            for cosine in &passages[dense.places(entry as u32)] {
-                near.add(*cosine);
-                top_passage = top_passage.max(*cosine);
+        let mut documents: Vec<Near> = match &passages {
+            Cosines::All(cosines) => {
+                let of = |entry| Near::of(cosines[dense.places(entry)].iter().copied());
+                let documents: Vec<Near> = entries.map(of).collect();
+                top_passage = documents.iter().fold(top_passage, |top, near| match near.n {
+                    0 => top,
+                    _ => top.max(near.best[0]),
+                });
+                documents
             }
-            near
+            Cosines::Signs(signs) => {
+                top_passage = signs.best();
+                let mut stretches = signs.stretches();
+                entries.map(|entry| Near::of(stretches.nearest(dense.places(entry)))).collect()
+            }
         };
-        let mut documents: Vec<Near> = (0..n_entries).map(document).collect();
         for (entry, cosine) in dense.wholes(query) {
             documents[entry as usize].whole = Some(cosine);
         }
         let scores = documents.iter().filter_map(Near::score);
         let top = scores.fold(-1.0f32, f32::max);
-        Nearness { passages, documents, top, top_passage, sparse: false }
+        Nearness { passages, documents, top, top_passage, sparse: None }
     }
 
-    /// Of the documents that graphs find near the query alone.
+    /// Of the documents that graphs find near the query alone. What they do not name of such a
+    /// document is no nearer than the last that they do; the best documents are measured whole.
     pub fn among(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
-        let passages = vec![0.0; dense.n_places()];
-        let documents = vec![Near::default(); n_entries];
-        let (top, top_passage) = (-1.0, -1.0);
-        let mut near = Nearness { passages, documents, top, top_passage, sparse: true };
-        near.measure(dense, query, dense.near_entries(query));
+        let mut near = Nearness {
+            passages: Cosines::All(Vec::new()),
+            documents: vec![Near::default(); n_entries],
+            top: -1.0,
+            top_passage: -1.0,
+            sparse: Some(HashSet::new()),
+        };
+        let mut passages = vec![0.0; dense.n_places()];
+        let found = dense.nearest(query);
+        let least = found.iter().fold(1.0f32, |least, (.., cosine)| least.min(*cosine));
+        let mut entries: Vec<u32> = found.iter().map(|(entry, ..)| *entry).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        for (entry, place, cosine) in found {
+            if place != NONE {
+                passages[place as usize] = cosine;
+                near.documents[entry as usize].add(cosine);
+            }
+        }
+        let mut best: Vec<(f32, u32)> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let document = &mut near.documents[entry as usize];
+            for _ in document.n as usize..dense.places(entry).len().min(3) {
+                document.add(least);
+            }
+            document.whole = dense.whole(entry, query);
+            best.extend(document.score().map(|score| (score, entry)));
+        }
+        near.passages = Cosines::All(passages);
+        near.measure(dense, query, best);
         near
     }
 
-    /// Measures documents that were not, whole.
-    fn measure(
-        &mut self,
-        dense: &Dense,
-        query: &QueryVector,
-        entries: impl IntoIterator<Item = u32>,
-    ) {
-        for entry in entries {
-            let near = &mut self.documents[entry as usize];
-            if near.n > 0 {
+    /// Measures the best documents of a list whole, but for those that were.
+    fn measure(&mut self, dense: &Dense, query: &QueryVector, mut best: Vec<(f32, u32)>) {
+        let (Some(measured), Cosines::All(passages)) = (&mut self.sparse, &mut self.passages)
+        else {
+            return;
+        };
+        if best.len() > MEASURED {
+            best.select_nth_unstable_by(MEASURED, |a, b| b.0.total_cmp(&a.0));
+            best.truncate(MEASURED);
+        }
+        for (_, entry) in best {
+            if !measured.insert(entry) {
                 continue;
             }
+            let mut near = Near { whole: dense.whole(entry, query), ..Near::default() };
             for place in dense.places(entry) {
                 let cosine = dense.cosine(place, query);
-                self.passages[place] = cosine;
+                passages[place] = cosine;
                 self.top_passage = self.top_passage.max(cosine);
                 near.add(cosine);
             }
-            near.whole = dense.whole(entry, query);
             self.top = near.score().map_or(self.top, |score| self.top.max(score));
+            self.documents[entry as usize] = near;
         }
     }
 }
 
 impl Meaning<'_> {
     /// Measures the documents that hold most of the words: `words` is what each scores by.
-    pub fn with_words(&mut self, mut words: Vec<(f32, u32)>) {
-        if words.len() > WORDY_MEASURED {
-            words.select_nth_unstable_by(WORDY_MEASURED, |a, b| b.0.total_cmp(&a.0));
-            words.truncate(WORDY_MEASURED);
-        }
-        let entries = words.into_iter().map(|(_, entry)| entry);
-        self.near.measure(self.dense, &self.query, entries);
+    pub fn with_words(&mut self, words: Vec<(f32, u32)>) {
+        self.near.measure(self.dense, &self.query, words);
     }
 }
 

@@ -45,6 +45,22 @@ fn differ_by<const N: usize>(bits: &[u64], query: &[u64], out: &mut Vec<u16>) {
     }));
 }
 
+/// Has bytes brought near the processor, where it can be asked to.
+#[inline(always)]
+pub fn fetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every processor of the architecture has it, and the address is of a slice.
+        #[allow(unsafe_code)]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
 /// What this processor can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {

@@ -59,6 +59,31 @@ pub fn choose(offers: &[Offer], budget: usize) -> Vec<usize> {
     }
 }
 
+/// An order of `relevant` things, best first, in which what is like an earlier one steps back:
+/// maximal marginal relevance (Carbonell and Goldstein 1998), `share` of which is relevance.
+/// `alike` says of two of them how much, 0 to 1.
+pub fn diverse(relevant: &[f32], share: f32, alike: impl Fn(usize, usize) -> f32) -> Vec<usize> {
+    let mut order: Vec<usize> = Vec::with_capacity(relevant.len());
+    // By thing: how like the likest before it.
+    let mut likest = vec![0.0f32; relevant.len()];
+    let mut open: Vec<usize> = (0..relevant.len()).collect();
+    while !open.is_empty() {
+        let worth = |at: usize| share * relevant[at] - (1.0 - share) * likest[at];
+        let mut best = 0;
+        for (place, at) in open.iter().enumerate() {
+            if worth(*at) > worth(open[best]) {
+                best = place;
+            }
+        }
+        let next = open.remove(best);
+        for at in &open {
+            likest[*at] = likest[*at].max(alike(next, *at));
+        }
+        order.push(next);
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +112,15 @@ mod tests {
     fn what_does_not_fit_leaves_room_for_what_does() {
         let offers = [offer(1.0, &[(1.0, 500)]), offer(0.1, &[(1.0, 90)])];
         assert_eq!(choose(&offers, 400), [0, 1]);
+    }
+
+    #[test]
+    fn what_is_like_an_earlier_one_steps_back() {
+        let pair = |a: usize, b: usize| if a.min(b) == 0 && a.max(b) == 1 { 1.0 } else { 0.0 };
+        assert_eq!(diverse(&[1.0, 0.9, 0.8], 0.7, pair), [0, 2, 1]);
+        assert_eq!(diverse(&[1.0, 0.9, 0.8], 1.0, pair), [0, 1, 2]);
+        assert_eq!(diverse(&[1.0, 0.9, 0.2], 0.7, pair), [0, 1, 2]);
+        assert_eq!(diverse(&[], 0.7, pair), [0; 0]);
     }
 
     proptest! {

@@ -104,7 +104,7 @@ pub fn rank(
     let mut best = ranker.best_passages(sums);
     let (hits, total) = match meaning {
         Some(meaning) => {
-            if meaning.near.sparse {
+            if meaning.near.sparse.is_some() {
                 meaning.with_words(ranker.words(sums, &best));
             }
             ranker.fused(top, sums, &best, meaning)
@@ -290,7 +290,7 @@ impl Ranker<'_> {
             };
             for place in meaning.dense.places(entry) {
                 let slot = meaning.dense.slot(place);
-                let dense = meaning.share * share_of(near.passages[place], near.top_passage);
+                let dense = meaning.share * share_of(near.passages.at(place), near.top_passage);
                 let score = dense + (1.0 - meaning.share) * words(slot, entry);
                 if score > best.0 {
                     best = (score, slot);

@@ -4,6 +4,7 @@
 //! Invariant: the cosine of a row is the same whatever a filter lets through.
 
 use crate::vector::{QueryVector, Rows};
+use std::ops::Range;
 
 /// Rows from which on signs are looked at first: below, measuring all is as fast.
 const SIGNS_FROM: usize = 20_000;
@@ -11,6 +12,9 @@ const SIGNS_FROM: usize = 20_000;
 const MEASURED_MIN: usize = 1_500;
 /// One more for this many rows: the nearest ten stand deeper among more.
 const ROWS_EACH: usize = 200;
+
+/// Rows that are asked for before they are measured.
+const AHEAD: usize = 12;
 
 /// The least number of differing signs that some `n` rows have at most.
 fn border(differences: &[u16], n: usize) -> u16 {
@@ -35,13 +39,124 @@ fn expected(dimensions: usize, least: f32) -> Vec<f32> {
     (0..=dimensions).map(|differing| angle(differing).cos().min(least)).collect()
 }
 
+/// How near some rows are to a query, by their place in the list that was asked for.
+pub enum Cosines {
+    /// All of them measured.
+    All(Vec<f32>),
+    /// Measured where few signs differ.
+    Signs(Signs),
+}
+
+/// Cosines of those that may be among the nearest; of the others what their signs let expect, which
+/// is never above a measured one.
+pub struct Signs {
+    /// By place.
+    differences: Vec<u16>,
+    /// Most differences of a row that was measured.
+    border: u16,
+    /// Place and cosine, by place.
+    measured: Vec<(u32, f32)>,
+    /// By number of differences.
+    expected: Vec<f32>,
+}
+
+impl Cosines {
+    /// Of one place.
+    pub fn at(&self, place: usize) -> f32 {
+        match self {
+            Cosines::All(cosines) => cosines[place],
+            Cosines::Signs(signs) => signs.at(place),
+        }
+    }
+
+    /// Of all places.
+    pub fn into_vec(self) -> Vec<f32> {
+        match self {
+            Cosines::All(cosines) => cosines,
+            Cosines::Signs(signs) => {
+                let expected = |d: &u16| signs.expected[*d as usize];
+                let mut out: Vec<f32> = signs.differences.iter().map(expected).collect();
+                signs.measured.iter().for_each(|(at, cosine)| out[*at as usize] = *cosine);
+                out
+            }
+        }
+    }
+}
+
+impl Signs {
+    fn at(&self, place: usize) -> f32 {
+        let differences = self.differences[place];
+        let known = self.measured.binary_search_by_key(&(place as u32), |(at, _)| *at);
+        match known {
+            Ok(at) if differences <= self.border => self.measured[at].1,
+            _ => self.expected[differences as usize],
+        }
+    }
+
+    /// The nearest three of neighbouring places and the best of all that were measured, for one
+    /// stretch of places after the other, which must come in their order.
+    pub fn stretches(&self) -> Stretches<'_> {
+        Stretches { signs: self, next: 0 }
+    }
+
+    /// The nearest of all.
+    pub fn best(&self) -> f32 {
+        self.measured.iter().fold(-1.0, |best, (_, cosine)| best.max(*cosine))
+    }
+}
+
+/// Goes over the places of [`Signs`] once.
+pub struct Stretches<'s> {
+    signs: &'s Signs,
+    /// The first measured place that was not passed.
+    next: usize,
+}
+
+impl Stretches<'_> {
+    /// The cosines of the nearest three in a stretch that begins behind the last one, in no order;
+    /// fewer where there are fewer.
+    pub fn nearest(&mut self, stretch: Range<usize>) -> impl Iterator<Item = f32> {
+        let Signs { differences, border, measured, expected } = self.signs;
+        let rest = &measured[self.next..];
+        let n = rest.iter().take_while(|(at, _)| (*at as usize) < stretch.end).count();
+        self.next += n;
+        // What was measured is nearer than what was not.
+        let mut best = [-1.0f32; 3];
+        rest[..n].iter().for_each(|(_, cosine)| {
+            let (first, second) = (best[0].max(*cosine), best[0].min(*cosine));
+            let (second, third) = (best[1].max(second), best[1].min(second));
+            best = [first, second, best[2].max(third)];
+        });
+        let n_best = n.min(3);
+        let wanted = (3 - n_best).min(stretch.len() - n);
+        let more = match wanted {
+            0 => [0; 3],
+            _ => three_least(&differences[stretch], *border),
+        };
+        let more = more.into_iter().take(wanted).map(|d| expected[d as usize]);
+        best.into_iter().take(n_best).chain(more)
+    }
+}
+
+/// The three least numbers above `border`, the greatest possible one where there are fewer.
+fn three_least(differences: &[u16], border: u16) -> [u16; 3] {
+    let mut best = [u16::MAX; 3];
+    for d in differences {
+        // Chosen, not branched on: nobody can foresee it.
+        let d = if *d <= border { u16::MAX } else { *d };
+        let (first, second) = (best[0].min(d), best[0].max(d));
+        let (second, third) = (best[1].min(second), best[1].max(second));
+        best = [first, second, best[2].min(third)];
+    }
+    best
+}
+
 impl Rows {
     /// The cosine of each of `rows`, which must be there, to a query: measured of those that may be
-    /// among the nearest, for the others what their signs let expect, which is never above a
-    /// measured one.
-    pub fn cosines(&self, rows: &[u32], query: &QueryVector) -> Vec<f32> {
+    /// among the nearest, for the others what their signs let expect.
+    pub fn cosines(&self, rows: &[u32], query: &QueryVector) -> Cosines {
         if rows.len() < SIGNS_FROM {
-            return self.all_cosines(rows, query);
+            return Cosines::All(self.all_cosines(rows, query));
         }
         self.near_cosines(rows, query, MEASURED_MIN.max(rows.len() / ROWS_EACH))
     }
@@ -52,24 +167,39 @@ impl Rows {
     }
 
     /// Some `n` of them measured, the nearest by their signs.
-    pub fn near_cosines(&self, rows: &[u32], query: &QueryVector, n: usize) -> Vec<f32> {
+    pub fn near_cosines(&self, rows: &[u32], query: &QueryVector, n: usize) -> Cosines {
         // All rows one behind the other, also those that no passage has any more: to leave them out
         // would cost more than to count them.
         let Some(by_row) = self.differences(query) else {
-            return self.all_cosines(rows, query);
+            return Cosines::All(self.all_cosines(rows, query));
         };
         let differences: Vec<u16> = rows.iter().map(|row| by_row[*row as usize]).collect();
         let border = border(&differences, n);
-        let mut measured: Vec<(u32, f32)> = Vec::with_capacity(n);
-        for (at, _) in differences.iter().enumerate().filter(|(_, d)| **d <= border) {
-            measured.push((at as u32, self.cosine(rows[at], query)));
+        let near = at_most(&differences, border);
+        let mut measured: Vec<(u32, f32)> = Vec::with_capacity(near.len());
+        for (at, place) in near.iter().enumerate() {
+            // They lie anywhere in a file larger than the cache.
+            if let Some(later) = near.get(at + AHEAD) {
+                self.fetch(rows[*later as usize]);
+            }
+            measured.push((*place, self.cosine(rows[*place as usize], query)));
         }
         let least = measured.iter().fold(1.0f32, |least, (_, cosine)| least.min(*cosine));
         let expected = expected(self.dimensions(), least);
-        let mut out: Vec<f32> = differences.iter().map(|d| expected[*d as usize]).collect();
-        measured.iter().for_each(|(at, cosine)| out[*at as usize] = *cosine);
-        out
+        Cosines::Signs(Signs { differences, border, measured, expected })
     }
+}
+
+/// The places of numbers up to `border`.
+fn at_most(differences: &[u16], border: u16) -> Vec<u32> {
+    let mut places = vec![0u32; differences.len()];
+    let mut n = 0;
+    for (place, d) in differences.iter().enumerate() {
+        places[n] = place as u32;
+        n += usize::from(*d <= border);
+    }
+    places.truncate(n);
+    places
 }
 
 #[cfg(test)]
@@ -103,11 +233,27 @@ mod tests {
                 order
             };
             let truth = top(rows.all_cosines(&all, &query));
-            let found = top(rows.near_cosines(&all, &query, 300));
+            let found = top(rows.near_cosines(&all, &query, 300).into_vec());
             kept += truth.iter().filter(|row| found.contains(row)).count();
             // No estimate stands above what was measured.
-            let (exact, mixed) =
-                (rows.all_cosines(&all, &query), rows.near_cosines(&all, &query, 300));
+            let near = rows.near_cosines(&all, &query, 300);
+            let each: Vec<f32> = (0..all.len()).map(|place| near.at(place)).collect();
+            let Cosines::Signs(signs) = &near else { panic!("no signs") };
+            // Stretches of all lengths, one of them empty.
+            let (mut start, mut stretches) = (0, signs.stretches());
+            for len in (0..).take_while(|len| len * (len + 1) / 2 <= all.len()) {
+                let mut found: Vec<f32> = stretches.nearest(start..start + len).collect();
+                found.sort_by(|a, b| b.total_cmp(a));
+                let mut truth = each[start..start + len].to_vec();
+                truth.sort_by(|a, b| b.total_cmp(a));
+                truth.truncate(3);
+                assert_eq!(found, truth);
+                start += len;
+            }
+            let best = each.iter().copied().fold(-1.0, f32::max);
+            assert_eq!(signs.best(), best);
+            let (exact, mixed) = (rows.all_cosines(&all, &query), near.into_vec());
+            assert_eq!(each, mixed);
             let least = exact.iter().zip(&mixed).filter(|(a, b)| a == b).map(|(a, _)| *a);
             let least = least.fold(1.0, f32::min);
             assert!(exact.iter().zip(&mixed).all(|(a, b)| a == b || *b <= least));

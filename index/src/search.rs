@@ -240,6 +240,9 @@ impl Index {
         if used < ranking.total && used > offset {
             found.next = Some(used);
         }
+        if found.hits.is_empty() && found.notes.is_empty() && offset == 0 && found.stale == 0 {
+            found.notes.push("nothing here holds these words; try others, or fewer".into());
+        }
         let renewed = found.hits.iter().filter(|hit| hit.renewed).count();
         if renewed > 0 {
             found.notes.push(format!(

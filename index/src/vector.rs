@@ -217,6 +217,12 @@ impl Rows {
         self.kernel.dot(values, &query.values) as f32 * (scale * query.scale)
     }
 
+    /// Has a row, which must be there, brought near the processor.
+    #[inline]
+    pub fn fetch(&self, row: u32) {
+        crate::kernel::fetch(self.row(row).0);
+    }
+
     /// The cosine of two rows, which must be there.
     #[inline]
     pub fn between(&self, row: u32, other: u32) -> f32 {

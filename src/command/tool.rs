@@ -1,7 +1,7 @@
-//! `synod call`, `search`, `read`: the same tools, through the same door, as the operator.
+//! `synod call`, `search`, `pack`, `read`: the same tools, through the same door, as the operator.
 
 use super::{note, say};
-use crate::cli::{Failure, ReadArgs, SearchArgs, Session};
+use crate::cli::{Failure, PackArgs, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
 use crate::job;
 use crate::now_ms;
@@ -144,6 +144,33 @@ pub fn search(session: &Session, args: SearchArgs) -> Result<ExitCode, Failure> 
     let answer = answer(session, "search", call, with)?;
     print(session, &answer);
     let none = answer.structured["hits"].as_array().is_none_or(Vec::is_empty);
+    Ok(if none { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `synod pack`
+pub fn pack(session: &Session, args: PackArgs) -> Result<ExitCode, Failure> {
+    let call = match args.id {
+        Some(id) => json!({ "id": id }),
+        None => {
+            let mut call = json!({
+                "query": args.query.join(" "), "also": args.also, "tokens": args.tokens,
+                "tags": args.tags,
+            });
+            let given = [
+                ("source", args.source),
+                ("collection", args.collection),
+                ("kind", args.kind),
+                ("path", args.path),
+            ];
+            for (name, value) in given.into_iter().filter(|(_, value)| value.is_some()) {
+                call[name] = value.into();
+            }
+            call
+        }
+    };
+    let answer = answer(session, "context_pack", call, With::Refresh)?;
+    print(session, &answer);
+    let none = answer.structured["passages"].as_array().is_none_or(Vec::is_empty);
     Ok(if none { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -10,6 +10,7 @@ mod build;
 mod corpus;
 mod http;
 mod meaning;
+mod peak;
 mod peer;
 mod serve;
 
@@ -17,6 +18,7 @@ const USAGE: &str =
     "bench quality            nDCG@10 and packs of all questions of the judged sets (`synod eval`)
 bench hybrid [FOLDER]    search by words and by both, in process, and embedding a query
 bench million [N]        scans over N (1,000,000) vectors
+bench peak               what the processor can do at most
 bench embed, vectors     embedding and scans, as `tests/bench/peers.py` compares them with others'
 bench index [FOLDER]     indexing speed and disk, beside its bare parts
 bench http               an empty call over HTTP, beside a bare echo server
@@ -32,6 +34,7 @@ fn main() {
         Some("echo") => return serve::echo(),
         Some("echo-http") => return http::echo(),
         // Read by `peers.py`: nothing but JSON.
+        Some("peak") => return peak::run(),
         Some("embed") => return meaning::embed(&args[1..]),
         Some("vectors") => return meaning::vectors(&args[1..]),
         _ => {}

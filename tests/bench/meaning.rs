@@ -14,7 +14,9 @@ use synod::embedder::Local;
 use synod_embed::{Model, Precision};
 use synod_index::hnsw;
 use synod_index::vector::{QueryVector, Rows, append};
-use synod_index::{Detail, Embedder, Filters, Index, Mode, SearchArgs, SourceSpec, Updater, Work};
+use synod_index::{
+    Detail, Embedder, Filters, Index, Mode, SearchArgs, SourceSpec, Updater, VectorIndex, Work,
+};
 
 /// Tokens that are embedded together.
 const GROUP_TOKENS: usize = 400;
@@ -156,7 +158,7 @@ fn scans(vectors: &[Vec<f32>], probes: &[Vec<f32>], dimensions: usize) {
         let query = QueryVector::new(probe);
         let cosines = match measured {
             None => rows.all_cosines(&all, &query),
-            Some(n) => rows.near_cosines(&all, &query, n),
+            Some(n) => rows.near_cosines(&all, &query, n).into_vec(),
         };
         best(&cosines, 10)
     };
@@ -345,6 +347,19 @@ pub fn hybrid(folder: &Path) {
     *jitter.known.lock().expect("vectors") = Some(known.collect());
     figures("both, the query's vector at hand", timed(1_000, |n| search(n, Mode::Hybrid)));
     figures("meaning, the query's vector at hand", timed(1_000, |n| search(n, Mode::Semantic)));
+    index.set_vector_index(VectorIndex::Hnsw);
+    let (start, cpu) = (Instant::now(), cpu_s());
+    while let Some(work) = updater.graph_wanted().expect("spaces") {
+        work.run(&|| true).expect("a graph");
+        updater.graph_built(&work).expect("known");
+    }
+    println!("# graphs {:.0} s, {:.0} CPU s", start.elapsed().as_secs_f64(), cpu_s() - cpu);
+    timed(queries.len(), |n| search(n, Mode::Hybrid));
+    figures("graphs: both, the vector at hand", timed(1_000, |n| search(n, Mode::Hybrid)));
+    figures("graphs: meaning, the vector at hand", timed(1_000, |n| search(n, Mode::Semantic)));
+    index.set_vector_index(VectorIndex::Exact);
+    timed(queries.len(), |n| search(n, Mode::Hybrid));
+    figures("again without graphs: both", timed(1_000, |n| search(n, Mode::Hybrid)));
     println!(
         "# anonymous memory {:.1} MB, mapped {:.1} MB",
         memory_mb("RssAnon:"),

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUNDS, BATCH, TOKENS_MAX, LIMIT_S, CORES = 2, 8, 256, 3600, len(os.sched_getaffinity(0))
 PASSAGE_TOKENS, PASSAGE_TOKENS_MIN, DIMENSIONS, PROBES, NEIGHBOURS, JITTER = 198, 120, 384, 200, 10, 0.02
 LINKS, BUILD_WIDTH, SEARCH_WIDTHS = 16, 128, (32, 64, 128)  # M, efConstruction, ef
+TOKEN_OPS = 23.1e6  # products and sums of MiniLM for a token among 200: 21.2 with weights, 1.8 of attention
 WAITING = ("ACTIVE", "PASSIVE")  # of torch's threads, by round: the one is faster alone, the other in company
 
 # What pip installs, call by call.
@@ -43,7 +44,7 @@ PACKAGES = {
     "onnxruntime": ["onnxruntime==1.31.1 onnx==1.23.2"],
     "usearch": ["usearch==2.26.6"],
     "faiss": ["faiss-cpu==1.15.1"],
-    "hnswlib": ["hnswlib==0.8.0"],
+    "hnswlib": ["--no-binary hnswlib hnswlib==0.8.0"],  # as source alone: needs g++ and Python's headers
 }
 # The published torch for Linux is linked to these CUDA libraries too (several GB), but needs none of them on a CPU.
 CUDA_UNUSED = ("libcusparse.so.12", "libcufft.so.12", "libcusparseLt.so.0", "libnccl.so.2", "libcublas.so.13",
@@ -291,6 +292,19 @@ def embedding_row(work, engine, rounds):
     except (OSError, ValueError) as error:
         return row | {"note": f"no cosine: {error}"}
 
+def show_peak(args, rows):
+    """Prints what the processor can do, and which share of that each engine reaches."""
+    done = subprocess.run([args.bench, "peak"], capture_output=True, text=True)
+    peak = json.loads(done.stdout or "{}")
+    if not peak.get("int8_gops"):
+        return print("\nThe processor's peak could not be measured.")
+    print(f"\nPeak of {peak['threads']} cores, in registers: {peak['f32_gflops']:.0f} GFLOP/s in f32,"
+          f" {peak['int8_gops']:.0f} GOP/s in bytes. {TOKEN_OPS / 1e6:.1f} million operations a token:")
+    for row in rows:
+        kind = "int8_gops" if "int8" in row["engine"] else "f32_gflops"
+        reached = row.get("tokens_per_s", 0) * TOKEN_OPS / 1e9
+        print(f"- {row['engine']}: {reached:.0f} a second, {100 * reached / peak[kind]:.0f} % of {kind[:4].strip('_')}")
+
 def make_vectors(args, passages, questions):
     """Writes `vectors.f32`, `probes.f32` and the probes' true neighbours; says what the vectors are."""
     texts = write_lines(args.work / "passages.jsonl", passages[: args.vectors])
@@ -356,6 +370,7 @@ def main():
         args.missing.setdefault("onnxruntime", wrong)
     rows = compare_embedding(args, passages, questions)
     show(f"Embedding, best of {ROUNDS} rounds", args.work / "embedding.csv", EMBEDDING, rows)
+    show_peak(args, rows)
     title = f"Vector search, {make_vectors(args, passages, questions)}; {PROBES} questions, one thread"
     tried = [(engine, *run(args, engine)) for engine in [*INDEXES, "synod"]]
     rows = [row for engine, found, wrong in tried for row in found + [{"engine": engine, "note": wrong}] * bool(wrong)]

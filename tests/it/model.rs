@@ -119,6 +119,146 @@ fn what_is_no_model_is_refused_with_the_file_at_fault() {
     assert!(matches!(poisoned, Error::Damaged { .. }), "{poisoned}");
 }
 
+/// The number that `tests/golden/shapes.py` puts at a place of a tensor.
+fn weight(name: &str, at: usize) -> f32 {
+    let seed = name.bytes().map(u64::from).sum::<u64>() * 7_919;
+    let hash = ((at as u64 * 31 + seed) * 2_654_435_761) as u32;
+    let value = ((hash >> 26) as f32 - 32.0) / 128.0;
+    if name.ends_with("LayerNorm.weight") { value + 1.0 } else { value }
+}
+
+/// A value that a 16-bit float holds exactly.
+fn half(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let (sign, exponent) = ((bits >> 16) as u16 & 0x8000, (bits >> 23 & 0xFF) as i32 - 112);
+    if value == 0.0 { 0 } else { sign | (exponent as u16) << 10 | (bits >> 13 & 0x3FF) as u16 }
+}
+
+/// Names and sizes of the tensors of a shape.
+fn tensors(shape: &Value, n_words: usize) -> Vec<(String, Vec<usize>)> {
+    let number = |key: &str| shape[key].as_u64().expect("a number") as usize;
+    let (hidden, wide) = (number("hidden"), number("wide"));
+    let tables = [
+        ("word_embeddings", n_words),
+        ("position_embeddings", number("window")),
+        ("token_type_embeddings", 2),
+    ];
+    let table =
+        |(name, rows): (&str, usize)| (format!("embeddings.{name}.weight"), vec![rows, hidden]);
+    let mut tensors: Vec<(String, Vec<usize>)> = tables.into_iter().map(table).collect();
+    let mut norms = vec!["embeddings.LayerNorm".to_owned()];
+    for layer in 0..number("layers") {
+        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+        let dense = [
+            ("attention.self.query", hidden, hidden),
+            ("attention.self.key", hidden, hidden),
+            ("attention.self.value", hidden, hidden),
+            ("attention.output.dense", hidden, hidden),
+            ("intermediate.dense", wide, hidden),
+            ("output.dense", hidden, wide),
+        ];
+        for (part, outputs, inputs) in dense {
+            tensors.push((name(&format!("{part}.weight")), vec![outputs, inputs]));
+            tensors.push((name(&format!("{part}.bias")), vec![outputs]));
+        }
+        norms.extend([name("attention.output.LayerNorm"), name("output.LayerNorm")]);
+    }
+    for norm in norms {
+        tensors.push((format!("{norm}.weight"), vec![hidden]));
+        tensors.push((format!("{norm}.bias"), vec![hidden]));
+    }
+    tensors
+}
+
+/// The weights of a shape as a safetensors file.
+fn weights(shape: &Value, n_words: usize) -> Vec<u8> {
+    let dtype = shape["dtype"].as_str().expect("a type");
+    let (mut head, mut body) = (serde_json::Map::new(), Vec::new());
+    for (name, sizes) in tensors(shape, n_words) {
+        let start = body.len();
+        for at in 0..sizes.iter().product() {
+            let value = weight(&name, at);
+            match dtype {
+                "F32" => body.extend(value.to_le_bytes()),
+                "BF16" => body.extend(((value.to_bits() >> 16) as u16).to_le_bytes()),
+                _ => body.extend(half(value).to_le_bytes()),
+            }
+        }
+        let name = format!("{}{name}", shape["prefix"].as_str().expect("a prefix"));
+        let offsets = [start, body.len()];
+        head.insert(name, json!({"dtype": dtype, "shape": sizes, "data_offsets": offsets}));
+    }
+    let head = serde_json::to_vec(&head).expect("JSON");
+    [&(head.len() as u64).to_le_bytes(), &head[..], &body].concat()
+}
+
+/// WordPiece over a vocabulary that begins with the five marks.
+fn tokenizer(vocabulary: &[Value]) -> Value {
+    let ids = vocabulary.iter().enumerate();
+    let words: serde_json::Map<String, Value> =
+        ids.map(|(id, word)| (word.as_str().expect("a word").to_owned(), json!(id))).collect();
+    let special = |id: usize| {
+        json!({"id": id, "content": vocabulary[id], "special": true, "single_word": false,
+               "lstrip": false, "rstrip": false, "normalized": false})
+    };
+    json!({
+        "version": "1.0", "added_tokens": [special(0), special(1), special(2), special(3)],
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "lowercase": true,
+            "handle_chinese_chars": true, "strip_accents": null},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "cls": ["[CLS]", 2], "sep": ["[SEP]", 3]},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": words,
+            "continuing_subword_prefix": "##", "max_input_chars_per_word": 100},
+    })
+}
+
+/// Lays out the small model that a shape of the golden file describes.
+fn lay_out(shape: &Value, vocabulary: &[Value], folder: &Path) {
+    let config = json!({
+        "model_type": "bert", "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+        "hidden_size": shape["hidden"], "intermediate_size": shape["wide"],
+        "max_position_embeddings": shape["window"], "num_hidden_layers": shape["layers"],
+        "num_attention_heads": shape["heads"],
+    });
+    let cls = shape["pooling"] == "cls";
+    let pooling = json!({"pooling_mode_cls_token": cls, "pooling_mode_mean_tokens": !cls});
+    std::fs::create_dir_all(folder.join("1_Pooling")).expect("a folder");
+    let write = |name: &str, bytes: Vec<u8>| {
+        std::fs::write(folder.join(name), bytes).expect("a file of the model");
+    };
+    write("model.safetensors", weights(shape, vocabulary.len()));
+    write("config.json", config.to_string().into());
+    write("1_Pooling/config.json", pooling.to_string().into());
+    write("tokenizer.json", tokenizer(vocabulary).to_string().into());
+}
+
+#[test]
+fn berts_of_other_shapes_give_the_vectors_that_torch_gives() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/shapes.json");
+    let golden: Value =
+        serde_json::from_slice(&std::fs::read(path).expect("the golden file")).expect("JSON");
+    let vocabulary = golden["vocabulary"].as_array().expect("words");
+    let texts: Vec<&str> =
+        golden["texts"].as_array().expect("texts").iter().filter_map(Value::as_str).collect();
+    for shape in golden["shapes"].as_array().expect("shapes") {
+        let dir = tempfile::tempdir().expect("a folder");
+        lay_out(shape, vocabulary, dir.path());
+        for (precision, wanted) in [(Precision::F32, 0.9999), (Precision::Int8, 0.99)] {
+            let model = Model::open(dir.path(), precision).expect("the model");
+            for (text, vector) in texts.iter().zip(shape["vectors"].as_array().expect("vectors")) {
+                let truth: Vec<f32> = vector
+                    .as_array()
+                    .expect("numbers")
+                    .iter()
+                    .map(|n| n.as_f64().expect("a number") as f32)
+                    .collect();
+                let near = cosine(&model.vector(text).expect("a vector"), &truth);
+                assert!(near >= wanted, "{}, {precision:?}: {near} for {text:?}", shape["name"]);
+            }
+        }
+    }
+}
+
 #[test]
 fn weights_are_packed_once_and_mended() {
     let Some(folder) = minilm() else { return };

@@ -327,6 +327,160 @@ fn another_model_under_the_same_name_fills_a_space_of_its_own() {
     assert!(out.contains("answers: ollama/toy@aaaaaaaaaaaa"), "{out}");
 }
 
+/// The lines of `synod model spaces`.
+fn spaces(place: &Place, config: &str) -> Vec<String> {
+    let (code, out, err) = place.outcome(&["model", "spaces", "--config", config]);
+    assert_eq!(code, 0, "{err}");
+    out.lines().map(str::to_owned).collect()
+}
+
+/// Two settings that give two spaces of one server.
+fn two_settings(place: &Place, url: &str) -> [String; 2] {
+    let text = |prefix: &str| {
+        format!(
+            "[embedding]\nprovider = \"ollama\"\nmodel = \"toy\"\nurl = \"{url}\"\n\
+             passage_prefix = \"{prefix}\"\n"
+        )
+    };
+    ["first", "second"].map(|name| {
+        let path = place.write(&format!("{name}.toml"), text(&format!("{name}: ")));
+        path.to_str().expect("UTF-8").to_owned()
+    })
+}
+
+#[test]
+fn two_processes_that_switch_at_once_leave_one_space_that_answers() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let configs = two_settings(&place, &server.url);
+    assert_eq!(index(&place, &configs[0]).0, 0);
+    for round in 0..3 {
+        place.write(&format!("vault/new{round}.md"), "# Stone\n\nA wall of granite.\n");
+        std::thread::scope(|scope| {
+            for config in &configs {
+                let place = &place;
+                scope.spawn(move || {
+                    let (code, _, err) = index(place, config);
+                    assert_eq!(code, 0, "{config}: {err}");
+                });
+            }
+        });
+        let lines = spaces(&place, &configs[0]);
+        let answering = lines.iter().filter(|line| line.starts_with("answers: ")).count();
+        assert_eq!(answering, 1, "{lines:?}");
+        assert!(lines.len() <= 3, "the last two, and one that is filled: {lines:?}");
+        for config in &configs {
+            let reply = search(&place, config, "car");
+            assert_eq!(reply["hits"][0]["path"], "garage.md", "{reply}");
+            assert_eq!(reply["degraded"], json!([]), "{reply}");
+        }
+    }
+    // Each by itself: what it names answers in the end.
+    for (config, name) in configs.iter().zip(["first: ", "second: "]) {
+        assert_eq!(index(&place, config).0, 0);
+        let lines = spaces(&place, config);
+        let answers = lines.iter().find(|line| line.starts_with("answers: ")).expect("one");
+        assert!(answers.contains(name), "{lines:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_during_a_switch_leaves_the_old_space_answering() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let [first, second] = two_settings(&place, &server.url);
+    assert_eq!(index(&place, &first).0, 0);
+    let before = spaces(&place, &first);
+    let vault = place.path().join("vault");
+    let mut failed = 0;
+    // Files may not grow beyond so many blocks: as a full disk, it fails whatever writes more.
+    for blocks in [0, 1, 2, 4, 16, 64, 128] {
+        let synod = place.command(&[]);
+        let mut command = std::process::Command::new("sh");
+        command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\""));
+        command.arg("sh").arg(synod.get_program());
+        command.args(synod.get_args());
+        let vault = vault.to_str().expect("UTF-8");
+        command.args(["index", vault, "--wait", "--config", &second]);
+        command.envs(synod.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let (code, _, err) = super::program::outcome(command);
+        assert!(code == 0 || code == 1, "{blocks}: {code} {err}");
+        if code == 1 {
+            failed += 1;
+            assert!(!err.trim().is_empty(), "{blocks}: a failure without a word");
+            let now = spaces(&place, &first);
+            assert_eq!(now.iter().find(|l| l.starts_with("answers")), before.first(), "{now:?}");
+        }
+        let reply = search(&place, &second, "car");
+        assert_eq!(reply["hits"][0]["path"], "garage.md", "{blocks}: {reply}");
+        assert_eq!(reply["degraded"], json!([]), "{blocks}: {reply}");
+    }
+    assert!(failed > 0, "no disk was full");
+    assert_eq!(index(&place, &second).0, 0);
+    let now = spaces(&place, &second);
+    assert!(now.iter().any(|l| l.starts_with("answers") && l.contains("second: ")), "{now:?}");
+    let (code, out, err) = place.outcome(&["doctor", "--config", &second]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[test]
+fn odd_queries_are_answered_with_a_model_too() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    assert_eq!(index(&place, &config).0, 0);
+    let mut client = place.stdio(&["--config", &config]);
+    poll("the model is there", PATIENCE, || {
+        let reply = client.call("search", json!({"query": "car"}));
+        (reply["structuredContent"]["degraded"] == json!([])).then_some(())
+    });
+    let long = "automobile ".repeat(100_000);
+    for query in
+        [long.as_str(), "", "   ", "the of and to a", "\u{1F697}\u{1F35E}", "?!\u{2026}", "\0"]
+    {
+        for mode in ["hybrid", "semantic", "lexical"] {
+            let reply = client.call("search", json!({"query": query, "mode": mode}));
+            let head: String = query.chars().take(20).collect();
+            assert_eq!(reply["isError"], json!(false), "{mode} {head:?}: {reply}");
+            let found = &reply["structuredContent"];
+            let hits = found["hits"].as_array().is_some_and(|hits| !hits.is_empty());
+            let notes = found["notes"].as_array().is_some_and(|notes| !notes.is_empty());
+            assert!(hits || notes, "{mode} {head:?} is answered by silence: {reply}");
+        }
+        let pack = client.call("context_pack", json!({"query": query, "tokens": 500}));
+        assert!(pack["structuredContent"].is_object() || pack["isError"] == true, "{pack}");
+    }
+}
+
+#[test]
+fn a_server_that_is_long_gone_is_found_again() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    assert_eq!(index(&place, &config).0, 0);
+    server.change(|script| script.wrong = "drop");
+    let mut client = place.stdio(&["--config", &config]);
+    // Meanwhile what is saved is found by its words, and waits for its vector.
+    place.write("vault/quay.md", "# Quay\n\nA bollard of granite, and a singing gull.\n");
+    let mut found = |query: &str, mode: &str| {
+        let reply = client.call("search", json!({"query": query, "mode": mode}));
+        let found = reply["structuredContent"].clone();
+        let path = found["hits"][0]["path"].as_str().unwrap_or_default().to_owned();
+        (path, found["degraded"].clone())
+    };
+    poll("the new note is found by word", PATIENCE, || {
+        let (path, degraded) = found("bollard", "hybrid");
+        (path == "quay.md" && degraded == json!(["semantic"])).then_some(())
+    });
+    assert_eq!(found("automobile", "hybrid").1, json!(["semantic"]));
+    server.change(|script| script.wrong = "");
+    poll("the server is asked again and the note has its vector", PATIENCE, || {
+        let (path, degraded) = found("choir gull", "semantic");
+        (degraded == json!([]) && path == "quay.md").then_some(())
+    });
+}
+
 #[test]
 fn nothing_leaves_this_machine_that_was_not_named() {
     let place = vault();
