@@ -9,6 +9,7 @@
 mod build;
 mod corpus;
 mod http;
+mod life;
 mod meaning;
 mod peak;
 mod peer;
@@ -17,6 +18,7 @@ mod serve;
 const USAGE: &str =
     "bench quality            nDCG@10 and packs of all questions of the judged sets (`synod eval`)
 bench hybrid [FOLDER]    search by words and by both, in process, and embedding a query
+bench life [FOLDER]      start, memory, disk and saved notes of a server with vectors; eight servers
 bench million [N]        scans over N (1,000,000) vectors
 bench peak               what the processor can do at most
 bench embed, vectors     embedding and scans, as `tests/bench/peers.py` compares them with others'
@@ -51,6 +53,7 @@ fn main() {
             let n = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
             meaning::million(n);
         }
+        Some("life") => life::run(&corpus::folder(folder)),
         Some("engine") => serve::engine(&corpus::folder(folder)),
         _ => println!("{USAGE}"),
     }

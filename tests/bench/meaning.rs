@@ -254,7 +254,7 @@ impl Noise {
 }
 
 /// Real vectors with jitter for passages; for queries the model itself, or what it said before.
-struct Jitter {
+pub struct Jitter {
     model: Local,
     real: Mutex<Vec<Vec<f32>>>,
     known: Mutex<Option<HashMap<String, Vec<f32>>>>,
@@ -262,7 +262,8 @@ struct Jitter {
 
 impl Embedder for Jitter {
     fn space(&self) -> &str {
-        "bench/jitter"
+        // The model's own, so that a served program takes them for its vectors.
+        self.model.space()
     }
 
     fn dimensions(&self) -> usize {
@@ -298,13 +299,13 @@ impl Embedder for Jitter {
     }
 }
 
-fn installed() -> std::path::PathBuf {
+pub fn installed() -> std::path::PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join("target/models/all-MiniLM-L6-v2")
 }
 
-/// `bench hybrid [FOLDER]`: search by words, by both with the query's vector at hand, and by both.
-pub fn hybrid(folder: &Path) {
+/// An index of a folder with a vector for every passage, and what made them.
+pub fn embedded(folder: &Path) -> (Arc<Index>, Updater, Arc<Jitter>) {
     let data = folder.with_extension("meaning");
     let index = Index::open(&data).expect("an index");
     let mut updater = Updater::new(Arc::clone(&index), synod::now_ms).expect("the lock");
@@ -319,6 +320,12 @@ pub fn hybrid(folder: &Path) {
         "# {REAL} real vectors, the others those with jitter; {:.0} s",
         start.elapsed().as_secs_f64()
     );
+    (index, updater, jitter)
+}
+
+/// `bench hybrid [FOLDER]`: search by words and by both, also with the query's vector at hand.
+pub fn hybrid(folder: &Path) {
+    let (index, updater, jitter) = embedded(folder);
     index.set_embedder(Arc::clone(&jitter) as Arc<dyn Embedder>);
     let queries = queries(folder);
     let status = index.status().expect("a status");

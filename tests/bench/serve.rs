@@ -45,19 +45,19 @@ pub fn echo() {
     });
 }
 
-struct Client {
-    child: Child,
+pub struct Client {
+    pub child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     id: u64,
-    started: Instant,
+    pub started: Instant,
     /// From the sending of the last request to the end of its reply: what a client makes of the
     /// reply is its own affair.
     took: Duration,
 }
 
 impl Client {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let started = Instant::now();
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = piped.spawn().expect("a server");
@@ -97,7 +97,7 @@ impl Client {
         }
     }
 
-    fn call(&mut self, tool: &str, args: Value) -> Value {
+    pub fn call(&mut self, tool: &str, args: Value) -> Value {
         self.request("tools/call", json!({"name": tool, "arguments": args}))
     }
 
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Anonymous resident memory in MB.
-    fn anonymous_mb(&self) -> f64 {
+    pub fn anonymous_mb(&self) -> f64 {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find_map(|l| l.strip_prefix("RssAnon:")).unwrap_or("0");
@@ -219,7 +219,7 @@ pub fn run(folder: &Path) {
     println!("memory idle, nothing indexed: {:.1} MB anonymous", bare.anonymous_mb());
 }
 
-fn wait_fresh(client: &mut Client) {
+pub fn wait_fresh(client: &mut Client) {
     for _ in 0..600 {
         let status = client.call("index_status", json!({}));
         if status["result"]["structuredContent"]["fresh"] == true {
