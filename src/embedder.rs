@@ -145,7 +145,8 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
 }
 
 fn ready(index: &Index, embedder: Arc<dyn Embedder>) {
-    tracing::info!(space = embedder.space(), "the embedding model is ready");
+    let (space, place) = (embedder.space(), embedder.place());
+    tracing::info!(space, place, "the embedding model is ready");
     index.set_embedder(embedder);
 }
 

@@ -35,6 +35,11 @@ pub trait Embedder: Send + Sync {
         STEP
     }
 
+    /// Where texts go to be embedded, as people call it.
+    fn place(&self) -> String {
+        "this process".to_owned()
+    }
+
     /// Whether passages of a collection may be given to it; those of others have no vector.
     fn takes(&self, _collection: &str) -> bool {
         true

@@ -270,6 +270,10 @@ impl Embedder for Remote {
         self.state().texts
     }
 
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
     fn takes(&self, collection: &str) -> bool {
         let Some(cloud) = &self.cloud else { return true };
         cloud.iter().any(|named| named == collection || named == "*")

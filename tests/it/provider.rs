@@ -435,6 +435,9 @@ fn odd_queries_are_answered_with_a_model_too() {
         let reply = client.call("search", json!({"query": "car"}));
         (reply["structuredContent"]["degraded"] == json!([])).then_some(())
     });
+    let status = client.call("index_status", json!({}));
+    let place = &status["structuredContent"]["sources"][0]["embedded_by"];
+    assert_eq!(place, &json!(format!("ollama at {}/", server.url)), "{status}");
     let long = "automobile ".repeat(100_000);
     for query in
         [long.as_str(), "", "   ", "the of and to a", "\u{1F697}\u{1F35E}", "?!\u{2026}", "\0"]

@@ -5,7 +5,7 @@ use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use synod_index::{Role, SourceKind, SourceStatus, Status};
+use synod_index::{Embedder, Role, SourceKind, SourceStatus, Status};
 use synod_store::Scope;
 
 pub struct IndexStatus;
@@ -71,6 +71,9 @@ struct SourceReply {
     chunks: u64,
     bytes: u64,
     pending: u64,
+    /// Where its passages go to be embedded; `nobody` for a collection that may not leave here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded_by: Option<String>,
     n_errors: u64,
     errors: Vec<ErrorReply>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,8 +116,10 @@ impl Operation for IndexStatus {
         let embedding = embedding(&status);
         let searched = status.model && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
         let degraded = if searched { Vec::new() } else { vec!["semantic".to_owned()] };
-        let sources: Vec<SourceReply> =
-            status.sources.into_iter().filter(wanted).map(|s| source(s, pending)).collect();
+        let embedder = cx.index.embedder();
+        let sources: Vec<SourceReply> = (status.sources.into_iter().filter(wanted))
+            .map(|s| source(s, pending, embedder.as_deref()))
+            .collect();
         let mut jobs = cx.store.open_jobs(INDEX_JOB)?;
         if let Some(id) = &args.job {
             jobs.retain(|job| job.id != *id);
@@ -200,7 +205,12 @@ fn embedding(status: &Status) -> Option<EmbeddingReply> {
     })
 }
 
-fn source(status: SourceStatus, pending: u64) -> SourceReply {
+fn source(status: SourceStatus, pending: u64, embedder: Option<&dyn Embedder>) -> SourceReply {
+    let place = |embedder: &dyn Embedder| match embedder.takes(&status.source.collection) {
+        true => embedder.place(),
+        false => "nobody".to_owned(),
+    };
+    let embedded_by = embedder.map(place);
     let errors = status.errors.into_iter().take(ERRORS_MAX);
     let unread = status.source.scanned_ms.is_none() && status.source.kind != SourceKind::Pushed;
     SourceReply {
@@ -212,6 +222,7 @@ fn source(status: SourceStatus, pending: u64) -> SourceReply {
         chunks: status.chunks,
         bytes: status.bytes,
         pending: if unread { pending.max(1) } else { pending },
+        embedded_by,
         n_errors: status.n_errors,
         errors: errors.map(|(path, reason)| ErrorReply { path, reason }).collect(),
         commit: status.source.commit,
