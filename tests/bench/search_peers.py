@@ -50,27 +50,25 @@ COLUMNS = "engine mode questions ndcg10 recall10 query_p50_ms query_p99_ms index
 class Failure(Exception):
     """What stopped an engine, in words."""
 
-# Judged sets: read, laid out and scored as `src/eval/set.rs` and `src/eval.rs` do.
+# Judged sets of notes: read, laid out and scored as `src/eval/set.rs` and `src/eval.rs` do.
 
 def lay_out(source, folder):
     """Puts the set's documents into `folder`; gives where they lie, and a function from a document's id to its path."""
     folder.mkdir(parents=True)
-    archive, script = source / "tree.tar.gz", source / "make-tree.sh"
-    if archive.exists() or script.exists():
-        finish(["tar", "-xzf", archive, "-C", folder] if archive.exists() else ["bash", script, folder], os.environ)
+    archive = source / "tree.tar.gz"
+    if archive.exists():
+        finish(["tar", "-xzf", archive, "-C", folder], os.environ)
         return folder / "tree", lambda document: document
     for document in json_lines(source / "corpus.jsonl.gz"):
-        path = folder / path_of(source.name, document.get("path", ""), document["id"])
+        path = folder / path_of(document.get("path", ""), document["id"])
         title, text = document.get("title", ""), document.get("text", "")
         if ".." in path.parts:
             raise Failure(f"{source}: {document['id']} leaves the folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {title}\n\n{text}\n" if title else text, encoding="utf-8")
-    return folder, lambda document: path_of(source.name, "", document)
+    return folder, lambda document: path_of("", document)
 
-def path_of(name, path, document):
-    if name == "cosqa":
-        return f"{document}.py"
+def path_of(path, document):
     return document.replace("#", "/part_") if "#" in document else path or f"{document}.md"
 
 def read_questions(source, path):
@@ -176,16 +174,17 @@ class Server:
 # Packages and models.
 
 def install(args):
-    """Variables to find node, npm's packages by peer, and why which peer is missing."""
+    """Puts the peers into the work folder, and node on the PATH; why which peer is missing."""
     home = environment(args.work / "home", npm_config_cache=args.work / "npm-cache")
     found = re.match(r"v(\d+)", finish(["node", "--version"], home))
     if not found or int(found[1]) < NODE_MIN:
         add_package(args, "node", NODE, home)
         os.environ["PATH"] = f"{args.work / 'npm/node/node_modules/node/bin'}{os.pathsep}{os.environ['PATH']}"
     missing = {}
-    for peer, package in PACKAGES.items():
+    for peer in set(args.engines) & set(PACKAGES):
         try:
-            add_package(args, peer, package, home, "--ignore-scripts")  # what they would build or fetch is not needed
+            # What the packages would build or fetch on their own is not needed.
+            add_package(args, peer, PACKAGES[peer], home, "--ignore-scripts")
         except Failure as failure:
             missing[peer] = f"not installed: {failure}"
     return missing
@@ -294,7 +293,7 @@ def sync(command, variables, run):
             time.sleep(POLL_S)
             result, refused, _ = server.call("sync_status", {"jobId": rag_content(result)["jobId"]})
             if not refused and (job := rag_content(result))["state"] != "running":
-                refused = job["error"] and str(job["error"])
+                refused = "" if job["state"] == "succeeded" else str(job["error"])
                 break
         if refused:
             raise Failure(f"mcp-local-rag: {refused}")
@@ -384,8 +383,9 @@ def main():
         questions = read_questions(args.set, path)[: args.queries]
     except (Failure, OSError, EOFError, ValueError, KeyError) as error:
         sys.exit(f"{args.set}: {error}")
-    if not any(name.endswith(".md") for _, judged in questions for name in judged):
-        sys.exit(f"{args.set}: no question has a Markdown file, and the peers read nothing else here")
+    notes_asked = [judged for _, judged in questions if any(name.endswith(".md") for name in judged)]
+    if len(notes_asked) < 2 or args.set.name == "cosqa":
+        sys.exit(f"{args.set}: not a set of notes, which is all that the peers read here")
     try:
         version = finish([args.synod, "--version"], environment(args.work / "home")).strip()
         missing = install(args)
@@ -393,7 +393,8 @@ def main():
         sys.exit(str(failure))
     lay_out_model(args)
     print(version, *PACKAGES.values(), f"load before {os.getloadavg()}", sep=", ")
-    rows = [engine.row for engine in compare(args, notes, questions, here, missing)] + [UNMEASURED]
+    rows = [engine.row for engine in compare(args, notes, questions, here, missing)]
+    rows += [UNMEASURED] * ("qmd" in args.engines)
     title = f"Search in {args.set.name}, {sum(path.is_file() for path in notes.rglob('*'))} files, best {TOP}"
     show(title, args.work / f"search-{args.set.name}.csv", COLUMNS, rows)
 
