@@ -126,6 +126,32 @@ enum Piece<'t> {
     Word(&'t str),
 }
 
+/// The same query with the words of its quoted texts as words like others; nothing if none is
+/// quoted but for what `+` or `-` or a filter's name stands before.
+pub fn unquoted(text: &str) -> Option<String> {
+    let (mut out, mut before, mut found) = (String::new(), ' ', false);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '"' {
+            out.push(c);
+        } else if matches!(before, '+' | '-' | ':') {
+            // To the end of it as it is.
+            out.push(c);
+            for inner in rest.by_ref() {
+                out.push(inner);
+                if inner == '"' {
+                    break;
+                }
+            }
+        } else {
+            out.push(' ');
+            found = true;
+        }
+        before = c;
+    }
+    found.then_some(out)
+}
+
 /// Splits at spaces outside quotes; an unbalanced quote is a space.
 fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut out = Vec::new();

@@ -208,6 +208,7 @@ impl Index {
         // A text that is newer than the index was not held against what must and must not be.
         let renew = plain && filters == Filters::default();
         found.notes.append(&mut query.notes);
+        found.notes.dedup();
         Ok(Answer { found, ranking, forms, renew, plain, sources, allowed: rows })
     }
 
@@ -294,12 +295,44 @@ impl Index {
             && !query.is_wordless()
             && (allowed.is_none() || nowhere(&self.rank(current, query, None, 1, None)?))
         {
+            if let Some(loose) =
+                self.unquoted(current, query, args, allowed, top, dense.as_deref(), found)?
+            {
+                return Ok(loose);
+            }
             let similar = self.fuzzy(current, query, allowed, top, meaning)?;
             if similar.matched > 0 || ranking.total == 0 {
                 return Ok(similar);
             }
         }
         Ok(ranking)
+    }
+
+    /// A quotation that stands nowhere as it is: its words may.
+    #[allow(clippy::too_many_arguments)]
+    fn unquoted(
+        &self,
+        current: &Current,
+        query: &mut Query,
+        args: &SearchArgs,
+        allowed: Option<&[bool]>,
+        top: usize,
+        dense: Option<&Dense>,
+        found: &mut Found,
+    ) -> Result<Option<Ranking>> {
+        let Some(text) = query::unquoted(&args.query) else { return Ok(None) };
+        let mut words = parse_all(&text, &args.also);
+        let loose = match dense {
+            Some(dense) => self.both(current, &words, args, allowed, top, dense, found).0?,
+            None => self.rank(current, &words, allowed, top, None)?,
+        };
+        if loose.matched == 0 {
+            return Ok(None);
+        }
+        words.notes = std::mem::take(&mut query.notes);
+        words.notes.push("nothing holds the quoted text; its words were searched".into());
+        *query = words;
+        Ok(Some(loose))
     }
 
     /// Words and meaning at once, on two threads, then one ranking.

@@ -236,3 +236,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_quotation_that_stands_nowhere_is_searched_as_words() {
+    let place = Place::new();
+    place.write("desk.md", "# Desk\n\nThe metaphor of the desktop is old.\n");
+    place.write("sea.md", "# Sea\n\nNothing of the kind.\n");
+    let mut engine = place.scanned();
+    let pasted = r#"the so-called "desktop metaphor" of workstations"#;
+    let found = engine.search(pasted);
+    assert_eq!(found.hits[0].path, "desk.md");
+    assert!(found.notes.iter().any(|note| note.contains("quoted")), "{:?}", found.notes);
+    // What is asked for with a sign must be there.
+    assert!(engine.paths(r#"+"desktop metaphor" workstations"#).is_empty());
+    assert_eq!(engine.paths(r#"-"metaphor of" "desktop nothing""#), ["sea.md"]);
+    place.write("phrase.md", "# Phrase\n\nThe desktop metaphor, as it is.\n");
+    engine.scan();
+    let found = engine.search(pasted);
+    let paths: Vec<&str> = found.hits.iter().map(|hit| hit.path.as_str()).collect();
+    assert_eq!((paths, found.notes), (vec!["phrase.md"], Vec::new()));
+}
