@@ -40,7 +40,11 @@ impl Embedding {
         std::thread::Builder::new().name("embedding".to_owned()).spawn(move || {
             give_way();
             while let Ok((embedder, batch)) = asked.recv() {
-                if give.send(batch.run(&*embedder)).is_err() {
+                let run = || batch.run(&*embedder);
+                // A library that gives up on one text must not end all embedding.
+                let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+                let failed = |_| Err(Error::Embedding("the model failed with a panic".to_owned()));
+                if give.send(made.unwrap_or_else(failed)).is_err() {
                     return;
                 }
                 waker.wake();
@@ -74,7 +78,7 @@ impl Embedding {
     }
 }
 
-/// The thread that builds a graph, if one is.
+/// The thread that builds a graph, if one is; it is stopped when this is dropped.
 #[derive(Default)]
 pub struct Graphs {
     running: Option<Running>,
@@ -82,6 +86,7 @@ pub struct Graphs {
 
 struct Running {
     work: Arc<GraphWork>,
+    stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<bool, Error>>,
 }
 
@@ -91,33 +96,41 @@ impl Graphs {
         self.running.is_some()
     }
 
-    /// Starts to build one, until `stop` is set; none may be running.
+    /// Starts to build one; none may be running.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
-        &mut self,
-        work: GraphWork,
-        stop: Arc<AtomicBool>,
-        waker: Waker,
-    ) -> std::io::Result<()> {
-        let work = Arc::new(work);
-        let own = Arc::clone(&work);
+    pub fn start(&mut self, work: GraphWork, waker: Waker) -> std::io::Result<()> {
+        let (work, stop) = (Arc::new(work), Arc::new(AtomicBool::new(false)));
+        let (own, stopped) = (Arc::clone(&work), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("graph".to_owned()).spawn(move || {
             give_way();
-            let built = own.run(&|| !stop.load(Ordering::Relaxed));
+            let built = own.run(&|| !stopped.load(Ordering::Relaxed));
             waker.wake();
             built
         })?;
-        self.running = Some(Running { work, thread });
+        self.running = Some(Running { work, stop, thread });
         Ok(())
+    }
+
+    /// Ends the one that is being built, soon; nothing of it stays.
+    pub fn stop(&self) {
+        if let Some(running) = &self.running {
+            running.stop.store(true, Ordering::Relaxed);
+        }
     }
 
     /// What became of it, once it is done.
     pub fn done(&mut self) -> Option<(Arc<GraphWork>, Result<bool, Error>)> {
         let done = |running: &mut Running| running.thread.is_finished();
-        let Running { work, thread } = self.running.take_if(done)?;
+        let Running { work, thread, .. } = self.running.take_if(done)?;
         let failed = |_| Err(Error::Embedding("the thread that builds it failed".to_owned()));
         Some((work, thread.join().unwrap_or_else(failed)))
+    }
+}
+
+impl Drop for Graphs {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

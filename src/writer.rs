@@ -30,6 +30,8 @@ const BEAT_MAX: Duration = Duration::from_secs(5);
 const EMBED_AGAIN: Duration = Duration::from_secs(10);
 /// Between two looks whether a graph over the vectors is missing.
 const GRAPH_AGAIN: Duration = Duration::from_secs(5);
+/// Before another attempt to build one that failed: it costs minutes of the processor.
+const GRAPH_FAILED: Duration = Duration::from_secs(600);
 /// Between two looks whether the machine still runs on its battery.
 const BATTERY_AGAIN: Duration = Duration::from_secs(30);
 /// Between two notes of a job's progress.
@@ -139,7 +141,10 @@ impl Loop {
             match Updater::locked(Arc::clone(&self.index), now_ms, locked) {
                 Ok(mut updater) => {
                     tracing::info!("became the writer");
-                    if let Err(error) = self.write(&mut updater) {
+                    let ended = self.write(&mut updater);
+                    // Without the lock nothing is written.
+                    self.graphs.stop();
+                    if let Err(error) = ended {
                         tracing::error!(error = %error, "the writer stopped; it starts again");
                         std::thread::sleep(TAKEOVER);
                     }
@@ -300,21 +305,30 @@ impl Loop {
                 false => Ok(()),
             });
             match known {
-                Ok(()) => tracing::info!("a graph over the vectors is there"),
-                Err(error) => tracing::error!(error = %error, "no graph over the vectors"),
+                Ok(()) => tracing::info!("a graph over the vectors was built, or ended"),
+                Err(error) => {
+                    tracing::error!(error = %error, "no graph over the vectors");
+                    self.graph_at = Instant::now() + GRAPH_FAILED;
+                }
             }
         }
-        if self.graphs.is_busy() || self.graph_at > Instant::now() || self.on_battery() {
+        if self.graph_at > Instant::now() {
             return;
         }
         self.graph_at = Instant::now() + GRAPH_AGAIN;
+        if self.on_battery() {
+            self.graph_at = Instant::now() + BATTERY_AGAIN;
+            return self.graphs.stop();
+        }
+        if self.graphs.is_busy() {
+            return;
+        }
         let wanted = updater.graph_wanted().unwrap_or_else(|error| {
             tracing::error!(error = %error, "cannot tell which graph is missing");
             None
         });
         let Some(work) = wanted else { return };
-        let (stop, waker) = (Arc::clone(&self.stop), self.wake.waker.clone());
-        if let Err(error) = self.graphs.start(work, stop, waker) {
+        if let Err(error) = self.graphs.start(work, self.wake.waker.clone()) {
             tracing::error!(error = %error, "no thread for a graph");
         }
     }

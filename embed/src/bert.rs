@@ -99,6 +99,11 @@ impl Bert {
         self.revision.unwrap_or_else(|| self.weights.hash())
     }
 
+    /// How the vectors of tokens become one.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
     /// Values of a vector.
     pub fn dimensions(&self) -> usize {
         self.width
@@ -117,8 +122,13 @@ impl Bert {
                 layer.narrow_norm.add(kernels.own, rows, out);
             }
         }
-        let mut tokens = scratch.x.chunks_exact(self.width);
-        texts.iter().map(|text| self.pool(tokens.by_ref().take(text.len()))).collect()
+        let mut rest = scratch.x.as_slice();
+        let pooled = texts.iter().map(|text| {
+            let (own, others) = rest.split_at(text.len() * self.width);
+            rest = others;
+            self.pool(own)
+        });
+        pooled.collect()
     }
 
     /// Words, positions and kinds of all tokens.
@@ -171,9 +181,11 @@ impl Bert {
         layer.attended_norm.add(kernels.own, x, out);
     }
 
-    fn pool<'t>(&self, tokens: impl Iterator<Item = &'t [f32]>) -> Vec<f32> {
+    /// The vector of a text from those of its tokens.
+    fn pool(&self, tokens: &[f32]) -> Vec<f32> {
         let mut sum = vec![0.0f32; self.width];
-        let tokens = tokens.take(if self.pooling == Pooling::Cls { 1 } else { usize::MAX });
+        let wanted = if self.pooling == Pooling::Cls { 1 } else { usize::MAX };
+        let tokens = tokens.chunks_exact(self.width).take(wanted);
         for token in tokens {
             sum.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
         }

@@ -77,6 +77,11 @@ impl Model {
         self.bert.dimensions()
     }
 
+    /// How the vectors of a text's tokens become one.
+    pub fn pooling(&self) -> Pooling {
+        self.bert.pooling()
+    }
+
     /// BLAKE3 of the weights, in hex.
     pub fn revision(&self) -> String {
         blake3::Hash::from_bytes(self.bert.revision()).to_hex().to_string()

@@ -15,6 +15,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Name of the file. A change of the layout is another name.
 const FILE: &str = "model.7bit-1";
@@ -22,6 +23,8 @@ const FILE: &str = "model.7bit-1";
 const HEAD: usize = 128;
 /// Where a part of the file may begin: at the border of the widest register.
 const ALIGN: usize = 64;
+/// A file that was begun is nobody's any more after this long.
+const UNFINISHED_AFTER: Duration = Duration::from_secs(600);
 /// Largest magnitude of a weight in 7 bits.
 const WEIGHT_MAX: f32 = 63.0;
 
@@ -220,8 +223,22 @@ fn mapped(path: &Path, len: usize, source: &Source) -> Option<(Mmap, [u8; 32])> 
     (map[..HEAD] == head).then_some((map, revision))
 }
 
+/// Removes what a process left that was ended while it wrote, some minutes ago at least.
+fn forget_unfinished(path: &Path) {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let unfinished = entry.file_name().to_string_lossy().starts_with("model.new-");
+        let age = entry.metadata().and_then(|file| file.modified()).ok();
+        let age = age.and_then(|at| at.elapsed().ok());
+        if unfinished && age.is_some_and(|age| age > UNFINISHED_AFTER) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Puts the file in its place whole.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    forget_unfinished(path);
     let new = path.with_extension(format!("new-{}", std::process::id()));
     let write = || {
         let mut file = File::create(&new)?;

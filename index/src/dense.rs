@@ -10,7 +10,7 @@ use crate::view::{NONE, View};
 use rusqlite::Connection;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The vectors of a view's passages.
 pub struct Dense {
@@ -18,6 +18,8 @@ pub struct Dense {
     pub made_for: (u64, i64, u64),
     /// What embeds a query for it.
     pub embedder: Arc<dyn Embedder>,
+    /// The last query and its vector: its next page, or another look at it, asks for the same.
+    pub last: Mutex<Option<(Vec<String>, Vec<f32>)>>,
     rows: Rows,
     /// By place, its row.
     numbers: Vec<u32>,
@@ -36,7 +38,7 @@ pub struct Dense {
 /// From rows to documents.
 struct Reach {
     graphs: Graphs,
-    /// Rows that no graph covers.
+    /// Rows of documents that no graph covers.
     others: Vec<u32>,
     /// By row, the first of what it is the vector of; one more at the end.
     starts: Vec<u32>,
@@ -90,11 +92,22 @@ impl Dense {
         let made_for = (view.generation, space.id, space.change);
         let graphs = match mode {
             VectorIndex::Exact => Graphs::default(),
-            _ => Graphs::open(dir, space.id, &rows),
+            _ => Graphs::open(dir, space.id, &rows, mode == VectorIndex::Hnsw),
         };
         let reach = None;
-        let mut dense =
-            Dense { made_for, embedder, rows, numbers, slots, starts, wholes, coverage, reach };
+        let last = Mutex::new(None);
+        let mut dense = Dense {
+            made_for,
+            embedder,
+            last,
+            rows,
+            numbers,
+            slots,
+            starts,
+            wholes,
+            coverage,
+            reach,
+        };
         if !graphs.is_empty() {
             dense.reach = Some(Reach::new(graphs, &dense, view.entries.len()));
         }
@@ -126,6 +139,11 @@ impl Dense {
         self.rows.between(row, other)
     }
 
+    /// Documents with a vector.
+    pub fn n_documents(&self) -> usize {
+        self.starts.windows(2).filter(|pair| pair[0] < pair[1]).count()
+    }
+
     /// There are graphs.
     pub fn has_graphs(&self) -> bool {
         self.reach.is_some()
@@ -140,7 +158,8 @@ impl Dense {
     /// (`NONE` for the head of the document), cosine.
     pub fn nearest(&self, query: &QueryVector) -> Vec<(u32, u32, f32)> {
         let Some(reach) = &self.reach else { return Vec::new() };
-        let mut near = reach.graphs.nearest(&self.rows, query, EF);
+        let owned = |row: u32| reach.is_owned(row);
+        let mut near = reach.graphs.nearest(&self.rows, query, EF, &owned);
         let cosines = self.rows.cosines(&reach.others, query).into_vec();
         let mut others: Vec<(u32, f32)> = reach.others.iter().copied().zip(cosines).collect();
         if others.len() > EF {
@@ -215,6 +234,14 @@ impl Reach {
             owners[next[row as usize] as usize] = owner;
             next[row as usize] += 1;
         }
-        Reach { others: graphs.uncovered(n_rows), graphs, starts, owners, whole_of }
+        let others = graphs.uncovered(n_rows);
+        let mut reach = Reach { graphs, others: Vec::new(), starts, owners, whole_of };
+        reach.others = others.into_iter().filter(|row| reach.is_owned(*row)).collect();
+        reach
+    }
+
+    /// Some document has this row: others are those of texts that are gone.
+    fn is_owned(&self, row: u32) -> bool {
+        self.starts[row as usize] < self.starts[row as usize + 1]
     }
 }

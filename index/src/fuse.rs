@@ -5,7 +5,9 @@
 //! +1.5 to +2.8 points on long documents); of a note in several passages, the vector of its head
 //! beside that. Cosines are counted from their theoretical least, -1, so
 //! that no score depends on what stands at the bottom of a list. Pure; every document with a vector
-//! is ranked, so that filters never change an order.
+//! is ranked, so that filters never change an order. But for graphs, which know the nearest alone:
+//! a document beyond both their list and that of the words scores as far from the query, and a
+//! filter, which has all looked at, shows it as near as it is.
 
 use crate::dense::Dense;
 use crate::scan::Cosines;
@@ -122,7 +124,8 @@ impl Nearness {
     }
 
     /// Of the documents that graphs find near the query alone. What they do not name of such a
-    /// document is no nearer than the last that they do; the best documents are measured whole.
+    /// document is taken to be as near as the last that any of them names, which may be too little;
+    /// the best documents are measured whole.
     pub fn among(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
         let mut near = Nearness {
             passages: Cosines::All(Vec::new()),

@@ -139,8 +139,15 @@ impl Graph {
         &[]
     }
 
-    /// Some `ef` rows near a query, with their cosines, in no order.
-    fn nearest(&self, rows: &Rows, query: &QueryVector, ef: usize, out: &mut Vec<(u32, f32)>) {
+    /// Some `ef` rows near a query that are wanted, with their cosines, in no order.
+    fn nearest(
+        &self,
+        rows: &Rows,
+        query: &QueryVector,
+        ef: usize,
+        wanted: &dyn Fn(u32) -> bool,
+        out: &mut Vec<(u32, f32)>,
+    ) {
         let cosine = |row: u32| rows.cosine(self.first + row, query);
         let mut best = Near(cosine(self.entry), self.entry);
         for level in (1..=self.levels).rev() {
@@ -148,7 +155,8 @@ impl Graph {
                 let known = best;
                 let near = self.above(level, known.1).iter().filter(|row| **row < self.n_rows);
                 best = near.map(|row| Near(cosine(*row), *row)).fold(best, Near::max);
-                if best == known {
+                // By order and not by value: no number equals one that is none.
+                if best.cmp(&known).is_eq() {
                     break;
                 }
             }
@@ -162,7 +170,9 @@ impl Graph {
         };
         first(best.1);
         let mut open = BinaryHeap::from([best]);
-        let mut kept = BinaryHeap::from([Reverse(best)]);
+        let wanted = |row: u32| wanted(self.first + row);
+        let mut kept: BinaryHeap<Reverse<Near>> = BinaryHeap::new();
+        kept.extend(wanted(best.1).then_some(Reverse(best)));
         while let Some(next) = open.pop() {
             let worst = kept.peek().map_or(f32::MIN, |near| near.0.0);
             if kept.len() >= ef && next.0 < worst {
@@ -174,8 +184,9 @@ impl Graph {
                 }
                 let near = Near(cosine(*row), *row);
                 if kept.len() < ef || kept.peek().is_some_and(|worst| near > worst.0) {
+                    // Through what is gone one still comes to what is there.
                     open.push(near);
-                    kept.push(Reverse(near));
+                    kept.extend(wanted(*row).then_some(Reverse(near)));
                     if kept.len() > ef {
                         kept.pop();
                     }
@@ -218,10 +229,11 @@ pub struct Graphs {
 }
 
 impl Graphs {
-    /// Opens those that are there.
-    pub fn open(dir: &Path, space: i64, rows: &Rows) -> Self {
+    /// Opens those that are there; with `partial` also one that is not full.
+    pub fn open(dir: &Path, space: i64, rows: &Rows, partial: bool) -> Self {
         let segments = 0..rows.len().div_ceil(SEGMENT_ROWS);
-        Graphs { all: segments.filter_map(|at| Graph::open(dir, space, at, rows)).collect() }
+        let graphs = segments.filter_map(|at| Graph::open(dir, space, at, rows));
+        Graphs { all: graphs.filter(|graph| partial || graph.n_rows == SEGMENT_ROWS).collect() }
     }
 
     /// There is none.
@@ -241,10 +253,16 @@ impl Graphs {
         out
     }
 
-    /// Some `ef` rows of each graph near a query, with their cosines.
-    pub fn nearest(&self, rows: &Rows, query: &QueryVector, ef: usize) -> Vec<(u32, f32)> {
+    /// Some `ef` wanted rows of each graph near a query, with their cosines.
+    pub fn nearest(
+        &self,
+        rows: &Rows,
+        query: &QueryVector,
+        ef: usize,
+        wanted: &dyn Fn(u32) -> bool,
+    ) -> Vec<(u32, f32)> {
         let mut out = Vec::new();
-        self.all.iter().for_each(|graph| graph.nearest(rows, query, ef, &mut out));
+        self.all.iter().for_each(|graph| graph.nearest(rows, query, ef, wanted, &mut out));
         out
     }
 }
@@ -252,7 +270,7 @@ impl Graphs {
 /// The next segment that lacks a graph: with `partial` also one that is not full, once rows that
 /// none covers are a quarter of it.
 pub fn wanting(dir: &Path, space: i64, rows: &Rows, partial: bool) -> Option<u32> {
-    let graphs = Graphs::open(dir, space, rows);
+    let graphs = Graphs::open(dir, space, rows, partial);
     (0..rows.len().div_ceil(SEGMENT_ROWS)).find(|segment| {
         let (first, next) = (segment * SEGMENT_ROWS, (segment + 1) * SEGMENT_ROWS);
         let graph = graphs.all.iter().find(|graph| graph.first == first);
@@ -292,7 +310,9 @@ pub fn build(
     }
     let bytes = flatten(&graph, rows, first..first + n_rows);
     let path = path(dir, space, segment);
-    let new = dir.join("vectors").join(format!("{space}.new-hnsw-{segment}"));
+    // Of this process alone: a writer that has lost its lock may still be building.
+    let new = format!("{space}.new-hnsw-{segment}-{}", std::process::id());
+    let new = dir.join("vectors").join(new);
     let write = || {
         let mut file = File::create(&new)?;
         file.write_all(&bytes)?;
@@ -356,14 +376,17 @@ mod tests {
         assert_eq!(wanting(dir.path(), 1, &all, false), None, "not full");
         assert_eq!(wanting(dir.path(), 1, &all, true), Some(0));
         assert!(!build(dir.path(), 1, &all, 0, &|| false).expect("ended"));
-        assert!(Graphs::open(dir.path(), 1, &all).is_empty(), "nothing of one that was ended");
+        assert!(
+            Graphs::open(dir.path(), 1, &all, true).is_empty(),
+            "nothing of one that was ended"
+        );
         assert!(build(dir.path(), 1, &all, 0, &|| true).expect("built"));
         assert_eq!(wanting(dir.path(), 1, &all, true), None);
-        let graphs = Graphs::open(dir.path(), 1, &all);
+        let graphs = Graphs::open(dir.path(), 1, &all, true);
         let mut kept = 0;
         for probe in 0..50 {
             let query = QueryVector::new(&unit(9_000 + probe, 32));
-            let mut near = graphs.nearest(&all, &query, 64);
+            let mut near = graphs.nearest(&all, &query, 64, &|_| true);
             near.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
             let mut truth: Vec<(u32, f32)> =
                 (0..all.len()).map(|row| (row, all.cosine(row, &query))).collect();
@@ -371,9 +394,14 @@ mod tests {
             kept += truth[..10].iter().filter(|row| near[..10].contains(row)).count();
         }
         assert!(kept >= 480, "{kept} of 500");
+        // Only some of them wanted: as many are found.
+        let query = QueryVector::new(&unit(9_000, 32));
+        let some = graphs.nearest(&all, &query, 64, &|row| row % 50 == 3);
+        assert!(some.len() >= 38 && some.iter().all(|(row, _)| row % 50 == 3), "{}", some.len());
+        assert!(Graphs::open(dir.path(), 1, &all, false).is_empty(), "it is not full");
         // More rows: some are uncovered, then enough for another graph.
         let more = rows(dir.path(), 2_001..2_301, 2_000);
-        let graphs = Graphs::open(dir.path(), 1, &more);
+        let graphs = Graphs::open(dir.path(), 1, &more, true);
         assert_eq!(graphs.uncovered(more.len()), (2_000..2_300).collect::<Vec<_>>());
         assert_eq!(wanting(dir.path(), 1, &more, true), None);
         let more = rows(dir.path(), 2_301..2_801, 2_300);
@@ -383,17 +411,20 @@ mod tests {
         let other = tempfile::tempdir().expect("a folder");
         let rows = rows(other.path(), 5_001..7_001, 0);
         std::fs::write(path(other.path(), 1, 0), &sound).expect("written");
-        assert!(Graphs::open(other.path(), 1, &rows).is_empty());
+        assert!(Graphs::open(other.path(), 1, &rows, true).is_empty());
         for bad in [&sound[..sound.len() - 4], &sound[..40], b"", &sound[1..]] {
             std::fs::write(path(dir.path(), 1, 0), bad).expect("written");
-            assert!(Graphs::open(dir.path(), 1, &all).is_empty());
+            assert!(Graphs::open(dir.path(), 1, &all, true).is_empty());
         }
         // Neighbours that there cannot be are passed over.
         let mut wild = sound.clone();
         wild[4 * HEAD..4 * (HEAD + 900 * GROUND)].fill(0xEE);
         std::fs::write(path(dir.path(), 1, 0), wild).expect("written");
-        let graphs = Graphs::open(dir.path(), 1, &all);
+        let graphs = Graphs::open(dir.path(), 1, &all, true);
         let query = QueryVector::new(&unit(9_000, 32));
-        graphs.nearest(&all, &query, 64).iter().for_each(|(row, _)| assert!(*row < all.len()));
+        graphs
+            .nearest(&all, &query, 64, &|_| true)
+            .iter()
+            .for_each(|(row, _)| assert!(*row < all.len()));
     }
 }

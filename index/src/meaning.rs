@@ -64,6 +64,11 @@ impl Index {
         Ok(Some(dense).filter(|dense| !dense.is_empty()))
     }
 
+    /// Some passages have no vector yet, as far as is known.
+    pub(crate) fn lacks_vectors(&self) -> bool {
+        lock(&self.dense).as_ref().is_none_or(|dense| dense.coverage < WHOLE)
+    }
+
     /// The model whose space answers, and that space; where that model is not there, any other that
     /// has vectors.
     fn answering(&self, db: &Connection) -> Result<Option<(Arc<dyn Embedder>, Space)>> {
@@ -90,9 +95,7 @@ impl Index {
         way: Way,
         found: &mut Found,
     ) -> Option<Meaning<'d>> {
-        let embedder = &dense.embedder;
-        let vector = asked(&**embedder, &args.query, &args.also);
-        match vector {
+        match known(dense, &args.query, &args.also) {
             Ok(vector) => {
                 found.wordy = false;
                 if dense.coverage < WHOLE {
@@ -111,11 +114,24 @@ impl Index {
                 Some(Meaning { dense, query, near, share })
             }
             Err(error) => {
+                found.wordy = true;
                 found.notes.push(error.to_string());
                 None
             }
         }
     }
+}
+
+/// The same without asking again for what was asked last.
+fn known(dense: &Dense, query: &str, also: &[String]) -> Result<Vec<f32>> {
+    let texts: Vec<String> = std::iter::once(query.to_owned()).chain(also.to_vec()).collect();
+    let last = lock(&dense.last).clone();
+    if let Some((_, vector)) = last.filter(|(asked, _)| *asked == texts) {
+        return Ok(vector);
+    }
+    let vector = asked(&*dense.embedder, query, also)?;
+    *lock(&dense.last) = Some((texts, vector.clone()));
+    Ok(vector)
 }
 
 /// The vector of a query; other wordings of it draw it towards them, each with half its weight.

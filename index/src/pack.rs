@@ -238,8 +238,10 @@ fn diversify(candidates: &mut [Candidate], dense: &Dense) {
     let first = &mut candidates[..n];
     let rows: Vec<Option<u32>> =
         first.iter().map(|one| dense.row_of(one.found.0, one.found.1)).collect();
-    let top = first.first().map_or(1.0, |best| best.score.max(f32::MIN_POSITIVE));
-    let relevant: Vec<f32> = first.iter().map(|one| one.score / top).collect();
+    // Without the bonus for a name, before which all others would be alike.
+    let score = |one: &Candidate| one.score.min(1.0);
+    let top = first.iter().map(score).fold(f32::MIN_POSITIVE, f32::max);
+    let relevant: Vec<f32> = first.iter().map(|one| score(one) / top).collect();
     let worth: Vec<f32> = first.iter().map(|one| one.worth).collect();
     let order = plan::diverse(&relevant, RELEVANCE, |a, b| match (rows[a], rows[b]) {
         (Some(a), Some(b)) => ((dense.between(a, b) - ALIKE) / (1.0 - ALIKE)).max(0.0),

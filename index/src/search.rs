@@ -218,19 +218,21 @@ impl Index {
         let offset = if anew { 0 } else { args.offset };
         let top = offset + args.limit + SPARE;
         let answer = self.answer(db, current, args, top)?;
-        let Answer { mut found, ranking, forms, renew, sources, .. } = answer;
+        let Answer { mut found, ranking, forms, renew, sources, allowed, .. } = answer;
         if anew {
             let note = "the index changed since the cursor was made; this is the first page again";
             found.notes.insert(0, note.into());
         }
         let roots = roots(&sources);
+        let waits = self.lacks_vectors();
+        let free = allowed.is_none();
         let mut used = offset;
         for (scored, others) in ranking.hits.iter().zip(&ranking.others).skip(offset) {
             if found.hits.len() == args.limit {
                 break;
             }
             used += 1;
-            if scored.meaning.is_none() && args.mode != Mode::Lexical {
+            if scored.meaning.is_none() && waits && args.mode != Mode::Lexical {
                 self.asked_for(view.entries[scored.entry as usize].file);
             }
             match hit(db, view, &roots, scored, others, &forms, renew, args)? {
@@ -242,7 +244,10 @@ impl Index {
             found.next = Some(used);
         }
         if found.hits.is_empty() && found.notes.is_empty() && offset == 0 && found.stale == 0 {
-            found.notes.push("nothing here holds these words; try others, or fewer".into());
+            found.notes.push(match free {
+                true => "nothing here holds these words; try others, or fewer".into(),
+                false => "nothing that the filters let through fits; try without them".into(),
+            });
         }
         let renewed = found.hits.iter().filter(|hit| hit.renewed).count();
         if renewed > 0 {
@@ -347,17 +352,39 @@ impl Index {
         dense: &'d Dense,
         found: &mut Found,
     ) -> (Result<Ranking>, Option<Meaning<'d>>) {
-        let Current { view, scorer } = current;
         let way = Way::to(top, query, allowed);
+        let (ranking, meaning) = self.by(way, current, query, args, allowed, top, dense, found);
+        let sparse = meaning.as_ref().is_some_and(|meaning| meaning.near.sparse.is_some());
+        // Graphs name passages: all of them may be of a few documents.
+        let short = |ranking: &Ranking| ranking.hits.len() < top.min(dense.n_documents());
+        if sparse && ranking.as_ref().is_ok_and(short) {
+            return self.by(Way::All, current, query, args, allowed, top, dense, found);
+        }
+        (ranking, meaning)
+    }
+
+    /// The same by one way to find the nearest.
+    #[allow(clippy::too_many_arguments)]
+    fn by<'d>(
+        &self,
+        way: Way,
+        current: &Current,
+        query: &Query,
+        args: &SearchArgs,
+        allowed: Option<&[bool]>,
+        top: usize,
+        dense: &'d Dense,
+        found: &mut Found,
+    ) -> (Result<Ranking>, Option<Meaning<'d>>) {
+        let Current { view, scorer } = current;
         let mut scratch = self.take_scratch();
         // The thread that is there embeds: it keeps the model's working memory.
-        let (gathered, meaning) = std::thread::scope(|scope| {
+        let (gathered, mut meaning) = std::thread::scope(|scope| {
             let words = scope.spawn(|| scorer.gather(view, query, &mut scratch));
             let meaning = self.meaning(dense, view, args, query, way, found);
             let gathered = words.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (gathered, meaning)
         });
-        let mut meaning = meaning;
         let near = meaning.as_mut();
         let ranking = scorer.finish(view, query, allowed, top, near, &mut scratch, gathered);
         self.give_scratch(scratch);

@@ -137,6 +137,12 @@ impl Updater {
     /// # Errors
     /// `Sql`.
     pub fn graph_built(&self, work: &GraphWork) -> Result<()> {
+        let known: Vec<i64> = db::spaces(self.db())?.iter().map(|space| space.id).collect();
+        if !known.contains(&work.space) {
+            // The space went away meanwhile, its graph with it.
+            vector::keep_only(self.dir(), |id| known.contains(&id));
+            return Ok(());
+        }
         db::raise_change(self.db(), work.space)
     }
 

@@ -5,7 +5,7 @@ use super::part::{HALVINGS_MAX, halves, mean};
 use super::table;
 use crate::fault::{self, Fault};
 use std::path::Path;
-use synod_embed::{Model, Precision};
+use synod_embed::{Model, Pooling, Precision};
 use synod_index::Embedder;
 
 /// Tokens that a thread takes at once: more is no faster, and keeps the others waiting.
@@ -29,8 +29,16 @@ impl Local {
     /// # Errors
     /// `unprocessable`, naming the file at fault.
     pub fn open(folder: &Path) -> Result<Self, Fault> {
+        Local::with(folder, Precision::Int8)
+    }
+
+    /// The same with weights as they are kept for measurements too.
+    ///
+    /// # Errors
+    /// As [`Local::open`].
+    pub fn with(folder: &Path, precision: Precision) -> Result<Self, Fault> {
         let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
-        let model = Model::open(folder, Precision::Int8).map_err(fail)?;
+        let model = Model::open(folder, precision).map_err(fail)?;
         let revision = model.revision();
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let known = table::known(&name);
@@ -44,8 +52,13 @@ impl Local {
         // Whatever changes a vector stands in the name.
         let (query, passage) = known.map_or(("", ""), |k| (k.query, k.passage));
         let revision = &revision[..12];
+        let weights = if precision == Precision::Int8 { "7-bit" } else { "f32" };
         let mut space =
-            format!("local/{name}@{revision} {dimensions}d window {window} 7-bit parts");
+            format!("local/{name}@{revision} {dimensions}d window {window} {weights} parts");
+        if model.pooling() == Pooling::Cls {
+            // Named since vectors of texts that are embedded together are right.
+            space.push_str(" cls");
+        }
         if !passage.is_empty() {
             space.push_str(&format!(" {passage:?}"));
         }

@@ -19,6 +19,7 @@ const USAGE: &str =
     "bench quality            nDCG@10 and packs of all questions of the judged sets (`synod eval`)
 bench hybrid [FOLDER]    search by words and by both, in process, and embedding a query
 bench life [FOLDER]      start, memory, disk and saved notes of a server with vectors; eight servers
+bench precision          nDCG@10 by meaning with weights in 7 bits and in f32
 bench million [N]        scans over N (1,000,000) vectors
 bench peak               what the processor can do at most
 bench embed, vectors     embedding and scans, as `tests/bench/peers.py` compares them with others'
@@ -54,6 +55,7 @@ fn main() {
             meaning::million(n);
         }
         Some("life") => life::run(&corpus::folder(folder)),
+        Some("precision") => meaning::precision(),
         Some("engine") => serve::engine(&corpus::folder(folder)),
         _ => println!("{USAGE}"),
     }

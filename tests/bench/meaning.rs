@@ -210,10 +210,10 @@ fn graphs(dir: &Path, rows: &Rows, report: Report) {
         }
     });
     let (build, peak) = (cpu_s() - cpu, memory_mb("VmHWM:"));
-    let graphs = hnsw::Graphs::open(dir, 1, rows);
+    let graphs = hnsw::Graphs::open(dir, 1, rows, true);
     for ef in [32, 64, 128, 256, 512] {
         report(&format!("graphs of {segments}, ef {ef}"), build, peak, &|probe| {
-            let mut found = graphs.nearest(rows, &QueryVector::new(probe), ef);
+            let mut found = graphs.nearest(rows, &QueryVector::new(probe), ef, &|_| true);
             found.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
             found.iter().take(10).map(|(row, _)| *row as usize).collect()
         });
@@ -395,4 +395,30 @@ pub fn million(n: usize) {
         questions.map(|q| model.query(&q.text).expect("a vector")).collect();
     println!("# {n} vectors: {} real ones with jitter of {JITTER} a value", real.len());
     scans(&vectors, &probes, model.dimensions());
+}
+
+/// Sets whose documents can be embedded in minutes also in f32.
+const SMALL_SETS: [&str; 3] = ["vault-garden", "ctx-codebase", "commits-tokio"];
+
+/// `bench precision`: what weights in 7 bits cost in ranking, beside those of 32 bits.
+pub fn precision() {
+    println!("set,weights,questions,semantic,hybrid");
+    let work = std::env::temp_dir().join("synod-bench");
+    for name in SMALL_SETS {
+        let set = synod::eval::set::Set::open(&crate::judged().join(name), &work);
+        let set = set.expect("the judged set");
+        for (weights, precision) in [("7-bit", Precision::Int8), ("f32", Precision::F32)] {
+            let data = tempfile::tempdir().expect("a folder");
+            let index = synod::eval::index(&set, data.path()).expect("an index");
+            let model = Local::with(&installed(), precision).expect("a model");
+            synod::eval::embed(&index, Arc::new(model), &|_, _| ()).expect("vectors");
+            let questions = set.some(None, usize::MAX);
+            let score = |mode| {
+                let score = synod::eval::evaluate(&index, &questions, mode);
+                score.expect("searches").ndcg
+            };
+            let (meaning, both) = (score(Mode::Semantic), score(Mode::Hybrid));
+            println!("{name},{weights},{},{meaning:.4},{both:.4}", questions.len());
+        }
+    }
 }

@@ -255,6 +255,13 @@ fn berts_of_other_shapes_give_the_vectors_that_torch_gives() {
                 let near = cosine(&model.vector(text).expect("a vector"), &truth);
                 assert!(near >= wanted, "{}, {precision:?}: {near} for {text:?}", shape["name"]);
             }
+            // Together they are what they are alone.
+            let tokens = texts.iter().map(|text| model.tokens(text).expect("tokens"));
+            let together = model.vectors(&tokens.collect::<Vec<_>>()).expect("vectors");
+            for (text, vector) in texts.iter().zip(&together) {
+                let near = cosine(&model.vector(text).expect("a vector"), vector);
+                assert!(near >= 0.999, "{}, {precision:?}: {near} for {text:?}", shape["name"]);
+            }
         }
     }
 }

@@ -113,16 +113,18 @@ fn a_vault_is_found_by_meaning_and_an_ended_server_leaves_the_words() {
     let (code, _, err) = place.outcome(&["index", vault, "--wait", "--config", config]);
     assert_eq!(code, 0, "{err}");
     let mut client = place.stdio(&["--config", config]);
-    let mut search = || -> Value {
-        let reply = client.call("search", json!({"query": "repairing the car"}));
+    let mut search = |query: &str| -> Value {
+        let reply = client.call("search", json!({ "query": query }));
         reply["structuredContent"].clone()
     };
     let reply = poll("meaning counts", PATIENCE, || {
-        Some(search()).filter(|reply| reply["degraded"] == json!([]))
+        Some(search("repairing the car")).filter(|reply| reply["degraded"] == json!([]))
     });
     assert_eq!(reply["hits"][0]["path"], "garage.md", "{reply}");
     drop(server);
-    let reply = search();
+    // What was asked last is known still.
+    assert_eq!(search("repairing the car")["degraded"], json!([]));
+    let reply = search("repairing a bicycle");
     assert_eq!(reply["degraded"], json!(["semantic"]), "{reply}");
     assert!(reply["notes"][0].as_str().is_some_and(|note| note.contains("does not answer")));
 }
