@@ -151,6 +151,26 @@ pub struct IndexArgs {
     pub force: bool,
 }
 
+/// What may appear.
+#[derive(Args, Debug)]
+pub struct FilterArgs {
+    /// Only this source.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Only this collection.
+    #[arg(long)]
+    pub collection: Option<String>,
+    /// Only this kind.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only these paths.
+    #[arg(long)]
+    pub path: Option<String>,
+    /// Only with this tag.
+    #[arg(long = "tag")]
+    pub tags: Vec<String>,
+}
+
 #[derive(Args, Debug)]
 pub struct SearchArgs {
     /// What to look for. Excluded words go behind `--`, as in `-- tide -neap`.
@@ -162,18 +182,8 @@ pub struct SearchArgs {
     /// Hits to show.
     #[arg(short = 'n', long, default_value_t = 10)]
     pub limit: usize,
-    /// Only this source.
-    #[arg(long)]
-    pub source: Option<String>,
-    /// Only this kind.
-    #[arg(long)]
-    pub kind: Option<String>,
-    /// Only these paths.
-    #[arg(long)]
-    pub path: Option<String>,
-    /// Only with this tag.
-    #[arg(long = "tag")]
-    pub tags: Vec<String>,
+    #[command(flatten)]
+    pub filters: FilterArgs,
     /// Say how each score came about.
     #[arg(long)]
     pub explain: bool,
@@ -193,21 +203,8 @@ pub struct PackArgs {
     /// Budget in tokens.
     #[arg(short = 't', long, default_value_t = 4_000)]
     pub tokens: usize,
-    /// Only this source.
-    #[arg(long)]
-    pub source: Option<String>,
-    /// Only this collection.
-    #[arg(long)]
-    pub collection: Option<String>,
-    /// Only this kind.
-    #[arg(long)]
-    pub kind: Option<String>,
-    /// Only these paths.
-    #[arg(long)]
-    pub path: Option<String>,
-    /// Only with this tag.
-    #[arg(long = "tag")]
-    pub tags: Vec<String>,
+    #[command(flatten)]
+    pub filters: FilterArgs,
     /// The pack of this id again, instead of a question.
     #[arg(long, conflicts_with = "query")]
     pub id: Option<String>,

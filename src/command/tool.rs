@@ -1,7 +1,7 @@
 //! `synod call`, `search`, `pack`, `read`: the same tools, through the same door, as the operator.
 
 use super::{note, say};
-use crate::cli::{Failure, PackArgs, ReadArgs, SearchArgs, Session};
+use crate::cli::{Failure, FilterArgs, PackArgs, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
 use crate::job;
 use crate::now_ms;
@@ -123,23 +123,25 @@ pub fn call(
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Puts what may appear into the arguments of a call.
+fn narrow(call: &mut Value, filters: FilterArgs) {
+    let FilterArgs { source, collection, kind, path, tags } = filters;
+    call["tags"] = json!(tags);
+    let given = [("source", source), ("collection", collection), ("kind", kind), ("path", path)];
+    for (name, value) in given.into_iter().filter(|(_, value)| value.is_some()) {
+        call[name] = value.into();
+    }
+}
+
 /// `synod search`
 pub fn search(session: &Session, args: SearchArgs) -> Result<ExitCode, Failure> {
     let mut call = json!({
-        "query": args.query.join(" "), "limit": args.limit, "tags": args.tags,
-        "explain": args.explain,
+        "query": args.query.join(" "), "limit": args.limit, "explain": args.explain,
     });
-    let given = [
-        ("source", args.source),
-        ("kind", args.kind),
-        ("path", args.path),
-        ("cursor", args.cursor),
-    ];
-    for (name, value) in given {
-        if let Some(value) = value {
-            call[name] = value.into();
-        }
+    if let Some(cursor) = args.cursor {
+        call["cursor"] = cursor.into();
     }
+    narrow(&mut call, args.filters);
     let with = if args.no_refresh { With::Nothing } else { With::Refresh };
     let answer = answer(session, "search", call, with)?;
     print(session, &answer);
@@ -149,25 +151,12 @@ pub fn search(session: &Session, args: SearchArgs) -> Result<ExitCode, Failure> 
 
 /// `synod pack`
 pub fn pack(session: &Session, args: PackArgs) -> Result<ExitCode, Failure> {
-    let call = match args.id {
-        Some(id) => json!({ "id": id }),
-        None => {
-            let mut call = json!({
-                "query": args.query.join(" "), "also": args.also, "tokens": args.tokens,
-                "tags": args.tags,
-            });
-            let given = [
-                ("source", args.source),
-                ("collection", args.collection),
-                ("kind", args.kind),
-                ("path", args.path),
-            ];
-            for (name, value) in given.into_iter().filter(|(_, value)| value.is_some()) {
-                call[name] = value.into();
-            }
-            call
-        }
-    };
+    let mut call = json!({ "id": args.id });
+    if args.id.is_none() {
+        let query = args.query.join(" ");
+        call = json!({ "query": query, "also": args.also, "tokens": args.tokens });
+        narrow(&mut call, args.filters);
+    }
     let answer = answer(session, "context_pack", call, With::Refresh)?;
     print(session, &answer);
     let none = answer.structured["passages"].as_array().is_none_or(Vec::is_empty);

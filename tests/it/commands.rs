@@ -37,6 +37,24 @@ fn excluded_words_and_filters_are_typed() {
     assert!(code == 0 && found.contains("tide3.md"), "{found}");
 }
 
+#[test]
+fn a_pack_is_made_and_had_again() {
+    let place = vault();
+    let (code, pack, _) = place.outcome(&["pack", "low", "water", "-t", "400", "--json"]);
+    let pack: serde_json::Value = serde_json::from_str(&pack).expect("JSON");
+    assert_eq!((code, pack["budget"].as_u64()), (0, Some(400)));
+    assert!(pack["tokens"].as_u64().is_some_and(|tokens| tokens <= 400), "{pack}");
+    let id = pack["id"].as_str().expect("an id");
+    let (code, again, _) = place.outcome(&["pack", "--id", id, "--json"]);
+    let again: serde_json::Value = serde_json::from_str(&again).expect("JSON");
+    assert_eq!((code, &again["passages"]), (0, &pack["passages"]));
+    let (code, one, _) =
+        place.outcome(&["pack", "tide", "--path", "tide3", "--collection", "notes"]);
+    assert!(code == 0 && one.contains("tide3.md") && !one.contains("tide2.md"), "{one}");
+    let (code, _, err) = place.outcome(&["pack", "tide", "-t", "7"]);
+    assert!(code != 0 && err.contains("tokens"), "{err}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_data_directory_is_its_owners_alone_unless_it_was_there() {
