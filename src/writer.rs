@@ -301,15 +301,15 @@ impl Loop {
     fn graph(&mut self, updater: &Updater) {
         if let Some((work, built)) = self.graphs.done() {
             let known = built.and_then(|built| match built {
-                true => updater.graph_built(&work),
+                true => {
+                    tracing::info!("built a graph over the vectors");
+                    updater.graph_built(&work)
+                }
                 false => Ok(()),
             });
-            match known {
-                Ok(()) => tracing::info!("a graph over the vectors was built, or ended"),
-                Err(error) => {
-                    tracing::error!(error = %error, "no graph over the vectors");
-                    self.graph_at = Instant::now() + GRAPH_FAILED;
-                }
+            if let Err(error) = known {
+                tracing::error!(error = %error, "no graph over the vectors; tried again later");
+                self.graph_at = Instant::now() + GRAPH_FAILED;
             }
         }
         if self.graph_at > Instant::now() {

@@ -167,6 +167,17 @@ const FILTERS_CACHED: usize = 16;
 /// Ranked documents beyond the page, so that stale hits do not leave it short.
 const SPARE: usize = 20;
 
+/// What every step of a ranking is asked with.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    current: &'a Current,
+    args: &'a SearchArgs,
+    /// By entry: may it appear? `None` means all.
+    allowed: Option<&'a [bool]>,
+    /// Documents wanted.
+    top: usize,
+}
+
 impl Index {
     /// Searches.
     ///
@@ -201,7 +212,8 @@ impl Index {
         let filters = filter::merge(&args.filters, &mut query, &sources);
         let rows = self.allowed(db, view, &filters, &sources)?;
         let allowed = rows.as_ref().map(|rows| rows.as_slice());
-        let ranking = self.ranked(db, current, &mut query, args, allowed, top, &mut found)?;
+        let ask = Ask { current, args, allowed, top };
+        let ranking = self.ranked(db, ask, &mut query, &mut found)?;
         found.total = ranking.matched;
         let forms = query::forms(&query);
         let plain = query.required.is_empty() && query.excluded.is_empty();
@@ -265,17 +277,14 @@ impl Index {
     }
 
     /// By words, and by meaning where it is asked for and there is a model.
-    #[allow(clippy::too_many_arguments)]
     fn ranked(
         &self,
         db: &Connection,
-        current: &Current,
+        ask: Ask,
         query: &mut Query,
-        args: &SearchArgs,
-        allowed: Option<&[bool]>,
-        top: usize,
         found: &mut Found,
     ) -> Result<Ranking> {
+        let Ask { current, args, allowed, top } = ask;
         if query.is_wordless() {
             found.wordy = args.mode != Mode::Lexical && self.embedder().is_none();
             if let Some(allowed) = allowed {
@@ -290,22 +299,21 @@ impl Index {
             _ => None,
         };
         let (ranking, mut meaning) = match &dense {
-            Some(dense) => self.both(current, query, args, allowed, top, dense, found),
-            None => (self.rank(current, query, allowed, top, None), None),
+            Some(dense) => self.both(ask, query, dense, found),
+            None => (self.rank(ask, query, None), None),
         };
         let (ranking, meaning) = (ranking?, meaning.as_mut());
         // Words that only the filter leaves nothing of are no misspelt ones.
         let nowhere = |ranking: &Ranking| ranking.matched == 0;
         if nowhere(&ranking)
             && !query.is_wordless()
-            && (allowed.is_none() || nowhere(&self.rank(current, query, None, 1, None)?))
+            && (allowed.is_none()
+                || nowhere(&self.rank(Ask { allowed: None, top: 1, ..ask }, query, None)?))
         {
-            if let Some(loose) =
-                self.unquoted(current, query, args, allowed, top, dense.as_deref(), found)?
-            {
+            if let Some(loose) = self.unquoted(ask, query, dense.as_deref(), found)? {
                 return Ok(loose);
             }
-            let similar = self.fuzzy(current, query, allowed, top, meaning)?;
+            let similar = self.fuzzy(ask, query, meaning)?;
             if similar.matched > 0 || ranking.total == 0 {
                 return Ok(similar);
             }
@@ -314,22 +322,18 @@ impl Index {
     }
 
     /// A quotation that stands nowhere as it is: its words may.
-    #[allow(clippy::too_many_arguments)]
     fn unquoted(
         &self,
-        current: &Current,
+        ask: Ask,
         query: &mut Query,
-        args: &SearchArgs,
-        allowed: Option<&[bool]>,
-        top: usize,
         dense: Option<&Dense>,
         found: &mut Found,
     ) -> Result<Option<Ranking>> {
-        let Some(text) = query::unquoted(&args.query) else { return Ok(None) };
-        let mut words = parse_all(&text, &args.also);
+        let Some(text) = query::unquoted(&ask.args.query) else { return Ok(None) };
+        let mut words = parse_all(&text, &ask.args.also);
         let loose = match dense {
-            Some(dense) => self.both(current, &words, args, allowed, top, dense, found).0?,
-            None => self.rank(current, &words, allowed, top, None)?,
+            Some(dense) => self.both(ask, &words, dense, found).0?,
+            None => self.rank(ask, &words, None)?,
         };
         if loose.matched == 0 {
             return Ok(None);
@@ -341,42 +345,34 @@ impl Index {
     }
 
     /// Words and meaning at once, on two threads, then one ranking.
-    #[allow(clippy::too_many_arguments)]
     fn both<'d>(
         &self,
-        current: &Current,
+        ask: Ask,
         query: &Query,
-        args: &SearchArgs,
-        allowed: Option<&[bool]>,
-        top: usize,
         dense: &'d Dense,
         found: &mut Found,
     ) -> (Result<Ranking>, Option<Meaning<'d>>) {
-        let way = Way::to(top, query, allowed);
-        let (ranking, meaning) = self.by(way, current, query, args, allowed, top, dense, found);
+        let way = Way::to(ask.top, query, ask.allowed);
+        let (ranking, meaning) = self.by(way, ask, query, dense, found);
         let sparse = meaning.as_ref().is_some_and(|meaning| meaning.near.sparse.is_some());
         // Graphs name passages: all of them may be of a few documents.
-        let short = |ranking: &Ranking| ranking.hits.len() < top.min(dense.n_documents());
+        let short = |ranking: &Ranking| ranking.hits.len() < ask.top.min(dense.n_documents());
         if sparse && ranking.as_ref().is_ok_and(short) {
-            return self.by(Way::All, current, query, args, allowed, top, dense, found);
+            return self.by(Way::All, ask, query, dense, found);
         }
         (ranking, meaning)
     }
 
     /// The same by one way to find the nearest.
-    #[allow(clippy::too_many_arguments)]
     fn by<'d>(
         &self,
         way: Way,
-        current: &Current,
+        ask: Ask,
         query: &Query,
-        args: &SearchArgs,
-        allowed: Option<&[bool]>,
-        top: usize,
         dense: &'d Dense,
         found: &mut Found,
     ) -> (Result<Ranking>, Option<Meaning<'d>>) {
-        let Current { view, scorer } = current;
+        let Ask { current: Current { view, scorer }, args, allowed, top } = ask;
         let mut scratch = self.take_scratch();
         // The thread that is there embeds: it keeps the model's working memory.
         let (gathered, mut meaning) = std::thread::scope(|scope| {
@@ -391,42 +387,28 @@ impl Index {
         (ranking, meaning)
     }
 
-    fn rank(
-        &self,
-        current: &Current,
-        query: &Query,
-        allowed: Option<&[bool]>,
-        top: usize,
-        meaning: Option<&mut Meaning>,
-    ) -> Result<Ranking> {
+    fn rank(&self, ask: Ask, query: &Query, meaning: Option<&mut Meaning>) -> Result<Ranking> {
+        let Ask { current: Current { view, scorer }, allowed, top, .. } = ask;
         let mut scratch = self.take_scratch();
-        let view = &current.view;
-        let ranking = current.scorer.rank(view, query, allowed, top, meaning, &mut scratch);
+        let ranking = scorer.rank(view, query, allowed, top, meaning, &mut scratch);
         self.give_scratch(scratch);
         ranking
     }
 
     /// Nothing matched: similar words are searched instead of those that stand nowhere, and a note
     /// says which.
-    fn fuzzy(
-        &self,
-        current: &Current,
-        query: &mut Query,
-        allowed: Option<&[bool]>,
-        top: usize,
-        meaning: Option<&mut Meaning>,
-    ) -> Result<Ranking> {
+    fn fuzzy(&self, ask: Ask, query: &mut Query, meaning: Option<&mut Meaning>) -> Result<Ranking> {
         let mut tried = Vec::new();
         let mut similar = |leaf: &Leaf| -> Result<Option<Leaf>> {
             let Leaf::Word(forms) = leaf else { return Ok(Some(leaf.clone())) };
-            if current.view.holds(forms)? {
+            if ask.current.view.holds(forms)? {
                 return Ok(Some(leaf.clone()));
             }
             let Some(word) = forms.last().filter(|w| w.chars().count() > 3) else {
                 return Ok(None);
             };
             let distance = if word.chars().count() > 7 { 2 } else { 1 };
-            let similar = current.view.similar(word, distance, 4)?;
+            let similar = ask.current.view.similar(word, distance, 4)?;
             if similar.is_empty() {
                 return Ok(None);
             }
@@ -448,7 +430,7 @@ impl Index {
         }
         query.scored = scored;
         query.required = required;
-        let ranking = self.rank(current, query, allowed, top, meaning)?;
+        let ranking = self.rank(ask, query, meaning)?;
         if ranking.matched > 0 {
             query.notes.push(format!("nothing matched; searched {}", tried.join(", ")));
         }
