@@ -57,6 +57,10 @@ pub enum Command {
     Read(ReadArgs),
     /// Gather what to read for a question within a budget of tokens.
     Pack(PackArgs),
+    /// Ask the council: one question to several models, one answer and how far to trust it.
+    Council(CouncilArgs),
+    /// Ask one model.
+    Ask(AskArgs),
     /// Show every setting with its origin, or a commented example file.
     Config(ConfigArgs),
     /// Check the index and repair it; or explain why a file is or is not found.
@@ -211,6 +215,41 @@ pub struct PackArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct CouncilArgs {
+    /// The question.
+    pub query: Vec<String>,
+    /// An option of a choice; given again for each.
+    #[arg(long = "option", value_name = "TEXT")]
+    pub options: Vec<String>,
+    /// The sort of answer: choice, number, value, short or long.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Exactly this model; may be given again.
+    #[arg(long = "model", value_name = "ID")]
+    pub models: Vec<String>,
+    /// quick (2 models), normal (up to 5) or deep (up to 8).
+    #[arg(long, default_value = "normal")]
+    pub effort: String,
+    /// Milliseconds to wait.
+    #[arg(long, default_value_t = 600_000)]
+    pub deadline_ms: u64,
+    /// A council of recorded models: a file of transcripts or of recorded answers. Without a
+    /// question it shows some that were recorded.
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct AskArgs {
+    /// The model's id.
+    #[arg(long)]
+    pub model: String,
+    /// What is asked.
+    #[arg(required = true)]
+    pub query: Vec<String>,
+}
+
+#[derive(Args, Debug)]
 pub struct ReadArgs {
     /// Path, title, alias, id, URI or definition; `#heading`, `#^block` and `#L10-L40` may follow.
     pub name: String,
@@ -252,10 +291,10 @@ pub struct ImportArgs {
 #[derive(Args, Debug)]
 pub struct EvalArgs {
     /// Folders with queries.jsonl.gz, qrels.tsv.gz and corpus.jsonl.gz (or tree.tar.gz, or a
-    /// script make-tree.sh, which is run).
+    /// script make-tree.sh, which is run); or files of recorded answers, for the trust score.
     #[arg(required = true)]
     pub sets: Vec<PathBuf>,
-    /// Questions of each set that are asked; all by default.
+    /// Questions of each set that are asked, all by default; of recorded answers panels, 200.
     #[arg(short = 'n', long)]
     pub questions: Option<usize>,
     /// Also how many of the answers packs of 1,000 to 32,000 tokens hold.
@@ -448,6 +487,8 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Command::Search(args) => command::tool::search(&session, args),
         Command::Pack(args) => command::tool::pack(&session, args),
         Command::Read(args) => command::tool::read(&session, args),
+        Command::Council(args) => command::council::run(session, args),
+        Command::Ask(args) => command::council::ask(&session, &args),
         Command::Config(args) => command::admin::config(&session, &args),
         Command::Doctor(args) => command::admin::doctor(&session, &args),
         Command::Export(args) => command::archive::export(&session, &args),

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod archive;
 pub mod client;
+pub mod council;
 pub mod eval;
 pub mod index;
 pub mod init;

@@ -3,6 +3,9 @@
 //! Order: flag, environment (`SYNOD_SERVER_HTTP` for `server.http`), file, built-in. The file holds
 //! names of environment variables for secrets, never secrets.
 
+pub mod council;
+
+use council::{Council, GuardConfig, ModelConfig, ProviderConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,6 +26,14 @@ pub struct Config {
     pub access: Access,
     /// Search by meaning.
     pub embedding: Embedding,
+    /// Who runs language models for the council.
+    pub provider: Vec<ProviderConfig>,
+    /// Language models that can be asked.
+    pub model: Vec<ModelConfig>,
+    /// The council: who sits, how long it may take, what it may cost.
+    pub council: Council,
+    /// What is looked for in questions and answers of models.
+    pub guard: GuardConfig,
     /// Bounds of the process.
     pub limits: Limits,
     /// Logs, on stderr.
@@ -87,7 +98,7 @@ impl Default for Access {
     fn default() -> Self {
         Access {
             read_only: false,
-            local_scopes: vec![Scope::ReadContext, Scope::ReadJobs],
+            local_scopes: vec![Scope::ReadContext, Scope::ReadJobs, Scope::LlmInvoke],
             add_roots: Vec::new(),
             require_token: false,
             hidden_tools: Vec::new(),
@@ -310,7 +321,8 @@ pub fn load(
     let built_in = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut keys = Vec::new();
     leaves("", &built_in, &mut |key| keys.push(key.to_owned()));
-    for key in keys.iter().filter(|key| *key != "source") {
+    let lists = ["source", "provider", "model"];
+    for key in keys.iter().filter(|key| !lists.contains(&key.as_str())) {
         let variable = format!("SYNOD_{}", key.replace('.', "_").to_uppercase());
         if let Some(text) = environment(&variable) {
             let value = typed(&built_in, key, &text)
@@ -367,6 +379,11 @@ fn known_keys() -> Vec<String> {
     let mut keys = Vec::new();
     leaves("", &built_in, &mut |key| keys.extend(key.split('.').map(str::to_owned)));
     keys.extend(["path", "name", "collection"].map(str::to_owned));
+    let rows = [
+        serde_json::to_value(ProviderConfig::default()).unwrap_or_default(),
+        serde_json::to_value(ModelConfig::default()).unwrap_or_default(),
+    ];
+    rows.iter().for_each(|row| leaves("", row, &mut |key| keys.push(key.to_owned())));
     keys
 }
 
@@ -406,6 +423,11 @@ fn typed(built_in: &Value, key: &str, text: &str) -> Result<Value, String> {
         Value::Number(_) => {
             let number: u64 = text.parse().map_err(|_| format!("`{text}` is no whole number"))?;
             Ok(number.into())
+        }
+        // Amounts that are not set have no type of their own.
+        Value::Null if key.ends_with("_usd") => {
+            let amount: f64 = text.parse().map_err(|_| format!("`{text}` is no amount"))?;
+            Ok(amount.into())
         }
         Value::Array(_) => {
             let items = text.split(',').map(str::trim).filter(|t| !t.is_empty());

@@ -138,6 +138,7 @@ impl Door {
         let start = Instant::now();
         // A key is its owner's: nobody learns of another one's request by guessing it.
         call.key = call.key.map(|key| format!("{}:{key}", caller.account));
+        call.account.clone_from(&caller.account);
         let entry = self.tools.iter().find(|entry| entry.name == name).copied();
         let result = match entry {
             Some(entry) => self.admit(caller, entry, &args).map(|()| entry),

@@ -3,7 +3,9 @@
 //! A set is a folder with questions, judgements and documents (`set.rs`); scores are the field's:
 //! nDCG@10 with linear gains, recall@10, MRR@10, and the share of judged documents inside a pack.
 
+pub mod answers;
 pub mod set;
+pub mod trust;
 
 use crate::fault::Fault;
 use set::{Question, Set};

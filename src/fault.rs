@@ -129,9 +129,34 @@ impl From<synod_tools::Error> for Fault {
         match error {
             synod_tools::Error::Args(text) => Fault::new(INVALID, text),
             synod_tools::Error::Missing(text) => Fault::new(NOT_FOUND, text),
+            synod_tools::Error::Refused(text) => Fault::new(UNPROCESSABLE, text),
+            synod_tools::Error::Upstream(text) => Fault::new(UPSTREAM, text),
+            synod_tools::Error::Ask(failure) => failure.into(),
             synod_tools::Error::Index(error) => error.into(),
             synod_tools::Error::Store(error) => error.into(),
             error @ synod_tools::Error::Reply(_) => Fault::internal(&error),
+        }
+    }
+}
+
+impl From<synod_llm::Failure> for Fault {
+    fn from(failure: synod_llm::Failure) -> Self {
+        use synod_llm::FailureKind as K;
+        let text = failure.to_string();
+        match failure.kind {
+            K::UnknownModel => Fault::new(NOT_FOUND, text),
+            K::Budget { .. } | K::Unpriced | K::Quota => Fault::new(RATE_LIMITED, text),
+            K::RateLimit { retry_after } => {
+                let fault = Fault::new(RATE_LIMITED, text);
+                match retry_after {
+                    Some(after) => fault.retry_after(after.as_millis() as u64),
+                    None => fault,
+                }
+            }
+            K::Policy | K::Context | K::Filter => Fault::new(UNPROCESSABLE, text),
+            K::Timeout => Fault::new(DEADLINE, text),
+            K::Cancelled => Fault::new(CANCELLED, text),
+            _ => Fault::new(UPSTREAM, text),
         }
     }
 }

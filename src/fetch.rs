@@ -1,5 +1,6 @@
-//! What goes out over HTTP: JSON to embedding servers, and files of models. The only file that
-//! names the HTTP client. Invariant: nothing here is called but for what the configuration names,
+//! What goes out over HTTP: JSON to embedding servers, and files of models. The only file of the
+//! process that names the HTTP client (`llm/` has one of its own). Invariant: nothing here is
+//! called but for what the configuration names,
 //! `synod up` announces or a person asked for.
 
 use reqwest::blocking::{Client, Response};

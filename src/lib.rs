@@ -5,6 +5,7 @@
 //! what people type (`cli` and the commands it calls).
 
 mod background;
+mod catalog;
 pub mod cli;
 pub mod client_config;
 mod command;

@@ -110,7 +110,7 @@ fn tool(entry: &Entry) -> Tool {
         .read_only(entry.effect == Effect::Read)
         .destructive(false)
         .idempotent(entry.idempotent)
-        .open_world(false);
+        .open_world(entry.effect == Effect::Spend);
     Tool::new(entry.name, (entry.description)(), Arc::new(object((entry.input)())))
         .with_title(entry.title)
         .with_raw_output_schema(Arc::new(object((entry.output)())))
@@ -202,7 +202,7 @@ fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = 
         }
         sent
     };
-    (Call { progress, cancelled, key: None }, sending)
+    (Call { progress, cancelled, key: None, account: String::new() }, sending)
 }
 
 impl Server {

@@ -89,11 +89,14 @@ fn operation(entry: &Entry, route: &Route) -> Value {
         let body =
             json!({ "required": true, "content": { "application/json": { "schema": input } } });
         out["requestBody"] = body;
-        out["parameters"] = json!([{
+        let key = json!({
             "name": "Idempotency-Key", "in": "header", "required": false,
             "schema": { "type": "string", "maxLength": 200 },
             "description": "The same key twice is the same request.",
-        }]);
+        });
+        let all = parameters(&input, route);
+        let in_path = all.as_array().into_iter().flatten().filter(|p| p["in"] == "path").cloned();
+        out["parameters"] = std::iter::once(key).chain(in_path).collect();
     } else {
         out["parameters"] = parameters(&input, route);
     }

@@ -52,15 +52,19 @@ fn method(entry: &'static Entry, route: &'static Route, door: Arc<Door>) -> Meth
               headers: HeaderMap,
               body: Bytes| async move {
             let in_path = path.map(|Path(names)| names).unwrap_or_default();
+            let of_path = query_args(entry, in_path.into_iter().collect());
             let args = if route.method == "POST" {
                 body_args(&headers, &body)
             } else {
-                query_args(entry, query.into_iter().chain(in_path).collect())
+                query_args(entry, query)
             };
-            let mut args = match args {
-                Ok(args) => args,
-                Err(fault) => return refuse(&fault),
+            let (mut args, of_path) = match (args, of_path) {
+                (Ok(args), Ok(of_path)) => (args, of_path),
+                (Err(fault), _) | (_, Err(fault)) => return refuse(&fault),
             };
+            if let (Value::Object(map), Value::Object(of_path)) = (&mut args, of_path) {
+                map.extend(of_path);
+            }
             // What the address says is no matter of the body.
             let said = route.says.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
             if let Value::Object(map) = &mut args {
@@ -98,7 +102,8 @@ async fn answer(
                 matches!(answer.structured["state"].as_str(), Some("pending" | "running"));
             let status = if route.status == 202 && !runs_on { 200 } else { route.status };
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-            let location = answer.structured["job"].as_str().map(|job| format!("/v1/jobs/{job}"));
+            let base = if entry.name == "orchestrate" { "/v1/orchestrate" } else { "/v1/jobs" };
+            let location = answer.structured["job"].as_str().map(|job| format!("{base}/{job}"));
             let mut response = (status, axum::Json(answer.structured)).into_response();
             if let Some(value) = location.filter(|_| runs_on).and_then(|l| l.parse().ok()) {
                 response.headers_mut().insert(header::LOCATION, value);

@@ -39,6 +39,57 @@ pub fn count_tokens(text: &str) -> usize {
     bpe_openai::o200k_base().count(text)
 }
 
+/// Amounts that were spent are the store's, whatever process spent them.
+fn keep_spending(engine: &synod_llm::Engine, store: &Arc<Store>) -> Result<(), Fault> {
+    if engine.models().is_empty() {
+        return Ok(());
+    }
+    let (day, month) = today();
+    let one = |account: &str| -> Result<u64, Fault> {
+        Ok(store.spent(account)?.into_iter().find(|(a, _)| a == account).map_or(0, |(_, n)| n))
+    };
+    let ends = format!(":{month}");
+    let providers = store.spent("provider:")?.into_iter().filter_map(|(account, amount)| {
+        let name = account.strip_prefix("provider:")?.strip_suffix(&ends)?;
+        Some((name.to_owned(), amount))
+    });
+    let sessions = store.spent("session:")?.into_iter();
+    let sessions =
+        sessions.filter_map(|(a, amount)| Some((a.strip_prefix("session:")?.to_owned(), amount)));
+    engine.load_spent(synod_llm::Spent {
+        day_usd_micros: one(&format!("day:{day}"))?,
+        month_usd_micros: one(&format!("month:{month}"))?,
+        day,
+        providers: providers.collect(),
+        sessions: sessions.collect(),
+        month,
+    });
+    let store = Arc::clone(store);
+    engine.on_charge(Arc::new(move |charge| {
+        let (day, month) = today();
+        let mut accounts = vec![
+            format!("day:{day}"),
+            format!("provider:{}:{month}", charge.provider),
+            format!("month:{month}"),
+        ];
+        accounts.extend(charge.session.iter().map(|id| format!("session:{id}")));
+        let amounts: Vec<(&str, u64)> =
+            accounts.iter().map(|account| (account.as_str(), charge.usd_micros)).collect();
+        if let Err(error) = store.add_spent(&amounts) {
+            tracing::error!(error = %error, micros = charge.usd_micros, "an amount was not kept");
+        }
+    }));
+    Ok(())
+}
+
+/// Day and month (UTC), as `2026-11-22` and `2026-11`.
+fn today() -> (String, String) {
+    let stamp = synod_index::timestamp(now_ms());
+    let day: String = stamp.chars().take(10).collect();
+    let month = day.chars().take(7).collect();
+    (day, month)
+}
+
 impl World {
     /// Opens the engines below `data` and puts the door before them. `wake` tells the writer of
     /// this process that a job waits.
@@ -54,8 +105,14 @@ impl World {
         index.set_vector_index(config.embedding.vector_index.into());
         let store = Arc::new(Store::open(data)?);
         let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
+        let environment = |name: &str| std::env::var(name).ok();
+        let engine = crate::catalog::engine(&config, &environment)?;
+        keep_spending(&engine, &store)?;
         let cx = Context {
             index,
+            engine,
+            guard: Arc::new(crate::catalog::guard(&config, &environment)?),
+            council: Arc::new(crate::catalog::settings(&config)?),
             store,
             now_ms,
             count_tokens,

@@ -3,15 +3,18 @@
 use super::{note, say};
 use crate::cli::{EvalArgs, Failure, Session};
 use crate::embedder;
+use crate::eval::answers::Recorded;
+use crate::eval::trust::{PANELS, Rows, measure};
 use crate::eval::{self, BUDGETS, set::Set};
 use std::cell::Cell;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use synod_index::{Embedder, Mode};
 
+const TRUST_HEAD: &str = "set,experiment,metric,value";
 const HEAD: &str = "set,part,mode,questions,ndcg10,recall10,mrr10";
 
 /// Runs the command.
@@ -22,10 +25,31 @@ pub fn run(session: &Session, args: &EvalArgs) -> Result<ExitCode, Failure> {
     if embedder.is_none() && !args.lexical_only {
         note("no embedding model is installed: words alone are measured");
     }
+    let recorded = |path: &&PathBuf| path.is_file();
+    if args.sets.iter().any(|path| recorded(&path)) {
+        return trust(args, embedder);
+    }
     let mut csv = format!("{HEAD}\n");
     say(&csv);
     for source in &args.sets {
         let rows = one(session, source, args, &work, embedder.clone())?;
+        say(&rows);
+        csv.push_str(&rows);
+    }
+    if let Some(path) = &args.csv {
+        std::fs::write(path, csv).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The trust score against outcomes, on files of recorded answers.
+fn trust(args: &EvalArgs, embedder: Option<Arc<dyn Embedder>>) -> Result<ExitCode, Failure> {
+    let mut csv = format!("{TRUST_HEAD}\n");
+    say(&csv);
+    for path in &args.sets {
+        let set = Recorded::open(path)?;
+        let panels = args.questions.unwrap_or(PANELS);
+        let Rows(rows) = measure(&set, panels, embedder.as_ref())?;
         say(&rows);
         csv.push_str(&rows);
     }

@@ -26,6 +26,11 @@ enum With {
     Nothing,
 }
 
+/// Runs one tool beside nothing.
+pub fn plain(session: &Session, tool: &str, args: Value) -> Result<Answer, Failure> {
+    answer(session, tool, args, With::Nothing)
+}
+
 /// Runs one tool and returns its answer.
 fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answer, Failure> {
     let (waker, pending) = writer::prepare();
@@ -45,7 +50,7 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         }
         None
     };
-    if matches!(tool, "search" | "context_pack" | "related")
+    if matches!(tool, "search" | "context_pack" | "related" | "consensus" | "orchestrate")
         && let Some(loading) = world.load_model()
         && loading.join().is_err()
     {
@@ -89,7 +94,8 @@ fn refresh(session: &Session, world: &World) {
     }
 }
 
-fn print(session: &Session, answer: &Answer) {
+/// Prints what a person reads, or with `--json` what a program does.
+pub fn print(session: &Session, answer: &Answer) {
     if session.common.json {
         say(&format!("{:#}\n", answer.structured));
     } else {
@@ -107,7 +113,8 @@ pub fn call(
     let mut args: Value = serde_json::from_str(args.unwrap_or("{}"))
         .map_err(|error| format!("{tool}: the arguments are no JSON: {error}"))?;
     let entry = synod_tools::find(tool);
-    let writes = entry.is_some_and(|t| (t.needs)(&args).1 == synod_tools::Effect::Write);
+    let writes = tool != "feedback"
+        && entry.is_some_and(|t| (t.needs)(&args).1 == synod_tools::Effect::Write);
     if writes && tool == "ingest" && args["dry_run"] != Value::Bool(true) && args.is_object() {
         // The process ends with the call: a request that it left would wait for another one.
         args["wait"] = true.into();

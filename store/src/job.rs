@@ -1,54 +1,38 @@
 //! Jobs: work that outlives a call, in particular requests to the process that writes the index.
 //!
-//! A job is pending, then running, then succeeded, failed or cancelled. Any process may leave one;
-//! the writer takes the oldest pending one. Invariant: a job that was running when its process
-//! died is pending again for the next writer.
+//! A job is pending, then running, perhaps waiting for a person, then succeeded, failed or
+//! cancelled (the table is in `action.rs`). Any process may leave one; whoever does that kind of
+//! work takes the next pending one. Jobs with an owner, and what persons do with them, are in
+//! `task.rs`. Invariant: a job that was running when its process died is pending again for the
+//! next one, with its partial results.
 
-use crate::{Error, Result, Store};
-use rusqlite::{OptionalExtension, Row, params};
+use crate::action::{JobState, Move, next_state};
+use crate::{Error, Result, Store, event};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-/// Where a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobState {
-    /// Waits.
-    Pending,
-    /// In hand.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Ended with an error.
-    Failed,
-    /// Stopped by its owner.
-    Cancelled,
-}
-
-impl JobState {
-    /// Its name on the outside.
-    pub fn name(self) -> &'static str {
-        match self {
-            JobState::Pending => "pending",
-            JobState::Running => "running",
-            JobState::Succeeded => "succeeded",
-            JobState::Failed => "failed",
-            JobState::Cancelled => "cancelled",
-        }
-    }
-
-    fn parse(name: &str) -> Self {
-        match name {
-            "running" => JobState::Running,
-            "succeeded" => JobState::Succeeded,
-            "failed" => JobState::Failed,
-            "cancelled" => JobState::Cancelled,
-            _ => JobState::Pending,
-        }
-    }
-
-    /// It will not change any more.
-    pub fn ended(self) -> bool {
-        !matches!(self, JobState::Pending | JobState::Running)
-    }
-}
+/// What the third format added to jobs. `job_turn` says when an owner's turn last was.
+pub(crate) const THIRD: &str = "
+ALTER TABLE job ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 3;
+ALTER TABLE job ADD COLUMN deadline_ms INTEGER;
+ALTER TABLE job ADD COLUMN session TEXT;
+ALTER TABLE job ADD COLUMN needs TEXT;
+ALTER TABLE job ADD COLUMN given TEXT;
+ALTER TABLE job ADD COLUMN partial TEXT;
+ALTER TABLE job ADD COLUMN webhook TEXT;
+ALTER TABLE job ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN attempt_base INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN n_events INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN args_hash TEXT;
+CREATE INDEX job_pending ON job(kind, priority, made_ms, id) WHERE state='pending';
+CREATE INDEX job_owner ON job(owner, changed_ms, id);
+CREATE INDEX job_session ON job(session, changed_ms) WHERE session IS NOT NULL;
+CREATE INDEX job_deadline ON job(deadline_ms) WHERE deadline_ms IS NOT NULL;
+CREATE TABLE job_turn(
+  kind TEXT NOT NULL, owner TEXT NOT NULL, turn INTEGER NOT NULL, PRIMARY KEY(kind, owner)
+) WITHOUT ROWID;
+CREATE INDEX job_turn_kind ON job_turn(kind, turn);
+";
 
 /// A job to leave.
 pub struct NewJob<'a> {
@@ -81,9 +65,29 @@ pub struct Job {
     pub result: Option<String>,
     /// Milliseconds since 1970.
     pub changed_ms: i64,
+    /// Whose; empty for the program's own.
+    pub owner: String,
+    /// 1 to 5, lower ones first.
+    pub priority: u8,
+    /// Until when it must have ended, milliseconds since 1970.
+    pub deadline_ms: Option<i64>,
+    /// The session that it works for.
+    pub session: Option<String>,
+    /// JSON: what a waiting job asks a person for.
+    pub needs: Option<String>,
+    /// JSON: an array of what persons said, `{action, text?, needs, at_ms}`, oldest first.
+    pub given: Option<String>,
+    /// JSON: what is done already; a job that is taken again goes on from there.
+    pub partial: Option<String>,
+    /// JSON: who is told when it changes.
+    pub webhook: Option<String>,
+    /// How often it was taken; a runner shows that it still holds the job by it.
+    pub attempt: i64,
+    /// Left, milliseconds since 1970.
+    pub made_ms: i64,
 }
 
-fn row(row: &Row) -> rusqlite::Result<Job> {
+pub(crate) fn row(row: &Row) -> rusqlite::Result<Job> {
     Ok(Job {
         id: row.get(0)?,
         kind: row.get(1)?,
@@ -92,26 +96,126 @@ fn row(row: &Row) -> rusqlite::Result<Job> {
         progress: row.get(4)?,
         result: row.get(5)?,
         changed_ms: row.get(6)?,
+        owner: row.get(7)?,
+        priority: row.get(8)?,
+        deadline_ms: row.get(9)?,
+        session: row.get(10)?,
+        needs: row.get(11)?,
+        given: row.get(12)?,
+        partial: row.get(13)?,
+        webhook: row.get(14)?,
+        attempt: row.get(15)?,
+        made_ms: row.get(16)?,
     })
 }
 
-/// Ended jobs that are kept, with the keys that make a repeated request the same.
+/// Ended jobs of a kind that are kept, with the keys that make a repeated request the same.
 const ENDED_MAX: i64 = 1_000;
 /// Arguments of ended jobs that are kept as they are.
 const ARGS_KEPT_BYTES: usize = 1_000;
+/// The same of jobs that failed or were cancelled: a person may want them again.
+const ARGS_KEPT_FOR_RETRY_BYTES: usize = 64 * 1024;
+/// Owners whose last turn is known.
+const TURNS_MAX: i64 = 10_000;
 
-fn digest(args: &str) -> String {
-    format!("blake3:{}", blake3::hash(args.as_bytes()).to_hex())
+/// The first event of a job.
+pub(crate) const LEFT: &str = "{\"state\":\"pending\",\"by\":\"leave\"}";
+const DIGEST: &str = "blake3:";
+
+pub(crate) fn digest(args: &str) -> String {
+    format!("{DIGEST}{}", blake3::hash(args.as_bytes()).to_hex())
+}
+
+/// Whether of these arguments only the hash is left. JSON never begins like one.
+pub(crate) fn digested(args: &str) -> bool {
+    args.starts_with(DIGEST)
 }
 
 fn same(known: &str, args: &str) -> bool {
     known == args || known == digest(args)
 }
 
-/// The same without what was asked for, which may be long: lists do not show it.
-const LISTED: &str = "SELECT id, kind, '' AS args, state, progress, result, changed_ms FROM job";
+/// The same without what may be long or secret: lists do not show it.
+pub(crate) const LISTED: &str = "SELECT id, kind, '' AS args, state, progress, result, \
+    changed_ms, owner, priority, deadline_ms, session, needs, NULL, NULL, NULL, attempt, made_ms \
+    FROM job";
 
-const JOB: &str = "SELECT id, kind, args, state, progress, result, changed_ms FROM job";
+pub(crate) const JOB: &str = "SELECT id, kind, args, state, progress, result, changed_ms, owner, \
+    priority, deadline_ms, session, needs, given, partial, webhook, attempt, made_ms FROM job";
+
+/// What became of a move.
+pub(crate) enum Moved {
+    /// There is no such job.
+    Missing,
+    /// Not legal in this state.
+    Refused,
+    /// Done; the state before it.
+    From(JobState),
+}
+
+/// Moves a job and tells its stream: the one place where a state changes.
+pub(crate) fn shift(tx: &Transaction, id: &str, by: Move, now_ms: i64) -> Result<Moved> {
+    let sql = "SELECT state FROM job WHERE id=?";
+    let state: Option<String> = tx.prepare_cached(sql)?.query_row([id], |r| r.get(0)).optional()?;
+    let Some(state) = state.as_deref().map(JobState::parse) else { return Ok(Moved::Missing) };
+    let Some(to) = next_state(state, by) else { return Ok(Moved::Refused) };
+    let sql = "UPDATE job SET state=?, changed_ms=? WHERE id=?";
+    tx.prepare_cached(sql)?.execute(params![to.name(), now_ms, id])?;
+    let payload = format!("{{\"state\":\"{}\",\"by\":\"{}\"}}", to.name(), by.name());
+    event::add(tx, id, "status", &payload, now_ms)?;
+    Ok(Moved::From(state))
+}
+
+/// Ends a job that can end so: of long arguments only the hash is kept, and of the ended jobs of
+/// its kind the youngest [`ENDED_MAX`].
+pub(crate) fn end(
+    tx: &Transaction,
+    id: &str,
+    by: Move,
+    result: &str,
+    now_ms: i64,
+) -> Result<Moved> {
+    let moved = shift(tx, id, by, now_ms)?;
+    let Moved::From(state) = moved else { return Ok(moved) };
+    let sql = "SELECT kind, args FROM job WHERE id=?";
+    let (kind, args): (String, String) =
+        tx.prepare_cached(sql)?.query_row([id], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let kept = if next_state(state, by) == Some(JobState::Succeeded) {
+        ARGS_KEPT_BYTES
+    } else {
+        ARGS_KEPT_FOR_RETRY_BYTES
+    };
+    let args = if args.len() > kept { digest(&args) } else { args };
+    let sql = "UPDATE job SET result=?, args=?, needs=NULL WHERE id=?";
+    tx.prepare_cached(sql)?.execute(params![result, args, id])?;
+    let ended = "kind=?1 AND state IN ('succeeded','failed','cancelled')";
+    let sql = format!(
+        "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE {ended} \
+         ORDER BY changed_ms DESC, id DESC LIMIT -1 OFFSET ?2)"
+    );
+    tx.prepare_cached(&sql)?.execute(params![kind, ENDED_MAX])?;
+    Ok(moved)
+}
+
+/// Takes a pending job in hand: one attempt more, and its owner had a turn, so that others of the
+/// kind come before the owner's next job.
+pub(crate) fn take_up(tx: &Transaction, id: &str, now_ms: i64) -> Result<Moved> {
+    let moved = shift(tx, id, Move::Take, now_ms)?;
+    if !matches!(moved, Moved::From(_)) {
+        return Ok(moved);
+    }
+    let sql = "UPDATE job SET attempt=attempt+1 WHERE id=? RETURNING kind, owner";
+    let (kind, owner): (String, String) =
+        tx.prepare_cached(sql)?.query_row([id], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let sql = "INSERT INTO job_turn(kind, owner, turn) VALUES(?1, ?2, \
+               (SELECT coalesce(max(turn), 0)+1 FROM job_turn WHERE kind=?1)) \
+               ON CONFLICT(kind, owner) DO UPDATE SET turn=excluded.turn";
+    tx.prepare_cached(sql)?.execute([&kind, &owner])?;
+    let sql = "DELETE FROM job_turn WHERE kind=?1 AND turn<= \
+               (SELECT max(turn) FROM job_turn WHERE kind=?1)-?2";
+    tx.prepare_cached(sql)?.execute(params![kind, TURNS_MAX])?;
+    Ok(moved)
+}
 
 impl Store {
     /// Leaves a job; returns the id of the one with the same key if there is one.
@@ -119,47 +223,65 @@ impl Store {
     /// # Errors
     /// `Conflict` when the key belongs to another request.
     pub fn leave(&self, job: &NewJob) -> Result<String> {
-        let db = self.db();
-        let done = db.execute(
-            "INSERT OR IGNORE INTO job(id, kind, args, state, key, made_ms, changed_ms) \
-             VALUES(?1, ?2, ?3, 'pending', ?4, ?5, ?5)",
-            params![job.id, job.kind, job.args, job.key, job.now_ms],
-        )?;
-        if done == 1 {
-            return Ok(job.id.to_owned());
-        }
-        let sql = format!("{JOB} WHERE key=?");
-        let known = db.query_row(&sql, [job.key], row).optional()?;
-        match known {
-            Some(known) if known.kind == job.kind && same(&known.args, job.args) => Ok(known.id),
-            _ => Err(Error::Conflict(
-                "this idempotency key was used for another request; use a new one".to_owned(),
-            )),
-        }
+        self.write(|tx| {
+            let sql = "INSERT OR IGNORE INTO job(id, kind, args, state, key, made_ms, changed_ms) \
+                       VALUES(?1, ?2, ?3, 'pending', ?4, ?5, ?5)";
+            let done = tx
+                .prepare_cached(sql)?
+                .execute(params![job.id, job.kind, job.args, job.key, job.now_ms])?;
+            if done == 1 {
+                event::add(tx, job.id, "status", LEFT, job.now_ms)?;
+                return Ok(job.id.to_owned());
+            }
+            let known = tx.query_row(&format!("{JOB} WHERE key=?"), [job.key], row).optional()?;
+            match known {
+                Some(known) if known.kind == job.kind && same(&known.args, job.args) => {
+                    Ok(known.id)
+                }
+                _ => Err(used_key()),
+            }
+        })
     }
 
-    /// Takes the oldest pending job of `kind`.
+    /// Takes the next pending job of `kind`: of the lowest priority number, then of the owner
+    /// whose last turn is longest ago, then the oldest. One whose deadline passed is left to
+    /// [`Store::expire_jobs`].
     pub fn take(&self, kind: &str, now_ms: i64) -> Result<Option<Job>> {
-        let sql = "UPDATE job SET state='running', changed_ms=?2 WHERE id=(SELECT id FROM job \
-                   WHERE kind=?1 AND state='pending' ORDER BY made_ms, id LIMIT 1) RETURNING id";
-        let db = self.db();
         // A read first: most ticks of the writer find nothing and must not take the write lock.
         let waiting = "SELECT 1 FROM job WHERE state='pending' AND kind=? LIMIT 1";
-        if !db.prepare_cached(waiting)?.exists([kind])? {
+        if !self.db().prepare_cached(waiting)?.exists([kind])? {
             return Ok(None);
         }
-        let mut statement = db.prepare_cached(sql)?;
-        let id: Option<String> =
-            statement.query_row(params![kind, now_ms], |r| r.get(0)).optional()?;
-        let Some(id) = id else { return Ok(None) };
-        let sql = format!("{JOB} WHERE id=?");
-        Ok(db.query_row(&sql, [id], row).optional()?)
+        self.write(|tx| {
+            let sql = "SELECT j.id FROM job j \
+                       LEFT JOIN job_turn t ON t.kind=j.kind AND t.owner=j.owner \
+                       WHERE j.kind=?1 AND j.state='pending' \
+                       AND (j.deadline_ms IS NULL OR j.deadline_ms>?2) \
+                       ORDER BY j.priority, coalesce(t.turn, 0), j.made_ms, j.id LIMIT 1";
+            let mut statement = tx.prepare_cached(sql)?;
+            let id: Option<String> =
+                statement.query_row(params![kind, now_ms], |r| r.get(0)).optional()?;
+            let Some(id) = id else { return Ok(None) };
+            take_up(tx, &id, now_ms)?;
+            Ok(tx.query_row(&format!("{JOB} WHERE id=?"), [id], row).optional()?)
+        })
     }
 
-    /// Makes running jobs of `kind` pending again: their process is gone.
+    /// Makes running jobs of `kind` pending again, with their partial results: their process is
+    /// gone. Only for a kind that one process at a time works on; for others there is
+    /// [`Store::recover_stale_jobs`].
     pub fn recover_jobs(&self, kind: &str, now_ms: i64) -> Result<usize> {
-        let sql = "UPDATE job SET state='pending', changed_ms=? WHERE kind=? AND state='running'";
-        Ok(self.db().execute(sql, params![now_ms, kind])?)
+        self.write(|tx| {
+            let sql = "SELECT id FROM job WHERE kind=? AND state='running'";
+            let ids: Vec<String> = tx
+                .prepare_cached(sql)?
+                .query_map([kind], |r| r.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for id in &ids {
+                shift(tx, id, Move::Recover, now_ms)?;
+            }
+            Ok(ids.len())
+        })
     }
 
     /// Notes progress of a running job; false if it was cancelled.
@@ -168,20 +290,14 @@ impl Store {
         Ok(self.db().prepare_cached(sql)?.execute(params![progress, now_ms, id])? == 1)
     }
 
-    /// Ends a job that has not ended. Of long arguments only the hash is kept, and of the ended
-    /// jobs the youngest [`ENDED_MAX`].
+    /// Ends a job that has not ended; false if it had, or may not end so. Of long arguments only
+    /// the hash is kept, and of the ended jobs of a kind the youngest [`ENDED_MAX`].
+    ///
+    /// # Errors
+    /// `Argument` for a state that is no end.
     pub fn end_job(&self, id: &str, state: JobState, result: &str, now_ms: i64) -> Result<bool> {
-        let db = self.db();
-        let sql = "SELECT args FROM job WHERE id=?";
-        let args: Option<String> = db.query_row(sql, [id], |r| r.get(0)).optional()?;
-        let args = args.map(|args| if args.len() > ARGS_KEPT_BYTES { digest(&args) } else { args });
-        let sql = "UPDATE job SET state=?, result=?, changed_ms=?, args=? \
-                   WHERE id=? AND state IN ('pending', 'running')";
-        let ended = db.execute(sql, params![state.name(), result, now_ms, args, id])? == 1;
-        let sql = "DELETE FROM job WHERE state NOT IN ('pending', 'running') AND id NOT IN \
-                   (SELECT id FROM job ORDER BY changed_ms DESC, id DESC LIMIT ?)";
-        db.execute(sql, [ENDED_MAX])?;
-        Ok(ended)
+        let by = Move::ending(state)?;
+        self.write(|tx| Ok(matches!(end(tx, id, by, result, now_ms)?, Moved::From(_))))
     }
 
     /// A job by its id.
@@ -201,7 +317,7 @@ impl Store {
     /// The jobs that changed last, at most `limit`, without their arguments; open ones before ended
     /// ones.
     pub fn jobs(&self, limit: usize) -> Result<Vec<Job>> {
-        let open = "state IN ('pending','running')";
+        let open = "state IN ('pending','running','waiting')";
         let sql = format!("{LISTED} ORDER BY {open} DESC, changed_ms DESC, id DESC LIMIT ?");
         let db = self.db();
         let mut statement = db.prepare_cached(&sql)?;
@@ -214,16 +330,21 @@ impl Store {
         let db = self.db();
         // Mostly there is none, and every status asks. No variable stands in this statement: SQLite
         // plans one with a variable anew each time that it is bound.
-        let any = "SELECT 1 FROM job WHERE state IN ('pending','running') LIMIT 1";
+        let any = "SELECT 1 FROM job WHERE state IN ('pending','running','waiting') LIMIT 1";
         if !db.prepare_cached(any)?.exists([])? {
             return Ok(Vec::new());
         }
-        let open = "kind=? AND state IN ('pending','running')";
+        let open = "kind=? AND state IN ('pending','running','waiting')";
         let sql = format!("{LISTED} WHERE {open} ORDER BY made_ms, id");
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map([kind], row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+pub(crate) fn used_key() -> Error {
+    let why = "this idempotency key was used for another request; use a new one";
+    Error::Conflict(why.to_owned())
 }
 
 #[cfg(test)]

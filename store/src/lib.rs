@@ -1,24 +1,69 @@
-//! The engine that remembers: access tokens, jobs, packs, and requests to the process that writes.
+//! The engine that remembers: access tokens, sessions, jobs, trust records, the ledger, packs, what
+//! was spent, and requests to the process that writes.
 //!
 //! All state that outlives a process and is not the index. All SQL of it stands here. Time and
 //! ids are arguments. Invariant: what was acknowledged is on disk (`synchronous=FULL`).
 
+mod action;
+mod asked;
+mod bound;
+mod event;
 mod job;
+mod ledger;
+mod message;
 mod pack;
+mod resume;
+mod run;
+mod scribe;
+mod session;
+mod spent;
+mod task;
 mod token;
+mod trust;
 
-pub use job::{Job, JobState, NewJob};
+pub use action::{Action, JobState, Move, actions, next_state};
+pub use asked::{ANSWER_BYTES_MAX, ANSWER_KEPT_MS};
+pub use bound::PAGE_MAX;
+pub use event::{EVENTS_MAX, Event, Events, PAYLOAD_BYTES_MAX};
+pub use job::{Job, NewJob};
+pub use ledger::{
+    Checked, Entry, GROUP_MAX, Hash, LedgerFilter, LedgerRow, RESOURCE_BYTES_MAX, content_hash,
+};
+pub use message::{
+    HITS_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, Message, MessageHit, MessageHits, NewMessage,
+    QUERY_BYTES_MAX, REFS_BYTES_MAX, Role,
+};
+pub use resume::{
+    ASK_MIN, Interruption, MESSAGE_TOKENS, RESUME_MIN, Rebuilt, Recovery, left_out, recovery,
+    resume_confidence,
+};
+pub use scribe::{Ledger, QUEUE_MAX};
+pub use session::{
+    COHERENCE_LAST, METADATA_BYTES_MAX, NewSession, Resumption, SESSIONS_MAX, Session,
+    SessionCounts, TITLE_BYTES_MAX,
+};
+pub use spent::{ACCOUNTS_MAX, AMOUNT_USD_MICROS_MAX, AMOUNTS_MAX};
+pub use task::{
+    ARGS_BYTES_MAX, ATTEMPTS_MAX, GIVEN_MAX, NEEDS_BYTES_MAX, NewTask, OPEN_MAX, PARTIAL_BYTES_MAX,
+    PROVIDED_BYTES_MAX, RESULT_BYTES_MAX, WEBHOOK_BYTES_MAX,
+};
 pub use token::{Scope, Token, parse_scopes};
+pub use trust::{
+    LEARNED_BYTES_MAX, Learned, NewTrust, OPTIONS_MAX, PastRow, RECORD_BYTES_MAX, TRUST_MAX, Told,
+    Trust, VOTES_MAX, VoteRow,
+};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The format this program writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// How long a statement waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
+/// How long it waits where SQLite does not wait by itself.
+const BUSY_STEP: Duration = Duration::from_millis(5);
 
 const SCHEMA: &str = "
 CREATE TABLE token(
@@ -30,6 +75,18 @@ CREATE TABLE job(
   changed_ms INTEGER NOT NULL);
 CREATE INDEX job_state ON job(state, made_ms);
 ";
+
+/// What the third format added, in order.
+const THIRD: &[&str] = &[
+    trust::SCHEMA,
+    spent::SCHEMA,
+    asked::SCHEMA,
+    ledger::SCHEMA,
+    job::THIRD,
+    event::SCHEMA,
+    message::SCHEMA,
+    session::SCHEMA,
+];
 
 /// Fails the store.
 #[derive(Debug, thiserror::Error)]
@@ -92,27 +149,18 @@ impl Store {
         Self::with(Connection::open_in_memory()?, Path::new(":memory:"))
     }
 
-    fn with(db: Connection, data: &Path) -> Result<Self> {
+    fn with(mut db: Connection, data: &Path) -> Result<Self> {
         db.busy_timeout(BUSY)?;
-        db.pragma_update(None, "journal_mode", "wal")?;
-        db.pragma_update(None, "synchronous", "full")?;
-        db.pragma_update(None, "cache_size", -512)?;
-        let format = |db: &Connection| db.pragma_query_value(None, "user_version", |r| r.get(0));
-        let found: u32 = format(&db)?;
-        if found > FORMAT {
-            return Err(Error::Newer { path: data.to_owned(), found, known: FORMAT });
-        }
-        if found < FORMAT {
-            // Two processes may start at once: the second one finds the work done.
-            db.execute_batch("BEGIN IMMEDIATE")?;
-            let found: u32 = format(&db)?;
-            if found == 0 {
-                db.execute_batch(SCHEMA)?;
+        let until = Instant::now() + BUSY;
+        // Of processes that make the file at once, SQLite refuses some at the change to WAL without
+        // waiting, because two that wait for each other there would wait for ever.
+        while let Err(error) = prepare(&mut db, data) {
+            let busy = matches!(&error, Error::Sql(e)
+                if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy));
+            if !busy || Instant::now() > until {
+                return Err(error);
             }
-            if found < 2 {
-                db.execute_batch(pack::SCHEMA)?;
-            }
-            db.execute_batch(&format!("PRAGMA user_version={FORMAT}; COMMIT"))?;
+            std::thread::sleep(BUSY_STEP);
         }
         Ok(Store { db: Mutex::new(db) })
     }
@@ -120,6 +168,46 @@ impl Store {
     fn db(&self) -> MutexGuard<'_, Connection> {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// One transaction that takes the write lock at its start: two processes that read before they
+    /// write never work from the same reading. An error undoes all of it.
+    fn write<T>(&self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let out = work(&tx)?;
+        tx.commit()?;
+        Ok(out)
+    }
+}
+
+/// Sets a connection up and brings the file to this format; doing it again changes nothing.
+fn prepare(db: &mut Connection, data: &Path) -> Result<()> {
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "cache_size", -512)?;
+    let format = |db: &Connection| db.pragma_query_value(None, "user_version", |r| r.get(0));
+    let known = |found: u32| match found > FORMAT {
+        true => Err(Error::Newer { path: data.to_owned(), found, known: FORMAT }),
+        false => Ok(found),
+    };
+    if known(format(db)?)? < FORMAT {
+        // Two processes may start at once: the second one finds the work done, perhaps by a newer
+        // program.
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = known(format(&tx)?)?;
+        if found == 0 {
+            tx.execute_batch(SCHEMA)?;
+        }
+        if found < 2 {
+            tx.execute_batch(pack::SCHEMA)?;
+        }
+        if found < 3 {
+            THIRD.iter().try_for_each(|schema| tx.execute_batch(schema))?;
+        }
+        tx.pragma_update(None, "user_version", FORMAT)?;
+        tx.commit()?;
+    }
+    Ok(())
 }
 
 /// Makes a folder, and those above it that are missing, for its owner alone: it will hold what the
@@ -160,6 +248,13 @@ pub fn random() -> Result<[u8; 10]> {
         .map_err(|e| Error::Argument(format!("no randomness from the system: {e}")))?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod store_tests;
+#[cfg(test)]
+mod task_tests;
 
 #[cfg(test)]
 mod tests {

@@ -48,9 +48,9 @@ mod tests {
     #[test]
     fn a_store_of_the_first_format_gets_its_table() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Store::open(dir.path()).unwrap());
         let db = rusqlite::Connection::open(dir.path().join("state.db")).unwrap();
-        db.execute_batch("DROP TABLE pack; PRAGMA user_version=1").unwrap();
+        db.execute_batch(crate::SCHEMA).unwrap();
+        db.execute_batch("PRAGMA user_version=1").unwrap();
         drop(db);
         let store = Store::open(dir.path()).unwrap();
         store.put_pack("p_1", "{}", 1).unwrap();

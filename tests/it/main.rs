@@ -4,7 +4,9 @@
 //! program; `index` holds the engine to its promises; `quality` computes ranking on judged data.
 
 mod archive;
+mod chat;
 mod commands;
+mod council;
 mod faces;
 mod faults;
 mod fresh;

@@ -88,7 +88,7 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>) {
     }
 }
 
-fn request(reader: &mut impl BufRead) -> Option<(String, String, Value)> {
+pub fn request(reader: &mut impl BufRead) -> Option<(String, String, Value)> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
     let (mut length, mut key) = (0, String::new());

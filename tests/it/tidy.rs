@@ -17,8 +17,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         ".",
         &[
+            "synod-council",
             "synod-embed",
+            "synod-guard",
             "synod-index",
+            "synod-llm",
             "synod-prompts",
             "synod-resources",
             "synod-store",
@@ -30,7 +33,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("resources", &["synod-index"]),
     ("store", &[]),
     ("embed", &[]),
-    ("tools", &["synod-index", "synod-store"]),
+    ("llm", &[]),
+    ("council", &[]),
+    ("guard", &[]),
+    ("tools", &["synod-council", "synod-guard", "synod-index", "synod-llm", "synod-store"]),
 ];
 
 /// Where a foreign library may be named: a file, or a folder with `/` at its end.
@@ -71,6 +77,7 @@ const PLACES: &[(&str, &[&str])] = &[
             "tests/bench/",
         ],
     ),
+    ("reqwest", &["src/fetch.rs", "llm/src/wire.rs"]),
     ("rusqlite", &["index/src/", "store/src/"]),
     ("clap", &["src/cli.rs", "src/doc.rs", "src/command.rs", "src/command/"]),
 ];
@@ -93,6 +100,7 @@ const LONG_LINES: &[(&str, usize)] = &[
     ("index/src/walk.rs", 1),
     ("src/command/admin.rs", 1),
     ("src/config.rs", 7),
+    ("src/config/council.rs", 5),
     ("src/doc.rs", 4),
     ("src/http.rs", 1),
     ("src/openapi.rs", 3),

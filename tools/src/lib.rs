@@ -3,19 +3,31 @@
 //!
 //! Knows the engines; knows neither MCP nor HTTP nor the command line.
 
+mod consensus;
 mod context_pack;
+mod feedback;
 mod index_status;
 mod ingest;
 mod job;
+mod learn;
+mod models;
+mod orchestrate;
 mod read;
 mod related;
 mod reply;
+mod round;
+mod safety;
 mod schema;
 mod search;
+mod session;
+mod trust;
+mod verdict;
 
 pub use context_pack::piece_text;
 pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
+pub use orchestrate::COUNCIL_JOB;
 pub use reply::REPLY_BYTES_MAX;
+pub use round::{prompt, resume as resume_councils};
 pub use schema::portable;
 
 use schemars::JsonSchema;
@@ -25,18 +37,26 @@ use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use synod_guard::Guard;
 use synod_index::Index;
+use synod_llm::{Engine, Policy};
 use synod_store::{Scope, Store};
 
 /// Every tool, sorted by name. To add one: a file beside this one, and a line here.
 pub const TOOLS: &[Entry] = &[
+    Entry::of::<consensus::Consensus>(),
     Entry::of::<context_pack::ContextPack>(),
+    Entry::of::<feedback::Feedback>(),
     Entry::of::<index_status::IndexStatus>(),
     Entry::of::<ingest::Ingest>(),
     Entry::of::<job::Job>(),
+    Entry::of::<models::Models>(),
+    Entry::of::<orchestrate::Orchestrate>(),
     Entry::of::<read::Read>(),
     Entry::of::<related::Related>(),
     Entry::of::<search::Search>(),
+    Entry::of::<session::Session>(),
+    Entry::of::<trust::Trust>(),
 ];
 
 /// What a call does to the world; grants and annotations go by it.
@@ -46,6 +66,8 @@ pub enum Effect {
     Read,
     /// Changes the index or its state, never the sources.
     Write,
+    /// Asks models beyond this process, which may cost money.
+    Spend,
 }
 
 /// Where a call runs.
@@ -139,6 +161,12 @@ pub trait Operation: 'static {
 pub struct Context {
     /// The engine that finds.
     pub index: Arc<Index>,
+    /// The engine that asks language models.
+    pub engine: Engine,
+    /// The engine that protects.
+    pub guard: Arc<Guard>,
+    /// What the operator wants of the council.
+    pub council: Arc<CouncilSettings>,
     /// The engine that remembers.
     pub store: Arc<Store>,
     /// Milliseconds since 1970.
@@ -153,6 +181,19 @@ pub struct Context {
     pub may_add: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
+/// What the operator wants of the council.
+#[derive(Clone, Debug)]
+pub struct CouncilSettings {
+    /// Models that may sit; all when empty.
+    pub panel: Vec<String>,
+    /// How long a caller waits, unless it says otherwise.
+    pub deadline_ms: u64,
+    /// Where questions may go, unless the caller says otherwise.
+    pub policy: Policy,
+    /// Most that one call may cost, in millionths of a dollar.
+    pub call_usd_micros: Option<u64>,
+}
+
 /// What a call brings along.
 pub struct Call {
     /// Gets `(done, total, message)`.
@@ -161,12 +202,19 @@ pub struct Call {
     pub cancelled: Box<dyn Fn() -> bool + Send + Sync>,
     /// The same key twice is the same request.
     pub key: Option<String>,
+    /// Whose call it is: a token's hash, or empty for local callers.
+    pub account: String,
 }
 
 impl Call {
     /// A call that nobody watches.
     pub fn silent() -> Self {
-        Call { progress: Box::new(|_, _, _| {}), cancelled: Box::new(|| false), key: None }
+        Call {
+            progress: Box::new(|_, _, _| {}),
+            cancelled: Box::new(|| false),
+            key: None,
+            account: String::new(),
+        }
     }
 }
 
@@ -179,6 +227,15 @@ pub enum Error {
     /// Nothing has that name.
     #[error("{0}")]
     Missing(String),
+    /// The arguments fit, but it cannot or may not be done.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody who was asked answered.
+    #[error("{0}")]
+    Upstream(String),
+    /// A model did not answer.
+    #[error("models: {0}")]
+    Ask(#[from] synod_llm::Failure),
     /// The index failed.
     #[error(transparent)]
     Index(#[from] synod_index::Error),

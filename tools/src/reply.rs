@@ -71,6 +71,11 @@ impl From<Job> for JobReply {
     fn from(job: Job) -> Self {
         let progress: Value =
             job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
+        let kept = job.kind == crate::COUNCIL_JOB && job.state == synod_store::JobState::Succeeded;
+        let result = match kept {
+            true => Some("`orchestrate` with this id as `job` has the answer".to_owned()),
+            false => job.result,
+        };
         JobReply {
             id: job.id,
             kind: job.kind,
@@ -78,7 +83,7 @@ impl From<Job> for JobReply {
             done: progress["done"].as_u64(),
             total: progress["total"].as_u64(),
             current: progress["current"].as_str().map(str::to_owned),
-            result: job.result,
+            result,
             changed: timestamp(job.changed_ms),
         }
     }

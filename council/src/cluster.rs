@@ -1,0 +1,124 @@
+//! Which answers are the same.
+//!
+//! Exact kinds: by equality. Phrases: by similarity with average linkage; the caller may give
+//! similarities of meaning beside those of words.
+
+use crate::text::{Content, conflict, overlap};
+
+/// Answers that say the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Places of its answers, rising; the first one stands for it.
+    pub members: Vec<usize>,
+}
+
+/// Above this two groups of phrases are one.
+pub const SAME: f64 = 0.5;
+
+/// By equality of values, in the order in which they come.
+pub fn equal(values: &[&str]) -> Vec<Cluster> {
+    let mut out: Vec<Cluster> = Vec::new();
+    for (at, value) in values.iter().enumerate() {
+        match out.iter_mut().find(|cluster| values[cluster.members[0]] == *value) {
+            Some(cluster) => cluster.members.push(at),
+            None => out.push(Cluster { members: vec![at] }),
+        }
+    }
+    out
+}
+
+/// How much each two texts say the same, 0 to 1, as a square. `meaning` are cosines of their
+/// embeddings, if there are any: the larger of both counts. Numbers that differ keep two apart
+/// whatever else they share: their similarity has a minus sign.
+pub fn similarity(contents: &[Content], meaning: Option<&[Vec<f64>]>) -> Vec<Vec<f64>> {
+    let n = contents.len();
+    let mut out = vec![vec![1.0; n]; n];
+    for a in 0..n {
+        for b in 0..a {
+            let by_words = overlap(&contents[a], &contents[b]);
+            let by_meaning = meaning.map_or(0.0, |cosines| rescaled(cosines[a][b]));
+            let score = by_words.max(by_meaning);
+            let score = match conflict(&contents[a], &contents[b]) {
+                Some("number") => -score.min(APART),
+                Some(_) => score * 0.6,
+                None => score,
+            };
+            out[a][b] = score;
+            out[b][a] = score;
+        }
+    }
+    out
+}
+
+/// What two that cannot be the same still support each other.
+const APART: f64 = 0.2;
+
+/// Cosines of unrelated short texts lie around 0.3 with the models at hand, of paraphrases above
+/// 0.7: the middle between them is [`SAME`].
+fn rescaled(cosine: f64) -> f64 {
+    ((cosine - 0.4) / 0.55).clamp(0.0, 1.0)
+}
+
+/// Average linkage: the two nearest groups become one while they are at least [`SAME`] alike.
+pub fn linked(similarity: &[Vec<f64>]) -> Vec<Cluster> {
+    let mut groups: Vec<Vec<usize>> = (0..similarity.len()).map(|at| vec![at]).collect();
+    loop {
+        let mut nearest: Option<(f64, usize, usize)> = None;
+        for a in 0..groups.len() {
+            for b in 0..a {
+                let pairs = groups[a].iter().flat_map(|x| groups[b].iter().map(move |y| (*x, *y)));
+                let vetoed = pairs.clone().any(|(x, y)| similarity[x][y] < 0.0);
+                let sum: f64 = pairs.map(|(x, y)| similarity[x][y]).sum();
+                let mean = sum / (groups[a].len() * groups[b].len()) as f64;
+                if !vetoed && mean >= SAME && nearest.is_none_or(|(known, ..)| mean > known + 1e-12)
+                {
+                    nearest = Some((mean, b, a));
+                }
+            }
+        }
+        let Some((_, into, from)) = nearest else { break };
+        let moved = groups.remove(from);
+        groups[into].extend(moved);
+        groups[into].sort_unstable();
+    }
+    groups.sort_unstable();
+    groups.into_iter().map(|members| Cluster { members }).collect()
+}
+
+/// By text: mean similarity to the others, those kept apart included; 0 when there are none.
+pub fn support(similarity: &[Vec<f64>]) -> Vec<f64> {
+    let n = similarity.len();
+    let others = |at: usize| (0..n).filter(move |b| *b != at);
+    let mean = |at: usize| others(at).map(|b| similarity[at][b].abs()).sum::<f64>();
+    (0..n).map(|at| if n < 2 { 0.0 } else { mean(at) / (n as f64 - 1.0) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::content;
+
+    #[test]
+    fn equal_values_and_alike_phrases_are_together() {
+        let groups = equal(&["7", "8", "7"]);
+        assert_eq!(groups, [Cluster { members: vec![0, 2] }, Cluster { members: vec![1] }]);
+        let texts =
+            ["Wilhelm Röntgen", "Röntgen, in 1901", "Marie Curie", "It was Wilhelm Rontgen"];
+        let contents: Vec<_> = texts.iter().map(|text| content(text, "who?")).collect();
+        let square = similarity(&contents, None);
+        let groups = linked(&square);
+        assert_eq!(groups.len(), 2, "{square:?}");
+        assert_eq!(groups[0].members, [0, 1, 3]);
+        let support = support(&square);
+        assert!(support[0] > support[2]);
+        // Paraphrases are alike by meaning alone; numbers that differ keep them apart.
+        let contents: Vec<_> = ["a car", "an automobile", "1990", "1991"]
+            .iter()
+            .map(|text| content(text, "what?"))
+            .collect();
+        let near = vec![vec![0.9; 4]; 4];
+        let groups = linked(&similarity(&contents, Some(&near)));
+        assert!(groups.iter().any(|g| g.members.starts_with(&[0, 1])), "{groups:?}");
+        assert!(!groups.iter().any(|g| g.members.contains(&2) && g.members.contains(&3)));
+    }
+}

@@ -1,0 +1,479 @@
+//! The answer inside a text: what is compared, and how it was found.
+//!
+//! Nothing is guessed: a text in which no answer is marked abstains. Invariant: the same text
+//! always gives the same answer.
+
+use crate::kind::Kind;
+use crate::number;
+use unicode_normalization::UnicodeNormalization;
+
+/// How an answer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The caller gave it apart from the text.
+    Given,
+    /// The field `answer` of an object in the text.
+    Field,
+    /// `\boxed{…}`.
+    Boxed,
+    /// Behind words such as `the answer is`.
+    Said,
+    /// It is the last line, or all there is.
+    Line,
+    /// The whole text.
+    Whole,
+}
+
+impl How {
+    /// As it stands in replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            How::Given => "given",
+            How::Field => "field",
+            How::Boxed => "boxed",
+            How::Said => "said",
+            How::Line => "line",
+            How::Whole => "text",
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What is compared: a letter, a fraction in lowest terms, a literal in normal form, a text.
+    pub value: String,
+    /// How it was found.
+    pub how: How,
+}
+
+/// Why a text holds no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abstained {
+    /// Nothing was said.
+    Empty,
+    /// It says that it does not know, or will not say.
+    Refusal,
+    /// No answer of this kind is marked in it.
+    Unmarked,
+    /// The model failed, or its text was cut.
+    Failed,
+}
+
+impl Abstained {
+    /// As it stands in replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Abstained::Empty => "empty",
+            Abstained::Refusal => "refusal",
+            Abstained::Unmarked => "no answer of this kind is marked",
+            Abstained::Failed => "failed",
+        }
+    }
+}
+
+/// Options at most; letters go to `Z`.
+pub const OPTIONS_MAX: usize = 26;
+
+/// The answer in `text`; `given` is what the caller took out of it already. Options are texts in
+/// the order of their letters; none is any letter from A to J.
+///
+/// # Errors
+/// Why there is none.
+pub fn extract(
+    kind: Kind,
+    text: &str,
+    given: Option<&str>,
+    options: &[String],
+) -> Result<Answer, Abstained> {
+    if let Some(given) = given {
+        let value = read(kind, given, options).ok_or(Abstained::Unmarked)?;
+        return Ok(Answer { value, how: How::Given });
+    }
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(Abstained::Empty);
+    }
+    if kind == Kind::Long || kind == Kind::Short {
+        if refuses(trimmed) {
+            return Err(Abstained::Refusal);
+        }
+        let marked = (kind == Kind::Short).then(|| phrase(trimmed)).flatten();
+        let (value, how) = marked.unwrap_or_else(|| (trimmed.to_owned(), How::Whole));
+        return Ok(Answer { value, how });
+    }
+    let trimmed = before_next_question(trimmed);
+    for (candidate, how) in candidates(trimmed) {
+        if let Some(value) = read(kind, &candidate, options) {
+            return Ok(Answer { value, how });
+        }
+    }
+    if let Some(value) = last_line(trimmed).and_then(|line| read(kind, line, options)) {
+        return Ok(Answer { value, how: How::Line });
+    }
+    Err(if refuses(trimmed) { Abstained::Refusal } else { Abstained::Unmarked })
+}
+
+/// A text up to where its model goes on with a question of its own, as base models do.
+fn before_next_question(text: &str) -> &str {
+    let marks = ["\nQuestion:", "\nQ:", "\n\nQuestion "];
+    let end = marks.iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
+    let kept = text[..end].trim_end();
+    if kept.is_empty() { text } else { kept }
+}
+
+/// A phrase that a text marks as its answer.
+fn phrase(text: &str) -> Option<(String, How)> {
+    let mut marked = candidates(text).into_iter().filter(|(_, how)| *how != How::Said);
+    let (value, how) = marked.next()?;
+    let value = value.trim().to_owned();
+    (!value.is_empty()).then_some((value, how))
+}
+
+/// The value of one candidate, in normal form.
+fn read(kind: Kind, text: &str, options: &[String]) -> Option<String> {
+    match kind {
+        Kind::Choice => letter(text, options).map(String::from),
+        Kind::Number => number::parse(text)
+            .or_else(|| number::parse(text.split(" (").next()?))
+            .map(|value| value.to_string()),
+        Kind::Value => Some(literal(text)).filter(|value| !value.is_empty()),
+        Kind::Short | Kind::Long => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+    }
+}
+
+/// What a text marks as its answer, the surest mark first.
+fn candidates(text: &str) -> Vec<(String, How)> {
+    let field = field(text).map(|value| (value, How::Field));
+    let boxed = boxed(text).map(|value| (value, How::Boxed));
+    let said = said(text).into_iter().map(|value| (value, How::Said));
+    field.into_iter().chain(boxed).chain(said).collect()
+}
+
+/// The last `"answer": …` of an object, whose other fields may be no proper JSON: models write
+/// LaTeX with single backslashes.
+fn field(text: &str) -> Option<String> {
+    let quoted = ["\"answer\"", "'answer'", "\"final_answer\"", "\\\"answer\\\""];
+    let at = quoted.iter().filter_map(|key| Some(text.rfind(key)? + key.len())).max()?;
+    let rest = text[at..].trim_start().strip_prefix(':')?.trim_start();
+    let rest = rest.strip_prefix('\\').unwrap_or(rest);
+    let Some(body) = rest.strip_prefix(['"', '\'']) else {
+        // A number, a word or a list, up to the end of the field.
+        let end = match rest.starts_with('[') {
+            true => rest.find(']').map_or(rest.len(), |at| at + 1),
+            false => rest.find(['\n', '}']).unwrap_or(rest.len()),
+        };
+        let value = rest[..end].trim().trim_end_matches(',').trim();
+        return Some(value.to_owned()).filter(|v| !v.is_empty());
+    };
+    let quote = rest.chars().next()?;
+    let mut end = body.len();
+    let mut escaped = false;
+    for (at, c) in body.char_indices() {
+        if c == quote && !escaped {
+            end = at;
+            break;
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    let value = body[..end].replace("\\\"", "\"").replace("\\\\", "\\");
+    Some(value.trim().trim_end_matches('\\').to_owned()).filter(|v| !v.is_empty())
+}
+
+/// The contents of the last `\boxed{…}`.
+fn boxed(text: &str) -> Option<String> {
+    let at = ["\\boxed", "\\fbox"].iter().filter_map(|mark| text.rfind(mark)).max()?;
+    let rest = &text[at + text[at..].find('{')?..];
+    let mut depth = 0;
+    for (at, c) in rest.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(rest[1..at].trim().to_owned()).filter(|v| !v.is_empty());
+        }
+    }
+    None
+}
+
+/// Words that announce an answer, in lower case.
+const ANNOUNCE: &[&str] = &[
+    "answer is",
+    "answer:",
+    "answer is:",
+    "answers is",
+    "answer would be",
+    "answer should be",
+    "answer =",
+    "answer: is",
+    "option is",
+    "choice is",
+    "choice:",
+    "option:",
+    "result is",
+    "solution is",
+    "####",
+    "answer**:",
+    "answer:**",
+    "answer was",
+];
+
+/// What follows the last announcements, the last one first.
+fn said(text: &str) -> Vec<String> {
+    let lower = lowered(text);
+    let ends = |mark: &&str| -> Vec<usize> {
+        lower.match_indices(*mark).map(|(at, _)| at + mark.len()).collect()
+    };
+    let mut places: Vec<usize> = ANNOUNCE.iter().flat_map(ends).collect();
+    places.sort_unstable();
+    places.dedup();
+    let after = |at: usize| {
+        let rest = text[at..].trim_start_matches([' ', ':', '*', '\t', '\n', '_']);
+        let line = rest.lines().next().unwrap_or_default();
+        sentence(line).to_owned()
+    };
+    places.into_iter().rev().take(3).map(after).filter(|v| !v.is_empty()).collect()
+}
+
+/// Lower case of ASCII only, so that places stay the same.
+fn lowered(text: &str) -> String {
+    text.to_ascii_lowercase()
+}
+
+/// A line up to the end of its first sentence.
+fn sentence(line: &str) -> &str {
+    let end = line.find(". ").unwrap_or(line.len());
+    line[..end].trim().trim_end_matches('.').trim()
+}
+
+fn last_line(text: &str) -> Option<&str> {
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    let line = line.trim_matches(|c: char| matches!(c, '*' | '`' | '_' | ' '));
+    Some(line).filter(|line| !line.is_empty())
+}
+
+/// The letter that a candidate names: `E`, `(E)`, `E. because`, `**E**`, `option E`, an option's
+/// text. A lower-case letter counts alone: `a` begins many sentences.
+fn letter(text: &str, options: &[String]) -> Option<char> {
+    let n = if options.is_empty() { 10 } else { options.len().min(OPTIONS_MAX) };
+    let known = |c: char| {
+        let c = c.to_ascii_uppercase();
+        (c.is_ascii_uppercase() && ((c as u8 - b'A') as usize) < n).then_some(c)
+    };
+    let plain = text.trim().trim_matches(|c: char| "*`_\"'$ .:".contains(c));
+    let plain = ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{"]
+        .iter()
+        .find_map(|mark| plain.strip_prefix(mark))
+        .unwrap_or(plain);
+    let stripped = ["option ", "Option ", "choice ", "Choice ", "letter "]
+        .iter()
+        .find_map(|word| plain.strip_prefix(word))
+        .unwrap_or(plain);
+    let opened = stripped.trim_start_matches(['(', '[', '{', '*', ' ']);
+    let bracket = opened.len() < stripped.len();
+    let mut chars = opened.chars();
+    if let Some(first) = chars.next()
+        && let Some(found) = known(first)
+    {
+        let next = chars.next();
+        let alone = next.is_none_or(|c| !c.is_alphanumeric() && c != '\'' && c != '-');
+        let lower = first.is_lowercase() && !bracket && next.is_some();
+        // `A number of …` names no option.
+        let word = next == Some(' ') && opened[2..].starts_with(char::is_lowercase);
+        if alone && !lower && !word {
+            return Some(found);
+        }
+    }
+    let said = folded(plain);
+    let at = options.iter().position(|option| folded(option) == said && !said.is_empty())?;
+    u8::try_from(at).ok().map(|at| char::from(b'A' + at)).filter(|c| known(*c).is_some())
+}
+
+/// Letters and digits alone, in lower case.
+fn folded(text: &str) -> String {
+    let chars = text.nfkc().flat_map(char::to_lowercase);
+    let kept: String = chars.map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A literal in normal form: numbers by value, one sort of quotes, no spaces between parts.
+fn literal(text: &str) -> String {
+    let plain: String = text.nfkc().collect();
+    let plain = plain.trim().trim_matches(['`', '$', '*']).trim().trim_end_matches('.');
+    if let Some(value) = number::parse(plain) {
+        return value.to_string();
+    }
+    match plain.to_ascii_lowercase().as_str() {
+        "true" | "false" | "none" | "null" | "yes" | "no" => return plain.to_ascii_lowercase(),
+        _ => {}
+    }
+    let bare = plain.trim_matches(['"', '\'']);
+    let inner = |q: char| plain.starts_with(q) && plain.ends_with(q) && !bare.contains(q);
+    if inner('"') || inner('\'') {
+        return bare.to_owned();
+    }
+    let mut out = String::new();
+    let mut quote = None;
+    for c in plain.chars() {
+        match (quote, c) {
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                out.push('"');
+            }
+            (Some(open), c) if c == open => {
+                quote = None;
+                out.push('"');
+            }
+            (None, c) if c.is_whitespace() => {
+                // Between words a space counts, beside a sign it does not.
+                if out.ends_with(char::is_alphanumeric) {
+                    out.push(' ');
+                }
+            }
+            (None, c) => {
+                if !c.is_alphanumeric() && out.ends_with(' ') {
+                    out.pop();
+                }
+                out.push(c);
+            }
+            (Some(_), c) => out.push(c),
+        }
+    }
+    out
+}
+
+/// Beginnings of texts that answer nothing, in lower case.
+const REFUSALS: &[&str] = &[
+    "i don't know",
+    "i do not know",
+    "i'm not sure",
+    "i am not sure",
+    "i cannot",
+    "i can't",
+    "i'm sorry",
+    "i am sorry",
+    "sorry,",
+    "as an ai",
+    "i'm unable",
+    "i am unable",
+    "unknown",
+    "there is no information",
+    "no answer",
+    "n/a",
+    "i have no information",
+    "cannot answer",
+    "i do not have",
+    "i don't have",
+];
+
+/// Whether a text refuses or does not know.
+pub fn refuses(text: &str) -> bool {
+    let start: String = text.trim().chars().take(60).collect();
+    let start = start.to_lowercase().replace('\u{2019}', "'");
+    REFUSALS.iter().any(|refusal| start.starts_with(refusal))
+}
+
+/// Whether a text marks a number as its answer, or is one.
+pub fn marked_number(text: &str) -> bool {
+    let marked = candidates(text.trim()).into_iter().any(|(c, _)| number::parse(&c).is_some());
+    marked || number::parse(text.trim()).is_some()
+}
+
+/// Options that stand in a question, a line each: `A) one`, `(B) two`, `C. three`.
+pub fn options_of(question: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for line in question.lines() {
+        let line = line.trim().trim_start_matches('(');
+        let mut chars = line.chars();
+        let Some(first) = chars.next() else { continue };
+        let wanted = char::from(b'A' + u8::try_from(out.len()).unwrap_or(25).min(25));
+        let mark = chars.next().is_some_and(|c| matches!(c, ')' | '.' | ':'));
+        if first == wanted && mark && out.len() < OPTIONS_MAX {
+            out.push(chars.as_str().trim().to_owned());
+        }
+    }
+    if out.len() >= 2 { out } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn choice(text: &str) -> Option<String> {
+        extract(Kind::Choice, text, None, &[]).ok().map(|answer| answer.value)
+    }
+
+    fn value(kind: Kind, text: &str) -> Option<String> {
+        extract(kind, text, None, &[]).ok().map(|answer| answer.value)
+    }
+
+    #[test]
+    fn letters_are_found_where_they_are_marked() {
+        for text in [
+            "It takes energy. The answer is (E).",
+            "E",
+            "(E)",
+            "**E**",
+            "Answer: E",
+            "{\"reasoning\": \"x\", \"answer\": \"E\"}",
+            "so \\boxed{E}",
+            "The answer is E: x",
+            "{\n \"reasoning\": \"\\frac\", \"answer\": \"(E) endergonic\"\n}",
+            "The correct option is **E**.",
+            "We think.\n\nE. endergonic reaction",
+            "The answer is (A). No, wait. The answer is (E).",
+        ] {
+            assert_eq!(choice(text).as_deref(), Some("E"), "{text}");
+        }
+        for text in ["A number of things", "a good question", "The answer is K", "Every time"] {
+            assert_eq!(choice(text), None, "{text}");
+        }
+        let options = ["red".to_owned(), "dark blue".to_owned()];
+        let blue = extract(Kind::Choice, "The answer is Dark Blue.", None, &options).unwrap();
+        assert_eq!(blue.value, "B");
+        assert!(extract(Kind::Choice, "The answer is (C).", None, &options).is_err());
+    }
+
+    #[test]
+    fn numbers_and_literals_are_compared_by_value() {
+        let same = [
+            "{\"answer\": \"70,000\"}",
+            "{\"answer\": 70000}",
+            "so \\boxed{70{,}000}",
+            "Long.\n#### 70000",
+            "The answer is $70,000.00.",
+            "70000",
+            "x\n**Answer:** 70 000",
+        ];
+        for text in same {
+            assert_eq!(value(Kind::Number, text).as_deref(), Some("70000"), "{text}");
+        }
+        assert_eq!(value(Kind::Number, "I see 3 cats and 4 dogs"), None, "nothing is guessed");
+        assert_eq!(value(Kind::Value, "[1, 'a b' , 2]"), value(Kind::Value, "[1,\"a b\",2]"));
+        assert_ne!(value(Kind::Value, "'a b'"), value(Kind::Value, "'ab'"));
+        assert_eq!(value(Kind::Value, "True"), value(Kind::Value, "`true`"));
+    }
+
+    #[test]
+    fn what_does_not_answer_abstains_and_says_why() {
+        let why = |kind, text| extract(kind, text, None, &[]).unwrap_err();
+        assert_eq!(why(Kind::Short, " "), Abstained::Empty);
+        assert_eq!(why(Kind::Short, "I\u{2019}m sorry, but"), Abstained::Refusal);
+        assert_eq!(why(Kind::Number, "It depends."), Abstained::Unmarked);
+        assert_eq!(options_of("Which?\n(A) one\n(B) two\nC. three"), ["one", "two", "three"]);
+        assert!(options_of("A. Smith wrote it").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_abstains(text in "(?s).{0,200}") {
+            for kind in Kind::ALL {
+                let _ = extract(kind, &text, None, &[]);
+                let _ = extract(kind, &text, Some(&text), &["x".to_owned(), "y".to_owned()]);
+            }
+        }
+    }
+}

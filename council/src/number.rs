@@ -1,0 +1,330 @@
+//! Numbers as people and models write them, as exact fractions.
+//!
+//! Invariant: two texts give the same [`Fraction`] exactly when they say the same number; nothing
+//! is rounded, and what does not fit 127 bits is no number.
+
+use std::fmt;
+
+/// A fraction in lowest terms, its denominator above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fraction {
+    numerator: i128,
+    denominator: i128,
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl Fraction {
+    /// `None` for a denominator of zero, and for what does not fit.
+    pub fn new(numerator: i128, denominator: i128) -> Option<Self> {
+        if denominator == 0 || numerator == i128::MIN || denominator == i128::MIN {
+            return None;
+        }
+        let sign = if (numerator < 0) == (denominator < 0) { 1 } else { -1 };
+        let (n, d) = (numerator.unsigned_abs(), denominator.unsigned_abs());
+        let common = gcd(n, d).max(1);
+        let (n, d) = (i128::try_from(n / common).ok()?, i128::try_from(d / common).ok()?);
+        Some(Fraction { numerator: sign * n, denominator: d })
+    }
+
+    fn plus(self, other: Self) -> Option<Self> {
+        let left = self.numerator.checked_mul(other.denominator)?;
+        let right = other.numerator.checked_mul(self.denominator)?;
+        Fraction::new(left.checked_add(right)?, self.denominator.checked_mul(other.denominator)?)
+    }
+
+    fn over(self, other: Self) -> Option<Self> {
+        Fraction::new(
+            self.numerator.checked_mul(other.denominator)?,
+            self.denominator.checked_mul(other.numerator)?,
+        )
+    }
+
+    fn negated(self) -> Self {
+        Fraction { numerator: -self.numerator, ..self }
+    }
+}
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Decimals where they end: 5/2 is read as 2.5.
+        let mut rest = self.denominator;
+        let (mut twos, mut fives) = (0u32, 0u32);
+        while rest % 2 == 0 {
+            rest /= 2;
+            twos += 1;
+        }
+        while rest % 5 == 0 {
+            rest /= 5;
+            fives += 1;
+        }
+        let places = twos.max(fives);
+        if self.denominator == 1 {
+            return write!(f, "{}", self.numerator);
+        }
+        let scaled = (rest == 1 && places <= 12)
+            .then(|| self.numerator.checked_mul(10i128.pow(places)))
+            .flatten();
+        let Some(scaled) = scaled else {
+            return write!(f, "{}/{}", self.numerator, self.denominator);
+        };
+        let digits = (scaled / self.denominator).unsigned_abs().to_string();
+        let places = places as usize;
+        let digits = format!("{digits:0>width$}", width = places + 1);
+        let (whole, part) = digits.split_at(digits.len() - places);
+        let sign = if self.numerator < 0 { "-" } else { "" };
+        write!(f, "{sign}{whole}.{part}")
+    }
+}
+
+/// Marks of LaTeX and of print that say nothing about a number's value.
+const IDLE: &[&str] = &[
+    "\\left",
+    "\\right",
+    "\\(",
+    "\\)",
+    "\\[",
+    "\\]",
+    "\\!",
+    "\\,",
+    "\\;",
+    "\\:",
+    "\\ ",
+    "\\$",
+    "\\%",
+    "\\displaystyle",
+    "^\\circ",
+    "^{\\circ}",
+    "\\circ",
+    "\\mathrm",
+    "\\mathbf",
+    "\\textbf",
+    "**",
+    "__",
+    "`",
+];
+
+/// Longest text that is looked at as a number, in bytes.
+const NUMBER_BYTES_MAX: usize = 200;
+
+/// The number that a whole text says: `1,234.50`, `-3/4`, `\frac{3}{4}`, `1 1/2`, `18%`, `$ 18`,
+/// `18 dollars`, `1.5e3`, `x = 7`. Percent signs, currencies and units are left out: 18 % is 18.
+pub fn parse(text: &str) -> Option<Fraction> {
+    if text.len() > NUMBER_BYTES_MAX {
+        return None;
+    }
+    let mut plain = text.trim().to_owned();
+    for mark in IDLE {
+        plain = plain.replace(mark, if *mark == "\\ " { " " } else { "" });
+    }
+    let plain = plain.replace('\u{2212}', "-").replace(['\u{a0}', '\u{202f}', '~'], " ");
+    let mut rest = plain.trim();
+    // `x = 7`: what stands after the last sign of equality.
+    if let Some((_, right)) = rest.rsplit_once('=') {
+        rest = right.trim();
+    }
+    let rest = rest.trim_matches(|c: char| matches!(c, '$' | '"' | '\'' | '(' | ')' | ' '));
+    let rest = rest.trim_end_matches(['.', ',', ';', ':', '!']);
+    let (value, after) = signed(rest)?;
+    unit(after).then_some(value)
+}
+
+/// A number with its sign at the beginning of a text, and what follows it.
+fn signed(text: &str) -> Option<(Fraction, &str)> {
+    let text = text.trim_start();
+    if let Some(rest) = text.strip_prefix('-') {
+        let (value, after) = amount(rest)?;
+        return Some((value.negated(), after));
+    }
+    amount(text.strip_prefix('+').unwrap_or(text))
+}
+
+fn amount(text: &str) -> Option<(Fraction, &str)> {
+    let text = text.trim_start_matches([' ', '$', '€', '£', '¥', '₹']);
+    for name in ["\\dfrac", "\\tfrac", "\\frac"] {
+        if let Some(rest) = text.strip_prefix(name) {
+            return latex_fraction(rest);
+        }
+    }
+    let (whole, after) = decimal(text)?;
+    if let Some(rest) = after.trim_start().strip_prefix('/')
+        && let Some((below, after)) = decimal(rest.trim_start())
+    {
+        return Some((whole.over(below)?, after));
+    }
+    // `1 1/2` and `1\frac{1}{2}`
+    let next = after.trim_start();
+    let mixed = if next.starts_with("\\frac") || next.starts_with("\\dfrac") {
+        amount(next)
+    } else if after.starts_with(' ') && whole.denominator == 1 {
+        fraction(next)
+    } else {
+        None
+    };
+    match mixed {
+        Some((part, after)) => Some((whole.plus(part)?, after)),
+        None => Some((whole, after)),
+    }
+}
+
+/// `1/2`, both in digits alone.
+fn fraction(text: &str) -> Option<(Fraction, &str)> {
+    let (above, rest) = decimal(text)?;
+    let (below, after) = decimal(rest.strip_prefix('/')?)?;
+    Some((above.over(below)?, after))
+}
+
+/// What follows `\frac`: `{3}{4}` or `34`.
+fn latex_fraction(text: &str) -> Option<(Fraction, &str)> {
+    let (above, rest) = group(text)?;
+    let (below, after) = group(rest)?;
+    Some((parse(above)?.over(parse(below)?)?, after))
+}
+
+/// `{…}` with its braces balanced, or one character.
+fn group(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    if !text.starts_with('{') {
+        let first = text.chars().next()?;
+        return Some(text.split_at(first.len_utf8()));
+    }
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&text[1..at], &text[at + 1..]));
+        }
+    }
+    None
+}
+
+/// Digits with separators, a point and an exponent.
+fn decimal(text: &str) -> Option<(Fraction, &str)> {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    // A separator stands before exactly three digits.
+    let grouped = |at: usize| digit(at) && digit(at + 1) && digit(at + 2) && !digit(at + 3);
+    let mut at = 0;
+    let (mut value, mut scale) = (0i128, 0u32);
+    let (mut seen, mut point) = (false, false);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'0'..=b'9' => {
+                value = value.checked_mul(10)?.checked_add(i128::from(byte - b'0'))?;
+                scale += u32::from(point);
+                seen = true;
+            }
+            b',' | b'_' | b' ' if seen && !point && grouped(at + 1) => {}
+            b'{' if seen && !point && bytes[at..].starts_with(b"{,}") && grouped(at + 3) => at += 2,
+            b'.' if !point && digit(at + 1) => point = true,
+            _ => break,
+        }
+        at += 1;
+    }
+    if !seen {
+        return None;
+    }
+    let value = Fraction::new(value, 10i128.checked_pow(scale)?)?;
+    exponent(value, &text[at..])
+}
+
+/// `e3`, `E-3`, `\times 10^3`, `× 10^{3}` behind a number.
+fn exponent(value: Fraction, text: &str) -> Option<(Fraction, &str)> {
+    let start = text.trim_start();
+    let power = ["\\times", "\\cdot", "×", "*"].iter().find_map(|sign| start.strip_prefix(sign));
+    let power = power.and_then(|rest| rest.trim_start().strip_prefix("10^"));
+    let power = power.or_else(|| text.strip_prefix(['e', 'E']));
+    let Some(power) = power else { return Some((value, text)) };
+    let braced = power.starts_with('{');
+    let digits = power.trim_start_matches('{');
+    let end = digits
+        .char_indices()
+        .find(|(at, c)| !(c.is_ascii_digit() || *at == 0 && matches!(c, '-' | '+')))
+        .map_or(digits.len(), |(at, _)| at);
+    let Ok(n) = digits[..end].parse::<i32>() else { return Some((value, text)) };
+    let ten = 10i128.checked_pow(n.unsigned_abs())?;
+    let ten = if n < 0 { Fraction::new(1, ten)? } else { Fraction::new(ten, 1)? };
+    let product = Fraction::new(
+        value.numerator.checked_mul(ten.numerator)?,
+        value.denominator.checked_mul(ten.denominator)?,
+    )?;
+    let after = &digits[end..];
+    Some((product, if braced { after.strip_prefix('}').unwrap_or(after) } else { after }))
+}
+
+/// Words behind a number that only say of what: no further digits, and not many.
+fn unit(text: &str) -> bool {
+    let text = text.trim();
+    let said = |c: char| c.is_alphabetic() || " %°$€£¥²³.\\{}^/-'\"()".contains(c);
+    let mut before = ' ';
+    // The digit of an exponent belongs to its unit.
+    let words = text.chars().all(|c| {
+        let fits = said(c) || c.is_ascii_digit() && before == '^';
+        before = c;
+        fits
+    });
+    words && text.split_whitespace().count() <= 4 && !text.starts_with(['+', '*', '/', '-'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(text: &str) -> Option<String> {
+        parse(text).map(|value| value.to_string())
+    }
+
+    #[test]
+    fn the_ways_to_write_a_number() {
+        let same = [
+            ("18", "18"),
+            ("$18", "18"),
+            ("18 dollars", "18"),
+            ("18%", "18"),
+            ("-3/4", "-0.75"),
+            ("\\frac{3}{4}", "0.75"),
+            ("\\dfrac34", "0.75"),
+            ("-\\frac{1}{3}", "-1/3"),
+            ("1 1/2", "1.5"),
+            ("1,234,567.50", "1234567.5"),
+            ("1{,}000", "1000"),
+            ("10 000", "10000"),
+            ("x = 7.", "7"),
+            ("1.5e3", "1500"),
+            ("2 \\times 10^{3}", "2000"),
+            ("\u{2212}5", "-5"),
+            ("90^\\circ", "90"),
+            ("$70,000", "70000"),
+            ("0.050", "0.05"),
+            ("12 cm^2", "12"),
+        ];
+        for (text, value) in same {
+            assert_eq!(shown(text).as_deref(), Some(value), "{text}");
+        }
+        for text in ["", "abc", "3 + 4", "12:30", "1/0", "7 of 9 or 10", "x", "\\frac{1}{0}"] {
+            assert_eq!(shown(text), None, "{text}");
+        }
+        assert_eq!(parse("12,34"), None, "no group of three");
+        assert_eq!(shown(&"9".repeat(60)), None, "too long for 127 bits");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,60}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_shown_is_read_again(n in -1_000_000_000i128..1_000_000_000, d in 1i128..10_000) {
+            let value = Fraction::new(n, d).unwrap();
+            prop_assert_eq!(parse(&value.to_string()), Some(value));
+        }
+    }
+}

@@ -1,0 +1,648 @@
+//! The verdict over a list of votes: clusters, the winner, how far it can be trusted, who dissents.
+//!
+//! Invariant: a function of the [`Case`] alone: what it rests on (reliabilities, calibration,
+//! similarities of meaning) stands in the case, so that a stored one gives the same verdict again.
+
+use crate::calibrate::Calibration;
+use crate::claim::{self, Judged, Stance};
+use crate::cluster::{Cluster, equal, linked, similarity};
+use crate::extract::{Abstained, Answer, extract, options_of};
+use crate::kind::{Kind, classify};
+use crate::posterior::{Shape, Voter, ability, posterior};
+use crate::reliability::PRIOR_MEAN;
+use crate::text::{Content, content};
+
+/// One answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vote {
+    /// Who gave it, as callers name it.
+    pub model: String,
+    /// Whose model it is; empty if unknown.
+    pub vendor: String,
+    /// Lineage of weights; empty if unknown.
+    pub family: String,
+    /// The raw text.
+    pub text: String,
+    /// The answer, if somebody took it out of the text already.
+    pub answer: Option<String>,
+    /// Nothing usable came: failed, cut, refused by a filter.
+    pub failed: bool,
+    /// What is known of it, if anything: log-odds of being right, and answers that this rests on.
+    pub known: Option<(f64, f64)>,
+}
+
+/// All that a verdict rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// What was asked; may be empty.
+    pub question: String,
+    /// The caller's word on the sort of answer.
+    pub kind: Option<Kind>,
+    /// Options of a choice, in the order of their letters.
+    pub options: Vec<String>,
+    /// The answers.
+    pub votes: Vec<Vote>,
+    /// How posteriors become probabilities here.
+    pub calibration: Calibration,
+    /// Cosines of meaning: of answers for phrases, of claims for long texts, as a square.
+    pub meaning: Option<Vec<Vec<f64>>>,
+    /// Why agreement may mean a shared mistake here; caps the trust.
+    pub risk: Option<String>,
+}
+
+/// What likeness of answers was judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Equality.
+    Exact,
+    /// Words.
+    Lexical,
+    /// Words and embeddings.
+    Embedding,
+}
+
+impl Evidence {
+    /// As it stands in replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Evidence::Exact => "exact",
+            Evidence::Lexical => "lexical",
+            Evidence::Embedding => "embedding",
+        }
+    }
+}
+
+/// Answers that say the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The answer, as the first of them says it.
+    pub answer: String,
+    /// Votes, as places in the case, rising.
+    pub votes: Vec<usize>,
+    /// Part of the voters who answered.
+    pub share: f64,
+    /// That it is right: the calibrated probability of the winner, the raw posterior of the others
+    /// scaled to what is left.
+    pub posterior: f64,
+}
+
+/// A vote that does not go with the winner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dissenter {
+    /// Its place in the case.
+    pub vote: usize,
+    /// What it says instead.
+    pub group: usize,
+    /// It is known to be right more often here than the best of the majority.
+    pub expert: bool,
+}
+
+/// A claim that another answer contradicts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contradiction {
+    /// Who claims it, as a place in the case.
+    pub vote: usize,
+    /// The claim.
+    pub claim: String,
+    /// Who says otherwise.
+    pub against: usize,
+    /// In what: `number` or `negation`.
+    pub what: &'static str,
+}
+
+/// The outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The sort of answer.
+    pub kind: Kind,
+    /// Answers that say the same; the winner first, then by posterior.
+    pub groups: Vec<Group>,
+    /// That the first group is right; nothing when that cannot be said.
+    pub trust: Option<f64>,
+    /// Why there is no trust, or why it was capped or clamped.
+    pub reasons: Vec<String>,
+    /// The posterior of the first group before calibration.
+    pub raw: f64,
+    /// That nobody is right.
+    pub p_none: f64,
+    /// What likeness was judged by.
+    pub evidence: Evidence,
+    /// Who says otherwise, experts first.
+    pub dissent: Vec<Dissenter>,
+    /// Claims against claims.
+    pub contradictions: Vec<Contradiction>,
+    /// Claims of the winner that nobody else supports.
+    pub unsupported: Vec<String>,
+    /// Votes without which the winner or its trust (by over a tenth) would be another.
+    pub pivotal: Vec<usize>,
+    /// Votes that say nothing, and why.
+    pub abstained: Vec<(usize, Abstained)>,
+    /// Entropy of the shares, in nats.
+    pub entropy: f64,
+    /// What the voters are worth as independent ones.
+    pub n_eff: f64,
+    /// One minus the mean correlation of errors that is to be expected.
+    pub diversity: f64,
+}
+
+/// Trust is at most this where agreement may be a shared mistake.
+pub const SHARED_PRIOR_CAP: f64 = 0.6;
+/// Long texts judged by words alone: claims are told apart little better than by chance (AUROC
+/// 0.65), so that neither end of the scale can be promised.
+const LEXICAL_LONG: (f64, f64) = (0.3, 0.8);
+
+/// One model, whatever number of samples it gave.
+struct Seat {
+    /// Places of its votes that say something, as places among the answers.
+    answers: Vec<usize>,
+    ability: f64,
+    n: f64,
+}
+
+/// What is compared, and by whom it was said.
+struct Hall<'a> {
+    case: &'a Case,
+    kind: Kind,
+    /// Options that stand in the question or in the case.
+    n_options: usize,
+    /// `(place in the case, answer)` of those who answered.
+    answers: Vec<(usize, Answer)>,
+    abstained: Vec<(usize, Abstained)>,
+    seats: Vec<Seat>,
+    clusters: Vec<Cluster>,
+}
+
+/// The name of weights behind a model's name: without the place that serves it and its tags, so
+/// that two doors to one model are one voter.
+pub fn weights(model: &str) -> String {
+    let bare = model.rsplit('/').next().unwrap_or(model);
+    let bare = bare.split('@').next().unwrap_or(bare).to_lowercase();
+    let bare = bare.strip_suffix(":latest").unwrap_or(&bare);
+    bare.strip_suffix(":free").unwrap_or(bare).to_owned()
+}
+
+/// The sort of answer and the texts whose likeness of meaning would sharpen the verdict: answers of
+/// phrases, claims of long texts; none where answers are compared by value.
+pub fn to_embed(case: &Case) -> (Kind, Vec<String>) {
+    let hall = Hall::open(case);
+    let texts = match hall.kind {
+        Kind::Short => hall.answers.iter().map(|(_, a)| a.value.clone()).collect(),
+        Kind::Long => hall.answers.iter().flat_map(|(_, a)| claim::claims(&a.value)).collect(),
+        _ => Vec::new(),
+    };
+    (hall.kind, texts)
+}
+
+/// The verdict.
+pub fn decide(case: &Case) -> Verdict {
+    let mut hall = Hall::open(case);
+    let judged = hall.gather();
+    hall.conclude(&judged)
+}
+
+impl<'a> Hall<'a> {
+    fn open(case: &'a Case) -> Self {
+        let texts: Vec<&str> = (case.votes.iter().filter(|vote| !vote.failed))
+            .map(|vote| vote.answer.as_deref().unwrap_or(&vote.text))
+            .collect();
+        let of_question = options_of(&case.question);
+        let options = if case.options.is_empty() { &of_question } else { &case.options };
+        let kind = case.kind.unwrap_or_else(|| classify(&case.question, options, &texts));
+        let (mut answers, mut abstained) = (Vec::new(), Vec::new());
+        for (place, vote) in case.votes.iter().enumerate() {
+            let found = match vote.failed {
+                true => Err(Abstained::Failed),
+                false => extract(kind, &vote.text, vote.answer.as_deref(), options),
+            };
+            match found {
+                Ok(answer) => answers.push((place, answer)),
+                Err(why) => abstained.push((place, why)),
+            }
+        }
+        let (n_options, clusters) = (options.len(), Vec::new());
+        let mut hall =
+            Hall { case, kind, n_options, answers, abstained, seats: Vec::new(), clusters };
+        hall.seat();
+        hall
+    }
+
+    /// Samples of one model, and two doors to the same weights, are one seat.
+    fn seat(&mut self) {
+        let sigma = self.shape().sigma;
+        let mut names: Vec<String> = Vec::new();
+        for (at, (place, _)) in self.answers.iter().enumerate() {
+            let vote = &self.case.votes[*place];
+            let (known, n) = vote.known.unwrap_or((ability(PRIOR_MEAN, sigma), 0.0));
+            let name = weights(&vote.model);
+            match names.iter().position(|other| *other == name) {
+                Some(seat) => {
+                    let seat = &mut self.seats[seat];
+                    seat.answers.push(at);
+                    // The better known one counts.
+                    if n > seat.n {
+                        (seat.ability, seat.n) = (known, n);
+                    }
+                }
+                None => {
+                    names.push(name);
+                    self.seats.push(Seat { answers: vec![at], ability: known, n });
+                }
+            }
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of(self.kind, self.n_options)
+    }
+
+    /// Puts answers together; of long texts also what is said of each claim.
+    fn gather(&mut self) -> Vec<Judged> {
+        let values: Vec<&str> = self.answers.iter().map(|(_, a)| a.value.as_str()).collect();
+        let meaning = |n: usize| {
+            let square = self.case.meaning.as_deref()?;
+            (square.len() == n && square.iter().all(|row| row.len() == n)).then_some(square)
+        };
+        let mut judged = Vec::new();
+        let clusters = match self.kind {
+            Kind::Choice | Kind::Number | Kind::Value => equal(&values),
+            Kind::Short => {
+                let contents: Vec<Content> =
+                    values.iter().map(|text| content(text, &self.case.question)).collect();
+                linked(&similarity(&contents, meaning(values.len())))
+            }
+            Kind::Long => {
+                let n: usize = values.iter().map(|text| claim::claims(text).len()).sum();
+                judged = claim::judge(&values, &self.case.question, meaning(n));
+                linked(&alike(&values, &judged))
+            }
+        };
+        self.clusters = clusters;
+        judged
+    }
+
+    fn evidence(&self, judged: &[Judged]) -> Evidence {
+        let n = if self.kind == Kind::Long { judged.len() } else { self.answers.len() };
+        let embedded = self.case.meaning.as_ref().is_some_and(|square| square.len() == n && n > 0);
+        match (self.kind.is_exact(), embedded) {
+            (true, _) => Evidence::Exact,
+            (false, true) => Evidence::Embedding,
+            (false, false) => Evidence::Lexical,
+        }
+    }
+
+    /// By seat, where it votes and with which part of its samples.
+    fn voters(&self, without: Option<usize>) -> Vec<Voter> {
+        let cluster_of =
+            |at: usize| self.clusters.iter().position(|c| c.members.contains(&at)).unwrap_or(0);
+        let seats = self.seats.iter().enumerate().filter(|(at, _)| Some(*at) != without);
+        seats
+            .map(|(_, seat)| {
+                let places: Vec<usize> = seat.answers.iter().map(|at| cluster_of(*at)).collect();
+                let count = |c: usize| places.iter().filter(|p| **p == c).count();
+                // Its plurality, the earlier one of equals.
+                let cluster = places
+                    .iter()
+                    .copied()
+                    .fold(places[0], |best, c| if count(c) > count(best) { c } else { best });
+                let share = count(cluster) as f64 / places.len() as f64;
+                Voter { ability: seat.ability, cluster, share }
+            })
+            .collect()
+    }
+
+    /// The cluster that wins, its trust, raw posteriors, and that none is right.
+    fn judge(&self, voters: &[Voter], judged: &[Judged]) -> Option<Judgement> {
+        if voters.is_empty() {
+            return None;
+        }
+        if self.kind == Kind::Long {
+            return self.judge_claims(voters, judged);
+        }
+        let found = posterior(voters, self.clusters.len(), self.shape());
+        let strength = |cluster: usize| {
+            let members = voters.iter().filter(|v| v.cluster == cluster);
+            members.map(|v| v.ability).fold(f64::NEG_INFINITY, f64::max)
+        };
+        let name = |cluster: usize| {
+            let members = self.clusters[cluster].members.iter();
+            members.map(|at| self.case.votes[self.answers[*at].0].model.as_str()).min()
+        };
+        let better = |a: usize, b: usize| {
+            let apart = found.right[a] - found.right[b];
+            if apart.abs() > 1e-12 {
+                return apart > 0.0;
+            }
+            let apart = strength(a) - strength(b);
+            if apart.abs() > 1e-12 { apart > 0.0 } else { name(a) < name(b) }
+        };
+        let winner = (0..self.clusters.len()).reduce(|a, b| if better(b, a) { b } else { a })?;
+        let votes = voters.iter().filter(|v| v.cluster == winner).map(|v| v.share).sum();
+        // Those who were asked and said nothing make the rest less sure.
+        let asked = voters.len() + self.silent();
+        let raw = found.right[winner];
+        let trust = self.case.calibration.apply(self.kind, raw, votes, asked);
+        Some(Judgement { winner, trust, raw: found.right, none: found.none })
+    }
+
+    /// Long texts: the answer whose claims the others bear out most.
+    fn judge_claims(&self, voters: &[Voter], judged: &[Judged]) -> Option<Judgement> {
+        let borne = |at: usize| {
+            let own: Vec<f64> =
+                judged.iter().filter(|j| j.answer == at).map(|j| j.support).collect();
+            // A text without claims is borne out by nothing.
+            if own.is_empty() { 0.0 } else { own.iter().sum::<f64>() / own.len() as f64 }
+        };
+        let n: f64 = voters.len() as f64;
+        let score = |cluster: &Cluster| {
+            let members = cluster.members.iter();
+            members.map(|at| borne(*at)).fold(0.0, f64::max)
+        };
+        let raw: Vec<f64> = self.clusters.iter().map(score).collect();
+        let size = |c: usize| voters.iter().filter(|v| v.cluster == c).count() as f64 / n;
+        let key = |c: usize| raw[c] + size(c);
+        let winner = (0..raw.len()).reduce(|a, b| if key(b) > key(a) + 1e-12 { b } else { a })?;
+        let trust = claim_trust(raw[winner]);
+        let none = 1.0 - trust;
+        Some(Judgement { winner, trust, raw, none })
+    }
+
+    fn silent(&self) -> usize {
+        let mut names: Vec<String> = Vec::new();
+        let said = |name: &String| {
+            self.answers.iter().any(|(place, _)| weights(&self.case.votes[*place].model) == *name)
+        };
+        for (place, _) in &self.abstained {
+            let name = weights(&self.case.votes[*place].model);
+            if !said(&name) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.len()
+    }
+}
+
+struct Judgement {
+    winner: usize,
+    trust: f64,
+    raw: Vec<f64>,
+    none: f64,
+}
+
+/// What the share of the others that bears out a claim is worth: a straight line through the
+/// supported claims of TofuEval (`synod eval`).
+fn claim_trust(support: f64) -> f64 {
+    (0.35 + 0.55 * support).clamp(0.0, 1.0)
+}
+
+/// How alike two long texts are: the part of their claims that the other bears out; texts that open
+/// with opposite words are apart.
+fn alike(texts: &[&str], judged: &[Judged]) -> Vec<Vec<f64>> {
+    let n = texts.len();
+    let borne = |a: usize, b: usize| {
+        let own: Vec<f64> = (judged.iter().filter(|j| j.answer == a))
+            .map(|j| match j.stances[b] {
+                Stance::Supports(p) => p,
+                Stance::Contradicts(_) => 0.0,
+                Stance::Silent => 0.25,
+            })
+            .collect();
+        if own.is_empty() { 0.0 } else { own.iter().sum::<f64>() / own.len() as f64 }
+    };
+    let mut out = vec![vec![1.0; n]; n];
+    for a in 0..n {
+        for b in 0..a {
+            let mut score = borne(a, b).max(borne(b, a));
+            match (opening(texts[a]), opening(texts[b])) {
+                (Some(x), Some(y)) if x != y => score = -score.min(0.2),
+                // The same word first: they decide alike, whatever reasons they give.
+                (Some(_), Some(_)) => score = score.max(0.5),
+                _ => {}
+            }
+            (out[a][b], out[b][a]) = (score, score);
+        }
+    }
+    out
+}
+
+/// The decision that a text opens with.
+fn opening(text: &str) -> Option<bool> {
+    let start: String =
+        text.trim_start_matches(['*', '#', ' ', '\n', '"', '_']).chars().take(24).collect();
+    let start = start.to_lowercase();
+    let word = start.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    match word {
+        "yes" | "ja" | "oui" | "true" | "correct" | "definitely" | "absolutely" => Some(true),
+        "no" | "nein" | "non" | "false" | "incorrect" => Some(false),
+        _ => None,
+    }
+}
+
+impl Hall<'_> {
+    fn conclude(&self, judged: &[Judged]) -> Verdict {
+        let voters = self.voters(None);
+        let mut verdict = self.empty(judged);
+        let Some(found) = self.judge(&voters, judged) else {
+            verdict.reasons.push("nobody answered".to_owned());
+            return verdict;
+        };
+        let (trust, mut reasons) = self.bounded(found.trust, &voters, verdict.evidence);
+        verdict.reasons.append(&mut reasons);
+        verdict.trust = trust;
+        verdict.raw = found.raw[found.winner];
+        verdict.p_none = found.none;
+        verdict.groups = self.groups(&found, &voters, trust.unwrap_or(verdict.raw));
+        verdict.dissent = self.dissent(&verdict.groups);
+        verdict.pivotal = self.pivotal(&found, judged);
+        verdict.entropy =
+            -verdict.groups.iter().map(|g| g.share * g.share.max(1e-12).ln()).sum::<f64>();
+        (verdict.diversity, verdict.n_eff) = self.diversity();
+        self.claims(&mut verdict, judged);
+        verdict
+    }
+
+    fn empty(&self, judged: &[Judged]) -> Verdict {
+        Verdict {
+            kind: self.kind,
+            groups: Vec::new(),
+            trust: None,
+            reasons: Vec::new(),
+            raw: 0.0,
+            p_none: 1.0,
+            evidence: self.evidence(judged),
+            dissent: Vec::new(),
+            contradictions: Vec::new(),
+            unsupported: Vec::new(),
+            pivotal: Vec::new(),
+            abstained: self.abstained.clone(),
+            entropy: 0.0,
+            n_eff: 0.0,
+            diversity: 0.0,
+        }
+    }
+
+    /// Trust where it can be said, with caps and what they are for.
+    fn bounded(&self, p: f64, voters: &[Voter], evidence: Evidence) -> (Option<f64>, Vec<String>) {
+        let mut reasons = Vec::new();
+        let labels = self.case.calibration.n();
+        if voters.len() < 2 {
+            reasons.push("one model answered: there is no consensus to measure".to_owned());
+            return (None, reasons);
+        }
+        let mut p = p;
+        if self.kind == Kind::Long && evidence == Evidence::Lexical {
+            p = p.clamp(LEXICAL_LONG.0, LEXICAL_LONG.1);
+            reasons.push(
+                "long texts compared by words alone: trust stays within 0.3 and 0.8".to_owned(),
+            );
+        }
+        if let Some(risk) = &self.case.risk {
+            p = p.min(SHARED_PRIOR_CAP);
+            reasons.push(format!("agreement may be a shared mistake: {risk}"));
+        }
+        if labels == 0 {
+            reasons.push(
+                "no feedback yet for this sort of question: calibrated by a table of \
+                measured panels"
+                    .to_owned(),
+            );
+        }
+        (Some(p), reasons)
+    }
+
+    fn groups(&self, found: &Judgement, voters: &[Voter], trust: f64) -> Vec<Group> {
+        let left: f64 = found
+            .raw
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != found.winner)
+            .map(|(_, p)| p)
+            .sum::<f64>()
+            + found.none;
+        let group = |at: usize| {
+            let cluster = &self.clusters[at];
+            let votes: Vec<usize> = cluster.members.iter().map(|m| self.answers[*m].0).collect();
+            let share = voters.iter().filter(|v| v.cluster == at).map(|v| v.share).sum::<f64>()
+                / voters.len() as f64;
+            let posterior = match at == found.winner {
+                true => trust,
+                // Never above the winner: calibration may leave more than it gives.
+                false if left > 0.0 => ((1.0 - trust) * found.raw[at] / left)
+                    .min(trust * found.raw[at] / found.raw[found.winner].max(1e-12)),
+                false => 0.0,
+            };
+            let answer = self.answers[cluster.members[0]].1.value.clone();
+            Group { answer, votes, share, posterior }
+        };
+        let mut order: Vec<usize> = (0..self.clusters.len()).collect();
+        order.sort_by(|a, b| {
+            let first = (*b == found.winner).cmp(&(*a == found.winner));
+            first.then(found.raw[*b].total_cmp(&found.raw[*a])).then(a.cmp(b))
+        });
+        order.into_iter().map(group).collect()
+    }
+
+    fn dissent(&self, groups: &[Group]) -> Vec<Dissenter> {
+        let known = |vote: usize| self.case.votes[vote].known;
+        let best = groups.first().map_or(f64::NEG_INFINITY, |winner| {
+            let members = winner.votes.iter().filter_map(|vote| known(*vote));
+            members.map(|(ability, _)| ability).fold(f64::NEG_INFINITY, f64::max)
+        });
+        let mut out: Vec<Dissenter> = Vec::new();
+        for (group, members) in groups.iter().enumerate().skip(1) {
+            for vote in &members.votes {
+                let better =
+                    |(ability, n): (f64, f64)| n >= 5.0 && ability > best && best.is_finite();
+                out.push(Dissenter {
+                    vote: *vote,
+                    group,
+                    expert: known(*vote).is_some_and(better),
+                });
+            }
+        }
+        out.sort_by_key(|d| (!d.expert, d.group, d.vote));
+        out
+    }
+
+    /// Votes whose absence would change the outcome.
+    fn pivotal(&self, found: &Judgement, judged: &[Judged]) -> Vec<usize> {
+        if self.seats.len() < 3 {
+            return Vec::new();
+        }
+        let turns = |seat: &usize| {
+            let voters = self.voters(Some(*seat));
+            self.judge(&voters, judged).is_none_or(|other| {
+                other.winner != found.winner || (other.trust - found.trust).abs() > 0.1
+            })
+        };
+        let seats = (0..self.seats.len()).filter(turns);
+        let mut out: Vec<usize> = seats
+            .flat_map(|s| self.seats[s].answers.iter().map(|at| self.answers[*at].0))
+            .collect();
+        out.sort_unstable();
+        out
+    }
+
+    /// One minus the expected correlation of errors, and what so many voters are worth: measured on
+    /// recorded answers are 0.35 between families, 0.38 to 0.6 within one, and near 1 for the same
+    /// weights, which share a seat already.
+    fn diversity(&self) -> (f64, f64) {
+        let family = |seat: &Seat| self.case.votes[self.answers[seat.answers[0]].0].family.as_str();
+        let (mut sum, mut pairs) = (0.0, 0.0);
+        for (a, one) in self.seats.iter().enumerate() {
+            for other in &self.seats[..a] {
+                let same = !family(one).is_empty() && family(one) == family(other);
+                sum += if same { 0.6 } else { 0.35 };
+                pairs += 1.0;
+            }
+        }
+        let kappa: f64 = if pairs == 0.0 { 1.0 } else { sum / pairs };
+        let k = self.seats.len() as f64;
+        (1.0 - kappa, if k == 0.0 { 0.0 } else { k / (1.0 + (k - 1.0) * kappa) })
+    }
+
+    fn claims(&self, verdict: &mut Verdict, judged: &[Judged]) {
+        let winners = verdict.groups.first().map(|g| g.votes.clone()).unwrap_or_default();
+        for claim in judged {
+            let vote = self.answers[claim.answer].0;
+            for (other, stance) in claim.stances.iter().enumerate() {
+                // Each pair once.
+                if let Stance::Contradicts(what) = stance
+                    && claim.answer < other
+                {
+                    let against = self.answers[other].0;
+                    let claim = claim.text.clone();
+                    verdict.contradictions.push(Contradiction { vote, claim, against, what });
+                }
+            }
+            let alone = claim
+                .stances
+                .iter()
+                .enumerate()
+                .all(|(at, s)| at == claim.answer || !matches!(s, Stance::Supports(_)));
+            if alone && winners.contains(&vote) && self.answers.len() > 1 {
+                verdict.unsupported.push(claim.text.clone());
+            }
+        }
+        verdict.contradictions.truncate(LISTED_MAX);
+        verdict.unsupported.truncate(LISTED_MAX);
+    }
+}
+
+/// Contradictions and unsupported claims of one verdict at most.
+const LISTED_MAX: usize = 20;
+
+/// The words for a trust.
+pub fn words(trust: Option<f64>, p_none: f64) -> &'static str {
+    match trust {
+        None => "no consensus was measured",
+        Some(p) if p < 0.6 && p_none > 0.4 => "nobody is convincing",
+        Some(p) if p >= 0.95 => "near certain",
+        Some(p) if p >= 0.8 => "likely",
+        Some(p) if p >= 0.6 => "leaning",
+        Some(_) => "contested",
+    }
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

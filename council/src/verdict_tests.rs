@@ -1,0 +1,126 @@
+//! Verdicts over small panels.
+
+use super::*;
+use proptest::prelude::*;
+
+fn case(kind: Kind, votes: &[(&str, &str)]) -> Case {
+    let vote = |(model, text): &(&str, &str)| Vote {
+        model: (*model).to_owned(),
+        text: (*text).to_owned(),
+        ..Vote::default()
+    };
+    Case {
+        question: "What is it?".to_owned(),
+        kind: Some(kind),
+        options: Vec::new(),
+        votes: votes.iter().map(vote).collect(),
+        calibration: Calibration::Table,
+        meaning: None,
+        risk: None,
+    }
+}
+
+#[test]
+fn the_larger_group_wins_and_the_rest_is_said() {
+    let mut case = case(
+        Kind::Number,
+        &[("a", "\\boxed{7}"), ("b", "The answer is 7."), ("c", "#### 8"), ("d", "I don't know.")],
+    );
+    let verdict = decide(&case);
+    assert_eq!(verdict.groups[0].answer, "7");
+    assert_eq!(verdict.groups[0].votes, [0, 1]);
+    assert_eq!(verdict.dissent, [Dissenter { vote: 2, group: 1, expert: false }]);
+    assert_eq!(verdict.abstained, [(3, Abstained::Refusal)]);
+    let trust = verdict.trust.unwrap();
+    assert!((0.4..0.95).contains(&trust), "{trust}");
+    let sum: f64 = verdict.groups.iter().map(|g| g.posterior).sum();
+    assert!(sum <= 1.0 + 1e-9);
+    assert_eq!(verdict, decide(&case), "the same every time");
+    // The one who is nearly always right turns it around, and is no dissenter any more.
+    case.votes[2].known = Some((5.0, 40.0));
+    case.votes[0].known = Some((-2.0, 40.0));
+    case.votes[1].known = Some((-2.0, 40.0));
+    let turned = decide(&case);
+    assert_eq!(turned.groups[0].answer, "8");
+    assert!(turned.pivotal.contains(&2));
+}
+
+#[test]
+fn an_expert_in_the_minority_is_shown_first() {
+    let mut case =
+        case(Kind::Choice, &[("a", "A"), ("b", "A"), ("c", "A"), ("d", "B"), ("e", "C")]);
+    for (vote, ability) in case.votes.iter_mut().zip([0.4, 0.4, 0.4, -1.0, 0.6]) {
+        vote.known = Some((ability, 30.0));
+    }
+    let verdict = decide(&case);
+    assert_eq!(verdict.groups[0].answer, "A");
+    assert_eq!((verdict.dissent[0].vote, verdict.dissent[0].expert), (4, true));
+}
+
+#[test]
+fn one_model_is_no_consensus_however_often_it_is_asked() {
+    let verdict = decide(&case(Kind::Number, &[("m", "7"), ("m:latest", "7"), ("x/m@there", "8")]));
+    assert_eq!(verdict.trust, None);
+    assert!(verdict.reasons[0].contains("one model"));
+    assert_eq!(verdict.groups[0].answer, "7");
+    assert_eq!(words(verdict.trust, verdict.p_none), "no consensus was measured");
+    let nobody = decide(&case(Kind::Number, &[("a", ""), ("b", "no idea")]));
+    assert_eq!((nobody.trust, nobody.groups.len()), (None, 0));
+    assert_eq!(decide(&case(Kind::Long, &[])).abstained, []);
+}
+
+#[test]
+fn phrases_and_texts_are_compared_by_what_they_say() {
+    let short = decide(&case(
+        Kind::Short,
+        &[("a", "Wilhelm Röntgen"), ("b", "It was Röntgen, Wilhelm"), ("c", "Marie Curie")],
+    ));
+    assert_eq!(
+        (short.groups[0].votes.as_slice(), short.evidence),
+        ([0, 1].as_slice(), Evidence::Lexical)
+    );
+    let yes = "Yes. The ferry is cheaper than the bridge. It runs every hour.";
+    let also = "Yes, take it. The ferry runs every hour and costs less than the bridge.";
+    let no = "No. The ferry is not cheaper than the bridge. Storms stop it in winter.";
+    let long = decide(&case(Kind::Long, &[("a", yes), ("b", also), ("c", no)]));
+    assert_eq!(long.groups[0].votes, [0, 1], "{long:#?}");
+    assert!(long.contradictions.iter().any(|c| c.against == 2 && c.what == "negation"));
+    assert!(long.trust.is_some_and(|p| (0.3..=0.8).contains(&p)));
+}
+
+#[test]
+fn a_known_trap_caps_the_trust() {
+    let mut trapped = case(Kind::Number, &[("a", "5"), ("b", "5"), ("c", "5"), ("d", "5")]);
+    assert!(decide(&trapped).trust.unwrap() > 0.9);
+    trapped.risk = Some("it is like a famous riddle".to_owned());
+    let verdict = decide(&trapped);
+    assert_eq!(verdict.trust, Some(SHARED_PRIOR_CAP));
+    assert!(verdict.reasons.iter().any(|r| r.contains("riddle")));
+}
+
+#[test]
+fn lineage_counts_in_what_voters_are_worth() {
+    let mut five =
+        case(Kind::Choice, &[("a", "A"), ("b", "A"), ("c", "A"), ("d", "A"), ("e", "A")]);
+    let apart = decide(&five);
+    assert!((apart.n_eff - 5.0 / (1.0 + 4.0 * 0.35)).abs() < 1e-9);
+    for vote in &mut five.votes {
+        vote.family = "llama".to_owned();
+    }
+    assert!(decide(&five).n_eff < apart.n_eff);
+}
+
+proptest! {
+    #[test]
+    fn any_votes_have_a_verdict(
+        texts in prop::collection::vec("(?s).{0,80}", 0..6), kind in 0usize..5
+    ) {
+        let votes: Vec<(String, &str)> =
+            texts.iter().enumerate().map(|(n, t)| (format!("m{n}"), t.as_str())).collect();
+        let votes: Vec<(&str, &str)> = votes.iter().map(|(m, t)| (m.as_str(), *t)).collect();
+        let verdict = decide(&case(Kind::ALL[kind], &votes));
+        prop_assert!(verdict.trust.is_none_or(|p| (0.0..=1.0).contains(&p)));
+        let placed: usize = verdict.groups.iter().map(|g| g.votes.len()).sum();
+        prop_assert_eq!(placed + verdict.abstained.len(), texts.len());
+    }
+}

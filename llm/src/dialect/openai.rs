@@ -1,0 +1,161 @@
+//! Chat completions: OpenAI and everybody who speaks like it.
+//!
+//! Bodies: platform.openai.com/docs/api-reference/chat. The servers differ in what they leave out,
+//! so nothing but the text and the finish reason is required.
+
+use super::{BEARER, Call, Count, Piece, Prompt, Rules};
+use super::{fault, json, malformed, refused_json, says_too_long, status_kind, text};
+use crate::ask::Finish;
+use crate::error::{FailureKind, Fault};
+use crate::stream::Framing;
+use serde_json::{Value, json};
+
+pub(super) const RULES: Rules = Rules {
+    name: "openai",
+    framing: Framing::Sse,
+    key: BEARER,
+    headers: &[],
+    listing: ("/models", "data", "id"),
+    lacks: &[],
+    call,
+    event,
+    answer,
+    refusal,
+};
+
+/// What every body of this family has.
+pub(super) fn body(prompt: &Prompt) -> Value {
+    let mut body = json!({
+        "model": prompt.model.name,
+        "messages": prompt.turns_with_system(),
+        "stream": prompt.stream,
+    });
+    if let Some(temperature) = prompt.ask.temperature {
+        body["temperature"] = json!(temperature);
+    }
+    if let Some(schema) = &prompt.ask.schema {
+        let schema = json!({"name": "answer", "schema": schema, "strict": true});
+        body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
+    }
+    body
+}
+
+fn call(prompt: &Prompt) -> Call {
+    let mut body = body(prompt);
+    // OpenAI's reasoning models refuse the old name, many other servers do not know the new one.
+    let theirs = prompt.url.contains("api.openai.com") || prompt.url.contains(".azure.com");
+    let limit = if theirs { "max_completion_tokens" } else { "max_tokens" };
+    body[limit] = json!(prompt.output_tokens());
+    if let Some(seed) = prompt.ask.seed {
+        body["seed"] = json!(seed);
+    }
+    if prompt.stream {
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    Call::new("/chat/completions", body)
+}
+
+pub(super) fn event(data: &[u8]) -> Result<Vec<Piece>, Fault> {
+    if data.trim_ascii() == b"[DONE]" {
+        return Ok(vec![Piece::Done]);
+    }
+    pieces(&json(data)?, "delta", data)
+}
+
+pub(super) fn answer(body: &[u8]) -> Result<Vec<Piece>, Fault> {
+    let mut pieces = pieces(&json(body)?, "message", body)?;
+    pieces.push(Piece::Done);
+    Ok(pieces)
+}
+
+fn pieces(value: &Value, part: &str, bytes: &[u8]) -> Result<Vec<Piece>, Fault> {
+    if value.get("error").is_some_and(|error| !error.is_null()) {
+        return Err(fault(failed(value), bytes));
+    }
+    let Some(choices) = value["choices"].as_array() else {
+        return Err(malformed("it has no `choices`", bytes));
+    };
+    let mut out: Vec<Piece> = Vec::new();
+    out.extend(text(&value["model"]).map(|name| Piece::Version(name.to_owned())));
+    if let Some(choice) = choices.first() {
+        let said = &choice[part];
+        // vLLM says `reasoning`, DeepSeek `reasoning_content`.
+        if text(&said["reasoning_content"]).or(text(&said["reasoning"])).is_some() {
+            out.push(Piece::Thought);
+        }
+        out.extend(content(&said["content"]).into_iter().map(Piece::Text));
+        if text(&said["refusal"]).is_some() {
+            out.push(Piece::Finish(Finish::Filter));
+        } else if let Some(reason) = text(&choice["finish_reason"]) {
+            out.push(Piece::Finish(finish(reason)));
+        }
+    }
+    out.extend(count(&value["usage"]).map(Piece::Count));
+    Ok(out)
+}
+
+/// Text of a message; Mistral's reasoning models send a list of parts.
+fn content(value: &Value) -> Option<String> {
+    let parts = value.as_array().map(|parts| {
+        let texts = parts.iter().filter(|part| part["type"] == "text");
+        texts.filter_map(|part| part["text"].as_str()).collect::<String>()
+    });
+    parts.or_else(|| value.as_str().map(str::to_owned)).filter(|text| !text.is_empty())
+}
+
+fn finish(reason: &str) -> Finish {
+    match reason {
+        "stop" | "eos" | "eos_token" => Finish::Stop,
+        // `model_length` is Mistral's word for a full window.
+        "length" | "model_length" | "max_tokens" => Finish::Length,
+        "content_filter" => Finish::Filter,
+        other => Finish::parse(other),
+    }
+}
+
+fn count(usage: &Value) -> Option<Count> {
+    usage.is_object().then(|| Count {
+        input: usage["prompt_tokens"].as_u64(),
+        output: usage["completion_tokens"].as_u64(),
+        cached: usage["prompt_tokens_details"]["cached_tokens"].as_u64(),
+        reasoning: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
+    })
+}
+
+/// Kind of an error in the middle of a stream: no status stands beside it.
+fn failed(value: &Value) -> FailureKind {
+    let error = &value["error"];
+    let code = error["code"].as_u64().or_else(|| error["code"].as_str()?.parse().ok());
+    let status = code.and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
+    kind(status, value)
+}
+
+/// Kind of an error by its codes, else by its status.
+pub(super) fn kind(status: u16, value: &Value) -> FailureKind {
+    let error = &value["error"];
+    let of = |name: &str| text(&error[name]).or(text(&value[name])).unwrap_or_default();
+    let words = [of("code"), of("type")];
+    let message = text(error).unwrap_or(of("message"));
+    let has = |word: &str| words.contains(&word);
+    if has("context_length_exceeded") || has("exceed_context_size_error") {
+        FailureKind::Context
+    } else if has("insufficient_quota") || has("billing_hard_limit_reached") {
+        FailureKind::Quota
+    } else if has("content_filter") || has("content_policy_violation") {
+        FailureKind::Filter
+    } else if has("invalid_api_key") || has("authentication_error") {
+        FailureKind::Auth
+    } else if has("model_not_found") {
+        FailureKind::NotFound
+    } else if has("rate_limit_exceeded") || has("rate_limit_error") {
+        FailureKind::RateLimit { retry_after: None }
+    } else if matches!(status, 400 | 413 | 422 | 500) && says_too_long(message) {
+        FailureKind::Context
+    } else {
+        status_kind(status)
+    }
+}
+
+pub(super) fn refusal(status: u16, body: &[u8]) -> Fault {
+    fault(kind(status, &refused_json(body)), body)
+}

@@ -1,0 +1,456 @@
+//! The failures that providers really have, in every dialect: the right label, no answer that is
+//! none, and no useless request.
+
+use crate::script_tests::{
+    Act, End, Server, WIRED, ask, backed, beginning, ending, engine, good, key, limited, refusal,
+    single, stream, within,
+};
+use crate::{Answer, Dialect, Failure, FailureKind, FellBack, Finish};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// One ask of a server with these acts, 400 ms at most.
+async fn one(dialect: Dialect, acts: Vec<Act>) -> (Result<Answer, Failure>, usize) {
+    timed(dialect, acts, 400).await
+}
+
+async fn timed(dialect: Dialect, acts: Vec<Act>, ms: u64) -> (Result<Answer, Failure>, usize) {
+    let server = Server::start(acts);
+    let result = engine(single(dialect, &server)).ask(ask("m"), within(ms)).await;
+    (result, server.n())
+}
+
+async fn fails(dialect: Dialect, acts: Vec<Act>) -> (Failure, usize) {
+    let (result, n) = one(dialect, acts).await;
+    (result.expect_err("a failure"), n)
+}
+
+/// Cases at once, each of which fails in one of the ways that are named.
+async fn all_fail(cases: Vec<(Dialect, Act, &[&str])>) {
+    let runs = cases.into_iter().map(|(dialect, act, names)| async move {
+        let (result, _) = timed(dialect, vec![act.clone()], 10_000).await;
+        let failure = result.expect_err("a failure");
+        assert!(names.contains(&failure.kind.name()), "{dialect:?} {act:?}: {failure}");
+        failure
+    });
+    for failure in futures::future::join_all(runs).await {
+        assert!(!failure.to_string().contains("log in"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn every_dialect_answers() {
+    for dialect in WIRED {
+        let (answer, n) = timed(dialect, vec![good(dialect, "because")], 10_000).await;
+        let answer = answer.unwrap_or_else(|failure| panic!("{dialect:?}: {failure}"));
+        assert_eq!((answer.text.as_str(), n), ("because", 1), "{dialect:?}");
+        assert_eq!(answer.finish, Finish::Stop);
+        assert_eq!((answer.usage.input, answer.usage.output), (10, 5), "{dialect:?}");
+        let counted = if dialect == Dialect::Ollama { 0 } else { 4 };
+        assert_eq!(answer.usage.cached, counted, "{dialect:?}");
+        assert!(answer.version.starts_with("toy"), "{dialect:?}: {}", answer.version);
+        assert_eq!((answer.model.as_str(), answer.fell_back), ("m", None));
+        let long = [beginning(dialect, "half"), ending(dialect, "length")].concat();
+        let (answer, _) = timed(dialect, vec![stream(dialect, &long, End::Clean)], 10_000).await;
+        assert_eq!(answer.expect("an answer").finish, Finish::Length, "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn chunks_may_end_anywhere() {
+    for dialect in WIRED {
+        let Act::Stream(kind, pieces, end) = good(dialect, "größer, weil €5 > 4 😀") else {
+            panic!("a stream")
+        };
+        let crumbs = pieces.concat().chars().map(String::from).collect();
+        let (answer, _) = timed(dialect, vec![Act::Stream(kind, crumbs, end)], 10_000).await;
+        assert_eq!(answer.expect("an answer").text, "größer, weil €5 > 4 😀", "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_a_timeout() {
+    let runs = WIRED.map(|dialect| async move {
+        let (failure, n) = fails(dialect, vec![Act::Hang]).await;
+        assert_eq!((failure.kind, n), (FailureKind::Timeout, 1), "{dialect:?}");
+    });
+    futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn too_many_requests_wait_as_long_as_the_server_says() {
+    let runs = WIRED.map(|dialect| async move {
+        let start = Instant::now();
+        let acts = vec![limited(Some("0.3")), good(dialect, "because")];
+        let (answer, n) = timed(dialect, acts, 10_000).await;
+        let answer = answer.expect("an answer");
+        assert!(start.elapsed() >= Duration::from_millis(300), "{dialect:?}");
+        assert_eq!((n, answer.attempts.len()), (2, 2));
+        assert_eq!(answer.attempts[0].failure.as_ref().map(FailureKind::name), Some("rate_limit"));
+        // A wait that is longer than the deadline is not begun.
+        let (failure, n) = fails(dialect, vec![limited(Some("60"))]).await;
+        let FailureKind::RateLimit { retry_after: Some(after) } = failure.kind else {
+            panic!("{dialect:?}: {failure}")
+        };
+        assert_eq!((after.as_secs(), n), (60, 1));
+    });
+    futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn too_many_requests_without_a_wait_are_tried_again() {
+    let runs = WIRED.map(|dialect| async move {
+        let acts = vec![limited(None), good(dialect, "because")];
+        let (answer, n) = timed(dialect, acts, 10_000).await;
+        assert_eq!((answer.expect("an answer").text.as_str(), n), ("because", 2), "{dialect:?}");
+    });
+    futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn a_server_error_is_tried_three_times() {
+    let runs = WIRED.map(|dialect| async move {
+        let error = refusal(500, &json!({"error": {"message": "oops"}}));
+        let (answer, n) =
+            timed(dialect, vec![error.clone(), good(dialect, "because")], 10_000).await;
+        assert_eq!((answer.is_ok(), n), (true, 2), "{dialect:?}");
+        let (result, n) = timed(dialect, vec![error], 10_000).await;
+        let failure = result.expect_err("a failure");
+        assert_eq!((failure.kind, n), (FailureKind::Server, 3), "{dialect:?}");
+        assert_eq!(failure.attempts.len(), 3);
+    });
+    futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn an_outage_costs_nothing_once_the_breaker_is_open() {
+    let down = Server::start(vec![refusal(503, &json!({"error": {"message": "down"}}))]);
+    let up = Server::start(vec![good(Dialect::OpenAi, "because")]);
+    let engine = engine(backed(&down, &up));
+    let first = engine.ask(ask("m"), within(10_000)).await.expect("the fallback's");
+    assert_eq!(down.n(), 3, "three tries open the breaker");
+    assert_eq!((first.model.as_str(), first.asked.as_str()), ("n", "m"));
+    let start = Instant::now();
+    for n in 0..20 {
+        let answer = engine.ask(ask("m"), within(10_000)).await.expect("the fallback's");
+        assert_eq!(answer.fell_back, Some(FellBack::Failed(FailureKind::Server)));
+        assert_eq!((down.n(), up.n()), (3, n + 2));
+    }
+    assert!(start.elapsed() < Duration::from_millis(20 * 50), "{:?}", start.elapsed());
+    let lanes = engine.lanes();
+    let lane = lanes.iter().find(|lane| lane.provider == "p").expect("the lane");
+    assert_eq!(
+        (lane.breaker.state, lane.key.as_str(), lane.model.as_str()),
+        ("open", "one", "toy")
+    );
+    assert_eq!(engine.metrics().providers["p"].refused, 20);
+    assert_eq!(engine.metrics().fell_back, 21);
+}
+
+#[tokio::test]
+async fn an_outage_without_a_fallback_fails_at_once_with_its_label() {
+    let down = Server::start(vec![refusal(503, &json!({}))]);
+    let engine = engine(single(Dialect::OpenAi, &down));
+    for _ in 0..20 {
+        let failure = engine.ask(ask("m"), within(10_000)).await.expect_err("a failure");
+        assert_eq!(failure.kind, FailureKind::Server);
+    }
+    assert_eq!(down.n(), 3);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_one() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let server = Server::start(vec![Act::Hang]);
+    let mut catalog = single(Dialect::OpenAi, &server);
+    catalog.providers[0].url = url;
+    let failure = engine(catalog).ask(ask("m"), within(5_000)).await.expect_err("a failure");
+    assert_eq!((failure.kind, failure.attempts.len()), (FailureKind::Connect, 3));
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_a_server_error() {
+    let (failure, _) = fails(Dialect::OpenAi, vec![Act::Drop]).await;
+    assert_eq!(failure.kind, FailureKind::Server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_first_token_is_a_timeout_and_the_fallback_answers() {
+    for dialect in WIRED {
+        // Headers and marks of life come; a token does not.
+        let mut quiet = beginning(dialect, "x");
+        quiet.pop();
+        let slow = Server::start(vec![stream(dialect, &quiet, End::Hang)]);
+        let other = Server::start(vec![good(Dialect::OpenAi, "because")]);
+        let mut catalog = backed(&slow, &other);
+        catalog.providers[0].dialect = dialect;
+        catalog.providers[0].first_token_ms = 80;
+        let engine = engine(catalog);
+        let answer = engine.ask(ask("m"), within(10_000)).await.expect("the fallback's");
+        assert_eq!(answer.fell_back, Some(FellBack::Failed(FailureKind::Timeout)), "{dialect:?}");
+        slow.gone.recv_timeout(Duration::from_secs(10)).expect("the call was cancelled");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_stream_is_never_an_answer() {
+    let runs = WIRED.map(|dialect| async move {
+        let half = beginning(dialect, "half an answer");
+        for end in [End::Cut, End::Clean] {
+            let acts = vec![stream(dialect, &half, end), good(dialect, "whole")];
+            let (answer, n) = timed(dialect, acts, 10_000).await;
+            let answer = answer.expect("the second try");
+            assert_eq!((answer.text.as_str(), n), ("whole", 2), "{dialect:?} {end:?}");
+            let failure = answer.attempts[0].failure.clone();
+            assert_eq!(failure, Some(FailureKind::Truncated), "{dialect:?} {end:?}");
+        }
+        // Cut inside an event.
+        let events = [half, ending(dialect, "stop")].concat();
+        let Act::Stream(kind, mut pieces, _) = stream(dialect, &events, End::Clean) else {
+            panic!("a stream")
+        };
+        pieces.truncate(pieces.len() - ending(dialect, "stop").len() + 1);
+        let last = pieces.pop().expect("a piece");
+        pieces.push(last[..last.len() / 2].to_owned());
+        let (failure, _) = fails(dialect, vec![Act::Stream(kind, pieces, End::Clean)]).await;
+        assert_eq!(failure.kind, FailureKind::Truncated, "{dialect:?}");
+    });
+    futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_it_says_is_truncated() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n";
+    let (failure, _) = fails(Dialect::OpenAi, vec![Act::Raw(format!("{head}{{\"choices\""))]).await;
+    assert_eq!(failure.kind, FailureKind::Truncated);
+}
+
+#[tokio::test]
+async fn a_refusal_without_its_body_is_one() {
+    let head = "HTTP/1.1 401 X\r\ncontent-length: 900\r\n\r\n".to_owned();
+    let (failure, _) = fails(Dialect::OpenAi, vec![Act::Raw(head)]).await;
+    assert_eq!(failure.kind, FailureKind::Auth);
+}
+
+#[tokio::test]
+async fn a_stream_without_its_last_mark_is_whole_when_it_said_why_it_ended() {
+    for dialect in WIRED {
+        let mut events = [beginning(dialect, "because"), ending(dialect, "stop")].concat();
+        // `[DONE]` and `message_stop` are missing; so is the end of the body.
+        if !matches!(dialect, Dialect::Ollama | Dialect::Gemini | Dialect::Responses) {
+            events.pop();
+        }
+        let (answer, n) = timed(dialect, vec![stream(dialect, &events, End::Cut)], 10_000).await;
+        assert_eq!((answer.expect("an answer").text.as_str(), n), ("because", 1), "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_stops_in_the_middle_ends_with_its_time() {
+    let half = beginning(Dialect::OpenAi, "half");
+    let server = Server::start(vec![stream(Dialect::OpenAi, &half, End::Hang)]);
+    let mut catalog = single(Dialect::OpenAi, &server);
+    catalog.providers[0].total_ms = 80;
+    let failure = engine(catalog).ask(ask("m"), within(200)).await.expect_err("a failure");
+    assert_eq!(failure.kind, FailureKind::Timeout);
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_dialect_is_malformed() {
+    let mut cases: Vec<(Dialect, Act, &[&str])> = Vec::new();
+    for dialect in WIRED {
+        for wrong in [json!("{not json"), json!({"hello": "world"}), json!([1])] {
+            let events = [beginning(dialect, "half"), vec![wrong]].concat();
+            let more = [events.clone(), ending(dialect, "stop")].concat();
+            cases.push((dialect, stream(dialect, &events, End::Clean), &["malformed"]));
+            cases.push((dialect, stream(dialect, &more, End::Clean), &["malformed"]));
+        }
+    }
+    all_fail(cases).await;
+}
+
+#[tokio::test]
+async fn an_empty_completion_is_no_answer() {
+    let mut cases: Vec<(Dialect, Act, &[&str])> = Vec::new();
+    for dialect in WIRED {
+        for text in ["", " \n"] {
+            let events = [beginning(dialect, text), ending(dialect, "stop")].concat();
+            cases.push((dialect, stream(dialect, &events, End::Clean), &["empty"]));
+        }
+    }
+    all_fail(cases).await;
+}
+
+#[tokio::test]
+async fn a_wrong_content_type_is_malformed() {
+    let mut cases: Vec<(Dialect, Act, &[&str])> = Vec::new();
+    for dialect in WIRED {
+        let page = vec![("content-type", "text/html".to_owned())];
+        let act = Act::Reply(200, page, "<html>Please log in</html>".to_owned());
+        cases.push((dialect, act, &["malformed"]));
+    }
+    all_fail(cases).await;
+}
+
+/// A refusal: dialect, status, body, and the kind that it is.
+type Refused = (Dialect, u16, Value, &'static str);
+
+/// Refusals as the servers of the OpenAI family and Ollama word them.
+fn chat_refusals() -> Vec<Refused> {
+    use Dialect::{Mistral, Ollama, OpenAi, Responses};
+    let said = |code: &str, text: &str| json!({"error": {"message": text, "code": code}});
+    let plain = |text: &str| json!({ "error": text });
+    let bare = |text: &str| json!({"object": "error", "message": text, "code": 400});
+    let detail = |text: &str| json!({ "detail": text });
+    let long = "This model's maximum context length is 8192 tokens";
+    let large = "Prompt contains 9 tokens, too large for model with 8";
+    let missing = "model \"toy\" not found, try pulling it first";
+    vec![
+        (OpenAi, 400, said("context_length_exceeded", long), "context"),
+        (OpenAi, 400, bare(long), "context"),
+        (OpenAi, 400, said("content_filter", "policy"), "filter"),
+        (OpenAi, 429, said("insufficient_quota", "You exceeded"), "quota"),
+        (OpenAi, 401, said("invalid_api_key", "Incorrect"), "auth"),
+        (OpenAi, 404, said("model_not_found", "no"), "not_found"),
+        (OpenAi, 400, said("unsupported_value", "temperature"), "invalid"),
+        (OpenAi, 413, json!("no object"), "context"),
+        (OpenAi, 301, json!({}), "invalid"),
+        (Responses, 400, said("context_length_exceeded", long), "context"),
+        (Responses, 429, said("insufficient_quota", "You exceeded"), "quota"),
+        (Mistral, 400, bare(large), "context"),
+        (Mistral, 401, detail("Unauthorized"), "auth"),
+        (Mistral, 422, detail("extra fields not permitted"), "invalid"),
+        (Ollama, 404, plain(missing), "not_found"),
+        (Ollama, 400, plain("the input length exceeds the context length"), "context"),
+        (Ollama, 500, plain("model requires more system memory"), "server"),
+    ]
+}
+
+/// Refusals as Anthropic and Gemini word them.
+fn other_refusals() -> Vec<Refused> {
+    use Dialect::{Anthropic, Gemini};
+    let typed = |kind: &str, text: &str| json!({"error": {"type": kind, "message": text}});
+    let wrong = |text: &str| typed("invalid_request_error", text);
+    let coded = |code: u16, status: &str, text: &str| {
+        let error = json!({"code": code, "status": status, "message": text});
+        json!({ "error": error })
+    };
+    let bad = |text: &str| coded(400, "INVALID_ARGUMENT", text);
+    let many = "The input token count (9) exceeds the maximum number of tokens allowed (8)";
+    vec![
+        (Anthropic, 400, wrong("prompt is too long: 210000 tokens > 200000 maximum"), "context"),
+        (Anthropic, 400, wrong("Output blocked by content filtering policy"), "filter"),
+        (Anthropic, 400, wrong("Your credit balance is too low"), "quota"),
+        (Anthropic, 400, wrong("max_tokens: too large"), "invalid"),
+        (Anthropic, 401, typed("authentication_error", "invalid x-api-key"), "auth"),
+        (Anthropic, 404, typed("not_found_error", "model: x"), "not_found"),
+        (Anthropic, 529, typed("overloaded_error", "Overloaded"), "server"),
+        (Gemini, 400, bad(many), "context"),
+        (Gemini, 400, bad("API key not valid"), "auth"),
+        (Gemini, 403, coded(403, "PERMISSION_DENIED", "no"), "auth"),
+        (Gemini, 404, json!([coded(404, "NOT_FOUND", "no such model")]), "not_found"),
+        (Gemini, 503, coded(503, "UNAVAILABLE", "overloaded"), "server"),
+    ]
+}
+
+#[tokio::test]
+async fn refusals_have_the_right_label_and_are_not_repeated() {
+    for (dialect, status, body, name) in chat_refusals().into_iter().chain(other_refusals()) {
+        let (failure, n) = fails(dialect, vec![refusal(status, &body)]).await;
+        assert_eq!(failure.kind.name(), name, "{dialect:?} {status} {body}");
+        if name != "server" {
+            assert_eq!(n, 1, "{dialect:?} {name} was asked again");
+        }
+        let shown = failure.to_string();
+        assert!(!shown.contains("toy") && !shown.contains("tokens >"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn errors_in_the_middle_of_a_stream_have_their_label() {
+    let overloaded = json!({"type": "error", "error": {"type": "overloaded_error"}});
+    let quota = json!({"error": {"code": "insufficient_quota"}});
+    let long = json!({"error": "context length exceeded"});
+    let failed = json!({"type": "response.failed",
+        "response": {"status": "failed", "error": {"code": "server_error"}}});
+    let exhausted = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+        "details": [{"retryDelay": "60s"}]}});
+    for (dialect, event, name) in [
+        (Dialect::Anthropic, overloaded, "server"),
+        (Dialect::OpenAi, quota, "quota"),
+        (Dialect::Ollama, long, "context"),
+        (Dialect::Ollama, json!({"error": "llama runner exited"}), "server"),
+        (Dialect::Responses, failed, "server"),
+        (Dialect::Gemini, exhausted, "rate_limit"),
+    ] {
+        let events = [beginning(dialect, "half"), vec![event]].concat();
+        let (failure, _) = fails(dialect, vec![stream(dialect, &events, End::Clean)]).await;
+        assert_eq!(failure.kind.name(), name, "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_context_overflow_goes_to_the_wider_model() {
+    let narrow =
+        Server::start(vec![refusal(400, &json!({"error": {"code": "context_length_exceeded"}}))]);
+    let wide = Server::start(vec![good(Dialect::OpenAi, "because")]);
+    let mut catalog = backed(&narrow, &wide);
+    catalog.models[0].fallbacks.clear();
+    catalog.models[0].context_fallbacks = vec!["n".to_owned()];
+    let answer = engine(catalog).ask(ask("m"), within(10_000)).await.expect("the wider one's");
+    assert_eq!((answer.model.as_str(), narrow.n()), ("n", 1));
+    assert_eq!(answer.fell_back, Some(FellBack::Failed(FailureKind::Context)));
+}
+
+#[tokio::test]
+async fn a_filter_is_a_failure_and_goes_to_its_own_list() {
+    for dialect in WIRED {
+        if dialect == Dialect::Ollama {
+            continue;
+        }
+        let events = [beginning(dialect, "I can"), ending(dialect, "content_filter")].concat();
+        let act = stream(dialect, &events, End::Clean);
+        let (failure, n) = fails(dialect, vec![act.clone()]).await;
+        assert_eq!((failure.kind, n), (FailureKind::Filter, 1), "{dialect:?}");
+        let strict = Server::start(vec![act]);
+        let free = Server::start(vec![good(Dialect::OpenAi, "because")]);
+        let mut catalog = backed(&strict, &free);
+        catalog.providers[0].dialect = dialect;
+        catalog.models[0].fallbacks.clear();
+        catalog.models[0].filter_fallbacks = vec!["n".to_owned()];
+        let answer = engine(catalog).ask(ask("m"), within(10_000)).await.expect("the other's");
+        assert_eq!((answer.text.as_str(), answer.model.as_str()), ("because", "n"));
+    }
+    let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}});
+    let (failure, _) =
+        fails(Dialect::Gemini, vec![stream(Dialect::Gemini, &[blocked], End::Clean)]).await;
+    assert_eq!(failure.kind, FailureKind::Filter);
+}
+
+#[tokio::test]
+async fn a_bad_key_hands_over_to_the_next() {
+    for (status, code) in [(401, "invalid_api_key"), (429, "insufficient_quota"), (429, "x")] {
+        let bad = refusal(status, &json!({"error": {"code": code}}));
+        let server = Server::start(vec![bad, good(Dialect::OpenAi, "because")]);
+        let mut catalog = single(Dialect::OpenAi, &server);
+        catalog.providers[0].keys.push(key("two"));
+        let answer = engine(catalog).ask(ask("m"), within(10_000)).await.expect("the other key's");
+        let labels: Vec<&str> = answer.attempts.iter().map(|a| a.key.as_str()).collect();
+        assert_eq!(labels.len(), 2);
+        assert_ne!(labels[0], labels[1], "{code}");
+        let headers: Vec<String> =
+            server.requests().iter().map(|r| r.headers["authorization"].clone()).collect();
+        assert_ne!(headers[0], headers[1]);
+    }
+}
+
+#[tokio::test]
+async fn all_keys_refused_is_one_try_each() {
+    let server = Server::start(vec![refusal(401, &json!({}))]);
+    let mut catalog = single(Dialect::OpenAi, &server);
+    catalog.providers[0].keys.extend([key("two"), key("three")]);
+    let failure = engine(catalog).ask(ask("m"), within(10_000)).await.expect_err("a failure");
+    assert_eq!((failure.kind, server.n()), (FailureKind::Auth, 3));
+}

@@ -1,0 +1,104 @@
+//! `synod council`, `synod ask`: questions to models, from the command line.
+
+use super::tool::{plain, print};
+use super::{note, say};
+use crate::cli::{AskArgs, CouncilArgs, Failure, Session};
+use crate::config::council::ProviderConfig;
+use crate::eval::answers::Recorded;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Recorded questions that are shown.
+const SHOWN: usize = 8;
+
+/// `synod council`
+pub fn run(mut session: Session, args: CouncilArgs) -> Result<ExitCode, Failure> {
+    let mut query = args.query.join(" ");
+    let mut options = args.options;
+    if let Some(file) = &args.replay {
+        let recorded = replay(&mut session, file)?;
+        if query.trim().is_empty() {
+            show(&recorded);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // A number stands for one of the questions that are shown.
+        let by_number = query.trim().parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let same = |q: &&crate::eval::answers::Question| words(&q.question) == words(&query);
+        let found = by_number.and_then(|n| recorded.questions.get(n));
+        let found = found.or_else(|| recorded.questions.iter().find(same));
+        if let Some(question) = found {
+            query.clone_from(&question.question);
+            if options.is_empty() {
+                options.clone_from(&question.options);
+            }
+            note(&format!("asked: {query}"));
+        }
+    }
+    let mut call = json!({
+        "query": query, "models": args.models, "effort": args.effort,
+        "deadline_ms": args.deadline_ms, "options": options,
+    });
+    if let Some(kind) = args.kind {
+        call["kind"] = kind.into();
+    }
+    let answer = plain(&session, "orchestrate", call)?;
+    print(&session, &answer);
+    let done = answer.structured["verdict"].is_object();
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The council of the models in a file, and nobody else; gives its questions.
+fn replay(session: &mut Session, file: &Path) -> Result<Recorded, Failure> {
+    let judged = Recorded::open(file);
+    let url = match &judged {
+        Ok(recorded) => laid_out(&session.data, file, recorded)?,
+        // Transcripts already.
+        Err(_) => file.to_owned(),
+    };
+    let config = &mut session.loaded.config;
+    config.model.clear();
+    config.council.panel.clear();
+    config.provider = vec![ProviderConfig {
+        name: "replay".to_owned(),
+        dialect: "replay".to_owned(),
+        url: Some(url.to_string_lossy().into_owned()),
+        ..ProviderConfig::default()
+    }];
+    let questions = Vec::new();
+    Ok(judged.unwrap_or(Recorded { name: String::new(), questions }))
+}
+
+/// Recorded answers as transcripts in the data directory, made once for each version of the file.
+fn laid_out(data: &Path, file: &Path, recorded: &Recorded) -> Result<PathBuf, Failure> {
+    let about = std::fs::metadata(file)?;
+    let stamp = about.modified()?.duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let folder = data.join("replay");
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{}-{stamp}-{}.jsonl", recorded.name, about.len()));
+    if !path.exists() {
+        recorded.transcripts(&path)?;
+    }
+    Ok(path)
+}
+
+fn show(recorded: &Recorded) {
+    if recorded.questions.is_empty() {
+        say("The file holds transcripts; ask one of their questions word for word.\n");
+        return;
+    }
+    say(&format!("{} recorded questions; ask one by its number:\n\n", recorded.questions.len()));
+    for (at, question) in recorded.questions.iter().take(SHOWN).enumerate() {
+        let line: Vec<&str> = question.question.split_whitespace().collect();
+        let head: String = line.join(" ").chars().take(100).collect();
+        say(&format!("{:4}  {head} ({} models)\n", at + 1, question.answers.len()));
+    }
+}
+
+/// `synod ask`
+pub fn ask(session: &Session, args: &AskArgs) -> Result<ExitCode, Failure> {
+    let call = json!({ "op": "infer", "model": args.model, "input": args.query.join(" ") });
+    print(session, &plain(session, "models", call)?);
+    Ok(ExitCode::SUCCESS)
+}

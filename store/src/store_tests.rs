@@ -1,0 +1,172 @@
+//! The store as a whole: older formats, processes that start at once, processes that are killed.
+
+use crate::*;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+/// A store as the program of that format left it.
+fn old(dir: &Path, format: u32) {
+    let db = Connection::open(dir.join("state.db")).unwrap();
+    db.execute_batch(SCHEMA).unwrap();
+    if format == 2 {
+        db.execute_batch(pack::SCHEMA).unwrap();
+        db.execute("INSERT INTO pack VALUES('p_1', '{}', 1)", []).unwrap();
+    }
+    let job = "INSERT INTO job(id, kind, args, state, progress, key, made_ms, changed_ms) \
+               VALUES(?, 'index', '{\"op\":\"add\"}', ?, '{}', ?, 1, 2)";
+    for (id, state) in [("j_1", "running"), ("j_2", "pending"), ("j_3", "succeeded")] {
+        db.execute(job, [id, state, id]).unwrap();
+    }
+    let token = "INSERT INTO token(name, hash, scopes, made_ms) VALUES('ci', ?, 'admin', 1)";
+    db.execute(token, [blake3::hash(b"secret").as_bytes().as_slice()]).unwrap();
+    db.execute_batch(&format!("PRAGMA user_version={format}")).unwrap();
+}
+
+#[test]
+fn older_formats_are_carried_over() {
+    for format in [1, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        old(dir.path(), format);
+        let store = Store::open(dir.path()).unwrap();
+        let version: u32 =
+            store.db().pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
+        assert_eq!(version, FORMAT);
+        assert_eq!(store.check_token("secret").unwrap(), Some(vec![Scope::Admin]));
+        assert_eq!(store.pack("p_1").unwrap().is_some(), format == 2);
+        let job = store.job("j_1").unwrap().unwrap();
+        assert_eq!((job.state, job.priority, job.owner.as_str()), (JobState::Running, 3, ""));
+        assert_eq!(store.recover_jobs("index", 5).unwrap(), 1);
+        assert_eq!(store.take("index", 6).unwrap().unwrap().id, "j_1");
+        let args = "{\"op\":\"add\"}";
+        let known = NewJob { id: "j_9", kind: "index", args, key: Some("j_3"), now_ms: 9 };
+        assert_eq!(store.leave(&known).unwrap(), "j_3", "keys are known");
+        assert_eq!(store.events_after("j_1", 0, 9).unwrap().events.len(), 2);
+        let entry = Entry { action: "ask".into(), ..Entry::default() };
+        assert_eq!(store.record(&[entry]).unwrap(), [1]);
+        drop(store);
+        assert_eq!(Store::open(dir.path()).unwrap().verify().unwrap().rows, 1, "once only");
+    }
+}
+
+/// What the file's tables and indexes are.
+fn shape(store: &Store) -> Vec<(String, String)> {
+    let db = store.db();
+    let sql = "SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name";
+    let mut statement = db.prepare(sql).unwrap();
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    rows.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+#[test]
+fn a_carried_over_store_is_as_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path(), 2);
+    let carried = shape(&Store::open(dir.path()).unwrap());
+    assert_eq!(carried, shape(&Store::memory().unwrap()));
+}
+
+#[test]
+fn processes_may_start_at_once() {
+    // Often, because the moment at which SQLite refuses to wait is a short one.
+    for format in [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        if format > 0 {
+            old(dir.path(), format);
+        }
+        let gate = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let (path, gate) = (dir.path(), &gate);
+                scope.spawn(move || {
+                    gate.wait();
+                    let store = Store::open(path).unwrap();
+                    store.put_answer(&format!("k{n}"), "{}", 1).unwrap();
+                });
+            }
+        });
+        let store = Store::open(dir.path()).unwrap();
+        assert!((0..8).all(|n| store.answer(&format!("k{n}")).unwrap().is_some()));
+    }
+}
+
+/// Names the folder to the process that is to be killed.
+const FOLDER: &str = "SYNOD_STORE_TEST_FOLDER";
+
+/// Writes of every kind without an end; says each that was acknowledged.
+fn write_until_killed(path: &Path) {
+    let store = Store::open(path).unwrap();
+    let ledger = Ledger::start(std::sync::Arc::new(Store::open(path).unwrap())).unwrap();
+    let new = NewSession {
+        id: "s_1",
+        owner: "ada",
+        title: "",
+        metadata: None,
+        expires_ms: None,
+        now_ms: 1,
+    };
+    store.make_session(&new).unwrap();
+    for n in 1.. {
+        let said = NewMessage {
+            role: Role::User,
+            author: "",
+            text: &format!("word{n}"),
+            refs: None,
+            key: None,
+            now_ms: n,
+        };
+        assert_eq!(store.append("s_1", "ada", &said).unwrap(), Some(n));
+        let entry = Entry { at_ms: n, action: "say".into(), ..Entry::default() };
+        assert_eq!(ledger.write(entry).unwrap(), n);
+        store.add_spent(&[("day:2026-11-22", 1), ("month:2026-11", 1)]).unwrap();
+        let id = format!("j_{n}");
+        store.leave_task(&NewTask { id: &id, kind: "ask", ..NewTask::default() }).unwrap();
+        let job = store.take("ask", n).unwrap().unwrap();
+        store.end_run(&job.id, job.attempt, JobState::Succeeded, "", n).unwrap();
+        let mut out = std::io::stdout();
+        writeln!(out, "\nacknowledged {n}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_it_acknowledged() {
+    if let Some(path) = std::env::var_os(FOLDER) {
+        write_until_killed(Path::new(&path));
+    }
+    for rounds in [1, 7, 40] {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "store_tests::a_killed_process_loses_nothing_that_it_acknowledged";
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(FOLDER, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines.map_while(std::result::Result::ok).filter_map(|line| {
+            line.strip_prefix("acknowledged ").and_then(|n| n.parse::<i64>().ok())
+        });
+        let n = said.take(rounds).last().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        check_after_kill(dir.path(), n);
+    }
+}
+
+/// What was acknowledged `n` times is there, and what was cut off is there wholly or not at all.
+fn check_after_kill(path: &Path, n: i64) {
+    let store = Store::open(path).unwrap();
+    let sound: String = store.db().query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+    let checked = store.verify().unwrap();
+    assert!(checked.broken_at.is_none() && checked.rows >= n as u64);
+    let session = store.session("s_1", "ada", 1).unwrap().unwrap();
+    let history = store.history("s_1", "ada", 0, 1_000, 1).unwrap().unwrap();
+    assert!(session.n_messages >= n && session.n_messages == history.len() as i64);
+    let hits = store.search_messages("ada", None, &format!("word{n}"), 9, 1).unwrap().hits;
+    assert_eq!(hits.len(), 1);
+    let spent = store.spent("").unwrap();
+    assert!(spent[0].1 >= n as u64 && spent[0].1 == spent[1].1);
+    let done = store.job(&format!("j_{n}")).unwrap().unwrap();
+    assert_eq!(done.state, JobState::Succeeded);
+}

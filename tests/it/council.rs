@@ -1,0 +1,259 @@
+//! The council: given answers scored, recorded models asked, what is learned, what survives.
+
+use super::chat::Chat;
+use super::http::{get, post};
+use super::program::{PATIENCE, Place, ended, poll};
+use serde_json::{Value, json};
+
+/// A place whose council is five recorded models; three of them agree on most questions.
+fn place() -> Place {
+    let place = Place::new();
+    let mut rows = String::new();
+    let mut row = |model: &str, question: &str, text: &str| {
+        let row = json!({"model": model, "vendor": format!("v-{model}"), "family": model,
+                         "question": question, "text": text, "finish": "stop"});
+        rows.push_str(&format!("{row}\n"));
+    };
+    for (model, text) in [
+        ("ada", "Half of 84 is 42. Answer: 42"),
+        ("bea", "\\boxed{42}"),
+        ("cyd", "The answer is 42."),
+        ("dot", "I count 41. Answer: 41"),
+        ("eve", "It depends."),
+    ] {
+        row(model, "What is half of 84?", text);
+    }
+    for n in 0..40 {
+        let question = format!("Question {n}?");
+        row("ada", &question, &format!("Answer: {n}"));
+        row("bea", &question, &format!("Answer: {}", n + 1));
+        row("cyd", &question, &format!("Answer: {}", n + 2));
+    }
+    let path = place.write("replay.jsonl", rows);
+    let path = path.to_string_lossy();
+    let text = format!("[[provider]]\nname = \"r\"\ndialect = \"replay\"\nurl = \"{path}\"\n");
+    place.write("synod.toml", text);
+    place
+}
+
+fn config(place: &Place) -> String {
+    place.path().join("synod.toml").to_string_lossy().into_owned()
+}
+
+fn answers(texts: &[(&str, &str)]) -> Value {
+    texts.iter().map(|(model, text)| json!({"model": model, "text": text})).collect()
+}
+
+#[test]
+fn given_answers_are_scored_and_can_be_recomputed() {
+    let place = Place::new();
+    let mut client = place.stdio(&[]);
+    let given = answers(&[("a", "Answer: 7"), ("b", "\\boxed{7}"), ("c", "8"), ("d", "No idea")]);
+    let verdict = client.answered("consensus", json!({"question": "How many?", "answers": given}));
+    assert_eq!((&verdict["answer"], &verdict["kind"]), (&json!("7"), &json!("number")));
+    let trust = verdict["trust"].as_f64().expect("a number");
+    assert!((0.3..0.95).contains(&trust), "{verdict}");
+    assert_eq!(verdict["clusters"][0]["models"], json!(["a", "b"]));
+    assert_eq!(verdict["dissent"][0]["model"], "c");
+    assert_eq!(verdict["abstained"][0]["model"], "d");
+    let args = json!({"id": verdict["id"]});
+    let record = client.answered("trust", args.clone());
+    assert_eq!(record["verdict"], verdict, "the same again");
+    assert_eq!(
+        (&record["same"], record["votes"].as_array().map(Vec::len)),
+        (&json!(true), Some(4))
+    );
+    assert_eq!(record.to_string(), client.answered("trust", args).to_string());
+    // Options by their letters, and one voice is no consensus.
+    let choice = json!({"question": "Which?", "options": ["red", "blue"],
+                        "answers": answers(&[("a", "(B)"), ("b", "Blue")])});
+    assert_eq!(client.answered("consensus", choice)["answer"], "B");
+    let one = json!({"answers": answers(&[("a", "Answer: 7")])});
+    let one = client.answered("consensus", one);
+    assert!(one["trust"].is_null() && one["reasons"][0].as_str().unwrap().contains("one model"));
+}
+
+#[test]
+fn feedback_teaches_who_is_right() {
+    let place = place();
+    let config = config(&place);
+    let mut client = place.stdio(&["--config", &config]);
+    let ask = |n: u64| {
+        json!({"query": format!("Question {n}?"), "models": ["ada", "bea", "cyd"],
+                              "kind": "number"})
+    };
+    let before = client.answered("orchestrate", ask(30))["verdict"].clone();
+    // Three who never agree: nobody is known to be better.
+    assert!(before["trust"].as_f64().unwrap() < 0.5, "{before}");
+    for n in 0..25 {
+        let reply = client.answered("orchestrate", ask(n));
+        let id = &reply["verdict"]["id"];
+        let told = client.answered("feedback", json!({"id": id, "correct": (n + 1).to_string()}));
+        assert_eq!(told["cluster"], (n + 1).to_string());
+    }
+    let after = client.answered("orchestrate", ask(31))["verdict"].clone();
+    assert_eq!(after["answer"], "32", "bea was always right: {after}");
+    assert!(after["trust"].as_f64() > before["trust"].as_f64(), "{after}");
+    assert_eq!((&after["n_labels"], &after["calibrated_by"]), (&json!(25), &json!("labels")));
+    let models = client.answered("models", json!({}));
+    let known = |id: &str| {
+        let all = models["models"].as_array().expect("models");
+        let model = all.iter().find(|m| m["id"] == id).expect("a model");
+        model["reliability"][0]["mean"].as_f64().expect("a mean")
+    };
+    assert!(known("bea") > 0.8 && known("ada") < 0.4, "{models}");
+    // The one who is known to be right is asked first.
+    let adaptive =
+        client.answered("orchestrate", json!({"query": "Question 32?", "kind": "number"}));
+    assert_eq!(adaptive["decision"]["panel"][0], "bea", "{adaptive}");
+    // An old verdict stays what it was.
+    let record = client.answered("trust", json!({"id": before["id"]}));
+    assert_eq!((&record["verdict"], &record["same"]), (&before, &json!(true)));
+}
+
+#[test]
+fn a_council_asks_until_it_is_enough() {
+    let place = place();
+    let config = config(&place);
+    let (code, text, err) =
+        place.outcome(&["council", "--config", &config, "What is half of 84?", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let reply: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&reply["verdict"]["answer"], &reply["state"]), (&json!("42"), &json!("succeeded")));
+    let asked = reply["models"].as_array().expect("models").len();
+    assert!((2..=5).contains(&asked), "{reply}");
+    assert!(!reply["decision"]["stopped_because"].as_str().unwrap().is_empty());
+    // All of them, by name: the rest is said.
+    let all = ["ada", "bea", "cyd", "dot", "eve"];
+    let mut client = place.stdio(&["--config", &config]);
+    let args = json!({"query": "What is half of 84?", "models": all});
+    let reply = client.answered("orchestrate", args);
+    let verdict = &reply["verdict"];
+    assert_eq!(verdict["clusters"][0]["models"], json!(["ada", "bea", "cyd"]));
+    assert_eq!(verdict["dissent"][0]["model"], "dot");
+    assert_eq!(verdict["abstained"][0]["model"], "eve");
+    // The same reply from its job, as often as it is asked for.
+    let again = client.answered("orchestrate", json!({"job": reply["job"]}));
+    assert_eq!(again, reply);
+    let single = json!({"query": "What is half of 84?", "mode": "single"});
+    let single = client.answered("orchestrate", single);
+    assert!(single["verdict"]["trust"].is_null(), "{single}");
+    let unknown = client.refused("orchestrate", json!({"query": "Never asked?"}));
+    assert!(unknown.contains("nobody answered") && unknown.contains("not_found"), "{unknown}");
+}
+
+#[test]
+fn what_cannot_be_done_says_what_to_do() {
+    let place = place();
+    let config = config(&place);
+    let mut client = place.stdio(&["--config", &config]);
+    for (tool, args, word) in [
+        ("orchestrate", json!({}), "`query` is empty"),
+        ("orchestrate", json!({"query": "x", "models": ["nobody"]}), "`ada`"),
+        ("orchestrate", json!({"query": "x", "deadline_ms": 0}), "`deadline_ms`"),
+        ("orchestrate", json!({"job": "j_none"}), "no council"),
+        ("orchestrate", json!({"query": "x", "session": "s_none"}), "no session"),
+        ("orchestrate", json!({"query": "my key is AKIAIOSFODNN7EXAMPLF"}), "not sent"),
+        ("consensus", json!({"answers": []}), "0 answers"),
+        ("consensus", json!({"answers": [{"model": "", "text": "x"}]}), "no `model`"),
+        ("trust", json!({"id": "t_none"}), "no verdict"),
+        ("feedback", json!({"id": "t_none", "correct": "x"}), "no verdict"),
+        ("models", json!({"op": "infer", "input": "x"}), "`model`"),
+        ("models", json!({"op": "infer", "model": "nobody", "input": "x"}), "nobody"),
+        ("session", json!({"op": "get", "id": "s_none"}), "no session"),
+        ("session", json!({"op": "append"}), "`id`"),
+    ] {
+        let said = client.refused(tool, args.clone());
+        assert!(said.contains(word), "{tool} {args}: {said}");
+    }
+    let mut bare = Place::new().stdio(&[]);
+    let said = bare.refused("orchestrate", json!({"query": "x"}));
+    assert!(said.contains("[[provider]]"), "{said}");
+    let mut closed = place.stdio(&["--config", &config, "--read-only"]);
+    let said = closed.refused("orchestrate", json!({"query": "x"}));
+    assert!(said.contains("read-only"), "{said}");
+    let listed = closed.request("tools/list", json!({}))["result"]["tools"].to_string();
+    assert!(!listed.contains("\"feedback\"") && listed.contains("\"consensus\""), "{listed}");
+}
+
+#[test]
+fn a_slow_council_becomes_a_job_and_is_not_paid_twice() {
+    let server = Chat::start(&["slow"]);
+    let place = Place::new();
+    let model = |id: &str| format!("[[model]]\nid = \"{id}\"\nprovider = \"p\"\n");
+    let text = format!(
+        "[[provider]]\nname = \"p\"\ndialect = \"openai\"\nurl = \"{}\"\nstream = false\n{}{}",
+        server.url,
+        model("fast"),
+        model("slow")
+    );
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let args = json!({"query": "What is half of 84?", "models": ["fast", "slow"],
+                      "deadline_ms": 700});
+    let partial = client.answered("orchestrate", args);
+    assert_eq!(
+        (&partial["state"], &partial["verdict"]["answer"]),
+        (&json!("running"), &json!("42"))
+    );
+    let job = partial["job"].clone();
+    // Killed while it waits: what was answered is on disk.
+    client.child.kill().expect("killed");
+    ended(&mut client.child, PATIENCE);
+    server.release();
+    assert_eq!(server.asked("fast"), 1);
+    let mut next = place.stdio(&["--config", &config]);
+    let whole = poll("the council's end", PATIENCE, || {
+        let reply = next.answered("orchestrate", json!({"job": job}));
+        (reply["state"] == "succeeded").then_some(reply)
+    });
+    assert_eq!(whole["verdict"]["clusters"][0]["models"], json!(["fast", "slow"]));
+    assert_eq!(
+        (server.asked("fast"), server.asked("slow")),
+        (1, 2),
+        "only the lost answer is asked for again"
+    );
+}
+
+#[test]
+fn the_same_over_rest_with_sessions_and_idempotency_keys() {
+    let place = place();
+    let server = place.http(&["--config", &config(&place)], &[]);
+    let at = server.address;
+    let made = post(at, "/v1/sessions", &[], &json!({"user_id": "u1", "title": "Sums"}));
+    assert_eq!((made.status, &made.json()["user_id"]), (201, &json!("u1")));
+    let id = made.json()["session_id"].as_str().expect("an id").to_owned();
+    let body = json!({"query": "What is half of 84?", "session": id});
+    let key = [("Idempotency-Key", "k1")];
+    let first = post(at, "/v1/orchestrate", &key, &body);
+    assert_eq!((first.status, &first.json()["verdict"]["answer"]), (200, &json!("42")));
+    let again = post(at, "/v1/orchestrate", &key, &body);
+    assert_eq!(again.json(), first.json(), "nobody is asked twice");
+    let other = post(at, "/v1/orchestrate", &key, &json!({"query": "Another?"}));
+    assert_eq!((other.status, other.fault().as_str()), (409, "conflict"));
+    let history = get(at, &format!("/v1/sessions/{id}/history")).json();
+    let said = history["messages"].as_array().expect("messages");
+    assert_eq!(
+        (said.len(), &said[0]["role"], &said[1]["author"]),
+        (2, &json!("user"), &json!("council"))
+    );
+    assert_eq!(said[1]["trust"], first.json()["verdict"]["id"]);
+    let trust = said[1]["trust"].as_str().expect("an id");
+    assert_eq!(get(at, &format!("/v1/trust-score/{trust}")).json()["same"], true);
+    let job = first.json()["job"].as_str().expect("a job").to_owned();
+    assert_eq!(get(at, &format!("/v1/orchestrate/{job}/results")).json(), first.json());
+    let note = json!({"role": "user", "text": "and a third of it?"});
+    let appended = post(at, &format!("/v1/sessions/{id}/messages"), &[], &note);
+    assert_eq!((appended.status, &appended.json()["messages"][0]["seq"]), (201, &json!(3)));
+    let found = place.call("session", json!({"op": "search", "text": "third"}));
+    assert_eq!(found["messages"][0]["session"], id.as_str());
+    let resumed = place.call("session", json!({"op": "resume", "id": id}));
+    assert_eq!(resumed["recovery"]["unanswered"], 1, "{resumed}");
+    let score =
+        post(at, "/v1/consensus", &[], &json!({"answers": answers(&[("a", "x"), ("b", "x")])}));
+    assert_eq!(score.status, 200);
+    let infer = json!({"model": "bea", "input": "What is half of 84?"});
+    let infer = post(at, "/v1/llm/infer", &[], &infer).json();
+    assert_eq!(infer["answer"]["text"], "\\boxed{42}");
+    assert_eq!(get(at, "/v1/models").json()["models"].as_array().map(Vec::len), Some(5));
+}

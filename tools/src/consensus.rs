@@ -1,0 +1,160 @@
+//! `consensus`: scores answers that the caller supplies; no model is asked.
+
+use crate::learn::{Learned, remembered};
+use crate::verdict::{
+    ANSWER_CHARS_MAX, ANSWERS_MAX, AnswerArgs, KindName, QUESTION_CHARS_MAX, Record, VerdictReply,
+    verdict,
+};
+use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use synod_council::verdict::{Case, to_embed};
+use synod_council::{Calibration, plan};
+use synod_store::{NewTrust, Scope, VoteRow};
+
+pub struct Consensus;
+
+/// Score answers you already have from several models: which is most likely right, how far to trust
+/// it (a calibrated probability), who dissents. Asks no model. `feedback` on its `id` teaches it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// What was asked.
+    #[serde(default)]
+    question: String,
+    /// The sort of answer; by default judged from question and answers.
+    kind: Option<KindName>,
+    /// Texts of a choice's options, in the order of their letters.
+    #[serde(default)]
+    options: Vec<String>,
+    /// The answers; your own too, if you like.
+    answers: Vec<AnswerArgs>,
+}
+
+impl Operation for Consensus {
+    const NAME: &'static str = "consensus";
+    const TITLE: &'static str = "Consensus of given answers";
+    const EFFECT: Effect = Effect::Read;
+    const SCOPE: Scope = Scope::ReadContext;
+    const WORK: Work = Work::Compute;
+    const IDEMPOTENT: bool = true;
+    const ROUTES: &'static [Route] = &[Route::post("/v1/consensus", 200)];
+    type Args = Args;
+    type Reply = VerdictReply;
+
+    async fn run(cx: &Context, args: Args, call: &Call) -> Result<VerdictReply, Error> {
+        check(&args)?;
+        let case = Case {
+            question: args.question,
+            kind: args.kind.map(Into::into),
+            options: args.options,
+            votes: args.answers.into_iter().map(Into::into).collect(),
+            calibration: Calibration::Table,
+            meaning: None,
+            risk: None,
+        };
+        score(cx, case, Vec::new(), Some(&call.account))
+    }
+
+    fn render(reply: &VerdictReply) -> String {
+        reply.render()
+    }
+}
+
+fn check(args: &Args) -> Result<(), Error> {
+    let refuse = |text: String| Err(Error::Args(format!("consensus: {text}")));
+    let n = args.answers.len();
+    if n == 0 || n > ANSWERS_MAX {
+        return refuse(format!("there are {n} answers; give 1 to {ANSWERS_MAX}"));
+    }
+    if args.options.len() > synod_council::OPTIONS_MAX {
+        let most = synod_council::OPTIONS_MAX;
+        return refuse(format!("there are {} options; the most is {most}", args.options.len()));
+    }
+    if args.question.chars().count() > QUESTION_CHARS_MAX {
+        return refuse(format!("`question` is over {QUESTION_CHARS_MAX} characters; shorten it"));
+    }
+    for answer in &args.answers {
+        let vote = synod_council::verdict::Vote::from(answer.clone());
+        if vote.model.trim().is_empty() {
+            return refuse("an answer has no `model`; say who gave it".to_owned());
+        }
+        let longest = vote.text.len().max(vote.answer.map_or(0, |a| a.len()));
+        if longest > ANSWER_CHARS_MAX * 4 {
+            return refuse(format!(
+                "the answer of `{}` is over {ANSWER_CHARS_MAX} characters; shorten it",
+                vote.model
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Fills in what is known, decides, and keeps the record for its owner, if there is one. The
+/// embedder, if there is one, is asked here: on a thread that may compute.
+///
+/// # Errors
+/// Those of the store.
+pub fn score(
+    cx: &Context,
+    mut case: Case,
+    mut degraded: Vec<String>,
+    owner: Option<&str>,
+) -> Result<VerdictReply, Error> {
+    let (kind, texts) = to_embed(&case);
+    case.kind = Some(kind);
+    let domain = domain(&case.question);
+    Learned::of(cx, kind, domain)?.teach(&mut case);
+    case.risk = plan::shared_prior(&case.question)
+        .map(|risk| format!("the question resembles `{}`: {}", risk.puzzle, risk.why));
+    if texts.len() > 1 {
+        case.meaning = cosines(cx, &texts);
+        if case.meaning.is_none() {
+            degraded.push("semantic".to_owned());
+        }
+    }
+    let options = case.options.len().max(synod_council::options_of(&case.question).len());
+    let record = serde_json::to_string(&Record::new(&case, degraded))?;
+    let now_ms = (cx.now_ms)();
+    let id = synod_store::new_id("t", now_ms, synod_store::random()?);
+    let (reply, case, found) = verdict(&id, &record)?;
+    if let Some(owner) = owner {
+        let votes: Vec<VoteRow> = remembered(&case.votes, &found.groups)
+            .into_iter()
+            .map(|(model, cluster)| VoteRow { model, cluster })
+            .collect();
+        let reply_hash = crate::verdict::digest(&serde_json::to_string(&reply)?);
+        cx.store.put_trust(&NewTrust {
+            id: &id,
+            owner,
+            kind: kind.name(),
+            domain,
+            record: &record,
+            reply_hash: &reply_hash,
+            votes: &votes,
+            n_clusters: found.groups.len(),
+            options,
+            now_ms,
+        })?;
+    }
+    Ok(reply)
+}
+
+/// The field of a question.
+pub fn domain(question: &str) -> &'static str {
+    plan::analyse(question, &plan::Overrides::default()).domain.value.name()
+}
+
+/// Cosines of all pairs, to four digits; nothing without an embedder, or when it fails.
+fn cosines(cx: &Context, texts: &[String]) -> Option<Vec<Vec<f64>>> {
+    let vectors = cx.index.embedder()?.passages(texts).ok()?;
+    let length = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let lengths: Vec<f64> = vectors.iter().map(|v| length(v).max(1e-12)).collect();
+    let cosine = |a: usize, b: usize| {
+        let pairs = vectors[a].iter().zip(&vectors[b]);
+        let dot: f64 = pairs.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+        (dot / (lengths[a] * lengths[b]) * 1e4).round() / 1e4
+    };
+    let n = vectors.len();
+    Some((0..n).map(|a| (0..n).map(|b| cosine(a, b)).collect()).collect())
+}

@@ -1,0 +1,93 @@
+//! `feedback`: says which answer was right; teaches reliability and calibration.
+
+use crate::consensus::domain;
+use crate::learn::relearn;
+use crate::verdict::verdict;
+use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use synod_council::text::{content, overlap};
+use synod_council::verdict::Group;
+use synod_council::{Kind, extract};
+use synod_store::Scope;
+
+pub struct Feedback;
+
+/// Say what the right answer to a past question was. A few dozen such words are worth more than any
+/// other tuning: they teach which models are right about what, and what a trust of 80 % means.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// The verdict's id.
+    id: String,
+    /// The right answer; of long texts one of the models' names, or `none`.
+    correct: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Reply {
+    id: String,
+    /// The cluster that it agrees with; null when nobody had said it.
+    cluster: Option<String>,
+    /// The answer that had won was right.
+    winner_right: bool,
+    /// Questions of this kind whose answer was told.
+    n_labels: usize,
+}
+
+impl Operation for Feedback {
+    const NAME: &'static str = "feedback";
+    const TITLE: &'static str = "What was right";
+    const EFFECT: Effect = Effect::Write;
+    const SCOPE: Scope = Scope::LlmInvoke;
+    const WORK: Work = Work::Compute;
+    const IDEMPOTENT: bool = true;
+    const ROUTES: &'static [Route] = &[Route::post("/v1/feedback", 200)];
+    type Args = Args;
+    type Reply = Reply;
+
+    async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
+        let stored = crate::trust::stored(cx, &call.account, Self::NAME, &args.id)?;
+        let (_, case, found) = verdict(&args.id, &stored.record)?;
+        let correct = args.correct.trim();
+        if correct.is_empty() {
+            return Err(Error::Args(
+                "feedback: `correct` is empty; say the right answer".to_owned(),
+            ));
+        }
+        let by_model = |group: &Group| group.votes.iter().any(|v| case.votes[*v].model == correct);
+        let said = extract(found.kind, "", Some(correct), &case.options).ok();
+        let told = match (correct, &said) {
+            ("none", _) => None,
+            (_, Some(said)) => agrees(&found.groups, found.kind, &said.value, &case.question)
+                .or_else(|| found.groups.iter().position(by_model)),
+            (_, None) => found.groups.iter().position(by_model),
+        };
+        cx.store.tell(&args.id, told, &call.account, (cx.now_ms)())?;
+        let domain = domain(&case.question);
+        relearn(cx, found.kind, domain)?;
+        Ok(Reply {
+            id: args.id,
+            cluster: told.map(|at| found.groups[at].answer.clone()),
+            winner_right: told == Some(0),
+            n_labels: cx.store.told_count(found.kind.name(), None)?,
+        })
+    }
+
+    fn render(reply: &Reply) -> String {
+        let right = if reply.winner_right { "was right" } else { "was not right" };
+        format!("Noted: the answer that won {right}; {} told of this kind.\n", reply.n_labels)
+    }
+}
+
+/// The cluster that says the same as `correct`.
+fn agrees(groups: &[Group], kind: Kind, correct: &str, question: &str) -> Option<usize> {
+    if kind.is_exact() {
+        return groups.iter().position(|group| group.answer == correct);
+    }
+    let theirs = content(correct, question);
+    let alike = |group: &Group| overlap(&content(&group.answer, question), &theirs);
+    let best = groups.iter().enumerate().map(|(at, g)| (at, alike(g)));
+    let best = best.reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+    (best.1 >= synod_council::cluster::SAME).then_some(best.0)
+}

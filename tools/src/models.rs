@@ -1,0 +1,275 @@
+//! `models`: who can be asked: health, price, reliability, what is left to spend; and asking one.
+
+use crate::learn::{Learned, mean};
+use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+use synod_council::{Kind, Shape};
+use synod_llm::{Ask, Policy};
+use synod_store::Scope;
+use tokio::time::Instant;
+
+pub struct Models;
+
+/// The models of the council: provider, price, breaker, learned reliability, spending. `check` asks
+/// each provider whether it is well; `infer` puts `input` to one `model`, without a council.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    #[serde(default)]
+    op: Op,
+    /// infer: which model.
+    model: Option<String>,
+    /// infer: what is asked.
+    input: Option<String>,
+    /// infer: where it may go.
+    policy: Option<PolicyName>,
+    /// infer: `temperature`, `max_tokens`.
+    params: Option<Params>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Op {
+    #[default]
+    List,
+    Check,
+    Infer,
+}
+
+/// Where a question may go.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyName {
+    Local,
+    LocalFirst,
+    Cloud,
+}
+
+impl From<PolicyName> for Policy {
+    fn from(name: PolicyName) -> Self {
+        match name {
+            PolicyName::Local => Policy::Local,
+            PolicyName::LocalFirst => Policy::LocalFirst,
+            PolicyName::Cloud => Policy::Cloud,
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    temperature: Option<f64>,
+    max_tokens: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ModelReply {
+    id: String,
+    provider: String,
+    name: String,
+    vendor: String,
+    family: String,
+    window_tokens: u32,
+    /// Dollars for a million tokens, read and written; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_usd: Option<[f64; 2]>,
+    /// closed, open or half_open.
+    breaker: String,
+    /// kind, mean: the expected share of right answers, n: how many this rests on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    reliability: Vec<ReliabilityReply>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ReliabilityReply {
+    kind: String,
+    mean: f64,
+    n: f64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct HealthReply {
+    provider: String,
+    well: bool,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    ms: u64,
+}
+
+/// One model's answer.
+#[derive(Serialize, JsonSchema)]
+struct InferReply {
+    /// Who really answered.
+    model: String,
+    text: String,
+    finish: String,
+    input_tokens: u64,
+    output_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
+    latency_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fell_back: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Reply {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<ModelReply>,
+    /// provider, well, failure, version, ms.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    health: Vec<HealthReply>,
+    /// model, text, finish, tokens, cost_usd, latency_ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    answer: Option<InferReply>,
+    /// Dollars, today and this month.
+    spent_usd: [f64; 2],
+}
+
+impl Operation for Models {
+    const NAME: &'static str = "models";
+    const TITLE: &'static str = "Models";
+    const EFFECT: Effect = Effect::Spend;
+    const READS: bool = true;
+    const SCOPE: Scope = Scope::LlmInvoke;
+    const WORK: Work = Work::Wait;
+    const IDEMPOTENT: bool = false;
+    const ROUTES: &'static [Route] = &[
+        Route::get("/v1/models").saying(&[("op", "list")]),
+        Route::post("/v1/llm/infer", 200).saying(&[("op", "infer")]),
+        Route::post("/llm/infer", 200).saying(&[("op", "infer")]),
+    ];
+    type Args = Args;
+    type Reply = Reply;
+
+    fn needs(args: &Value) -> (Scope, Effect) {
+        match crate::named_op(args) {
+            None | Some("list") => (Scope::ReadContext, Effect::Read),
+            // It reaches out, and changes nothing.
+            Some("check") => (Scope::LlmInvoke, Effect::Read),
+            _ => (Self::SCOPE, Self::EFFECT),
+        }
+    }
+
+    async fn run(cx: &Context, args: Args, _call: &Call) -> Result<Reply, Error> {
+        let (mut health, mut answer, mut models) = (Vec::new(), None, Vec::new());
+        match args.op {
+            Op::List => models = list(cx)?,
+            Op::Check => health = check(cx).await,
+            Op::Infer => answer = Some(infer(cx, args).await?),
+        }
+        let spent = cx.engine.spent();
+        let usd = |micros: u64| micros as f64 / 1e6;
+        Ok(Reply {
+            models,
+            health,
+            answer,
+            spent_usd: [usd(spent.day_usd_micros), usd(spent.month_usd_micros)],
+        })
+    }
+
+    fn render(reply: &Reply) -> String {
+        if let Some(answer) = &reply.answer {
+            return format!("{}\n\n_({}, {} ms)_\n", answer.text, answer.model, answer.latency_ms);
+        }
+        let mut out = String::new();
+        for model in &reply.models {
+            let known: Vec<String> = (model.reliability.iter())
+                .map(|r| format!("{} {:.0} % of {:.0}", r.kind, r.mean * 100.0, r.n))
+                .collect();
+            let known = if known.is_empty() { "no feedback".to_owned() } else { known.join(", ") };
+            let (id, provider, breaker) = (&model.id, &model.provider, &model.breaker);
+            out.push_str(&format!("- `{id}` at {provider}: {breaker}; {known}\n"));
+        }
+        for health in &reply.health {
+            let state = health.failure.as_deref().unwrap_or("well");
+            out.push_str(&format!("- {}: {state} ({} ms)\n", health.provider, health.ms));
+        }
+        if out.is_empty() {
+            out.push_str("No model is configured: `[[provider]]` and `[[model]]` in synod.toml.\n");
+        }
+        out.push_str(&format!("\nSpent today: {:.4} USD\n", reply.spent_usd[0]));
+        out
+    }
+}
+
+fn list(cx: &Context) -> Result<Vec<ModelReply>, Error> {
+    let lanes = cx.engine.lanes();
+    let mut learned = Vec::new();
+    for kind in Kind::ALL {
+        learned.push((kind, Learned::of(cx, kind, crate::learn::ALL)?));
+    }
+    let model = |model: synod_llm::Model| {
+        let known = learned.iter().filter_map(|(kind, learned)| {
+            let (ability, n) = learned.model(&model.id)?;
+            let mean = mean(ability, Shape::of(*kind, 0).sigma);
+            let round = |x: f64| (x * 1000.0).round() / 1000.0;
+            Some(ReliabilityReply { kind: kind.name().to_owned(), mean: round(mean), n: round(n) })
+        });
+        let lane = lanes.iter().find(|l| l.provider == model.provider && l.model == model.name);
+        ModelReply {
+            reliability: known.collect(),
+            breaker: lane.map_or("closed", |lane| lane.breaker.state).to_owned(),
+            price_usd: model.price.map(|p| [p.input as f64 / 1e6, p.output as f64 / 1e6]),
+            id: model.id,
+            provider: model.provider,
+            name: model.name,
+            vendor: model.vendor,
+            family: model.family,
+            window_tokens: model.window_tokens,
+        }
+    };
+    Ok(cx.engine.models().into_iter().map(model).collect())
+}
+
+async fn check(cx: &Context) -> Vec<HealthReply> {
+    let found = cx.engine.health(cx.council.policy).await;
+    let reply = |health: synod_llm::Health| HealthReply {
+        well: health.asked && health.failure.is_none(),
+        failure: match (&health.failure, health.asked) {
+            (Some(kind), _) => Some(kind.name().to_owned()),
+            (None, false) => Some("not asked: the policy keeps to this machine".to_owned()),
+            (None, true) => None,
+        },
+        provider: health.provider,
+        version: health.version,
+        ms: health.ms,
+    };
+    found.into_iter().map(reply).collect()
+}
+
+async fn infer(cx: &Context, args: Args) -> Result<InferReply, Error> {
+    let model =
+        args.model.ok_or_else(|| Error::Args("models: `infer` wants a `model`".to_owned()))?;
+    let input =
+        args.input.ok_or_else(|| Error::Args("models: `infer` wants an `input`".to_owned()))?;
+    crate::safety::before(cx, "models", &input)?;
+    let mut ask = Ask::new(&model, &input);
+    ask.policy = args.policy.map_or(cx.council.policy, Into::into);
+    ask.budgets.call_usd_micros = cx.council.call_usd_micros;
+    if let Some(params) = args.params {
+        ask.temperature = params.temperature;
+        ask.output_tokens_max = params.max_tokens.unwrap_or(ask.output_tokens_max);
+    }
+    let deadline = Instant::now() + Duration::from_millis(cx.council.deadline_ms);
+    let answer = cx.engine.ask(ask, deadline).await?;
+    Ok(InferReply {
+        model: answer.model,
+        text: answer.text,
+        finish: answer.finish.name().to_owned(),
+        input_tokens: answer.usage.input,
+        output_tokens: answer.usage.output,
+        cost_usd: answer.cost_usd_micros.map(|micros| micros as f64 / 1e6),
+        latency_ms: answer.latency_ms,
+        fell_back: answer.fell_back.map(|why| why.name().to_owned()),
+    })
+}

@@ -1,0 +1,687 @@
+//! One council at work: who is asked next, what is kept of each answer, when it is enough.
+//!
+//! Invariant: an answer is on disk before it counts, so that a council that goes on after a crash
+//! asks no model twice for the same vote.
+
+use crate::consensus::{domain, score};
+use crate::learn::Learned;
+use crate::orchestrate::{Args, COUNCIL_JOB, DecisionReply, Effort, Mode, Reply, SeatReply};
+use crate::verdict::KindName;
+use crate::{Call, Context, Error};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use synod_council::verdict::{Case, Vote, decide, to_embed};
+use synod_council::{Calibration, Kind, Shape, ability, classify, stop};
+use synod_llm::{Answer, Ask, Failure, Finish, Message, Policy};
+use synod_store::{JobState, NewJob, NewMessage, Role};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How often a caller hears that the council is at work.
+pub const TICK: Duration = Duration::from_secs(5);
+/// How often a council says that it is alive.
+const BEAT: Duration = Duration::from_secs(2);
+/// One that has said nothing for so long has lost its process.
+const SILENT_MS: i64 = 6_000;
+/// A council ends after this, whoever is missing.
+const COUNCIL_MS_MAX: u64 = 600_000;
+/// Tokens of one answer.
+const OUTPUT_TOKENS_MAX: u32 = 2_048;
+/// Tokens of a session that models read before a question.
+const SESSION_TOKENS: usize = 3_000;
+/// Part of the deadline after which the next model is asked beside a slow one.
+const SOFT: f64 = 0.6;
+
+/// Whom to ask, and when it is enough.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Ids, the first to be asked first.
+    order: Vec<String>,
+    /// Asked at once in the beginning.
+    first: usize,
+    /// Posterior from which on nobody else is asked.
+    enough: f64,
+    why: String,
+}
+
+impl Plan {
+    /// From the arguments and what is known of the models.
+    ///
+    /// # Errors
+    /// Those of the store; `Refused` when the policy leaves nobody.
+    pub fn new(cx: &Context, args: &Args) -> Result<Self, Error> {
+        let (most, enough) = match args.effort {
+            Effort::Quick => (2, 0.8),
+            Effort::Normal => (5, 0.8),
+            Effort::Deep => (8, 0.95),
+        };
+        if args.mode == Mode::Single {
+            let order = order(cx, args)?.into_iter().take(1).collect();
+            let why = "one model, as asked".to_owned();
+            return Ok(Plan { order, first: 1, enough: 1.0, why });
+        }
+        let mut order = order(cx, args)?;
+        if !args.models.is_empty() {
+            let why = "the models that were named".to_owned();
+            let first = order.len();
+            return Ok(Plan { order, first, enough: 2.0, why });
+        }
+        order.truncate(most);
+        let effort = format!("{:?}", args.effort).to_lowercase();
+        let why =
+            format!("{effort} effort: up to {most}, two first, until the posterior is {enough}");
+        Ok(Plan { first: order.len().min(2), order, enough, why })
+    }
+}
+
+/// Models that may be asked, the best known first; of equals those of other vendors first.
+fn order(cx: &Context, args: &Args) -> Result<Vec<String>, Error> {
+    let rows = cx.engine.models();
+    if !args.models.is_empty() {
+        return Ok(args.models.clone());
+    }
+    let panel = &cx.council.panel;
+    let wanted = rows.iter().filter(|row| panel.is_empty() || panel.contains(&row.id));
+    let kind = args.kind.map_or(Kind::Long, Kind::from);
+    let learned = Learned::of(cx, kind, domain(&args.query))?;
+    let unknown = ability(synod_council::PRIOR_MEAN, Shape::of(kind, 0).sigma);
+    let mut left: Vec<(f64, &synod_llm::Model)> =
+        wanted.map(|row| (learned.model(&row.id).map_or(unknown, |known| known.0), row)).collect();
+    let mut out: Vec<&synod_llm::Model> = Vec::new();
+    while !left.is_empty() {
+        // Reliability first; among equals a lineage and a vendor that do not sit there yet.
+        let key = |(ability, row): &(f64, &synod_llm::Model)| {
+            let family = out.iter().any(|o| o.family == row.family && !row.family.is_empty());
+            let vendor = out.iter().any(|o| o.vendor == row.vendor && !row.vendor.is_empty());
+            ability - 0.5 * f64::from(u8::from(family)) - 0.25 * f64::from(u8::from(vendor))
+        };
+        let best = (0..left.len())
+            .reduce(|a, b| if key(&left[b]) > key(&left[a]) + 1e-12 { b } else { a });
+        let Some(best) = best else { break };
+        out.push(left.remove(best).1);
+    }
+    if out.is_empty() {
+        let text = "`council.panel` in synod.toml names no model that is configured";
+        return Err(Error::Refused(format!("orchestrate: {text}")));
+    }
+    Ok(out.into_iter().map(|row| row.id.clone()).collect())
+}
+
+/// What has come so far; the caller looks while the council works.
+#[derive(Default)]
+pub struct Seats {
+    inside: Mutex<(Vec<Seat>, Option<Case>, DecisionReply)>,
+}
+
+/// One answer or failure.
+#[derive(Clone, Serialize, Deserialize)]
+struct Seat {
+    reply: SeatReply,
+    vendor: String,
+    family: String,
+    /// Nothing when there is no answer.
+    text: Option<String>,
+}
+
+impl Seats {
+    fn held(&self) -> std::sync::MutexGuard<'_, (Vec<Seat>, Option<Case>, DecisionReply)> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One line on how far it is.
+    pub fn said(&self) -> String {
+        let held = self.held();
+        let names: Vec<&str> = held.0.iter().map(|seat| seat.reply.model.as_str()).collect();
+        match names.is_empty() {
+            true => "waiting for the first answer".to_owned(),
+            false => format!("{} answered: {}", names.len(), names.join(", ")),
+        }
+    }
+}
+
+/// Leaves the job; false when the same key had left it before.
+///
+/// # Errors
+/// `Conflict` when the key belongs to another request.
+pub fn leave(cx: &Context, args: &Args, call: &Call) -> Result<(String, bool), Error> {
+    let now_ms = (cx.now_ms)();
+    let id = synod_store::new_id("j", now_ms, synod_store::random()?);
+    let left = Left { args: args.clone(), account: call.account.clone() };
+    let text = serde_json::to_string(&left)?;
+    let key = call.key.as_deref();
+    let left = cx.store.leave(&NewJob { id: &id, kind: COUNCIL_JOB, args: &text, key, now_ms })?;
+    let begun = left == id && cx.store.begin_job(&id, now_ms)?;
+    Ok((left, begun))
+}
+
+/// Notes the question in its session.
+///
+/// # Errors
+/// `Missing` when there is no such session.
+pub fn open_session(cx: &Context, args: &Args, call: &Call) -> Result<(), Error> {
+    let Some(session) = &args.session else { return Ok(()) };
+    let missing =
+        || Error::Missing(format!("orchestrate: no session `{session}`; `session` lists them"));
+    let known = cx.store.session(session, &call.account, (cx.now_ms)())?.ok_or_else(missing)?;
+    match known.ended_ms {
+        Some(_) => {
+            Err(Error::Refused(format!("orchestrate: session `{session}` has ended; `fork` it")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A line of the session: the question when the council begins, the answer when it ends.
+fn said(
+    cx: &Context,
+    args: &Args,
+    account: &str,
+    job: &str,
+    answer: Option<(&str, &str)>,
+) -> Result<(), Error> {
+    let Some(session) = &args.session else { return Ok(()) };
+    let (role, author, text) = match answer {
+        Some((_, text)) => (Role::Assistant, "council", text),
+        None => (Role::User, "", args.query.as_str()),
+    };
+    let refs =
+        serde_json::json!({ "job": job, "trust": answer.map(|(trust, _)| trust) }).to_string();
+    // A council that goes on after a crash says nothing twice.
+    let key = format!("{job} {}", role.name());
+    let now_ms = (cx.now_ms)();
+    let message = NewMessage { role, author, text, refs: Some(&refs), key: Some(&key), now_ms };
+    cx.store.append(session, account, &message)?;
+    Ok(())
+}
+
+/// What was said in the session before this question, oldest first.
+fn before(cx: &Context, args: &Args, account: &str) -> Result<Vec<Message>, Error> {
+    let Some(session) = &args.session else { return Ok(Vec::new()) };
+    let count = |text: &str| (cx.count_tokens)(text);
+    let now_ms = (cx.now_ms)();
+    let Some(rebuilt) = cx.store.rebuild(session, account, SESSION_TOKENS, &count, now_ms)? else {
+        return Ok(Vec::new());
+    };
+    let message = |message: synod_store::Message| Message {
+        role: match message.role {
+            Role::Assistant | Role::Model => synod_llm::Role::Assistant,
+            _ => synod_llm::Role::User,
+        },
+        text: message.text,
+    };
+    Ok(rebuilt.messages.into_iter().map(message).collect())
+}
+
+/// A council as its job holds it.
+#[derive(Serialize, Deserialize)]
+struct Left {
+    args: Args,
+    /// Whose it is.
+    account: String,
+}
+
+/// A council by its job, as it stands.
+///
+/// # Errors
+/// `Missing`.
+pub fn look(cx: &Context, job: &str, account: &str) -> Result<Reply, Error> {
+    let missing = || Error::Missing(format!("orchestrate: no council `{job}`; `job` lists them"));
+    let found = cx.store.job(job)?.filter(|j| j.kind == COUNCIL_JOB).ok_or_else(missing)?;
+    // Long arguments of ended jobs are hashes; then the verdict's owner is asked.
+    let left: Option<Left> = serde_json::from_str(&found.args).ok();
+    if left.is_some_and(|left| left.account != account) {
+        return Err(missing());
+    }
+    let empty = || Reply {
+        job: job.to_owned(),
+        state: found.state.name().to_owned(),
+        verdict: None,
+        models: Vec::new(),
+        decision: DecisionReply::default(),
+        cost_usd: 0.0,
+    };
+    match (found.state, &found.result) {
+        (JobState::Succeeded, Some(text)) => {
+            let result: Kept = serde_json::from_str(text)?;
+            let verdict = match result.trust {
+                Some(id) => {
+                    let stored = crate::trust::stored(cx, account, "orchestrate", &id)?;
+                    Some(crate::verdict::verdict(&id, &stored.record)?.0)
+                }
+                None => None,
+            };
+            let (models, decision) = (result.models, result.decision);
+            let cost_usd = cost(&models);
+            Ok(Reply { verdict, models, decision, cost_usd, ..empty() })
+        }
+        (JobState::Failed | JobState::Cancelled, Some(text)) => {
+            Err(Error::Refused(format!("orchestrate: council `{job}`: {text}")))
+        }
+        _ => Ok(empty()),
+    }
+}
+
+/// What a job keeps of a council; the verdict is computed from its record.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    trust: Option<String>,
+    models: Vec<SeatReply>,
+    decision: DecisionReply,
+}
+
+fn cost(models: &[SeatReply]) -> f64 {
+    let sum: f64 = models.iter().filter_map(|seat| seat.cost_usd).sum();
+    (sum * 1e6).round() / 1e6
+}
+
+/// What is there at the caller's deadline.
+///
+/// # Errors
+/// Those of the store.
+pub async fn partial(cx: &Context, job: &str, seats: &Seats) -> Result<Reply, Error> {
+    let (models, case, decision) = {
+        let held = seats.held();
+        let models: Vec<SeatReply> = held.0.iter().map(|seat| seat.reply.clone()).collect();
+        (models, held.1.clone(), held.2.clone())
+    };
+    let verdict = match case {
+        Some(case) => {
+            let cx = cx.clone();
+            let late = vec!["answers".to_owned()];
+            Some(computed(move || score(&cx, case, late, None)).await?)
+        }
+        None => None,
+    };
+    let cost_usd = cost(&models);
+    Ok(Reply {
+        job: job.to_owned(),
+        state: "running".to_owned(),
+        verdict,
+        models,
+        decision,
+        cost_usd,
+    })
+}
+
+/// A task that ended before its work did: a panic, which the log has.
+pub fn ended(error: &tokio::task::JoinError) -> Error {
+    Error::Upstream(format!("orchestrate: the council ended too early: {error}"))
+}
+
+/// Off the threads that carry the protocol.
+async fn computed<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ended(&error)))
+}
+
+/// Works until it is enough, and ends the job.
+///
+/// # Errors
+/// Those of the store; `Refused` when nobody answered.
+pub async fn drive(
+    cx: Context,
+    job: String,
+    account: String,
+    args: Args,
+    plan: Plan,
+    seats: Arc<Seats>,
+) -> Result<Reply, Error> {
+    let result = work(&cx, &job, &account, &args, &plan, &seats).await;
+    let now_ms = (cx.now_ms)();
+    match &result {
+        Ok(reply) => {
+            let kept = Kept {
+                trust: reply.verdict.as_ref().map(|v| v.id.clone()),
+                models: reply.models.clone(),
+                decision: reply.decision.clone(),
+            };
+            let text = serde_json::to_string(&kept)?;
+            cx.store.end_job(&job, JobState::Succeeded, &text, now_ms)?;
+        }
+        Err(error) => {
+            cx.store.end_job(&job, JobState::Failed, &error.to_string(), now_ms)?;
+        }
+    }
+    result
+}
+
+/// A council between its first question and its last answer.
+struct Session<'a> {
+    cx: &'a Context,
+    job: &'a str,
+    args: &'a Args,
+    plan: &'a Plan,
+    seats: &'a Seats,
+    past: Arc<Vec<Message>>,
+    asking: JoinSet<Seat>,
+    /// Place in the plan's order of the one who is asked next.
+    next: usize,
+    end: Instant,
+    decision: DecisionReply,
+}
+
+impl Session<'_> {
+    /// Asks the next ones.
+    fn ask(&mut self, n: usize) {
+        for id in self.plan.order.iter().skip(self.next).take(n) {
+            let (cx, job, id) = (self.cx.clone(), self.job.to_owned(), id.clone());
+            self.decision.panel.push(id.clone());
+            let (args, past) = (self.args.clone(), Arc::clone(&self.past));
+            self.asking.spawn(ask_one(cx, job, id, args, past, self.end));
+            self.next += 1;
+        }
+    }
+
+    /// Takes an answer in; true when nobody else need be asked.
+    fn take(&mut self, seat: Seat) -> Result<bool, Error> {
+        let (cx, plan) = (self.cx, self.plan);
+        let case = {
+            let mut held = self.seats.held();
+            held.0.push(seat);
+            let case = case(self.args, &held.0);
+            if case.votes.iter().any(|vote| !vote.failed) {
+                held.1 = Some(case.clone());
+            }
+            held.2 = self.decision.clone();
+            case
+        };
+        let note = serde_json::json!({ "answered": case.votes.len() }).to_string();
+        if !cx.store.set_progress(self.job, &note, (cx.now_ms)())? {
+            return Err(cancelled());
+        }
+        let left = &plan.order[self.next..];
+        let why = enough(cx, self.args, case, left, plan.enough)?;
+        // Those who were named are all waited for.
+        if let Some(why) = why.filter(|_| self.asking.is_empty() || plan.enough <= 1.0) {
+            self.decision.stopped_because = why;
+            return Ok(true);
+        }
+        if self.asking.is_empty() && left.is_empty() {
+            self.decision.stopped_because = "everybody was asked".to_owned();
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+fn cancelled() -> Error {
+    Error::Refused("orchestrate: the council was cancelled".to_owned())
+}
+
+async fn work(
+    cx: &Context,
+    job: &str,
+    account: &str,
+    args: &Args,
+    plan: &Plan,
+    seats: &Seats,
+) -> Result<Reply, Error> {
+    let start = Instant::now();
+    let past = Arc::new(before(cx, args, account)?);
+    said(cx, args, account, job, None)?;
+    let wait_ms = args.deadline_ms.unwrap_or(cx.council.deadline_ms);
+    let soft = Duration::from_millis((wait_ms as f64 * SOFT) as u64);
+    let decision = DecisionReply { why: plan.why.clone(), ..DecisionReply::default() };
+    let end = start + Duration::from_millis(COUNCIL_MS_MAX);
+    let asking = JoinSet::new();
+    let mut session = Session { cx, job, args, plan, seats, past, asking, next: 0, end, decision };
+    session.ask(plan.first);
+    let mut slow = start + soft;
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        if session.asking.is_empty() {
+            session.ask(1);
+        }
+        tokio::select! {
+            seat = session.asking.join_next() => {
+                let Some(seat) = seat else { break };
+                if session.take(seat.map_err(|error| ended(&error))?)? {
+                    break;
+                }
+            }
+            // Another process takes up what is silent.
+            _ = beat.tick() => if !cx.store.touch_job(job, (cx.now_ms)())? {
+                return Err(cancelled());
+            },
+            // A slow model is not waited for alone: the next one is asked beside it.
+            () = tokio::time::sleep_until(slow), if session.next < plan.order.len() => {
+                session.ask(1);
+                slow = Instant::now() + soft;
+            }
+        }
+    }
+    let decision = std::mem::take(&mut session.decision);
+    drop(session);
+    finish(cx, job, account, args, decision, seats).await
+}
+
+async fn finish(
+    cx: &Context,
+    job: &str,
+    account: &str,
+    args: &Args,
+    decision: DecisionReply,
+    seats: &Seats,
+) -> Result<Reply, Error> {
+    let all: Vec<Seat> = seats.held().0.clone();
+    let models: Vec<SeatReply> = all.iter().map(|seat| seat.reply.clone()).collect();
+    if all.iter().all(|seat| seat.text.is_none()) {
+        let why: Vec<String> = (models.iter())
+            .map(|seat| format!("{}: {}", seat.model, seat.failure.as_deref().unwrap_or("silent")))
+            .collect();
+        return Err(Error::Upstream(format!(
+            "orchestrate: nobody answered ({}); see `models` with `op` = `check`",
+            why.join(", ")
+        )));
+    }
+    let case = case(args, &all);
+    let (for_score, owner) = (cx.clone(), account.to_owned());
+    let verdict = computed(move || score(&for_score, case, Vec::new(), Some(&owner))).await?;
+    if let Some(answer) = &verdict.answer {
+        said(cx, args, account, job, Some((&verdict.id, answer)))?;
+    }
+    let cost_usd = cost(&models);
+    let (job, state) = (job.to_owned(), "succeeded".to_owned());
+    Ok(Reply { job, state, verdict: Some(verdict), models, decision, cost_usd })
+}
+
+/// Why nobody else need be asked, if that is so.
+fn enough(
+    cx: &Context,
+    args: &Args,
+    mut case: Case,
+    left: &[String],
+    enough: f64,
+) -> Result<Option<String>, Error> {
+    let kind = to_embed(&case).0;
+    case.kind = Some(kind);
+    let learned = Learned::of(cx, kind, domain(&args.query))?;
+    learned.teach(&mut case);
+    let n_options = case.options.len();
+    let found = decide(&case);
+    let shape = Shape::of(kind, n_options);
+    let unknown = ability(synod_council::PRIOR_MEAN, shape.sigma);
+    let votes: Vec<Option<(f64, usize)>> = (case.votes.iter().enumerate())
+        .map(|(at, vote)| {
+            let group = found.groups.iter().position(|g| g.votes.contains(&at))?;
+            Some((vote.known.map_or(unknown, |k| k.0), group))
+        })
+        .collect();
+    if kind == Kind::Long {
+        // Claims have no posterior: three of whom two decide alike are enough.
+        let answered = votes.iter().flatten().count();
+        let alike = found.groups.first().map_or(0, |g| g.votes.len());
+        let why = (answered >= 3 && alike * 3 >= answered * 2 && enough < 0.9)
+            .then(|| format!("{alike} of {answered} say the same"));
+        return Ok(why);
+    }
+    let left: Vec<f64> =
+        left.iter().map(|id| learned.model(id).map_or(unknown, |known| known.0)).collect();
+    if left.is_empty() || !stop(&votes, &left, shape, enough) {
+        return Ok(None);
+    }
+    let raw = (found.raw * 100.0).round() / 100.0;
+    Ok(Some(match found.raw >= enough {
+        true => format!("the posterior is {raw}"),
+        false => format!("nobody left could change the answer (posterior {raw})"),
+    }))
+}
+
+fn case(args: &Args, seats: &[Seat]) -> Case {
+    let vote = |seat: &Seat| Vote {
+        model: seat.reply.model.clone(),
+        vendor: seat.vendor.clone(),
+        family: seat.family.clone(),
+        text: seat.text.clone().unwrap_or_default(),
+        answer: None,
+        failed: seat.text.is_none(),
+        known: None,
+    };
+    // Answers come in any order; the verdict must not depend on it.
+    let mut votes: Vec<Vote> = seats.iter().map(vote).collect();
+    votes.sort_by(|a, b| a.model.cmp(&b.model));
+    Case {
+        question: args.query.clone(),
+        kind: args.kind.map(Into::into),
+        options: args.options.clone(),
+        votes,
+        calibration: Calibration::Table,
+        meaning: None,
+        risk: None,
+    }
+}
+
+/// What a model reads: the question, and its options by their letters.
+pub fn prompt(query: &str, options: &[String]) -> String {
+    let letters = ('A'..='Z').zip(options);
+    let options: String = letters.map(|(letter, text)| format!("\n{letter}) {text}")).collect();
+    if options.is_empty() { query.to_owned() } else { format!("{query}\n{options}") }
+}
+
+/// How the answer is to be marked, so that it is found in the text.
+fn system(args: &Args) -> String {
+    let kind = args.kind.map_or_else(|| classify(&args.query, &args.options, &[]), Kind::from);
+    let mark = match (kind, args.kind) {
+        (Kind::Choice, _) => {
+            "Think, then end with the line `The answer is (X).`, X being the letter."
+        }
+        (Kind::Number, _) => "Think, then end with the line `Answer: N`, N being the number alone.",
+        (Kind::Value, _) => "Think, then end with the line `Answer: V`, V being the value alone.",
+        (Kind::Short, _) => "Answer in a few words.",
+        (Kind::Long, Some(KindName::Long)) => {
+            "Answer in a few plain sentences, the conclusion first."
+        }
+        (Kind::Long, _) => {
+            "Answer directly, the conclusion first. If the answer is one number, name or choice, \
+             end with the line `Answer: …`."
+        }
+    };
+    format!("You are one of several experts who answer independently. {mark}")
+}
+
+/// Asks one model, unless it has answered for this job before.
+async fn ask_one(
+    cx: Context,
+    job: String,
+    id: String,
+    args: Args,
+    past: Arc<Vec<Message>>,
+    end: Instant,
+) -> Seat {
+    let key = crate::verdict::digest(&format!("{job}\n{id}"));
+    let known = cx.store.answer(&key).ok().flatten();
+    if let Some(seat) = known.and_then(|text| serde_json::from_str(&text).ok()) {
+        return seat;
+    }
+    let mut ask = Ask::new(&id, &prompt(&args.query, &args.options));
+    ask.messages.splice(0..0, past.iter().cloned());
+    ask.budgets.session.clone_from(&args.session);
+    ask.system = Some(system(&args));
+    ask.output_tokens_max = OUTPUT_TOKENS_MAX;
+    ask.temperature = Some(0.0);
+    // A model that was named, or sits on the panel, is itself and nobody else.
+    ask.policy = args.policy.map_or(cx.council.policy, Into::into);
+    if ask.policy == Policy::LocalFirst {
+        ask.policy = Policy::Cloud;
+    }
+    ask.budgets.call_usd_micros = cx.council.call_usd_micros;
+    let start = Instant::now();
+    let result = cx.engine.ask(ask, end).await;
+    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let seat = match result {
+        Ok(answer) => answered(&cx, answer),
+        Err(failure) => failed(&id, &failure, ms),
+    };
+    if seat.text.is_some()
+        && let Ok(text) = serde_json::to_string(&seat)
+        && let Err(error) = cx.store.put_answer(&key, &text, (cx.now_ms)())
+    {
+        // It counts now, and would be paid for again after a crash.
+        let failure = Some(format!("not kept: {error}"));
+        return Seat { reply: SeatReply { failure, ..seat.reply }, ..seat };
+    }
+    seat
+}
+
+fn answered(cx: &Context, answer: Answer) -> Seat {
+    let (text, _) = crate::safety::after(cx, &answer.text);
+    // What was cut at a limit may have lost its answer.
+    let cut = answer.finish == Finish::Length;
+    let reply = SeatReply {
+        asked: (answer.asked != answer.model).then_some(answer.asked),
+        model: answer.model,
+        version: answer.version,
+        failure: match (&answer.fell_back, cut) {
+            (_, true) => Some("cut at its limit".to_owned()),
+            (Some(why), _) => Some(format!("answers for another: {}", why.name())),
+            _ => None,
+        },
+        finish: answer.finish.name().to_owned(),
+        latency_ms: answer.latency_ms,
+        tokens: [answer.usage.input, answer.usage.output],
+        cost_usd: answer.cost_usd_micros.map(|micros| micros as f64 / 1e6),
+    };
+    Seat { reply, vendor: answer.vendor, family: answer.family, text: (!cut).then_some(text) }
+}
+
+fn failed(id: &str, failure: &Failure, ms: u64) -> Seat {
+    let reply = SeatReply {
+        model: id.to_owned(),
+        asked: None,
+        version: String::new(),
+        failure: Some(failure.kind.name().to_owned()),
+        finish: String::new(),
+        latency_ms: ms,
+        tokens: [0, 0],
+        cost_usd: None,
+    };
+    Seat { reply, vendor: String::new(), family: String::new(), text: None }
+}
+
+/// Takes up councils whose process is gone. Their answers so far are on disk.
+///
+/// # Errors
+/// Those of the store.
+pub fn resume(cx: &Context) -> Result<Vec<String>, Error> {
+    let mut begun = Vec::new();
+    // Mostly there is none, and reading is cheaper than trying to take.
+    if cx.store.open_jobs(COUNCIL_JOB)?.is_empty() {
+        return Ok(begun);
+    }
+    let silent_ms = (cx.now_ms)() - SILENT_MS;
+    while let Some(job) = cx.store.take_silent(COUNCIL_JOB, silent_ms, (cx.now_ms)())? {
+        let parsed: Result<Left, _> = serde_json::from_str(&job.args);
+        let Ok(Left { args, account }) = parsed else {
+            let text = "its arguments cannot be read";
+            cx.store.end_job(&job.id, JobState::Failed, text, (cx.now_ms)())?;
+            continue;
+        };
+        let plan = Plan::new(cx, &args)?;
+        begun.push(job.id.clone());
+        tokio::spawn(drive(cx.clone(), job.id, account, args, plan, Arc::default()));
+    }
+    Ok(begun)
+}
