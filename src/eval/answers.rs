@@ -1,5 +1,6 @@
 //! Recorded answers of models to questions whose right answer is known, a JSON object a line:
-//! `question_id, question, gold, options?, answers[] {model, vendor, family, text, correct, claims?}`.
+//! `question_id, question, gold, options?, answers[] {model, vendor, family, text, correct,
+//! claims?}`.
 
 use crate::fault::{self, Fault};
 use flate2::read::MultiGzDecoder;

@@ -10,7 +10,7 @@ use std::path::Path;
 use synod_tools::TOOLS;
 
 /// Folders that are built or fetched, not written.
-const BUILT: &[&str] = &["target", "dist", ".git", "node_modules", "__pycache__", ".venv", "eval"];
+const BUILT: &[&str] = &["target", "dist", ".git", "node_modules", "__pycache__", ".venv"];
 
 /// Which of our crates a member may name. Engines know neither surfaces nor each other.
 const ARROWS: &[(&str, &[&str])] = &[
