@@ -1,6 +1,6 @@
 //! Long texts, claim by claim: what the others support, contradict or leave out.
 
-use crate::cluster::similarity;
+use crate::cluster::{SENTENCES, similarity};
 use crate::text::{Content, content};
 use unicode_normalization::char::is_combining_mark;
 
@@ -114,7 +114,7 @@ pub struct Judged {
     pub text: String,
     /// By text; its own is `Supports(1)`.
     pub stances: Vec<Stance>,
-    /// Mean support by the others, contradiction counted off, 0 to 1.
+    /// Part of its words that the two others who bear it out most hold; 0 of who contradicts it.
     pub support: f64,
 }
 
@@ -135,7 +135,7 @@ pub fn judge(texts: &[&str], question: &str, meaning: Meaning) -> Vec<Judged> {
         .collect();
     let contents: Vec<Content> = all.iter().map(|claim| content(&claim.text, question)).collect();
     let wholes: Vec<Content> = texts.iter().map(|text| content(text, question)).collect();
-    let square = similarity(&contents, meaning);
+    let square = similarity(&contents, meaning.map(|cosines| (cosines, SENTENCES)));
     let judged = |at: usize| {
         let claim = &all[at];
         let stances: Vec<Stance> = (0..texts.len())
@@ -147,19 +147,20 @@ pub fn judge(texts: &[&str], question: &str, meaning: Meaning) -> Vec<Judged> {
                 }
             })
             .collect();
-        let others = (texts.len().max(2) - 1) as f64;
-        let said: f64 = stances
-            .iter()
-            .enumerate()
-            .filter(|(a, _)| *a != claim.answer)
+        // The two that bear it out most. Of ways to put the others together this tells supported
+        // sentences of TofuEval best: .660 AUROC; the mean of all .656, cosines of the nearest
+        // sentences .599, and mixed with them never above words alone.
+        let mut held: Vec<f64> = (stances.iter().enumerate())
+            .filter(|(answer, _)| *answer != claim.answer)
             .map(|(answer, stance)| match stance {
-                Stance::Supports(p) => *p,
                 Stance::Contradicts(_) => 0.0,
-                // Part of the words stand there all the same.
-                Stance::Silent => 0.5 * contained(&contents[at], &wholes[answer]),
+                _ => contained(&contents[at], &wholes[answer]),
             })
-            .sum();
-        Judged { answer: claim.answer, text: claim.text.clone(), stances, support: said / others }
+            .collect();
+        held.sort_by(|a, b| b.total_cmp(a));
+        held.truncate(2);
+        let support = held.iter().sum::<f64>() / held.len().max(1) as f64;
+        Judged { answer: claim.answer, text: claim.text.clone(), stances, support }
     };
     (0..all.len()).map(judged).collect()
 }

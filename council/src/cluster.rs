@@ -30,13 +30,13 @@ pub fn equal(values: &[&str]) -> Vec<Cluster> {
 /// How much each two texts say the same, 0 to 1, as a square. `meaning` are cosines of their
 /// embeddings, if there are any: the larger of both counts. Numbers that differ keep two apart
 /// whatever else they share: their similarity has a minus sign.
-pub fn similarity(contents: &[Content], meaning: Option<&[Vec<f64>]>) -> Vec<Vec<f64>> {
+pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -> Vec<Vec<f64>> {
     let n = contents.len();
     let mut out = vec![vec![1.0; n]; n];
     for a in 0..n {
         for b in 0..a {
             let by_words = overlap(&contents[a], &contents[b]);
-            let by_meaning = meaning.map_or(0.0, |cosines| rescaled(cosines[a][b]));
+            let by_meaning = meaning.map_or(0.0, |(cosines, scale)| scale.read(cosines[a][b]));
             let score = by_words.max(by_meaning);
             let score = match conflict(&contents[a], &contents[b]) {
                 Some("number") => -score.min(APART),
@@ -53,10 +53,23 @@ pub fn similarity(contents: &[Content], meaning: Option<&[Vec<f64>]>) -> Vec<Vec
 /// What two that cannot be the same still support each other.
 const APART: f64 = 0.2;
 
-/// Cosines of unrelated short texts lie around 0.3 with the models at hand, of paraphrases above
-/// 0.7: the middle between them is [`SAME`].
-fn rescaled(cosine: f64) -> f64 {
-    ((cosine - 0.4) / 0.55).clamp(0.0, 1.0)
+/// What cosines stand for: at `low` and below two texts say nothing in common, at `high` the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    low: f64,
+    high: f64,
+}
+
+/// Of phrases without the words of their question (see [`crate::text::kept`]): on Natural Questions
+/// .825 AUROC beside .819 by words alone; with those words in it they bring nothing.
+pub const PHRASES: Scale = Scale { low: 0.3, high: 0.9 };
+/// Of whole sentences on one matter, which are all alike to some degree.
+pub const SENTENCES: Scale = Scale { low: 0.6, high: 1.0 };
+
+impl Scale {
+    fn read(self, cosine: f64) -> f64 {
+        ((cosine - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+    }
 }
 
 /// Average linkage: the two nearest groups become one while they are at least [`SAME`] alike.
@@ -117,7 +130,7 @@ mod tests {
             .map(|text| content(text, "what?"))
             .collect();
         let near = vec![vec![0.9; 4]; 4];
-        let groups = linked(&similarity(&contents, Some(&near)));
+        let groups = linked(&similarity(&contents, Some((near.as_slice(), PHRASES))));
         assert!(groups.iter().any(|g| g.members.starts_with(&[0, 1])), "{groups:?}");
         assert!(!groups.iter().any(|g| g.members.contains(&2) && g.members.contains(&3)));
     }

@@ -5,7 +5,7 @@
 //! time. Invariant: an absent answer is a finding, never a pass.
 
 use crate::claim::{Stance, judge};
-use crate::cluster::{equal, linked, similarity};
+use crate::cluster::{PHRASES, equal, linked, similarity};
 use crate::extract::{extract, refuses};
 use crate::head::{Level, found, named, tokens};
 use crate::kind::{Kind, classify};
@@ -309,6 +309,7 @@ fn distances(
         }
         Kind::Short => {
             let contents: Vec<_> = answers.iter().map(|text| content(text, question)).collect();
+            let meaning = meaning.map(|cosines| (cosines, PHRASES));
             apart(&linked(&similarity(&contents, meaning)), n)
         }
         Kind::Choice | Kind::Number | Kind::Value => {

@@ -229,6 +229,15 @@ pub fn content(text: &str, question: &str) -> Content {
     content
 }
 
+/// What is left of a text without stop words and the words of the question, in its order: what an
+/// embedding of a phrase should see. The whole text when nothing is left.
+pub fn kept(text: &str, question: &str) -> String {
+    let content = content(text, question);
+    let says = |word: &String| content.words.contains_key(stem(word));
+    let kept: Vec<String> = words(text).into_iter().filter(says).collect();
+    if kept.is_empty() { text.to_owned() } else { kept.join(" ") }
+}
+
 /// Weight of shared words over the smaller weight, 0 to 1.
 pub fn overlap(a: &Content, b: &Content) -> f64 {
     let total = |c: &Content| c.words.values().sum::<f64>();
@@ -267,6 +276,7 @@ mod tests {
         assert_eq!(overlap(&short, &long), 1.0);
         assert_eq!(overlap(&short, &say("Marie Curie")), 0.0);
         assert_eq!(overlap(&say(""), &short), 0.0);
+        assert_eq!(kept("It was Wilhelm Röntgen, in physics", question), "wilhelm rontgen");
         // Nothing but the question's words.
         assert!(!say("the physics prize").words.is_empty());
     }

@@ -6,7 +6,7 @@ use super::answers::{Question, Recorded};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use synod_council::measure::{Cell, Outcome, Pool, Scores, auroc, cascade, run};
-use synod_council::text::{Content, content};
+use synod_council::text::{Content, content, kept};
 use synod_council::verdict::{Case, Vote, decide};
 use synod_council::{Calibration, Kind, claim, cluster, plan};
 use synod_index::Embedder;
@@ -113,10 +113,12 @@ fn short(
         let (mut all, mut said): (Vec<Outcome>, Vec<Outcome>) = (Vec::new(), Vec::new());
         for question in &set.questions {
             let texts: Vec<String> = question.answers.iter().map(|a| a.text.clone()).collect();
-            let meaning = embedder.map(|e| cosines(e, &texts)).transpose()?;
+            let kept: Vec<String> = texts.iter().map(|t| kept(t, &question.question)).collect();
+            let meaning = embedder.map(|e| cosines(e, &kept)).transpose()?;
             let contents: Vec<Content> =
                 texts.iter().map(|text| content(text, &question.question)).collect();
-            let square = cluster::similarity(&contents, meaning.as_deref());
+            let scaled = meaning.as_deref().map(|cosines| (cosines, cluster::PHRASES));
+            let square = cluster::similarity(&contents, scaled);
             let support = cluster::support(&square);
             all.extend(support.into_iter().zip(&question.answers).map(|(s, a)| (s, a.correct)));
             let verdict = decide(&case(question, Kind::Short, meaning));
