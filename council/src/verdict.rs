@@ -350,8 +350,14 @@ impl<'a> Hall<'a> {
         let borne = |at: usize| {
             let own: Vec<f64> =
                 judged.iter().filter(|j| j.answer == at).map(|j| j.support).collect();
-            // A text without claims is borne out by nothing.
-            if own.is_empty() { 0.0 } else { own.iter().sum::<f64>() / own.len() as f64 }
+            // A text without claims is borne out by nothing, and one false claim spoils an answer:
+            // the mean and the least count alike.
+            let least = own.iter().copied().fold(1.0, f64::min);
+            if own.is_empty() {
+                0.0
+            } else {
+                (own.iter().sum::<f64>() / own.len() as f64 + least) / 2.0
+            }
         };
         let n: f64 = voters.len() as f64;
         let score = |cluster: &Cluster| {

@@ -185,7 +185,7 @@ impl Rules {
 }
 
 /// What a status means where the body says no more.
-pub(crate) fn status_kind(status: u16) -> FailureKind {
+fn status_kind(status: u16) -> FailureKind {
     match status {
         401 | 403 => FailureKind::Auth,
         402 => FailureKind::Quota,
@@ -195,6 +195,21 @@ pub(crate) fn status_kind(status: u16) -> FailureKind {
         429 => FailureKind::RateLimit { retry_after: None },
         500..=599 => FailureKind::Server,
         _ => FailureKind::Invalid,
+    }
+}
+
+/// What a refusal means whose codes are none of its dialect's: gateways answer every dialect with
+/// errors of one shape. The words are those of LiteLLM's proxy, which passes an input that is too
+/// long on as 400 or as 500 and, without a database, refuses a wrong key with 400.
+fn other_kind(status: u16, word: &str, message: &str) -> FailureKind {
+    if matches!(status, 400 | 413 | 422 | 500) && says_too_long(message) {
+        FailureKind::Context
+    } else if word == "no_db_connection" {
+        FailureKind::Auth
+    } else if status == 400 && message.contains("Invalid model name passed") {
+        FailureKind::NotFound
+    } else {
+        status_kind(status)
     }
 }
 
@@ -224,7 +239,7 @@ fn malformed(note: &str, bytes: &[u8]) -> Fault {
 /// for it: OpenAI and vLLM ("maximum context length"), llama.cpp ("exceeds the available context
 /// size", "exceed_context_size_error"), Ollama ("exceeds the context length", "input length
 /// exceeds"), Anthropic ("prompt is too long", "exceed context limit"), Gemini ("exceeds the
-/// maximum number of tokens"), Mistral ("too large for model").
+/// maximum number of tokens"), Mistral ("too large for model"), LiteLLM ("ContextWindowExceeded").
 fn says_too_long(text: &str) -> bool {
     let text = text.to_lowercase();
     [
@@ -234,6 +249,7 @@ fn says_too_long(text: &str) -> bool {
         "available context size",
         "context length",
         "context window",
+        "contextwindowexceeded",
         "input length exceeds",
         "prompt is too long",
         "exceed context limit",

@@ -16,7 +16,7 @@ pub(crate) struct Draft {
     pub version: Option<String>,
     finish: Option<Finish>,
     usage: Usage,
-    /// The provider has counted what it wrote.
+    /// The provider has counted what it wrote; a gateway that does not know says 0.
     counted: bool,
     /// The model has begun.
     pub begun: bool,
@@ -56,7 +56,7 @@ impl Draft {
                 usage.output = count.output.unwrap_or(usage.output);
                 usage.cached = count.cached.unwrap_or(usage.cached);
                 usage.reasoning = count.reasoning.unwrap_or(usage.reasoning);
-                self.counted |= count.output.is_some();
+                self.counted |= count.output.is_some_and(|output| output > 0);
             }
             Piece::Version(version) => self.version = Some(version.chars().take(200).collect()),
             Piece::Done => self.done = true,
@@ -112,6 +112,9 @@ mod tests {
         assert_eq!((good.text.as_str(), good.usage.map(|u| u.output)), ("yes", Some(3)));
         assert_eq!(whole(&[text.clone(), Piece::Done]), Err(FailureKind::Truncated));
         assert_eq!(whole(&[end(Finish::Stop)]), Err(FailureKind::Empty));
+        let none = Count { output: Some(0), ..Count::default() };
+        let uncounted = whole(&[text.clone(), end(Finish::Stop), Piece::Count(none)]);
+        assert_eq!(uncounted.expect("whole").usage, None, "a text of no tokens was not counted");
         let filtered = [text.clone(), end(Finish::Filter), end(Finish::Stop)];
         assert_eq!(whole(&filtered), Err(FailureKind::Filter));
         let long = Piece::Text("x".repeat(ANSWER_BYTES_MAX));

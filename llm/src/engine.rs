@@ -193,6 +193,13 @@ impl Engine {
         self.table().catalog.model(id).cloned()
     }
 
+    /// Whether a model runs on this machine or in this house.
+    pub fn is_local(&self, id: &str) -> bool {
+        let table = self.table();
+        let provider = table.catalog.model(id).and_then(|m| table.catalog.provider(&m.provider));
+        provider.is_some_and(|provider| provider.local)
+    }
+
     /// Breakers and queues of every lane that was used, by provider, key and model.
     pub fn lanes(&self) -> Vec<LaneState> {
         let now = Instant::now();

@@ -4,7 +4,7 @@
 
 use crate::ask::Policy;
 use crate::catalog::{Model, Provider};
-use crate::dialect::{Dialect, Rules, ollama, status_kind};
+use crate::dialect::{Dialect, Rules, ollama};
 use crate::engine::{Engine, Table, keys};
 use crate::error::{Failure, FailureKind, Fault};
 use crate::exchange::headers;
@@ -45,12 +45,12 @@ fn words(value: &Value, list: &str, key: &str) -> Vec<String> {
     names.map(|name| name.strip_prefix("models/").unwrap_or(name).to_owned()).collect()
 }
 
-async fn fetch(wire: &Wire, path: &str, headers: &Headers) -> Result<Value, Fault> {
+async fn fetch(rules: &Rules, wire: &Wire, path: &str, headers: &Headers) -> Result<Value, Fault> {
     let reply = wire.get(path, headers).await?;
     let status = reply.status;
     let body = reply.whole(LIST_BYTES_MAX).await?;
     if !(200..300).contains(&status) {
-        return Err(Fault::new(status_kind(status), ""));
+        return Err((rules.refusal)(status, &body));
     }
     let malformed = |_| Fault::new(FailureKind::Malformed, "its list is no JSON");
     serde_json::from_slice(&body).map_err(malformed)
@@ -65,11 +65,11 @@ async fn look(
     let secret = keys(provider).into_iter().flatten().next().map(|key| key.secret.as_str());
     let headers = headers(rules, provider, secret);
     let (path, list, key) = rules.listing;
-    health.models = words(&fetch(wire, path, &headers).await?, list, key);
+    health.models = words(&fetch(rules, wire, path, &headers).await?, list, key);
     if provider.dialect == Dialect::Ollama {
-        let version = fetch(wire, "/api/version", &headers).await?;
+        let version = fetch(rules, wire, "/api/version", &headers).await?;
         health.version = version["version"].as_str().map(str::to_owned);
-        health.loaded = words(&fetch(wire, "/api/ps", &headers).await?, "models", "name");
+        health.loaded = words(&fetch(rules, wire, "/api/ps", &headers).await?, "models", "name");
     }
     Ok(())
 }

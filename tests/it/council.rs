@@ -257,3 +257,47 @@ fn the_same_over_rest_with_sessions_and_idempotency_keys() {
     assert_eq!(infer["answer"]["text"], "\\boxed{42}");
     assert_eq!(get(at, "/v1/models").json()["models"].as_array().map(Vec::len), Some(5));
 }
+
+#[test]
+fn heads_speak_and_a_witness_puts_it_together() {
+    let server = Chat::start(&[]);
+    let place = Place::new();
+    let model =
+        |id: &str| format!("[[model]]\nid = \"{id}\"\nprovider = \"p\"\nfamily = \"{id}\"\n");
+    let text = format!(
+        "[[provider]]\nname = \"p\"\ndialect = \"openai\"\nurl = \"{}\"\nstream = false\n{}{}",
+        server.url,
+        model("one"),
+        model("two")
+    );
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let args = json!({"query": "Should the index move?", "heads": ["logic", "cost", "security"]});
+    let reply = client.answered("orchestrate", args);
+    let spoke = reply["head_contributions"].as_array().expect("contributions");
+    let names: Vec<&str> = spoke.iter().filter_map(|one| one["head"].as_str()).collect();
+    assert_eq!(names, ["cost", "logic", "security"], "{reply}");
+    assert!(reply["final_answer"].as_str().is_some_and(|text| text.contains("42")), "{reply}");
+    assert_eq!(reply["task_id"], reply["job"]);
+    // Three roles of two models are two voters.
+    let n_eff = reply["verdict"]["n_eff"].as_f64().expect("a number");
+    assert!(n_eff < 2.0, "{reply}");
+    // Three heads and the witness.
+    assert_eq!(server.asked("one") + server.asked("two"), 4);
+    let again = client.answered("orchestrate", json!({"job": reply["job"]}));
+    assert_eq!(again, reply);
+    let typed = client.answered("orchestrate", json!({"query": "/head cost What does it cost?"}));
+    assert_eq!(typed["head_contributions"][0]["head"], "cost", "{typed}");
+    let said = client.refused("orchestrate", json!({"query": "x", "heads": ["logik"]}));
+    assert!(said.contains("logic"), "{said}");
+    let web = place.http(&["--config", &config], &[]);
+    let made = post(web.address, "/v1/sessions", &[], &json!({})).json();
+    let path = format!("/v1/sessions/{}/prompt", made["session_id"].as_str().expect("an id"));
+    let asked = post(web.address, &path, &[], &json!({"prompt": "Is it safe?"}));
+    assert_eq!(asked.status, 200, "{asked:?}");
+    let asked = asked.json();
+    for key in ["task_id", "final_answer", "transparency_report", "head_contributions"] {
+        assert!(!asked[key].is_null(), "{key}: {asked}");
+    }
+    assert!(asked.get("confidence_score").is_some(), "{asked}");
+}

@@ -16,6 +16,7 @@ mod index;
 mod model;
 mod obtain;
 mod ollama;
+mod peer;
 mod program;
 mod provider;
 mod quality;

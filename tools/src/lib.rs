@@ -6,6 +6,7 @@
 mod consensus;
 mod context_pack;
 mod feedback;
+mod heads;
 mod index_status;
 mod ingest;
 mod job;
@@ -19,6 +20,7 @@ mod round;
 mod safety;
 mod schema;
 mod search;
+mod seat;
 mod session;
 mod trust;
 mod verdict;
@@ -27,8 +29,9 @@ pub use context_pack::piece_text;
 pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
 pub use orchestrate::COUNCIL_JOB;
 pub use reply::REPLY_BYTES_MAX;
-pub use round::{prompt, resume as resume_councils};
+pub use round::resume as resume_councils;
 pub use schema::portable;
+pub use seat::prompt;
 
 use schemars::JsonSchema;
 use serde::Serialize;

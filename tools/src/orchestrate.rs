@@ -3,6 +3,7 @@
 //! The work is a job from its first moment: the caller waits for it up to a deadline, and whatever
 //! comes later ends the job.
 
+use crate::heads::HeadsReply;
 use crate::models::PolicyName;
 use crate::round::{self, Plan};
 use crate::verdict::{ANSWERS_MAX, KindName, QUESTION_CHARS_MAX, VerdictReply};
@@ -29,8 +30,8 @@ pub const COUNCIL_JOB: &str = "council";
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
-    /// The question, with all that the models need to know.
-    #[serde(default)]
+    /// The question, with all that the models need to know; may begin with `/head NAME`.
+    #[serde(default, alias = "prompt")]
     pub query: String,
     /// Instead: a council that is still at work.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,9 +45,16 @@ pub struct Args {
     /// Exactly these models (ids of `models`); by default the panel chooses itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
-    /// vote: blind and in parallel. single: one model, without trust.
+    /// vote: blind and in parallel. heads: in several roles, with a witness. single: no trust.
     #[serde(default)]
     pub mode: Mode,
+    /// heads: logic, research, systems, strategy, product, security, safety, reliability, cost,
+    /// data, devex; by default those that the question wants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<String>,
+    /// All eleven.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub use_all_heads: bool,
     /// How many may be asked: quick 2, normal 5, deep 8.
     #[serde(default)]
     pub effort: Effort,
@@ -66,6 +74,7 @@ pub struct Args {
 pub enum Mode {
     #[default]
     Vote,
+    Heads,
     Single,
 }
 
@@ -83,6 +92,9 @@ pub enum Effort {
 pub struct SeatReply {
     /// Who really answered.
     pub model: String,
+    /// The role that it spoke in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
     /// Who was asked, if that is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
@@ -129,6 +141,9 @@ pub struct Reply {
     pub decision: DecisionReply,
     /// Dollars, as far as prices are known.
     pub cost_usd: f64,
+    /// Of heads.
+    #[serde(flatten)]
+    pub heads: Option<HeadsReply>,
 }
 
 /// Longest wait of one call, in milliseconds: clients give up at about a minute.
@@ -144,6 +159,7 @@ impl Operation for Orchestrate {
     const IDEMPOTENT: bool = false;
     const ROUTES: &'static [Route] = &[
         Route::post("/v1/orchestrate", 202),
+        Route::post("/v1/sessions/{session}/prompt", 202).saying(&[("mode", "heads")]),
         Route::get("/v1/orchestrate/{job}"),
         Route::get("/v1/orchestrate/{job}/results"),
     ];
@@ -162,6 +178,7 @@ impl Operation for Orchestrate {
         if let Some(job) = &args.job {
             return round::look(cx, job, &call.account);
         }
+        let args = intended(args)?;
         let wait_ms = check(cx, &args)?;
         crate::safety::before(cx, Self::NAME, &args.query)?;
         let plan = Plan::new(cx, &args)?;
@@ -199,10 +216,12 @@ impl Operation for Orchestrate {
     }
 
     fn render(reply: &Reply) -> String {
-        let mut out = match &reply.verdict {
-            Some(verdict) => verdict.render(),
-            None => "Nobody has answered yet.\n".to_owned(),
-        };
+        let heads = reply.heads.as_ref().map(|heads| heads.render()).unwrap_or_default();
+        let mut out = heads
+            + &match &reply.verdict {
+                Some(verdict) => verdict.render(),
+                None => "Nobody has answered yet.\n".to_owned(),
+            };
         if reply.state != "succeeded" {
             let (job, state) = (&reply.job, &reply.state);
             out.push_str(&format!(
@@ -223,6 +242,24 @@ impl Operation for Orchestrate {
         out.push_str(&format!(". Cost: {:.4} USD.\n", reply.cost_usd));
         out
     }
+}
+
+/// What is said in front of the question, as `/head logic`, becomes arguments.
+fn intended(mut args: Args) -> Result<Args, Error> {
+    if args.query.trim_start().starts_with('/') {
+        let found = synod_council::witness::intent(&args.query);
+        let found = found.map_err(|text| Error::Args(format!("orchestrate: {text}")))?;
+        args.query = found.question;
+        args.use_all_heads |= found.all_heads;
+        args.heads.extend(found.heads.iter().map(|head| head.id.to_owned()));
+    }
+    if !args.heads.is_empty() || args.use_all_heads {
+        args.mode = Mode::Heads;
+    }
+    if args.mode == Mode::Heads {
+        crate::heads::chosen(&args)?;
+    }
+    Ok(args)
 }
 
 /// The arguments within their bounds; gives the time to wait.

@@ -1,19 +1,17 @@
-//! One council at work: who is asked next, what is kept of each answer, when it is enough.
-//!
-//! Invariant: an answer is on disk before it counts, so that a council that goes on after a crash
-//! asks no model twice for the same vote.
+//! One council at work: who is asked next, and when it is enough.
 
 use crate::consensus::{domain, score};
+use crate::heads::HeadsReply;
 use crate::learn::Learned;
 use crate::orchestrate::{Args, COUNCIL_JOB, DecisionReply, Effort, Mode, Reply, SeatReply};
-use crate::verdict::KindName;
+use crate::seat::{Seat, ask_one};
 use crate::{Call, Context, Error};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use synod_council::verdict::{Case, Vote, decide, to_embed};
-use synod_council::{Calibration, Kind, Shape, ability, classify, stop};
-use synod_llm::{Answer, Ask, Failure, Finish, Message, Policy};
+use synod_council::{Calibration, Kind, Shape, ability, stop};
+use synod_llm::{Message, Policy};
 use synod_store::{JobState, NewJob, NewMessage, Role};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,9 +23,7 @@ const BEAT: Duration = Duration::from_secs(2);
 /// One that has said nothing for so long has lost its process.
 const SILENT_MS: i64 = 6_000;
 /// A council ends after this, whoever is missing.
-const COUNCIL_MS_MAX: u64 = 600_000;
-/// Tokens of one answer.
-const OUTPUT_TOKENS_MAX: u32 = 2_048;
+pub const COUNCIL_MAX: Duration = Duration::from_secs(600);
 /// Tokens of a session that models read before a question.
 const SESSION_TOKENS: usize = 3_000;
 /// Part of the deadline after which the next model is asked beside a slow one.
@@ -37,7 +33,7 @@ const SOFT: f64 = 0.6;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Ids, the first to be asked first.
-    order: Vec<String>,
+    pub order: Vec<String>,
     /// Asked at once in the beginning.
     first: usize,
     /// Posterior from which on nobody else is asked.
@@ -101,8 +97,16 @@ fn order(cx: &Context, args: &Args) -> Result<Vec<String>, Error> {
         let Some(best) = best else { break };
         out.push(left.remove(best).1);
     }
+    let local = |row: &&synod_llm::Model| cx.engine.is_local(&row.id);
+    match args.policy.map_or(cx.council.policy, Into::into) {
+        Policy::Local => out.retain(local),
+        // Stable: within each the best known first.
+        Policy::LocalFirst => out.sort_by_key(|row| !local(row)),
+        Policy::Cloud => {}
+    }
     if out.is_empty() {
-        let text = "`council.panel` in synod.toml names no model that is configured";
+        let text = "`council.panel` in synod.toml and the policy leave no model that is \
+                    configured";
         return Err(Error::Refused(format!("orchestrate: {text}")));
     }
     Ok(out.into_iter().map(|row| row.id.clone()).collect())
@@ -114,19 +118,14 @@ pub struct Seats {
     inside: Mutex<(Vec<Seat>, Option<Case>, DecisionReply)>,
 }
 
-/// One answer or failure.
-#[derive(Clone, Serialize, Deserialize)]
-struct Seat {
-    reply: SeatReply,
-    vendor: String,
-    family: String,
-    /// Nothing when there is no answer.
-    text: Option<String>,
-}
-
 impl Seats {
     fn held(&self) -> std::sync::MutexGuard<'_, (Vec<Seat>, Option<Case>, DecisionReply)> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that came.
+    pub fn all(&self) -> Vec<Seat> {
+        self.held().0.clone()
     }
 
     /// One line on how far it is.
@@ -173,7 +172,10 @@ pub fn open_session(cx: &Context, args: &Args, call: &Call) -> Result<(), Error>
 }
 
 /// A line of the session: the question when the council begins, the answer when it ends.
-fn said(
+///
+/// # Errors
+/// Those of the store.
+pub fn said(
     cx: &Context,
     args: &Args,
     account: &str,
@@ -240,6 +242,7 @@ pub fn look(cx: &Context, job: &str, account: &str) -> Result<Reply, Error> {
         models: Vec::new(),
         decision: DecisionReply::default(),
         cost_usd: 0.0,
+        heads: None,
     };
     match (found.state, &found.result) {
         (JobState::Succeeded, Some(text)) => {
@@ -251,9 +254,9 @@ pub fn look(cx: &Context, job: &str, account: &str) -> Result<Reply, Error> {
                 }
                 None => None,
             };
-            let (models, decision) = (result.models, result.decision);
+            let (models, decision, heads) = (result.models, result.decision, result.heads);
             let cost_usd = cost(&models);
-            Ok(Reply { verdict, models, decision, cost_usd, ..empty() })
+            Ok(Reply { verdict, models, decision, cost_usd, heads, ..empty() })
         }
         (JobState::Failed | JobState::Cancelled, Some(text)) => {
             Err(Error::Refused(format!("orchestrate: council `{job}`: {text}")))
@@ -268,9 +271,12 @@ struct Kept {
     trust: Option<String>,
     models: Vec<SeatReply>,
     decision: DecisionReply,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heads: Option<HeadsReply>,
 }
 
-fn cost(models: &[SeatReply]) -> f64 {
+/// Dollars of all seats, as far as prices are known.
+pub fn cost(models: &[SeatReply]) -> f64 {
     let sum: f64 = models.iter().filter_map(|seat| seat.cost_usd).sum();
     (sum * 1e6).round() / 1e6
 }
@@ -294,14 +300,8 @@ pub async fn partial(cx: &Context, job: &str, seats: &Seats) -> Result<Reply, Er
         None => None,
     };
     let cost_usd = cost(&models);
-    Ok(Reply {
-        job: job.to_owned(),
-        state: "running".to_owned(),
-        verdict,
-        models,
-        decision,
-        cost_usd,
-    })
+    let (job, state) = (job.to_owned(), "running".to_owned());
+    Ok(Reply { job, state, verdict, models, decision, cost_usd, heads: None })
 }
 
 /// A task that ended before its work did: a panic, which the log has.
@@ -310,7 +310,7 @@ pub fn ended(error: &tokio::task::JoinError) -> Error {
 }
 
 /// Off the threads that carry the protocol.
-async fn computed<T: Send + 'static>(
+pub async fn computed<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -329,7 +329,10 @@ pub async fn drive(
     plan: Plan,
     seats: Arc<Seats>,
 ) -> Result<Reply, Error> {
-    let result = work(&cx, &job, &account, &args, &plan, &seats).await;
+    let result = match args.mode {
+        Mode::Heads => crate::heads::work(&cx, &job, &account, &args, &plan, &seats).await,
+        _ => work(&cx, &job, &account, &args, &plan, &seats).await,
+    };
     let now_ms = (cx.now_ms)();
     match &result {
         Ok(reply) => {
@@ -337,6 +340,7 @@ pub async fn drive(
                 trust: reply.verdict.as_ref().map(|v| v.id.clone()),
                 models: reply.models.clone(),
                 decision: reply.decision.clone(),
+                heads: reply.heads.clone(),
             };
             let text = serde_json::to_string(&kept)?;
             cx.store.end_job(&job, JobState::Succeeded, &text, now_ms)?;
@@ -425,7 +429,7 @@ async fn work(
     let wait_ms = args.deadline_ms.unwrap_or(cx.council.deadline_ms);
     let soft = Duration::from_millis((wait_ms as f64 * SOFT) as u64);
     let decision = DecisionReply { why: plan.why.clone(), ..DecisionReply::default() };
-    let end = start + Duration::from_millis(COUNCIL_MS_MAX);
+    let end = start + COUNCIL_MAX;
     let asking = JoinSet::new();
     let mut session = Session { cx, job, args, plan, seats, past, asking, next: 0, end, decision };
     session.ask(plan.first);
@@ -469,13 +473,7 @@ async fn finish(
     let all: Vec<Seat> = seats.held().0.clone();
     let models: Vec<SeatReply> = all.iter().map(|seat| seat.reply.clone()).collect();
     if all.iter().all(|seat| seat.text.is_none()) {
-        let why: Vec<String> = (models.iter())
-            .map(|seat| format!("{}: {}", seat.model, seat.failure.as_deref().unwrap_or("silent")))
-            .collect();
-        return Err(Error::Upstream(format!(
-            "orchestrate: nobody answered ({}); see `models` with `op` = `check`",
-            why.join(", ")
-        )));
+        return Err(nobody(&all));
     }
     let case = case(args, &all);
     let (for_score, owner) = (cx.clone(), account.to_owned());
@@ -485,7 +483,45 @@ async fn finish(
     }
     let cost_usd = cost(&models);
     let (job, state) = (job.to_owned(), "succeeded".to_owned());
-    Ok(Reply { job, state, verdict: Some(verdict), models, decision, cost_usd })
+    Ok(Reply { job, state, verdict: Some(verdict), models, decision, cost_usd, heads: None })
+}
+
+/// Nobody answered, and why.
+pub fn nobody(all: &[Seat]) -> Error {
+    let why: Vec<String> = (all.iter())
+        .map(|seat| {
+            let failure = seat.reply.failure.as_deref().unwrap_or("silent");
+            format!("{}: {failure}", seat.reply.model)
+        })
+        .collect();
+    let why = why.join(", ");
+    Error::Upstream(format!(
+        "orchestrate: nobody answered ({why}); see `models` with `op` = `check`"
+    ))
+}
+
+/// Waits for all who were asked, and says meanwhile that the council is alive.
+///
+/// # Errors
+/// `Refused` when it was cancelled; those of the store.
+pub async fn gather(
+    cx: &Context,
+    job: &str,
+    asking: &mut JoinSet<Seat>,
+    seats: &Seats,
+) -> Result<(), Error> {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            seat = asking.join_next() => {
+                let Some(seat) = seat else { return Ok(()) };
+                seats.held().0.push(seat.map_err(|error| ended(&error))?);
+            }
+            _ = beat.tick() => if !cx.store.touch_job(job, (cx.now_ms)())? {
+                return Err(cancelled());
+            },
+        }
+    }
 }
 
 /// Why nobody else need be asked, if that is so.
@@ -552,113 +588,6 @@ fn case(args: &Args, seats: &[Seat]) -> Case {
         meaning: None,
         risk: None,
     }
-}
-
-/// What a model reads: the question, and its options by their letters.
-pub fn prompt(query: &str, options: &[String]) -> String {
-    let letters = ('A'..='Z').zip(options);
-    let options: String = letters.map(|(letter, text)| format!("\n{letter}) {text}")).collect();
-    if options.is_empty() { query.to_owned() } else { format!("{query}\n{options}") }
-}
-
-/// How the answer is to be marked, so that it is found in the text.
-fn system(args: &Args) -> String {
-    let kind = args.kind.map_or_else(|| classify(&args.query, &args.options, &[]), Kind::from);
-    let mark = match (kind, args.kind) {
-        (Kind::Choice, _) => {
-            "Think, then end with the line `The answer is (X).`, X being the letter."
-        }
-        (Kind::Number, _) => "Think, then end with the line `Answer: N`, N being the number alone.",
-        (Kind::Value, _) => "Think, then end with the line `Answer: V`, V being the value alone.",
-        (Kind::Short, _) => "Answer in a few words.",
-        (Kind::Long, Some(KindName::Long)) => {
-            "Answer in a few plain sentences, the conclusion first."
-        }
-        (Kind::Long, _) => {
-            "Answer directly, the conclusion first. If the answer is one number, name or choice, \
-             end with the line `Answer: …`."
-        }
-    };
-    format!("You are one of several experts who answer independently. {mark}")
-}
-
-/// Asks one model, unless it has answered for this job before.
-async fn ask_one(
-    cx: Context,
-    job: String,
-    id: String,
-    args: Args,
-    past: Arc<Vec<Message>>,
-    end: Instant,
-) -> Seat {
-    let key = crate::verdict::digest(&format!("{job}\n{id}"));
-    let known = cx.store.answer(&key).ok().flatten();
-    if let Some(seat) = known.and_then(|text| serde_json::from_str(&text).ok()) {
-        return seat;
-    }
-    let mut ask = Ask::new(&id, &prompt(&args.query, &args.options));
-    ask.messages.splice(0..0, past.iter().cloned());
-    ask.budgets.session.clone_from(&args.session);
-    ask.system = Some(system(&args));
-    ask.output_tokens_max = OUTPUT_TOKENS_MAX;
-    ask.temperature = Some(0.0);
-    // A model that was named, or sits on the panel, is itself and nobody else.
-    ask.policy = args.policy.map_or(cx.council.policy, Into::into);
-    if ask.policy == Policy::LocalFirst {
-        ask.policy = Policy::Cloud;
-    }
-    ask.budgets.call_usd_micros = cx.council.call_usd_micros;
-    let start = Instant::now();
-    let result = cx.engine.ask(ask, end).await;
-    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let seat = match result {
-        Ok(answer) => answered(&cx, answer),
-        Err(failure) => failed(&id, &failure, ms),
-    };
-    if seat.text.is_some()
-        && let Ok(text) = serde_json::to_string(&seat)
-        && let Err(error) = cx.store.put_answer(&key, &text, (cx.now_ms)())
-    {
-        // It counts now, and would be paid for again after a crash.
-        let failure = Some(format!("not kept: {error}"));
-        return Seat { reply: SeatReply { failure, ..seat.reply }, ..seat };
-    }
-    seat
-}
-
-fn answered(cx: &Context, answer: Answer) -> Seat {
-    let (text, _) = crate::safety::after(cx, &answer.text);
-    // What was cut at a limit may have lost its answer.
-    let cut = answer.finish == Finish::Length;
-    let reply = SeatReply {
-        asked: (answer.asked != answer.model).then_some(answer.asked),
-        model: answer.model,
-        version: answer.version,
-        failure: match (&answer.fell_back, cut) {
-            (_, true) => Some("cut at its limit".to_owned()),
-            (Some(why), _) => Some(format!("answers for another: {}", why.name())),
-            _ => None,
-        },
-        finish: answer.finish.name().to_owned(),
-        latency_ms: answer.latency_ms,
-        tokens: [answer.usage.input, answer.usage.output],
-        cost_usd: answer.cost_usd_micros.map(|micros| micros as f64 / 1e6),
-    };
-    Seat { reply, vendor: answer.vendor, family: answer.family, text: (!cut).then_some(text) }
-}
-
-fn failed(id: &str, failure: &Failure, ms: u64) -> Seat {
-    let reply = SeatReply {
-        model: id.to_owned(),
-        asked: None,
-        version: String::new(),
-        failure: Some(failure.kind.name().to_owned()),
-        finish: String::new(),
-        latency_ms: ms,
-        tokens: [0, 0],
-        cost_usd: None,
-    };
-    Seat { reply, vendor: String::new(), family: String::new(), text: None }
 }
 
 /// Takes up councils whose process is gone. Their answers so far are on disk.

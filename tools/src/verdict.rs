@@ -237,7 +237,6 @@ pub struct VerdictReply {
     pub answer: Option<String>,
     /// The probability that it is right; null when that cannot be said (see `reasons`).
     pub trust: Option<f64>,
-    /// The same in words.
     words: &'static str,
     kind: &'static str,
     clusters: Vec<ClusterReply>,
@@ -248,7 +247,6 @@ pub struct VerdictReply {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     contradictions: Vec<ContradictionReply>,
-    /// Claims of the answer that nobody else makes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unsupported: Vec<String>,
     /// Models without which the outcome would be another.
@@ -267,7 +265,6 @@ pub struct VerdictReply {
     n_labels: usize,
     /// exact, lexical or embedding.
     evidence: &'static str,
-    /// Independent voters that these are worth.
     n_eff: f64,
     diversity: f64,
     pub degraded: Vec<String>,

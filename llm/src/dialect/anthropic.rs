@@ -4,7 +4,7 @@
 //! argument is the answer. Bodies: docs.anthropic.com, `POST /v1/messages`, version 2023-06-01.
 
 use super::{Call, Count, Piece, Prompt, Rules};
-use super::{fault, json, malformed, refused_json, says_too_long, status_kind, text};
+use super::{fault, json, malformed, other_kind, refused_json, says_too_long, text};
 use crate::ask::Finish;
 use crate::error::{FailureKind, Fault};
 use crate::stream::Framing;
@@ -141,7 +141,7 @@ fn kind(status: u16, value: &Value) -> FailureKind {
         "invalid_request_error" if message.contains("credit balance") => FailureKind::Quota,
         "invalid_request_error" if message.contains("content filtering") => FailureKind::Filter,
         "invalid_request_error" => FailureKind::Invalid,
-        _ => status_kind(status),
+        other => other_kind(status, other, message),
     }
 }
 

@@ -4,7 +4,7 @@
 //! summed; a refused question has `promptFeedback` and no candidate.
 
 use super::{Call, Count, Piece, Prompt, Rules};
-use super::{fault, json, malformed, refused_json, says_too_long, status_kind, text};
+use super::{fault, json, malformed, other_kind, refused_json, says_too_long, text};
 use crate::ask::{Finish, Role};
 use crate::error::{FailureKind, Fault};
 use crate::stream::Framing;
@@ -119,7 +119,7 @@ fn kind(status: u16, value: &Value) -> FailureKind {
         "DEADLINE_EXCEEDED" | "UNAVAILABLE" | "INTERNAL" => FailureKind::Server,
         "INVALID_ARGUMENT" if message.contains("API key") => FailureKind::Auth,
         "INVALID_ARGUMENT" if says_too_long(message) => FailureKind::Context,
-        _ => status_kind(status),
+        _ => other_kind(status, text(&error["type"]).unwrap_or_default(), message),
     }
 }
 

@@ -4,7 +4,7 @@
 //! so nothing but the text and the finish reason is required.
 
 use super::{BEARER, Call, Count, Piece, Prompt, Rules};
-use super::{fault, json, malformed, refused_json, says_too_long, status_kind, text};
+use super::{fault, json, malformed, other_kind, refused_json, text};
 use crate::ask::Finish;
 use crate::error::{FailureKind, Fault};
 use crate::stream::Framing;
@@ -149,10 +149,8 @@ pub(super) fn kind(status: u16, value: &Value) -> FailureKind {
         FailureKind::NotFound
     } else if has("rate_limit_exceeded") || has("rate_limit_error") {
         FailureKind::RateLimit { retry_after: None }
-    } else if matches!(status, 400 | 413 | 422 | 500) && says_too_long(message) {
-        FailureKind::Context
     } else {
-        status_kind(status)
+        other_kind(status, of("type"), message)
     }
 }
 

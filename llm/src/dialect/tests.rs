@@ -206,6 +206,28 @@ fn gemini_names_its_wait_in_the_body() {
     assert_eq!(fault.kind, FailureKind::RateLimit { retry_after });
 }
 
+/// Bodies of LiteLLM's proxy 1.100.5, which are the same on the endpoints of every dialect.
+#[test]
+fn refusals_of_a_gateway_are_understood_in_every_dialect() {
+    let long = "litellm.BadRequestError: MistralException - litellm.ContextWindowExceededError: x";
+    let unknown = "anthropic_messages: Invalid model name passed in model=nobody.";
+    for (status, message, kind, expected) in [
+        (400, long, Value::Null, FailureKind::Context),
+        (500, long, Value::Null, FailureKind::Context),
+        (400, "No connected db.", json!("no_db_connection"), FailureKind::Auth),
+        (400, unknown, json!("None"), FailureKind::NotFound),
+        (500, "litellm.InternalServerError: x", Value::Null, FailureKind::Server),
+        (400, "something else", Value::Null, FailureKind::Invalid),
+    ] {
+        let error = json!({"message": message, "type": kind, "code": status.to_string()});
+        let body = json!({ "error": error }).to_string();
+        for name in ["openai", "responses", "anthropic", "gemini", "mistral"] {
+            let rules = Dialect::parse(name).and_then(Dialect::rules).expect("a wire");
+            assert_eq!((rules.refusal)(status, body.as_bytes()).kind, expected, "{name}: {body}");
+        }
+    }
+}
+
 #[test]
 fn names_are_those_of_the_configuration() {
     for dialect in Dialect::ALL {

@@ -1,0 +1,256 @@
+//! A council of heads: the same question in several roles, and a witness who puts it together.
+//!
+//! Roles on one model are samples of one voter; the witness does not vote.
+
+use crate::consensus::score;
+use crate::orchestrate::{Args, DecisionReply, Reply};
+use crate::round::{self, Plan, Seats};
+use crate::seat::{self, Seat};
+use crate::verdict::VerdictReply;
+use crate::{Context, Error};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use synod_council::head::{self, Head, HeadOutput};
+use synod_council::plan::{Overrides, analyse};
+use synod_council::verdict::{Case, Vote, decide};
+use synod_council::witness::{self, Dissent, Group, Safety, Said, Spoke, Summary};
+use synod_council::{Calibration, Kind};
+use synod_llm::Ask;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// What heads add to a reply.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HeadsReply {
+    pub task_id: String,
+    pub final_answer: String,
+    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
+    pub head_contributions: Vec<Value>,
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub transparency_report: Value,
+    pub confidence_score: Option<f64>,
+}
+
+/// The heads that a question wants, and why.
+///
+/// # Errors
+/// `Args` for a head that does not exist, with the nearest.
+pub fn chosen(args: &Args) -> Result<(Vec<&'static Head>, String), Error> {
+    let complexity = analyse(&args.query, &Overrides::default()).complexity.value;
+    let wanted: Vec<&str> = args.heads.iter().map(String::as_str).collect();
+    let wanted = (!wanted.is_empty()).then_some(wanted.as_slice());
+    let found = head::select(&args.query, complexity, wanted, args.use_all_heads);
+    let found = found.map_err(|text| Error::Args(format!("orchestrate: {text}")))?;
+    Ok((found.heads, found.why))
+}
+
+/// Asks the heads, then the witness.
+///
+/// # Errors
+/// Those of the store; `Upstream` when nobody answered.
+pub async fn work(
+    cx: &Context,
+    job: &str,
+    account: &str,
+    args: &Args,
+    plan: &Plan,
+    seats: &Seats,
+) -> Result<Reply, Error> {
+    round::said(cx, args, account, job, None)?;
+    let (heads, why) = chosen(args)?;
+    let end = Instant::now() + round::COUNCIL_MAX;
+    let mut asking: JoinSet<Seat> = JoinSet::new();
+    let mut panel = Vec::new();
+    for (at, head) in heads.iter().enumerate() {
+        let id = plan.order[at % plan.order.len()].clone();
+        let prompt = head::prompt(head, &args.query, &[]);
+        let mut ask = seat::ask_of(cx, args, &id, &prompt.user);
+        ask.system = Some(prompt.system);
+        ask.schema = Some(head::schema());
+        panel.push(format!("{} as {}", id, head.id));
+        let (cx, key) = (cx.clone(), format!("{job}\n{}\n{id}", head.id));
+        let head = head.id.to_owned();
+        asking.spawn(async move {
+            let mut seat = seat::ask_once(&cx, &key, ask, end).await;
+            seat.reply.head = Some(head);
+            seat
+        });
+    }
+    round::gather(cx, job, &mut asking, seats).await?;
+    let mut all = seats.all();
+    // Answers come in any order.
+    all.sort_by(|a, b| a.reply.head.cmp(&b.reply.head));
+    if all.iter().all(|seat| seat.text.is_none()) {
+        return Err(round::nobody(&all));
+    }
+    let outputs: Vec<HeadOutput> =
+        all.iter().map(|seat| head::parse(seat.text.as_deref().unwrap_or_default())).collect();
+    let case = case(args, &all, &outputs);
+    let (for_score, owner, scored) = (cx.clone(), account.to_owned(), case.clone());
+    let verdict =
+        round::computed(move || score(&for_score, scored, Vec::new(), Some(&owner))).await?;
+    let (said, by) = testify(cx, job, args, plan, &case, &all, &outputs, end).await;
+    let heads = report(job, args, &said, &by, &case, &all, &outputs, &verdict);
+    round::said(cx, args, account, job, Some((&verdict.id, &heads.final_answer)))?;
+    let decision = DecisionReply { panel, why, stopped_because: "every head was asked".to_owned() };
+    let models: Vec<_> = all.iter().map(|seat| seat.reply.clone()).collect();
+    let cost_usd = round::cost(&models);
+    let (job, state) = (job.to_owned(), "succeeded".to_owned());
+    Ok(Reply { job, state, verdict: Some(verdict), models, decision, cost_usd, heads: Some(heads) })
+}
+
+/// Heads as votes of the models that spoke.
+fn case(args: &Args, all: &[Seat], outputs: &[HeadOutput]) -> Case {
+    let votes = all.iter().zip(outputs).map(|(seat, output)| Vote {
+        model: seat.reply.model.clone(),
+        vendor: seat.vendor.clone(),
+        family: seat.family.clone(),
+        text: if seat.text.is_some() { witness::said_by(output) } else { String::new() },
+        answer: None,
+        failed: seat.text.is_none(),
+        known: None,
+    });
+    Case {
+        question: args.query.clone(),
+        kind: Some(args.kind.map_or(Kind::Long, Kind::from)),
+        options: args.options.clone(),
+        votes: votes.collect(),
+        calibration: Calibration::Table,
+        meaning: None,
+        risk: None,
+    }
+}
+
+/// The clusters as the witness sees them.
+fn groups(case: &Case, all: &[Seat]) -> Vec<Group> {
+    let voice = |vote: &usize| all[*vote].reply.head.clone().unwrap_or_default();
+    let found = decide(case);
+    let group = |group: &synod_council::verdict::Group| Group {
+        text: group.answer.clone(),
+        voices: group.votes.iter().map(voice).collect(),
+        trust: Some(group.posterior),
+    };
+    found.groups.iter().map(group).collect()
+}
+
+/// The witness: a model that did not win, if there is one, else a template.
+#[expect(clippy::too_many_arguments, reason = "it sees all of the council")]
+async fn testify(
+    cx: &Context,
+    job: &str,
+    args: &Args,
+    plan: &Plan,
+    case: &Case,
+    all: &[Seat],
+    outputs: &[HeadOutput],
+    end: Instant,
+) -> (Said, String) {
+    let clusters = groups(case, all);
+    let dissent: Vec<Dissent> = (clusters.iter().skip(1))
+        .flat_map(|group| group.voices.iter().map(|by| (by.clone(), group.text.clone())))
+        .map(|(by, text)| Dissent { by, text })
+        .collect();
+    let summaries: Vec<Summary> = (all.iter().zip(outputs))
+        .filter(|(seat, _)| seat.text.is_some())
+        .map(|(seat, output)| Summary {
+            head: seat.reply.head.clone().unwrap_or_default(),
+            text: output.summary.clone(),
+        })
+        .collect();
+    let council = witness::Council {
+        question: &args.query,
+        clusters: &clusters,
+        dissent: &dissent,
+        summaries: &summaries,
+    };
+    let (prompt, _) = witness::prompt(&council);
+    let won = clusters.first().and_then(|group| {
+        let first = group.voices.first()?;
+        all.iter().find(|seat| seat.reply.head.as_ref() == Some(first))
+    });
+    let family = won.map_or("", |seat| seat.family.as_str());
+    let rows = cx.engine.models();
+    let other = |id: &&String| {
+        rows.iter().any(|row| row.id == **id && (row.family != family || family.is_empty()))
+    };
+    if let Some(id) = plan.order.iter().rev().find(other).or(plan.order.first()) {
+        let mut ask: Ask = seat::ask_of(cx, args, id, &prompt.user);
+        ask.system = Some(prompt.system);
+        let seat = seat::ask_once(cx, &format!("{job}\nwitness\n{id}"), ask, end).await;
+        if let Some(text) = seat.text.filter(|text| !text.trim().is_empty()) {
+            return (witness::parse(&text, clusters.len()), seat.reply.model);
+        }
+    }
+    let text = witness::template(&council);
+    (witness::parse(&text, clusters.len()), "template".to_owned())
+}
+
+#[expect(clippy::too_many_arguments, reason = "it sees all of the council")]
+fn report(
+    job: &str,
+    args: &Args,
+    said: &Said,
+    by: &str,
+    case: &Case,
+    all: &[Seat],
+    outputs: &[HeadOutput],
+    verdict: &VerdictReply,
+) -> HeadsReply {
+    let answered = || all.iter().zip(outputs).filter(|(seat, _)| seat.text.is_some());
+    let spoke: Vec<Spoke> = answered()
+        .map(|(seat, output)| Spoke {
+            head: seat.reply.head.as_deref().unwrap_or_default(),
+            model: &seat.reply.model,
+            output,
+        })
+        .collect();
+    let safety = Safety { input: Vec::new(), output: Vec::new() };
+    let report = witness::report(said, &spoke, &groups(case, all), &args.query, safety);
+    let contributions = report.head_contributions.iter().zip(answered());
+    let head_contributions = contributions.map(|(one, (_, output))| {
+        let risks: Vec<Value> = (output.risks.iter())
+            .map(|r| json!({ "description": r.description, "severity": r.severity.name() }))
+            .collect();
+        json!({
+            "head": one.head, "model": one.model, "summary": one.summary,
+            "share": (one.share * 1000.0).round() / 1000.0, "risks": risks,
+            "recommended_actions": output.recommended_actions,
+            "unstructured": output.unstructured,
+        })
+    });
+    HeadsReply {
+        task_id: job.to_owned(),
+        final_answer: said.text.clone(),
+        head_contributions: head_contributions.collect(),
+        transparency_report: json!({
+            "witness": by,
+            "ungrounded": report.ungrounded,
+            "citations": {
+                "cited": report.citations.cited,
+                "unknown": report.citations.unknown,
+                "none": report.citations.none,
+            },
+        }),
+        confidence_score: verdict.trust,
+    }
+}
+
+impl HeadsReply {
+    /// Short Markdown that stands alone.
+    pub fn render(&self) -> String {
+        let mut out = format!("{}\n\n**Heads**\n", self.final_answer);
+        for one in &self.head_contributions {
+            let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+            let head: String = text("summary").chars().take(200).collect();
+            out.push_str(&format!("- {} ({}): {head}\n", text("head"), text("model")));
+        }
+        let ungrounded = self.transparency_report["ungrounded"].as_array().map_or(0, Vec::len);
+        if ungrounded > 0 {
+            out.push_str(&format!(
+                "_{ungrounded} claims of the witness stand in no head's words_\n"
+            ));
+        }
+        out
+    }
+}
