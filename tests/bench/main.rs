@@ -8,6 +8,7 @@
 
 mod build;
 mod corpus;
+mod council;
 mod http;
 mod life;
 mod meaning;
@@ -23,6 +24,7 @@ bench precision          nDCG@10 by meaning with weights in 7 bits and in f32
 bench million [N]        scans over N (1,000,000) vectors
 bench peak               what the processor can do at most
 bench embed, vectors     embedding and scans, as `tests/bench/peers.py` compares them with others'
+bench council            a verdict, and what the engine adds to a call, beside a bare HTTP client
 bench index [FOLDER]     indexing speed and disk, beside its bare parts
 bench http               an empty call over HTTP, beside a bare echo server
 bench engine [FOLDER]    the engine's part of a search, in process
@@ -35,6 +37,7 @@ fn main() {
     let folder = args.get(1).map(std::path::PathBuf::from);
     match args.first().map(String::as_str) {
         Some("echo") => return serve::echo(),
+        Some("chat") => return council::server(),
         Some("echo-http") => return http::echo(),
         // Read by `peers.py`: nothing but JSON.
         Some("peak") => return peak::run(),
@@ -48,6 +51,7 @@ fn main() {
         Some("index") => build::run(&corpus::folder(folder)),
         Some("serve") => serve::run(&corpus::folder(folder)),
         Some("http") => http::run(),
+        Some("council") => council::run(),
         Some("peer") => peer::run(&corpus::folder(folder)),
         Some("hybrid") => meaning::hybrid(&corpus::folder(folder)),
         Some("million") => {

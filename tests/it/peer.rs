@@ -72,17 +72,18 @@ fn is_there(address: SocketAddr) -> bool {
 fn proxy() -> Option<SocketAddr> {
     static PROXY: OnceLock<Option<(Tethered, SocketAddr)>> = OnceLock::new();
     let started = PROXY.get_or_init(|| {
-        let program = installed("litellm/venv/bin/litellm", "tests/litellm.sh")?;
+        // The script writes this file when all is there.
+        let version = installed("litellm/version", "tests/litellm.sh")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = free.local_addr().expect("an address");
         drop(free);
-        let mut command = Command::new(&program);
+        let mut command = Command::new(version.with_file_name("venv/bin/litellm"));
         command.arg("--config").arg(root().join("tests/clients/litellm.yaml"));
         command.args(["--host", "127.0.0.1", "--telemetry", "False"]);
         command.args(["--port", &address.port().to_string()]);
         command.env("LITELLM_MASTER_KEY", KEY).env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
         command.env("LITELLM_SELF", format!("http://{address}/v1"));
-        let log = program.with_file_name("served.log");
+        let log = version.with_file_name("served.log");
         let server = Tethered::start(&command, &log);
         poll(&format!("the proxy (see {})", log.display()), PATIENCE * 2, || {
             let ready = is_there(address) && get(address, "/health/liveliness").status == 200;
@@ -288,6 +289,7 @@ fn a_slow_peer_becomes_a_job_that_ends() {
         (&json!("succeeded"), &json!("Late."))
     );
     assert_eq!(whole["models"].as_array().map(Vec::len), Some(2), "{whole}");
+    assert!(!whole.to_string().contains(KEY));
     keeps(KEY, &place, client);
 }
 
@@ -530,13 +532,13 @@ fn an_ollama_loads_a_model_before_it_is_asked() {
     let engine = engine.expect("an engine");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let before = engine.health(Policy::Local).await;
+        let before = engine.health(Policy::default()).await;
         assert!(before[0].models.iter().any(|name| name == "speaker:latest"), "{before:?}");
         assert_eq!(before[0].loaded, Vec::<String>::new());
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let keep = Duration::from_secs(600);
         assert!(engine.warm("speaker", keep, deadline).await.expect("loaded"));
-        let after = engine.health(Policy::Local).await;
+        let after = engine.health(Policy::default()).await;
         assert_eq!(after[0].loaded, ["speaker:latest"]);
         let refused = engine.warm("nobody", keep, deadline).await.expect_err("not there");
         assert_eq!(refused.kind, FailureKind::NotFound);

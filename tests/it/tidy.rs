@@ -77,7 +77,7 @@ const PLACES: &[(&str, &[&str])] = &[
             "tests/bench/",
         ],
     ),
-    ("reqwest", &["src/fetch.rs", "llm/src/wire.rs"]),
+    ("reqwest", &["src/fetch.rs", "llm/src/wire.rs", "tests/bench/"]),
     ("rusqlite", &["index/src/", "store/src/"]),
     ("clap", &["src/cli.rs", "src/doc.rs", "src/command.rs", "src/command/"]),
 ];
