@@ -1,7 +1,7 @@
 //! Long texts, claim by claim: what the others support, contradict or leave out.
 
 use crate::cluster::{SENTENCES, similarity};
-use crate::text::{Content, content};
+use crate::text::{Asked, Content};
 use unicode_normalization::char::is_combining_mark;
 
 /// Claims of one text at most.
@@ -81,11 +81,14 @@ fn sentences(line: &str) -> Vec<&str> {
         let next: Vec<char> = chars[at + 1..].iter().take(2).map(|c| c.1).collect();
         let new = matches!(next.as_slice(), [' ', n] if n.is_uppercase() || n.is_ascii_digit()
             || matches!(n, '"' | '(' | '\u{201c}'));
+        if !wide && !(matches!(c, '.' | '!' | '?') && new) {
+            continue;
+        }
         // "Dr. Smith", "J. Smith": a short word with a capital before the point is no end.
         let word = line[start..place].rsplit(' ').next().unwrap_or_default();
         let short = c == '.' && word.len() <= 2 && word.starts_with(char::is_uppercase);
         let title = matches!(word, "Mr" | "Mrs" | "Dr" | "Ms" | "St" | "Prof" | "vs" | "No");
-        if wide || matches!(c, '.' | '!' | '?') && new && !short && !title {
+        if wide || !short && !title {
             out.push(&line[start..end]);
             start = end;
         }
@@ -133,8 +136,9 @@ pub fn judge(texts: &[&str], question: &str, meaning: Meaning) -> Vec<Judged> {
         .enumerate()
         .flat_map(|(answer, text)| claims(text).into_iter().map(move |text| Claim { answer, text }))
         .collect();
-    let contents: Vec<Content> = all.iter().map(|claim| content(&claim.text, question)).collect();
-    let wholes: Vec<Content> = texts.iter().map(|text| content(text, question)).collect();
+    let asked = Asked::new(question);
+    let contents: Vec<Content> = all.iter().map(|claim| asked.content(&claim.text)).collect();
+    let wholes: Vec<Content> = texts.iter().map(|text| asked.content(text)).collect();
     let square = similarity(&contents, meaning.map(|cosines| (cosines, SENTENCES)));
     let judged = |at: usize| {
         let claim = &all[at];

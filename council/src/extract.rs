@@ -88,30 +88,43 @@ pub fn extract(
 ) -> Result<Answer, Abstained> {
     if let Some(given) = given {
         let value = read(kind, given, options).ok_or(Abstained::Unmarked)?;
-        return Ok(Answer { value, how: How::Given });
+        return said_something(kind, value, How::Given);
     }
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(Abstained::Empty);
     }
     if kind == Kind::Long || kind == Kind::Short {
-        if refuses(trimmed) {
+        // Advice may begin with regret.
+        let short = trimmed.split_whitespace().count() <= REFUSAL_WORDS_MAX;
+        if refuses(trimmed) && (short || kind == Kind::Short) {
             return Err(Abstained::Refusal);
         }
         let marked = (kind == Kind::Short).then(|| phrase(trimmed)).flatten();
         let (value, how) = marked.unwrap_or_else(|| (trimmed.to_owned(), How::Whole));
-        return Ok(Answer { value, how });
+        return said_something(kind, value, how);
     }
     let trimmed = before_next_question(trimmed);
     for (candidate, how) in candidates(trimmed) {
         if let Some(value) = read(kind, &candidate, options) {
-            return Ok(Answer { value, how });
+            return said_something(kind, value, how);
         }
     }
     if let Some(value) = last_line(trimmed).and_then(|line| read(kind, line, options)) {
         return Ok(Answer { value, how: How::Line });
     }
     Err(if refuses(trimmed) { Abstained::Refusal } else { Abstained::Unmarked })
+}
+
+/// Words of a long text that can still be a refusal as a whole.
+const REFUSAL_WORDS_MAX: usize = 60;
+
+/// A value that does not itself say that nothing is known.
+fn said_something(kind: Kind, value: String, how: How) -> Result<Answer, Abstained> {
+    match matches!(kind, Kind::Short | Kind::Value) && refuses(&value) {
+        true => Err(Abstained::Refusal),
+        false => Ok(Answer { value, how }),
+    }
 }
 
 /// A text up to where its model goes on with a question of its own, as base models do.
@@ -158,13 +171,7 @@ fn field(text: &str) -> Option<String> {
     let rest = text[at..].trim_start().strip_prefix(':')?.trim_start();
     let rest = rest.strip_prefix('\\').unwrap_or(rest);
     let Some(body) = rest.strip_prefix(['"', '\'']) else {
-        // A number, a word or a list, up to the end of the field.
-        let end = match rest.starts_with('[') {
-            true => rest.find(']').map_or(rest.len(), |at| at + 1),
-            false => rest.find(['\n', '}']).unwrap_or(rest.len()),
-        };
-        let value = rest[..end].trim().trim_end_matches(',').trim();
-        return Some(value.to_owned()).filter(|v| !v.is_empty());
+        return Some(bare(rest).to_owned()).filter(|v| !v.is_empty());
     };
     let quote = rest.chars().next()?;
     let mut end = body.len();
@@ -178,6 +185,24 @@ fn field(text: &str) -> Option<String> {
     }
     let value = body[..end].replace("\\\"", "\"").replace("\\\\", "\\");
     Some(value.trim().trim_end_matches('\\').to_owned()).filter(|v| !v.is_empty())
+}
+
+/// A number, a word or a list at the beginning of a text, up to the end of its field.
+fn bare(text: &str) -> &str {
+    let mut depth = 0usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' | '{' | '(' => depth += 1,
+            ']' | ')' | '}' if depth > 0 => depth -= 1,
+            '}' | '\n' => return text[..at].trim().trim_end_matches(',').trim(),
+            // A comma before a space or a quote ends the field; one between digits does not.
+            ',' if depth == 0 && text[at + 1..].starts_with([' ', '"', '\'']) => {
+                return text[..at].trim();
+            }
+            _ => {}
+        }
+    }
+    text.trim()
 }
 
 /// The contents of the last `\boxed{…}`.
@@ -279,9 +304,11 @@ fn letter(text: &str, options: &[String]) -> Option<char> {
     {
         let next = chars.next();
         let alone = next.is_none_or(|c| !c.is_alphanumeric() && c != '\'' && c != '-');
-        let lower = first.is_lowercase() && !bracket && next.is_some();
-        // `A number of …` names no option.
-        let word = next == Some(' ') && opened[2..].starts_with(char::is_lowercase);
+        let lower = first.is_lowercase() && !bracket && next.is_some_and(|c| c == ' ');
+        // `A number of …`, `I think …` name no option, and `E. coli` names a bacterium.
+        let word = next == Some(' ')
+            && matches!(first, 'A' | 'I')
+            && opened[2..].starts_with(char::is_lowercase);
         if alone && !lower && !word {
             return Some(found);
         }
@@ -455,6 +482,22 @@ mod tests {
         assert_eq!(value(Kind::Value, "[1, 'a b' , 2]"), value(Kind::Value, "[1,\"a b\",2]"));
         assert_ne!(value(Kind::Value, "'a b'"), value(Kind::Value, "'ab'"));
         assert_eq!(value(Kind::Value, "True"), value(Kind::Value, "`true`"));
+    }
+
+    #[test]
+    fn fields_end_where_they_end() {
+        let one = "{\"answer\": 42, \"confidence\": 0.9}";
+        assert_eq!(value(Kind::Number, one).as_deref(), Some("42"));
+        assert_eq!(value(Kind::Number, "{\"answer\": 1,234}").as_deref(), Some("1234"));
+        let lists = ["{\"answer\": [[1,2],[3]]}", "{\"answer\": [[1,2],[4]]}"];
+        assert_ne!(value(Kind::Value, lists[0]), value(Kind::Value, lists[1]));
+        let truth = "{\"answer\": true, \"why\": \"x\"}";
+        assert_eq!(value(Kind::Value, truth).as_deref(), Some("true"));
+        assert_eq!(choice("The answer is B because it is").as_deref(), Some("B"));
+        assert_eq!(choice("Answer: b) blue").as_deref(), Some("B"));
+        assert_eq!(value(Kind::Short, "{\"answer\": \"unknown\"}"), None);
+        let regret = format!("I'm sorry to hear that. {}", "Do rest and drink water. ".repeat(20));
+        assert!(value(Kind::Long, &regret).is_some());
     }
 
     #[test]

@@ -121,14 +121,37 @@ pub fn parse(text: &str) -> Option<Fraction> {
     }
     let plain = plain.replace('\u{2212}', "-").replace(['\u{a0}', '\u{202f}', '~'], " ");
     let mut rest = plain.trim();
-    // `x = 7`: what stands after the last sign of equality.
-    if let Some((_, right)) = rest.rsplit_once('=') {
+    // `x = 7`: one name, one sign of equality. `x = 3 or x = -3` and `x <= 5` say more.
+    if let Some((left, right)) = rest.split_once('=') {
+        let left = left.trim().trim_start_matches(['$', '(']);
+        let name = !left.is_empty() && left.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !name || right.contains('=') {
+            return None;
+        }
         rest = right.trim();
     }
     let rest = rest.trim_matches(|c: char| matches!(c, '$' | '"' | '\'' | '(' | ')' | ' '));
-    let rest = rest.trim_end_matches(['.', ',', ';', ':', '!']);
+    let rest = rest.trim_end_matches(['.', ',', ';', ':']);
     let (value, after) = signed(rest)?;
+    let (value, after) = magnitude(value, after)?;
     unit(after).then_some(value)
+}
+
+/// Words that multiply.
+const MAGNITUDES: &[(&str, u32)] =
+    &[("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
+
+/// `1.5 million` is 1,500,000.
+fn magnitude(value: Fraction, after: &str) -> Option<(Fraction, &str)> {
+    let start = after.trim_start();
+    let lower = start.to_ascii_lowercase();
+    let found = MAGNITUDES.iter().find(|(word, _)| {
+        lower.strip_prefix(word).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    });
+    let Some((word, power)) = found else { return Some((value, after)) };
+    let ten = 10i128.checked_pow(*power)?;
+    let product = Fraction::new(value.numerator.checked_mul(ten)?, value.denominator)?;
+    Some((product, &start[word.len()..]))
 }
 
 /// A number with its sign at the beginning of a text, and what follows it.
@@ -258,18 +281,71 @@ fn exponent(value: Fraction, text: &str) -> Option<(Fraction, &str)> {
     Some((product, if braced { after.strip_prefix('}').unwrap_or(after) } else { after }))
 }
 
-/// Words behind a number that only say of what: no further digits, and not many.
+/// Words that make another value of a number: hours, years, months.
+const OTHER: &[&str] = &[
+    "am",
+    "pm",
+    "bc",
+    "ad",
+    "bce",
+    "ce",
+    "or",
+    "and",
+    "to",
+    "pi",
+    "jan",
+    "feb",
+    "mar",
+    "apr",
+    "may",
+    "jun",
+    "jul",
+    "aug",
+    "sep",
+    "oct",
+    "nov",
+    "dec",
+    "january",
+    "february",
+    "march",
+    "april",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Words behind a number that only say of what: no further digits, no variable, not many.
 fn unit(text: &str) -> bool {
+    // A unit stands apart from its number; what is glued to it is a factor (`2x`, `10^6`, `3i`).
+    let glued = text.chars().next().is_some_and(|c| c.is_alphabetic() || "^\\!_".contains(c));
     let text = text.trim();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let lower = |word: &str| word.trim_matches(['.', ',', '(', ')']).to_lowercase();
+    let other = words.iter().any(|word| OTHER.contains(&lower(word).as_str()));
+    let one = words.first().is_some_and(|word| word.chars().count() == 1);
+    let letter = one && text.starts_with(char::is_alphabetic) && !text.starts_with(['m', 'g', 's']);
+    let tex = text.starts_with('\\') && !text.starts_with("\\text");
     let said = |c: char| c.is_alphabetic() || " %°$€£¥²³.\\{}^/-'\"()".contains(c);
     let mut before = ' ';
     // The digit of an exponent belongs to its unit.
-    let words = text.chars().all(|c| {
+    let plain = text.chars().all(|c| {
         let fits = said(c) || c.is_ascii_digit() && before == '^';
         before = c;
         fits
     });
-    words && text.split_whitespace().count() <= 4 && !text.starts_with(['+', '*', '/', '-'])
+    let known = ["%", "cm", "mm", "km", "kg", "ml", "th", "st", "nd", "rd"];
+    let glued = glued && !known.iter().any(|unit| lower(text) == *unit);
+    plain
+        && !glued
+        && !other
+        && !letter
+        && !tex
+        && words.len() <= 4
+        && !text.starts_with(['+', '*', '/', '-'])
 }
 
 #[cfg(test)]
@@ -304,11 +380,38 @@ mod tests {
             ("$70,000", "70000"),
             ("0.050", "0.05"),
             ("12 cm^2", "12"),
+            ("1.5 million", "1500000"),
+            ("5cm", "5"),
+            ("3 m", "3"),
+            ("\\(x = -3\\)", "-3"),
         ];
         for (text, value) in same {
             assert_eq!(shown(text).as_deref(), Some(value), "{text}");
         }
-        for text in ["", "abc", "3 + 4", "12:30", "1/0", "7 of 9 or 10", "x", "\\frac{1}{0}"] {
+        for text in [
+            "",
+            "abc",
+            "3 + 4",
+            "12:30",
+            "1/0",
+            "7 of 9 or 10",
+            "x",
+            "\\frac{1}{0}",
+            "10\\pi",
+            "2x",
+            "4i",
+            "10^6",
+            "44 BC",
+            "5 May",
+            "5 am",
+            "x <= 5",
+            "x != 5",
+            "x = 3 or x = -3",
+            "5!",
+            "\\frac{3\\pi}{4}",
+            "3 \\sqrt{2}",
+            "2 x",
+        ] {
             assert_eq!(shown(text), None, "{text}");
         }
         assert_eq!(parse("12,34"), None, "no group of three");

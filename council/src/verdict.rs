@@ -182,12 +182,12 @@ pub fn weights(model: &str) -> String {
 }
 
 /// The sort of answer and the texts whose likeness of meaning would sharpen the verdict: answers of
-/// phrases, claims of long texts; none where answers are compared by value.
+/// phrases without the words of the question; none for other sorts.
 pub fn to_embed(case: &Case) -> (Kind, Vec<String>) {
     let hall = Hall::open(case);
     let texts = match hall.kind {
         Kind::Short => hall.answers.iter().map(|(_, a)| kept(&a.value, &case.question)).collect(),
-        Kind::Long => hall.answers.iter().flat_map(|(_, a)| claim::claims(&a.value)).collect(),
+        // Cosines tell claims apart worse than words do.
         _ => Vec::new(),
     };
     (hall.kind, texts)
