@@ -137,7 +137,7 @@ const COUNCILS: Duration = Duration::from_secs(2);
 
 /// Takes up councils whose process is gone, as long as this one lives.
 async fn councils(cx: synod_tools::Context) {
-    if cx.engine.models().is_empty() {
+    if cx.engine.models().is_empty() || cx.read_only {
         return;
     }
     loop {

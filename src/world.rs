@@ -114,6 +114,7 @@ impl World {
             guard: Arc::new(crate::catalog::guard(&config, &environment)?),
             council: Arc::new(crate::catalog::settings(&config)?),
             store,
+            read_only: config.access.read_only,
             now_ms,
             count_tokens,
             wake,

@@ -81,7 +81,8 @@ fn sentences(line: &str) -> Vec<&str> {
         let next: Vec<char> = chars[at + 1..].iter().take(2).map(|c| c.1).collect();
         let new = matches!(next.as_slice(), [' ', n] if n.is_uppercase() || n.is_ascii_digit()
             || matches!(n, '"' | '(' | '\u{201c}'));
-        if !wide && !(matches!(c, '.' | '!' | '?') && new) {
+        let ends = wide || matches!(c, '.' | '!' | '?') && new;
+        if !ends {
             continue;
         }
         // "Dr. Smith", "J. Smith": a short word with a capital before the point is no end.

@@ -1,7 +1,8 @@
 //! The council: given answers scored, recorded models asked, what is learned, what survives.
 
 use super::chat::Chat;
-use super::http::{get, post};
+use super::faces::token;
+use super::http::{get, post, request};
 use super::program::{PATIENCE, Place, ended, poll};
 use serde_json::{Value, json};
 
@@ -154,6 +155,11 @@ fn what_cannot_be_done_says_what_to_do() {
         ("orchestrate", json!({"job": "j_none"}), "no council"),
         ("orchestrate", json!({"query": "x", "session": "s_none"}), "no session"),
         ("orchestrate", json!({"query": "my key is AKIAIOSFODNN7EXAMPLF"}), "not sent"),
+        (
+            "orchestrate",
+            json!({"query": "x", "options": ["AKIAIOSFODNN7EXAMPLF", "b"]}),
+            "not sent",
+        ),
         ("consensus", json!({"answers": []}), "0 answers"),
         ("consensus", json!({"answers": [{"model": "", "text": "x"}]}), "no `model`"),
         ("trust", json!({"id": "t_none"}), "no verdict"),
@@ -300,4 +306,61 @@ fn heads_speak_and_a_witness_puts_it_together() {
         assert!(!asked[key].is_null(), "{key}: {asked}");
     }
     assert!(asked.get("confidence_score").is_some(), "{asked}");
+}
+
+#[test]
+fn what_one_asks_is_no_matter_of_another() {
+    let place = place();
+    let scopes = "read:context,read:jobs,write:jobs,llm:invoke";
+    let (a, b) = (token(&place, "a", scopes), token(&place, "b", scopes));
+    let server = place.http(&["--config", &config(&place)], &[]);
+    let at = server.address;
+    let (a, b) = ([("Authorization", a.as_str())], [("Authorization", b.as_str())]);
+    // Long enough that the job keeps only a hash of it.
+    let options: Vec<String> = (0..20).map(|n| format!("{n} {}", "word ".repeat(20))).collect();
+    let body = json!({"query": "What is half of 84?", "kind": "number", "options": options,
+                      "models": ["ada", "bea"]});
+    // Options make another question, which was not recorded.
+    assert_eq!(post(at, "/v1/orchestrate", &a, &body).status, 502);
+    let body = json!({"query": "What is half of 84?"});
+    let reply = post(at, "/v1/orchestrate", &a, &body);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let reply = reply.json();
+    let (job, id) = (reply["job"].as_str().unwrap(), reply["verdict"]["id"].as_str().unwrap());
+    let own = |who: &[(&str, &str)], path: &str| request(at, "GET", path, who, "").status;
+    for path in [
+        format!("/v1/orchestrate/{job}"),
+        format!("/v1/trust-score/{id}"),
+        format!("/v1/jobs/{job}"),
+    ] {
+        assert_eq!((own(&a, &path), own(&b, &path)), (200, 404), "{path}");
+        assert_eq!(get(at, &path).status, 404, "{path}");
+    }
+    let listed = request(at, "GET", "/v1/jobs", &b, "").body;
+    assert!(!listed.contains(job), "{listed}");
+    let told = post(at, "/v1/feedback", &b, &json!({"id": id, "correct": "42"}));
+    assert_eq!(told.status, 404, "{told:?}");
+}
+
+#[test]
+fn feedback_that_says_nothing_is_refused_and_opposites_are_no_matches() {
+    let place = Place::new();
+    let mut client = place.stdio(&[]);
+    let question = "Which?\nA) red\nB) dark blue";
+    let given = answers(&[("a", "(A)"), ("b", "(B)")]);
+    let verdict = client.answered("consensus", json!({"question": question, "answers": given}));
+    let said = client.refused("feedback", json!({"id": verdict["id"], "correct": "about 18"}));
+    assert!(said.contains("choice") && said.contains("`none`"), "{said}");
+    let told = json!({"id": verdict["id"], "correct": "dark blue"});
+    assert_eq!(client.answered("feedback", told)["cluster"], "B");
+    let given = answers(&[("a", "It is safe"), ("b", "It is safe")]);
+    let verdict = json!({"question": "How is it?", "kind": "short", "answers": given});
+    let verdict = client.answered("consensus", verdict);
+    let told = json!({"id": verdict["id"], "correct": "It is not safe"});
+    assert!(client.answered("feedback", told)["cluster"].is_null());
+    // A reader writes nothing.
+    let mut reader = place.stdio(&["--read-only"]);
+    let given = answers(&[("a", "Answer: 7"), ("b", "Answer: 7")]);
+    let verdict = reader.answered("consensus", json!({ "answers": given }));
+    assert_eq!((&verdict["answer"], &verdict["id"]), (&json!("7"), &json!("")));
 }

@@ -2,7 +2,7 @@
 
 use crate::learn::{Learned, remembered};
 use crate::verdict::{
-    ANSWER_CHARS_MAX, ANSWERS_MAX, AnswerArgs, KindName, QUESTION_CHARS_MAX, Record, VerdictReply,
+    ANSWERS_BYTES_MAX, ANSWERS_MAX, AnswerArgs, KindName, QUESTION_BYTES_MAX, Record, VerdictReply,
     verdict,
 };
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
@@ -71,21 +71,21 @@ fn check(args: &Args) -> Result<(), Error> {
         let most = synod_council::OPTIONS_MAX;
         return refuse(format!("there are {} options; the most is {most}", args.options.len()));
     }
-    if args.question.chars().count() > QUESTION_CHARS_MAX {
-        return refuse(format!("`question` is over {QUESTION_CHARS_MAX} characters; shorten it"));
+    if args.question.len() > QUESTION_BYTES_MAX {
+        return refuse(format!("`question` is over {QUESTION_BYTES_MAX} bytes; shorten it"));
     }
+    let mut bytes = 0;
     for answer in &args.answers {
         let vote = synod_council::verdict::Vote::from(answer.clone());
         if vote.model.trim().is_empty() {
             return refuse("an answer has no `model`; say who gave it".to_owned());
         }
-        let longest = vote.text.len().max(vote.answer.map_or(0, |a| a.len()));
-        if longest > ANSWER_CHARS_MAX * 4 {
-            return refuse(format!(
-                "the answer of `{}` is over {ANSWER_CHARS_MAX} characters; shorten it",
-                vote.model
-            ));
-        }
+        bytes += vote.text.len() + vote.answer.map_or(0, |a| a.len());
+    }
+    if bytes > ANSWERS_BYTES_MAX {
+        return refuse(format!(
+            "the answers are {bytes} bytes together, the most is {ANSWERS_BYTES_MAX}; shorten them"
+        ));
     }
     Ok(())
 }
@@ -117,8 +117,8 @@ pub fn score(
     let record = serde_json::to_string(&Record::new(&case, degraded))?;
     let now_ms = (cx.now_ms)();
     let id = synod_store::new_id("t", now_ms, synod_store::random()?);
-    let (reply, case, found) = verdict(&id, &record)?;
-    if let Some(owner) = owner {
+    let (mut reply, case, found) = verdict(&id, &record)?;
+    if let Some(owner) = owner.filter(|_| !cx.read_only) {
         let votes: Vec<VoteRow> = remembered(&case.votes, &found.groups)
             .into_iter()
             .map(|(model, cluster)| VoteRow { model, cluster })
@@ -136,6 +136,8 @@ pub fn score(
             options,
             now_ms,
         })?;
+    } else {
+        reply.id = String::new();
     }
     Ok(reply)
 }

@@ -6,9 +6,9 @@ use crate::verdict::verdict;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use synod_council::text::{content, overlap};
-use synod_council::verdict::Group;
-use synod_council::{Kind, extract};
+use synod_council::text::{conflict, content, overlap};
+use synod_council::verdict::{Case, Group, Verdict};
+use synod_council::{Kind, extract, options_of};
 use synod_store::Scope;
 
 pub struct Feedback;
@@ -55,14 +55,7 @@ impl Operation for Feedback {
                 "feedback: `correct` is empty; say the right answer".to_owned(),
             ));
         }
-        let by_model = |group: &Group| group.votes.iter().any(|v| case.votes[*v].model == correct);
-        let said = extract(found.kind, "", Some(correct), &case.options).ok();
-        let told = match (correct, &said) {
-            ("none", _) => None,
-            (_, Some(said)) => agrees(&found.groups, found.kind, &said.value, &case.question)
-                .or_else(|| found.groups.iter().position(by_model)),
-            (_, None) => found.groups.iter().position(by_model),
-        };
+        let told = right(&case, &found, correct)?;
         cx.store.tell(&args.id, told, &call.account, (cx.now_ms)())?;
         let domain = domain(&case.question);
         relearn(cx, found.kind, domain)?;
@@ -80,13 +73,46 @@ impl Operation for Feedback {
     }
 }
 
+/// The cluster that is right by a caller's word, or none of them.
+fn right(case: &Case, found: &Verdict, correct: &str) -> Result<Option<usize>, Error> {
+    if correct.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    let by_model = |group: &Group| group.votes.iter().any(|v| case.votes[*v].model == correct);
+    let named = found.groups.iter().position(by_model);
+    if named.is_some() && !found.kind.is_exact() {
+        return Ok(named);
+    }
+    let of_question = options_of(&case.question);
+    let options = if case.options.is_empty() { &of_question } else { &case.options };
+    // As models mark it, or alone.
+    let said = extract(found.kind, "", Some(correct), options)
+        .or_else(|_| extract(found.kind, correct, None, options));
+    match (said, named) {
+        (Ok(said), _) => {
+            let agreed = agrees(&found.groups, found.kind, &said.value, &case.question);
+            Ok(agreed.or(named))
+        }
+        (Err(_), Some(named)) => Ok(Some(named)),
+        (Err(_), None) => Err(Error::Args(format!(
+            "feedback: `{correct}` is no answer of the kind {} and no model that answered; say the \
+             answer alone, a model's name, or `none`",
+            found.kind.name()
+        ))),
+    }
+}
+
 /// The cluster that says the same as `correct`.
 fn agrees(groups: &[Group], kind: Kind, correct: &str, question: &str) -> Option<usize> {
     if kind.is_exact() {
         return groups.iter().position(|group| group.answer == correct);
     }
     let theirs = content(correct, question);
-    let alike = |group: &Group| overlap(&content(&group.answer, question), &theirs);
+    let alike = |group: &Group| {
+        let ours = content(&group.answer, question);
+        // The opposite shares its words.
+        if conflict(&ours, &theirs).is_some() { 0.0 } else { overlap(&ours, &theirs) }
+    };
     let best = groups.iter().enumerate().map(|(at, g)| (at, alike(g)));
     let best = best.reduce(|a, b| if b.1 > a.1 { b } else { a })?;
     (best.1 >= synod_council::cluster::SAME).then_some(best.0)

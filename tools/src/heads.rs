@@ -57,6 +57,7 @@ pub async fn work(
     plan: &Plan,
     seats: &Seats,
 ) -> Result<Reply, Error> {
+    let past = round::before(cx, args, account)?;
     round::said(cx, args, account, job, None)?;
     let (heads, why) = chosen(args)?;
     let end = Instant::now() + round::COUNCIL_MAX;
@@ -64,8 +65,10 @@ pub async fn work(
     let mut panel = Vec::new();
     for (at, head) in heads.iter().enumerate() {
         let id = plan.order[at % plan.order.len()].clone();
-        let prompt = head::prompt(head, &args.query, &[]);
+        let asked = seat::prompt(&args.query, &args.options);
+        let prompt = head::prompt(head, &asked, &[]);
         let mut ask = seat::ask_of(cx, args, &id, &prompt.user);
+        ask.messages.splice(0..0, past.iter().cloned());
         ask.system = Some(prompt.system);
         ask.schema = Some(head::schema());
         panel.push(format!("{} as {}", id, head.id));
@@ -77,7 +80,7 @@ pub async fn work(
             seat
         });
     }
-    round::gather(cx, job, &mut asking, seats).await?;
+    round::gather(&mut asking, seats).await?;
     let mut all = seats.all();
     // Answers come in any order.
     all.sort_by(|a, b| a.reply.head.cmp(&b.reply.head));
@@ -92,7 +95,7 @@ pub async fn work(
         round::computed(move || score(&for_score, scored, Vec::new(), Some(&owner))).await?;
     let (said, by) = testify(cx, job, args, plan, &case, &all, &outputs, end).await;
     let heads = report(job, args, &said, &by, &case, &all, &outputs, &verdict);
-    round::said(cx, args, account, job, Some((&verdict.id, &heads.final_answer)))?;
+    round::noted(cx, args, account, job, (&verdict.id, &heads.final_answer));
     let decision = DecisionReply { panel, why, stopped_because: "every head was asked".to_owned() };
     let models: Vec<_> = all.iter().map(|seat| seat.reply.clone()).collect();
     let cost_usd = round::cost(&models);

@@ -69,16 +69,20 @@ impl Operation for Job {
         }
     }
 
-    async fn run(cx: &Context, args: Args, _call: &Call) -> Result<Reply, Error> {
+    async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         let jobs = match args.op {
-            Op::List => cx.store.jobs(LISTED_MAX)?,
-            Op::Status => vec![job(cx, args.id.as_deref())?],
+            Op::List => {
+                let mut jobs = cx.store.jobs(LISTED_MAX)?;
+                jobs.retain(|job| visible(job, call));
+                jobs
+            }
+            Op::Status => vec![job(cx, args.id.as_deref(), call)?],
             Op::Cancel => {
-                let found = job(cx, args.id.as_deref())?;
+                let found = job(cx, args.id.as_deref(), call)?;
                 // What has ended stays as it ended.
                 let why = "cancelled by a caller";
                 cx.store.end_job(&found.id, JobState::Cancelled, why, (cx.now_ms)())?;
-                vec![job(cx, Some(&found.id))?]
+                vec![job(cx, Some(&found.id), call)?]
             }
         };
         let currency = Currency::new(cx.index.generation()?, cx.index.freshness(), Vec::new());
@@ -93,8 +97,13 @@ impl Operation for Job {
     }
 }
 
-fn job(cx: &Context, id: Option<&str>) -> Result<synod_store::Job, Error> {
+/// Indexing is everybody's matter, a council its owner's.
+fn visible(job: &synod_store::Job, call: &Call) -> bool {
+    job.owner == call.account || job.kind != crate::COUNCIL_JOB && job.owner.is_empty()
+}
+
+fn job(cx: &Context, id: Option<&str>, call: &Call) -> Result<synod_store::Job, Error> {
     let id = id.ok_or_else(|| Error::Args("job: give the `id` of a job".to_owned()))?;
     let missing = || Error::Missing(format!("job: no job `{id}`; `op` = `list` shows them"));
-    cx.store.job(id)?.ok_or_else(missing)
+    cx.store.job(id)?.filter(|job| visible(job, call)).ok_or_else(missing)
 }

@@ -172,6 +172,8 @@ pub struct Context {
     pub council: Arc<CouncilSettings>,
     /// The engine that remembers.
     pub store: Arc<Store>,
+    /// Nothing may be changed.
+    pub read_only: bool,
     /// Milliseconds since 1970.
     pub now_ms: fn() -> i64,
     /// Counts the tokens of a text as the o200k tokenizer cuts it.

@@ -6,7 +6,7 @@
 use crate::heads::HeadsReply;
 use crate::models::PolicyName;
 use crate::round::{self, Plan};
-use crate::verdict::{ANSWERS_MAX, KindName, QUESTION_CHARS_MAX, VerdictReply};
+use crate::verdict::{ANSWERS_MAX, KindName, QUESTION_BYTES_MAX, VerdictReply};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,9 @@ pub struct Reply {
     pub heads: Option<HeadsReply>,
 }
 
+/// Options of one choice together, in bytes.
+const OPTIONS_BYTES_MAX: usize = 20_000;
+
 /// Longest wait of one call, in milliseconds: clients give up at about a minute.
 const DEADLINE_MS_MAX: u64 = 600_000;
 
@@ -181,6 +184,9 @@ impl Operation for Orchestrate {
         let args = intended(args)?;
         let wait_ms = check(cx, &args)?;
         crate::safety::before(cx, Self::NAME, &args.query)?;
+        for option in &args.options {
+            crate::safety::before(cx, Self::NAME, option)?;
+        }
         let plan = Plan::new(cx, &args)?;
         crate::round::open_session(cx, &args, call)?;
         let (job, begun) = round::leave(cx, &args, call)?;
@@ -268,8 +274,15 @@ fn check(cx: &Context, args: &Args) -> Result<u64, Error> {
     if args.query.trim().is_empty() {
         return refuse("`query` is empty; say what is asked, or name a `job`".to_owned());
     }
-    if args.query.chars().count() > QUESTION_CHARS_MAX {
-        return refuse(format!("`query` is over {QUESTION_CHARS_MAX} characters; shorten it"));
+    if args.query.len() > QUESTION_BYTES_MAX {
+        return refuse(format!("`query` is over {QUESTION_BYTES_MAX} bytes; shorten it"));
+    }
+    let all: usize = args.options.iter().map(String::len).sum();
+    if args.options.len() > synod_council::OPTIONS_MAX || all > OPTIONS_BYTES_MAX {
+        return refuse(format!(
+            "`options` are over {} or {OPTIONS_BYTES_MAX} bytes; give fewer",
+            synod_council::OPTIONS_MAX
+        ));
     }
     if args.models.len() > ANSWERS_MAX {
         return refuse(format!(

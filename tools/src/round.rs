@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use synod_council::verdict::{Case, Vote, decide, to_embed};
-use synod_council::{Calibration, Kind, Shape, ability, stop};
+use synod_council::{Calibration, Kind, Shape, ability, classify, options_of, stop};
 use synod_llm::{Message, Policy};
-use synod_store::{JobState, NewJob, NewMessage, Role};
+use synod_store::{JobState, NewMessage, NewTask, Role};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -24,10 +24,15 @@ const BEAT: Duration = Duration::from_secs(2);
 const SILENT_MS: i64 = 6_000;
 /// A council ends after this, whoever is missing.
 pub const COUNCIL_MAX: Duration = Duration::from_secs(600);
+/// Characters of an answer in its session.
+const SESSION_CHARS_MAX: usize = 20_000;
 /// Tokens of a session that models read before a question.
 const SESSION_TOKENS: usize = 3_000;
 /// Part of the deadline after which the next model is asked beside a slow one.
 const SOFT: f64 = 0.6;
+
+/// However little the caller waits, a model has this long before another is asked beside it.
+const SOFT_MIN: Duration = Duration::from_secs(10);
 
 /// Whom to ask, and when it is enough.
 #[derive(Clone, Debug)]
@@ -79,7 +84,8 @@ fn order(cx: &Context, args: &Args) -> Result<Vec<String>, Error> {
     }
     let panel = &cx.council.panel;
     let wanted = rows.iter().filter(|row| panel.is_empty() || panel.contains(&row.id));
-    let kind = args.kind.map_or(Kind::Long, Kind::from);
+    let judged = || classify(&args.query, &args.options, &[]);
+    let kind = args.kind.map_or_else(judged, Kind::from);
     let learned = Learned::of(cx, kind, domain(&args.query))?;
     let unknown = ability(synod_council::PRIOR_MEAN, Shape::of(kind, 0).sigma);
     let mut left: Vec<(f64, &synod_llm::Model)> =
@@ -149,7 +155,17 @@ pub fn leave(cx: &Context, args: &Args, call: &Call) -> Result<(String, bool), E
     let left = Left { args: args.clone(), account: call.account.clone() };
     let text = serde_json::to_string(&left)?;
     let key = call.key.as_deref();
-    let left = cx.store.leave(&NewJob { id: &id, kind: COUNCIL_JOB, args: &text, key, now_ms })?;
+    let owner = &call.account;
+    let task = NewTask {
+        id: &id,
+        kind: COUNCIL_JOB,
+        args: &text,
+        key,
+        owner,
+        now_ms,
+        ..Default::default()
+    };
+    let left = cx.store.leave_task(&task)?;
     let begun = left == id && cx.store.begin_job(&id, now_ms)?;
     Ok((left, begun))
 }
@@ -197,8 +213,21 @@ pub fn said(
     Ok(())
 }
 
+/// The answer, if its session still takes it: what was paid for is not lost with a session.
+pub fn noted(cx: &Context, args: &Args, account: &str, job: &str, answer: (&str, &str)) {
+    let mut text: String = answer.1.chars().take(SESSION_CHARS_MAX).collect();
+    if text.len() < answer.1.len() {
+        text.push_str(" […]");
+    }
+    // A session that has ended, or is full, takes no more; the job and the verdict have it.
+    let _ = said(cx, args, account, job, Some((answer.0, &text)));
+}
+
 /// What was said in the session before this question, oldest first.
-fn before(cx: &Context, args: &Args, account: &str) -> Result<Vec<Message>, Error> {
+///
+/// # Errors
+/// Those of the store.
+pub fn before(cx: &Context, args: &Args, account: &str) -> Result<Vec<Message>, Error> {
     let Some(session) = &args.session else { return Ok(Vec::new()) };
     let count = |text: &str| (cx.count_tokens)(text);
     let now_ms = (cx.now_ms)();
@@ -229,12 +258,8 @@ struct Left {
 /// `Missing`.
 pub fn look(cx: &Context, job: &str, account: &str) -> Result<Reply, Error> {
     let missing = || Error::Missing(format!("orchestrate: no council `{job}`; `job` lists them"));
-    let found = cx.store.job(job)?.filter(|j| j.kind == COUNCIL_JOB).ok_or_else(missing)?;
-    // Long arguments of ended jobs are hashes; then the verdict's owner is asked.
-    let left: Option<Left> = serde_json::from_str(&found.args).ok();
-    if left.is_some_and(|left| left.account != account) {
-        return Err(missing());
-    }
+    let found =
+        cx.store.job_of(job, account)?.filter(|j| j.kind == COUNCIL_JOB).ok_or_else(missing)?;
     let empty = || Reply {
         job: job.to_owned(),
         state: found.state.name().to_owned(),
@@ -278,7 +303,8 @@ struct Kept {
 /// Dollars of all seats, as far as prices are known.
 pub fn cost(models: &[SeatReply]) -> f64 {
     let sum: f64 = models.iter().filter_map(|seat| seat.cost_usd).sum();
-    (sum * 1e6).round() / 1e6
+    // The sum of nothing is minus zero.
+    (sum * 1e6).round() / 1e6 + 0.0
 }
 
 /// What is there at the caller's deadline.
@@ -295,7 +321,9 @@ pub async fn partial(cx: &Context, job: &str, seats: &Seats) -> Result<Reply, Er
         Some(case) => {
             let cx = cx.clone();
             let late = vec!["answers".to_owned()];
-            Some(computed(move || score(&cx, case, late, None)).await?)
+            let scored = computed(move || score(&cx, case, late, None)).await?;
+            // It is not kept: the whole one gets an id.
+            Some(scored)
         }
         None => None,
     };
@@ -329,9 +357,16 @@ pub async fn drive(
     plan: Plan,
     seats: Arc<Seats>,
 ) -> Result<Reply, Error> {
-    let result = match args.mode {
-        Mode::Heads => crate::heads::work(&cx, &job, &account, &args, &plan, &seats).await,
-        _ => work(&cx, &job, &account, &args, &plan, &seats).await,
+    let working = async {
+        match args.mode {
+            Mode::Heads => crate::heads::work(&cx, &job, &account, &args, &plan, &seats).await,
+            _ => work(&cx, &job, &account, &args, &plan, &seats).await,
+        }
+    };
+    // It is alive until its very end: what is silent is taken up by another process.
+    let result = tokio::select! {
+        result = working => result,
+        error = alive(&cx, &job) => Err(error),
     };
     let now_ms = (cx.now_ms)();
     match &result {
@@ -411,6 +446,19 @@ impl Session<'_> {
     }
 }
 
+/// Says that a council is alive for as long as it is; ends when it was cancelled.
+async fn alive(cx: &Context, job: &str) -> Error {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        beat.tick().await;
+        match cx.store.touch_job(job, (cx.now_ms)()) {
+            Ok(true) => {}
+            Ok(false) => return cancelled(),
+            Err(error) => return error.into(),
+        }
+    }
+}
+
 fn cancelled() -> Error {
     Error::Refused("orchestrate: the council was cancelled".to_owned())
 }
@@ -427,14 +475,13 @@ async fn work(
     let past = Arc::new(before(cx, args, account)?);
     said(cx, args, account, job, None)?;
     let wait_ms = args.deadline_ms.unwrap_or(cx.council.deadline_ms);
-    let soft = Duration::from_millis((wait_ms as f64 * SOFT) as u64);
+    let soft = Duration::from_millis((wait_ms as f64 * SOFT) as u64).max(SOFT_MIN);
     let decision = DecisionReply { why: plan.why.clone(), ..DecisionReply::default() };
     let end = start + COUNCIL_MAX;
     let asking = JoinSet::new();
     let mut session = Session { cx, job, args, plan, seats, past, asking, next: 0, end, decision };
     session.ask(plan.first);
     let mut slow = start + soft;
-    let mut beat = tokio::time::interval(BEAT);
     loop {
         if session.asking.is_empty() {
             session.ask(1);
@@ -446,10 +493,6 @@ async fn work(
                     break;
                 }
             }
-            // Another process takes up what is silent.
-            _ = beat.tick() => if !cx.store.touch_job(job, (cx.now_ms)())? {
-                return Err(cancelled());
-            },
             // A slow model is not waited for alone: the next one is asked beside it.
             () = tokio::time::sleep_until(slow), if session.next < plan.order.len() => {
                 session.ask(1);
@@ -479,7 +522,7 @@ async fn finish(
     let (for_score, owner) = (cx.clone(), account.to_owned());
     let verdict = computed(move || score(&for_score, case, Vec::new(), Some(&owner))).await?;
     if let Some(answer) = &verdict.answer {
-        said(cx, args, account, job, Some((&verdict.id, answer)))?;
+        noted(cx, args, account, job, (&verdict.id, answer));
     }
     let cost_usd = cost(&models);
     let (job, state) = (job.to_owned(), "succeeded".to_owned());
@@ -500,28 +543,15 @@ pub fn nobody(all: &[Seat]) -> Error {
     ))
 }
 
-/// Waits for all who were asked, and says meanwhile that the council is alive.
+/// Waits for all who were asked.
 ///
 /// # Errors
-/// `Refused` when it was cancelled; those of the store.
-pub async fn gather(
-    cx: &Context,
-    job: &str,
-    asking: &mut JoinSet<Seat>,
-    seats: &Seats,
-) -> Result<(), Error> {
-    let mut beat = tokio::time::interval(BEAT);
-    loop {
-        tokio::select! {
-            seat = asking.join_next() => {
-                let Some(seat) = seat else { return Ok(()) };
-                seats.held().0.push(seat.map_err(|error| ended(&error))?);
-            }
-            _ = beat.tick() => if !cx.store.touch_job(job, (cx.now_ms)())? {
-                return Err(cancelled());
-            },
-        }
+/// `Upstream` when one of them ended too early.
+pub async fn gather(asking: &mut JoinSet<Seat>, seats: &Seats) -> Result<(), Error> {
+    while let Some(seat) = asking.join_next().await {
+        seats.held().0.push(seat.map_err(|error| ended(&error))?);
     }
+    Ok(())
 }
 
 /// Why nobody else need be asked, if that is so.
@@ -536,7 +566,7 @@ fn enough(
     case.kind = Some(kind);
     let learned = Learned::of(cx, kind, domain(&args.query))?;
     learned.teach(&mut case);
-    let n_options = case.options.len();
+    let n_options = case.options.len().max(options_of(&case.question).len());
     let found = decide(&case);
     let shape = Shape::of(kind, n_options);
     let unknown = ability(synod_council::PRIOR_MEAN, shape.sigma);
@@ -608,7 +638,18 @@ pub fn resume(cx: &Context) -> Result<Vec<String>, Error> {
             cx.store.end_job(&job.id, JobState::Failed, text, (cx.now_ms)())?;
             continue;
         };
-        let plan = Plan::new(cx, &args)?;
+        let late = (cx.now_ms)() - job.made_ms > COUNCIL_MAX.as_millis() as i64;
+        let plan = match Plan::new(cx, &args) {
+            Ok(plan) if !late => plan,
+            planned => {
+                let why = planned.map_or_else(
+                    |error| error.to_string(),
+                    |_| "its process was gone for too long; ask again".to_owned(),
+                );
+                cx.store.end_job(&job.id, JobState::Failed, &why, (cx.now_ms)())?;
+                continue;
+            }
+        };
         begun.push(job.id.clone());
         tokio::spawn(drive(cx.clone(), job.id, account, args, plan, Arc::default()));
     }

@@ -29,3 +29,8 @@ pub fn before(cx: &Context, tool: &str, text: &str) -> Result<Report, Error> {
 pub fn after(cx: &Context, text: &str) -> (String, Report) {
     cx.guard.redact(text, Stage::After, Mode::Enforcing)
 }
+
+/// A text as it may be sent: what must not leave the machine is taken out of it.
+pub fn sendable(cx: &Context, text: &str) -> String {
+    cx.guard.redact(text, Stage::Before, Mode::Enforcing).0
+}

@@ -87,7 +87,7 @@ pub async fn ask_one(
 }
 
 /// Asks, unless there is an answer under this key: a council that goes on pays for none twice.
-pub async fn ask_once(cx: &Context, key: &str, ask: Ask, end: Instant) -> Seat {
+pub async fn ask_once(cx: &Context, key: &str, mut ask: Ask, end: Instant) -> Seat {
     let key = crate::verdict::digest(key);
     let known = cx.store.answer(&key).ok().flatten();
     if let Some(seat) = known.and_then(|text| serde_json::from_str(&text).ok()) {
@@ -95,6 +95,10 @@ pub async fn ask_once(cx: &Context, key: &str, ask: Ask, end: Instant) -> Seat {
     }
     let id = ask.model.clone();
     let start = Instant::now();
+    // Options, and what was said in the session, leave with the question.
+    for message in &mut ask.messages {
+        message.text = crate::safety::sendable(cx, &message.text);
+    }
     let result = cx.engine.ask(ask, end).await;
     let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let seat = match result {

@@ -55,7 +55,7 @@ pub struct Reply {
 pub fn stored(cx: &Context, account: &str, tool: &str, id: &str) -> Result<Stored, Error> {
     let found = cx.store.trust(id)?;
     // Another one's record is as if it were not there.
-    let found = found.filter(|t| t.owner.is_empty() || t.owner == account);
+    let found = found.filter(|t| t.owner == account);
     let missing = || Error::Missing(format!("{tool}: no verdict `{id}`; ids begin with `t_`"));
     found.ok_or_else(missing)
 }

@@ -11,10 +11,10 @@ use synod_council::{Calibration, Kind};
 
 /// Most answers of one question.
 pub const ANSWERS_MAX: usize = 64;
-/// Longest answer, in characters.
-pub const ANSWER_CHARS_MAX: usize = 100_000;
-/// Longest question, in characters.
-pub const QUESTION_CHARS_MAX: usize = 200_000;
+/// Answers of one question together, in bytes: with the question they fit a record.
+pub const ANSWERS_BYTES_MAX: usize = 160_000;
+/// Longest question, in bytes.
+pub const QUESTION_BYTES_MAX: usize = 60_000;
 /// Characters of an answer in a list of clusters.
 const SHOWN_CHARS: usize = 2_000;
 
@@ -232,6 +232,7 @@ struct AbstainedReply {
 /// How far the answer can be trusted, and why.
 #[derive(Serialize, JsonSchema)]
 pub struct VerdictReply {
+    /// Empty where nothing was kept.
     pub id: String,
     /// The answer of the first cluster; null when nobody answered.
     pub answer: Option<String>,
@@ -354,7 +355,9 @@ impl VerdictReply {
             Some(p) => format!("{:.0} % ({})", p * 100.0, self.words),
             None => "not measured".to_owned(),
         };
-        let mut out = format!("**Answer:** {answer}\n\n**Trust:** {trust}, `{}`\n", self.id);
+        let mut out = format!("**Answer:** {answer}\n\n**Trust:** {trust}");
+        let id = if self.id.is_empty() { String::new() } else { format!(", `{}`", self.id) };
+        out.push_str(&format!("{id}\n"));
         if self.clusters.len() > 1 {
             out.push_str("\n**Who says what**\n");
             for cluster in &self.clusters {
