@@ -53,6 +53,20 @@ pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -
 /// What two that cannot be the same still support each other.
 const APART: f64 = 0.2;
 
+/// Cosines of all pairs of vectors of any length, as a square, to four digits: a stored case gives
+/// the same verdict again.
+pub fn cosines(vectors: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+    };
+    let lengths: Vec<f64> = vectors.iter().map(|v| dot(v, v).sqrt().max(1e-12)).collect();
+    let cosine = |a: usize, b: usize| {
+        (dot(&vectors[a], &vectors[b]) / (lengths[a] * lengths[b]) * 1e4).round() / 1e4
+    };
+    let n = vectors.len();
+    (0..n).map(|a| (0..n).map(|b| cosine(a, b)).collect()).collect()
+}
+
 /// What cosines stand for: at `low` and below two texts say nothing in common, at `high` the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {

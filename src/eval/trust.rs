@@ -5,7 +5,7 @@
 use super::answers::{Question, Recorded};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use synod_council::measure::{Cell, Outcome, Pool, Scores, auroc, cascade, run};
+use synod_council::measure::{Cell, Outcome, Pool, Scores, auroc, cascade, run, table_ece, worth};
 use synod_council::text::{Content, content, kept};
 use synod_council::verdict::{Case, Vote, decide};
 use synod_council::{Calibration, Kind, claim, cluster, plan};
@@ -59,6 +59,16 @@ pub fn measure(
 
 fn exact(set: &Recorded, kind: Kind, panels: usize, rows: &mut Rows) {
     let answers = set.votes(kind);
+    // What the table of shares was read from, and how far it is off over all panels together.
+    for k in 1..=7 {
+        let experiment = format!("table of {k}");
+        for (votes, (right, _)) in worth(&answers, k, panels, SEED).into_iter().enumerate() {
+            if votes > 0 {
+                rows.add(&set.name, &experiment, &format!("right of {votes}"), right);
+            }
+        }
+        rows.add(&set.name, &experiment, "ece", table_ece(&answers, k, panels, SEED));
+    }
     for (pool, name) in [(Pool::Random, "random"), (Pool::Strong, "strong")] {
         for labels in [0, 10, 20, 50, 200] {
             let cell = Cell { pool, voters: 5, labels, panels, fitted: false };
@@ -91,15 +101,6 @@ fn write(rows: &mut Rows, set: &str, experiment: &str, scores: &Scores) {
     rows.add(set, experiment, "aurc", scores.aurc);
 }
 
-/// Cosines of all pairs.
-fn cosines(embedder: &Arc<dyn Embedder>, texts: &[String]) -> Result<Vec<Vec<f64>>, String> {
-    let vectors = embedder.passages(texts)?;
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
-    };
-    Ok(vectors.iter().map(|a| vectors.iter().map(|b| dot(a, b)).collect()).collect())
-}
-
 /// Phrases: how well the support by the others tells right answers from wrong ones.
 fn short(
     set: &Recorded,
@@ -114,7 +115,8 @@ fn short(
         for question in &set.questions {
             let texts: Vec<String> = question.answers.iter().map(|a| a.text.clone()).collect();
             let kept: Vec<String> = texts.iter().map(|t| kept(t, &question.question)).collect();
-            let meaning = embedder.map(|e| cosines(e, &kept)).transpose()?;
+            let meaning =
+                embedder.map(|e| e.passages(&kept)).transpose()?.map(|v| cluster::cosines(&v));
             let contents: Vec<Content> =
                 texts.iter().map(|text| content(text, &question.question)).collect();
             let scaled = meaning.as_deref().map(|cosines| (cosines, cluster::PHRASES));
@@ -174,7 +176,8 @@ fn claims(
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             let sentences: Vec<String> =
                 texts.iter().flat_map(|text| claim::claims(text)).collect();
-            let meaning = embedder.map(|e| cosines(e, &sentences)).transpose()?;
+            let meaning =
+                embedder.map(|e| e.passages(&sentences)).transpose()?.map(|v| cluster::cosines(&v));
             for judged in claim::judge(&texts, &question.question, meaning.as_deref()) {
                 let own = &question.answers[judged.answer].claims;
                 let labelled = own.iter().find(|c| line(c).contains(&judged.text));

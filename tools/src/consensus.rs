@@ -8,6 +8,7 @@ use crate::verdict::{
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use synod_council::cluster::cosines;
 use synod_council::verdict::{Case, to_embed};
 use synod_council::{Calibration, plan};
 use synod_store::{NewTrust, Scope, VoteRow};
@@ -108,7 +109,9 @@ pub fn score(
     case.risk = plan::shared_prior(&case.question)
         .map(|risk| format!("the question resembles `{}`: {}", risk.puzzle, risk.why));
     if texts.len() > 1 {
-        case.meaning = cosines(cx, &texts);
+        // Nothing without an embedder, or when it fails.
+        let vectors = cx.index.embedder().and_then(|embedder| embedder.passages(&texts).ok());
+        case.meaning = vectors.map(|vectors| cosines(&vectors));
         if case.meaning.is_none() {
             degraded.push("semantic".to_owned());
         }
@@ -145,18 +148,4 @@ pub fn score(
 /// The field of a question.
 pub fn domain(question: &str) -> &'static str {
     plan::analyse(question, &plan::Overrides::default()).domain.value.name()
-}
-
-/// Cosines of all pairs, to four digits; nothing without an embedder, or when it fails.
-fn cosines(cx: &Context, texts: &[String]) -> Option<Vec<Vec<f64>>> {
-    let vectors = cx.index.embedder()?.passages(texts).ok()?;
-    let length = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    let lengths: Vec<f64> = vectors.iter().map(|v| length(v).max(1e-12)).collect();
-    let cosine = |a: usize, b: usize| {
-        let pairs = vectors[a].iter().zip(&vectors[b]);
-        let dot: f64 = pairs.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-        (dot / (lengths[a] * lengths[b]) * 1e4).round() / 1e4
-    };
-    let n = vectors.len();
-    Some((0..n).map(|a| (0..n).map(|b| cosine(a, b)).collect()).collect())
 }

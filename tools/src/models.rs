@@ -262,9 +262,10 @@ async fn infer(cx: &Context, args: Args) -> Result<InferReply, Error> {
     }
     let deadline = Instant::now() + Duration::from_millis(cx.council.deadline_ms);
     let answer = cx.engine.ask(ask, deadline).await?;
+    let (text, _) = crate::safety::after(cx, &answer.text);
     Ok(InferReply {
         model: answer.model,
-        text: answer.text,
+        text,
         finish: answer.finish.name().to_owned(),
         input_tokens: answer.usage.input,
         output_tokens: answer.usage.output,
