@@ -87,6 +87,7 @@ fn model(row: &ModelConfig) -> Model {
         tier: row.tier.clone(),
         window_tokens: row.window_tokens.unwrap_or(plain.window_tokens),
         output_tokens_max: row.output_tokens_max.unwrap_or(plain.output_tokens_max),
+        temperature: row.temperature.unwrap_or(true),
         price: own.or_else(|| known.map(synod_llm::Known::price)),
         version: row.version.clone(),
         fallbacks: row.fallbacks.clone(),
@@ -178,7 +179,7 @@ pub fn guard(config: &Config, environment: Environment) -> Result<Guard, Fault> 
 ///
 /// # Errors
 /// `invalid_argument` for a policy that does not exist.
-pub fn settings(config: &Config) -> Result<CouncilSettings, Fault> {
+pub fn settings(config: &Config, environment: Environment) -> Result<CouncilSettings, Fault> {
     let council = &config.council;
     let policy = Policy::parse(&council.policy).ok_or_else(|| {
         invalid(format!(
@@ -191,7 +192,19 @@ pub fn settings(config: &Config) -> Result<CouncilSettings, Fault> {
         deadline_ms: council.deadline_ms,
         policy,
         call_usd_micros: council.call_usd.map(micros),
+        judge: council.judge.clone(),
+        // What cannot be signed is not sent.
+        webhooks: match webhook_secret(config, environment) {
+            Some(_) => council.webhooks.clone(),
+            None => Vec::new(),
+        },
     })
+}
+
+/// What webhooks are signed with.
+pub fn webhook_secret(config: &Config, environment: Environment) -> Option<String> {
+    let variable = config.council.webhook_secret_env.as_deref()?;
+    environment(variable).filter(|secret| !secret.is_empty())
 }
 
 #[cfg(test)]
@@ -246,7 +259,7 @@ mod tests {
         let of = |text: &str| catalog(&config(text), &none).unwrap_err().to_string();
         assert!(of("[[provider]]\nname = \"x\"\ndialect = \"klingon\"").contains("`klingon`"));
         assert!(of("[[provider]]\nname = \"x\"\ndialect = \"replay\"").contains("no `url`"));
-        let bad = settings(&config("[council]\npolicy = \"mars\"")).unwrap_err().to_string();
+        let bad = settings(&config("[council]\npolicy = \"mars\""), &none).unwrap_err().to_string();
         assert!(bad.contains("`mars`"), "{bad}");
         let bad = guard(&config("[guard]\nenforce = [\"nothing\"]"), &none).unwrap_err();
         assert!(bad.to_string().contains("nothing"), "{bad}");

@@ -61,10 +61,14 @@ pub enum Command {
     Council(CouncilArgs),
     /// Ask one model.
     Ask(AskArgs),
+    /// List, show, search and end sessions with the council.
+    Session(SessionArgs),
     /// Show every setting with its origin, or a commented example file.
     Config(ConfigArgs),
     /// Check the index and repair it; or explain why a file is or is not found.
     Doctor(DoctorArgs),
+    /// Show who did what, newest first; `doctor` checks that nothing of it was changed.
+    Ledger(LedgerArgs),
     /// Connect a client: preview, write or undo its configuration.
     ClientConfig(ClientConfigArgs),
     /// Install and list the embedding models that search by meaning.
@@ -90,6 +94,43 @@ pub enum Command {
         /// Which one.
         name: String,
     },
+}
+
+#[derive(Args, Debug)]
+pub struct SessionArgs {
+    /// The session to show; without one they are listed.
+    pub id: Option<String>,
+    /// Look for messages with these words instead.
+    #[arg(long, value_name = "WORDS")]
+    pub search: Option<String>,
+    /// End the session that is named.
+    #[arg(long, requires = "id")]
+    pub end: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct LedgerArgs {
+    /// Only what this one did: a face as `cli`, or a token's account.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// Only this, as `ask`, `orchestrate`, `guard`, `job.act`.
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Only on this: a model, a job, a verdict.
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// Only what ended so: `ok`, or the code of a fault.
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// Only of this call or job.
+    #[arg(long)]
+    pub call: Option<String>,
+    /// Rows, 1,000 at most.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// Only rows before this number.
+    #[arg(long)]
+    pub before: Option<i64>,
 }
 
 #[derive(Args, Debug)]
@@ -227,9 +268,21 @@ pub struct CouncilArgs {
     /// Exactly this model; may be given again.
     #[arg(long = "model", value_name = "ID")]
     pub models: Vec<String>,
-    /// quick (2 models), normal (up to 5) or deep (up to 8).
-    #[arg(long, default_value = "normal")]
-    pub effort: String,
+    /// quick (2 models), normal (up to 5) or deep (up to 8); by default judged from the question.
+    #[arg(long)]
+    pub effort: Option<String>,
+    /// vote, heads, debate or single.
+    #[arg(long)]
+    pub mode: Option<String>,
+    /// A role that looks at it, as `cost`; may be given again.
+    #[arg(long = "head", value_name = "ID")]
+    pub heads: Vec<String>,
+    /// What a wrong answer costs: routine, important or high; by default judged from the question.
+    #[arg(long)]
+    pub stakes: Option<String>,
+    /// The session that it belongs to.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
     /// Milliseconds to wait.
     #[arg(long, default_value_t = 600_000)]
     pub deadline_ms: u64,
@@ -491,6 +544,8 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Command::Ask(args) => command::council::ask(&session, &args),
         Command::Config(args) => command::admin::config(&session, &args),
         Command::Doctor(args) => command::admin::doctor(&session, &args),
+        Command::Ledger(args) => command::admin::ledger(&session, &args),
+        Command::Session(args) => command::council::sessions(&session, &args),
         Command::Export(args) => command::archive::export(&session, &args),
         Command::Import(args) => command::archive::import(&session, &args),
         Command::Eval(args) => command::eval::run(&session, &args),

@@ -34,6 +34,8 @@ pub struct Config {
     pub council: Council,
     /// What is looked for in questions and answers of models.
     pub guard: GuardConfig,
+    /// Who did what: a chain of hashes in the data directory, without contents.
+    pub ledger: LedgerConfig,
     /// Bounds of the process.
     pub limits: Limits,
     /// Logs, on stderr.
@@ -50,6 +52,26 @@ pub struct SourceConfig {
     pub name: Option<String>,
     /// A collection to search apart from others; `notes` for vaults and `code` for repositories by default.
     pub collection: Option<String>,
+}
+
+/// Who did what: a chain of hashes in the data directory, without contents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerConfig {
+    /// Which calls are entered: `all`, or `changes` (what writes or spends). What models are asked, and what the guard finds, always is.
+    #[schemars(with = "String")]
+    pub calls: Kept,
+}
+
+/// Which calls the ledger has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kept {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that write or spend.
+    Changes,
 }
 
 /// The HTTP server.

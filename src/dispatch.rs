@@ -4,7 +4,7 @@
 //! and writes one log line, whatever the outcome. Resources and completion, which are no tools,
 //! pass it by [`Door::engine`].
 
-use crate::config::Config;
+use crate::config::{Config, Kept};
 use crate::fault::{self, Fault};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use synod_store::Scope;
+use synod_store::{Entry as LedgerEntry, RESOURCE_BYTES_MAX, Scope, content_hash};
 use synod_tools::{Answer, Call, Context, Effect, Entry, TOOLS, Work};
 use tokio::sync::Semaphore;
 
@@ -71,7 +71,11 @@ pub struct Door {
     buckets: Mutex<HashMap<String, (f64, Instant)>>,
     counters: Counters,
     read_only: bool,
+    kept: Kept,
 }
+
+/// An action's name in the ledger, in bytes.
+const ACTION_BYTES_MAX: usize = 100;
 
 /// Accounts whose rate is remembered at once.
 const BUCKETS_MAX: usize = 10_000;
@@ -111,6 +115,7 @@ impl Door {
             buckets: Mutex::new(HashMap::new()),
             counters: Counters::new(),
             read_only,
+            kept: config.ledger.calls,
         })
     }
 
@@ -139,6 +144,8 @@ impl Door {
         // A key is its owner's: nobody learns of another one's request by guessing it.
         call.key = call.key.map(|key| format!("{}:{key}", caller.account));
         call.account.clone_from(&caller.account);
+        call.correlation = fault::correlation_id();
+        let mut entry_of = self.entry(caller, name, &args, &call);
         let entry = self.tools.iter().find(|entry| entry.name == name).copied();
         let result = match entry {
             Some(entry) => self.admit(caller, entry, &args).map(|()| entry),
@@ -149,7 +156,56 @@ impl Door {
             Err(fault) => Err(fault),
         };
         self.log(caller, name, start, result.as_ref().err());
+        if let Some(entry) = entry_of.take() {
+            self.keep(entry, &result);
+        }
         result
+    }
+
+    /// What the ledger is told of a call, before it is known how it ends; nothing where it is not
+    /// kept.
+    fn entry(&self, caller: &Caller, name: &str, args: &Value, call: &Call) -> Option<LedgerEntry> {
+        self.cx.ledger.as_ref()?;
+        let tool = self.tools.iter().find(|entry| entry.name == name);
+        let reads = tool.is_none_or(|entry| (entry.needs)(args).1 == Effect::Read);
+        if reads && self.kept == Kept::Changes {
+            return None;
+        }
+        let op = args.get("op").and_then(Value::as_str);
+        let action = op.map_or_else(|| name.to_owned(), |op| format!("{name}.{op}"));
+        let named =
+            ["id", "job", "session", "path", "uri"].into_iter().find_map(|key| args.get(key));
+        let resource = named.and_then(Value::as_str).unwrap_or_default();
+        let actor = if caller.account.is_empty() { caller.face } else { &caller.account };
+        let cut = |text: &str, max: usize| text[..text.floor_char_boundary(max)].to_owned();
+        Some(LedgerEntry {
+            actor: actor.to_owned(),
+            action: cut(&action, ACTION_BYTES_MAX),
+            resource: cut(resource, RESOURCE_BYTES_MAX),
+            correlation_id: Some(call.correlation.clone()),
+            content_hash: Some(content_hash(args.to_string().as_bytes())),
+            ..LedgerEntry::default()
+        })
+    }
+
+    /// Leaves an entry of a call that has ended.
+    fn keep(&self, mut entry: LedgerEntry, result: &Result<Answer, Fault>) {
+        let Some(ledger) = &self.cx.ledger else { return };
+        entry.at_ms = (self.cx.now_ms)();
+        entry.outcome = match result {
+            Ok(_) => "ok".to_owned(),
+            Err(fault) => fault.code.name.to_owned(),
+        };
+        if entry.resource.is_empty()
+            && let Ok(answer) = result
+        {
+            let made =
+                ["job", "id", "session_id"].into_iter().find_map(|k| answer.structured.get(k));
+            entry.resource = made.and_then(Value::as_str).unwrap_or_default().to_owned();
+        }
+        if let Err(error) = ledger.note(entry) {
+            tracing::error!(error = %error, "a call is not in the ledger");
+        }
     }
 
     /// Does engine work for a request that is no tool, as every caller who may read can ask for.

@@ -119,7 +119,8 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-fn correlation_id() -> String {
+/// An id under which log, ledger and replies speak of the same call.
+pub fn correlation_id() -> String {
     let random = synod_store::random().unwrap_or_default();
     synod_store::new_id("c", now_ms(), random)
 }

@@ -116,6 +116,34 @@ fn down(url: &str, error: reqwest::Error) -> Error {
     Error::Down { url: shown(url), reason }
 }
 
+/// Posts a body to a webhook; anything but success is an error. Follows no redirect.
+///
+/// # Errors
+/// `Down` and `Status`.
+pub fn post(
+    url: &str,
+    headers: &[(&str, String)],
+    body: String,
+    time: Duration,
+) -> Result<(), Error> {
+    let way = if is_loopback(url) { Way::Here } else { Way::There };
+    let client = client(way).map_err(|reason| Error::Wrong { url: shown(url), reason })?;
+    let mut request = client.post(url).timeout(time).header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let response = request.body(body).send().map_err(|error| down(url, error))?;
+    match response.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(Error::Status {
+            url: shown(url),
+            status: status.as_u16(),
+            said: String::new(),
+            retry_after: None,
+        }),
+    }
+}
+
 /// Asks for JSON.
 ///
 /// # Errors

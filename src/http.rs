@@ -9,6 +9,7 @@ use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
 use crate::hub::Hub;
 use crate::mcp::Servers;
+use crate::stream::Streams;
 use crate::world::World;
 use axum::Router;
 use axum::body::Body;
@@ -183,16 +184,15 @@ impl Gate {
             ));
         };
         // The account is a hash: a log or a metric never holds the secret.
-        let account = format!("{:016x}", fingerprint(secret));
+        let account = account(secret);
         Ok(Caller { scopes, face: "http", account })
     }
 }
 
-fn fingerprint(text: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+/// Under which name what a token's owner leaves is kept: the same for as long as the token.
+fn account(secret: &str) -> String {
+    let hash = synod_store::content_hash(secret.as_bytes());
+    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn without_port(host: &str) -> &str {
@@ -335,7 +335,8 @@ fn app(world: &World, servers: &Servers, gate: Gate, stop: CancellationToken) ->
     let ready = Arc::clone(&world.door.context().index);
     let door = Arc::clone(&world.door);
     let routes = mcp_app(servers.connect(local, false), options)
-        .merge(crate::sse::routes(servers.clone(), stop))
+        .merge(crate::sse::routes(servers.clone(), stop.clone()))
+        .merge(crate::stream::routes(Streams::new(Arc::clone(&world.door), stop)))
         .merge(crate::rest::routes(Arc::clone(&world.door)))
         .merge(crate::page::routes())
         .route("/health", get(|| async { "ok\n" }))
@@ -377,9 +378,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Fault> {
     let address = listener.local_addr().map_err(|e| Fault::internal(&e))?;
-    let hub = Hub::start(Arc::clone(&world.door.context().index));
+    let cx = world.door.context();
+    let store = Arc::clone(&cx.store);
+    let hub = Hub::start(Arc::clone(&cx.index), Arc::clone(&store));
     let servers = Servers::new(Arc::clone(&world.door), hub)?;
-    let store = Arc::clone(&world.door.context().store);
     let gate = Gate::new(address, &world.config, Some(store));
     let routes = app(world, &servers, gate, stop.clone());
     serve_routes(listener, routes, stop).await

@@ -1,7 +1,7 @@
 //! Who wants to know of changes to which resources, and telling them.
 //!
-//! Looks at the index's generation, so that changes are seen whichever process wrote them. Nothing
-//! is looked at while nobody listens.
+//! Looks at the index's generation, and at the events of jobs and the messages of sessions, so that
+//! changes are seen whichever process wrote them. Nothing is looked at while nobody listens.
 
 use crate::fault::{self, Fault};
 use std::collections::{HashMap, HashSet};
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use synod_index::Index;
+use synod_store::Store;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Between two looks at the generation.
@@ -30,6 +31,7 @@ struct Listener {
 /// See the module.
 pub struct Hub {
     index: Arc<Index>,
+    store: Arc<Store>,
     listeners: Mutex<Vec<Listener>>,
     next: AtomicU64,
     /// Somebody came whose resources may have changed while they were looked up.
@@ -38,9 +40,10 @@ pub struct Hub {
 
 impl Hub {
     /// Starts looking, on the runtime that calls; ends with the hub.
-    pub fn start(index: Arc<Index>) -> Arc<Hub> {
+    pub fn start(index: Arc<Index>, store: Arc<Store>) -> Arc<Hub> {
         let hub = Arc::new(Hub {
             index,
+            store,
             listeners: Mutex::default(),
             next: AtomicU64::new(0),
             again: AtomicBool::new(false),
@@ -81,8 +84,20 @@ impl Hub {
         if uri.starts_with("synod://") {
             return self.index.generation().ok();
         }
+        if let Some(id) = uri.strip_prefix("job://") {
+            return self.store.job_events(id).ok().flatten();
+        }
+        if let Some(id) = uri.strip_prefix("session://") {
+            return self.store.session_messages(id).ok().flatten();
+        }
         let bare = uri.split('#').next().unwrap_or(uri);
         self.index.generation_of(bare).ok().flatten()
+    }
+
+    /// Whether somebody watches what the index knows nothing of.
+    fn watches_state(&self) -> bool {
+        let state = |uri: &String| uri.starts_with("job://") || uri.starts_with("session://");
+        self.lock().iter().any(|listener| listener.known.keys().any(state))
     }
 
     /// Tells every listener what changed; false if one has to be told again later. The index is
@@ -121,7 +136,8 @@ async fn look(hub: Weak<Hub>) {
         let work = tokio::task::spawn_blocking(move || {
             let generation = hub.index.generation().ok();
             // Whoever could not be told yet is told at the next look.
-            let quiet = generation == seen && !hub.again.swap(false, Ordering::AcqRel);
+            let again = hub.again.swap(false, Ordering::AcqRel) || hub.watches_state();
+            let quiet = generation == seen && !again;
             if quiet || hub.tell() { generation } else { None }
         });
         seen = work.await.unwrap_or(None);

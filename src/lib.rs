@@ -27,9 +27,14 @@ mod openapi;
 mod page;
 mod power;
 mod rest;
+mod socket;
 mod sse;
 mod stdio;
+mod stream;
+mod task;
 mod up;
+mod upkeep;
+mod webhook;
 pub mod world;
 mod writer;
 

@@ -9,19 +9,21 @@ use crate::fault::{self, Fault};
 use crate::hub::Hub;
 use rmcp::model::{
     ArgumentInfo, CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult,
-    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, ErrorData,
-    GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, JsonObject,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, Prompt, PromptArgument, PromptMessage,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference, Resource,
-    ResourceContents, ResourceTemplate, Role, ServerCapabilities, ServerConfig,
-    SubscribeRequestParams, SubscriptionFilter, Tool, ToolAnnotations, UnsubscribeRequestParams,
+    CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock,
+    CreateTaskResult, ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
+    GetTaskParams, GetTaskResult, Implementation, JsonObject, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProgressNotificationParam, Prompt, PromptArgument, PromptMessage, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, Reference, Resource, ResourceContents,
+    ResourceTemplate, Role, ServerCapabilities, ServerConfig, SubscribeRequestParams,
+    SubscriptionFilter, Tool, ToolAnnotations, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use synod_resources::{COMPLETIONS_MAX, Complete, Completed, Content, Read, Scheme};
 use synod_tools::{Call, Effect, Entry};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -29,6 +31,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const LIST_TTL_MS: u64 = 300_000;
 /// How long clients may keep what they read, in milliseconds.
 const READ_TTL_MS: u64 = 1_000;
+
+/// The template whose first argument is the name of a source.
+const NOTE_TEMPLATE: &str = "note://{vault}/{+path}";
 
 /// Progress notes of one call that wait to be sent.
 const PROGRESS_MAX: usize = 64;
@@ -113,8 +118,30 @@ fn tool(entry: &Entry) -> Tool {
         .open_world(entry.effect == Effect::Spend);
     Tool::new(entry.name, (entry.description)(), Arc::new(object((entry.input)())))
         .with_title(entry.title)
-        .with_raw_output_schema(Arc::new(object((entry.output)())))
+        .with_raw_output_schema(Arc::new(object(bare((entry.output)()))))
         .with_annotations(annotations)
+}
+
+/// A schema without its explanations: programs validate replies by it, and models pay for each word
+/// of the list. The words stand in OpenAPI and in the contract.
+fn bare(mut schema: Value) -> Value {
+    fn strip(value: &mut Value, names: bool) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| strip(item, false)),
+            Value::Object(map) => {
+                // Below `properties` a key is a name, not a keyword.
+                if !names {
+                    map.shift_remove("description");
+                }
+                for (key, item) in map.iter_mut() {
+                    strip(item, key == "properties" && !names);
+                }
+            }
+            _ => {}
+        }
+    }
+    strip(&mut schema, false);
+    schema
 }
 
 fn object(value: Value) -> JsonObject {
@@ -202,7 +229,7 @@ fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = 
         }
         sent
     };
-    (Call { progress, cancelled, key: None, account: String::new() }, sending)
+    (Call { progress, cancelled, ..Call::silent() }, sending)
 }
 
 impl Server {
@@ -229,11 +256,50 @@ impl Server {
         self.door.engine(&caller, request, move |cx| work(&cx.index)).await
     }
 
-    /// Off the runtime's threads: the index is asked for what the client knows already.
+    /// What a tool says of a resource, to who asks.
+    async fn read_state(
+        &self,
+        context: &RequestContext<RoleServer>,
+        scheme: &Scheme,
+        tool: synod_resources::Tool,
+        uri: &str,
+    ) -> Result<Content, Fault> {
+        let id = uri.strip_prefix(scheme.prefix).unwrap_or(uri);
+        let caller = self.caller(context);
+        let answer = self.door.call(&caller, tool.name, (tool.args)(id), Call::silent()).await?;
+        Ok(Content { text: format!("{:#}", answer.structured), mime: "application/json" })
+    }
+
+    /// Ids of a list that begin with what is there.
+    async fn complete_state(
+        &self,
+        context: &RequestContext<RoleServer>,
+        list: synod_resources::List,
+        value: &str,
+    ) -> Result<Completed, Fault> {
+        let args = list.op.map_or_else(|| json!({}), |op| json!({ "op": op }));
+        let answer = self.door.call(&self.caller(context), list.name, args, Call::silent()).await?;
+        let items = answer.structured[list.list].as_array().cloned().unwrap_or_default();
+        let ids = items.iter().filter_map(|item| item["id"].as_str());
+        let fitting = ids.filter(|id| id.starts_with(value)).map(str::to_owned);
+        Ok(Completed { values: fitting.take(COMPLETIONS_MAX).collect(), more: false })
+    }
+
+    /// Off the runtime's threads: the index is asked for what the client knows already. What
+    /// belongs to somebody is watched by its owner alone.
     async fn subscribe_to(
         &self,
+        context: &RequestContext<RoleServer>,
         uris: Vec<String>,
     ) -> Result<tokio::sync::mpsc::Receiver<String>, ErrorData> {
+        for uri in &uris {
+            if let Ok(scheme) = synod_resources::scheme(uri)
+                && let Read::Tool(tool) = scheme.read
+            {
+                let seen = self.read_state(context, scheme, tool, uri).await;
+                seen.map_err(|fault| protocol(&fault, Some(uri)))?;
+            }
+        }
         let hub = Arc::clone(&self.hub);
         let done = tokio::task::spawn_blocking(move || hub.subscribe(&uris)).await;
         let done = done.unwrap_or_else(|error| Err(Fault::internal(&error)));
@@ -258,6 +324,7 @@ impl ServerHandler for Server {
             .enable_resources()
             .enable_resources_subscribe()
             .enable_completions()
+            .enable_tasks()
             .build();
         let identity = Implementation::new("synod", env!("CARGO_PKG_VERSION")).with_title("Synod");
         ServerConfig::new(capabilities).with_server_info(identity).with_instructions(INSTRUCTIONS)
@@ -284,6 +351,14 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = self.caller(&context);
         let args = request.arguments.map_or(Value::Null, Value::Object);
+        // A client that knows tasks waits for a council in its own way.
+        let tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
+        if tasks && request.name == "orchestrate" && args.get("job").is_none_or(Value::is_null) {
+            return match crate::task::begin(&self.door, &caller, args).await {
+                Ok(task) => Ok(CreateTaskResult::new(task).into()),
+                Err(fault) => Ok(failed(&fault).into()),
+            };
+        }
         let (call, sending) = call_of(&context);
         let calling = self.door.call(&caller, &request.name, args, call);
         let mut sending = std::pin::pin!(sending);
@@ -364,13 +439,16 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let uri = request.uri;
-        let asked = uri.clone();
-        let content = self
-            .engine(&context, "resources/read", move |index| {
-                Ok(synod_resources::read(index, &asked)?)
-            })
-            .await
-            .map_err(|fault| protocol(&fault, Some(&uri)))?;
+        let read = match synod_resources::scheme(&uri).map(|scheme| (scheme, scheme.read)) {
+            Ok((scheme, Read::Tool(tool))) => self.read_state(&context, scheme, tool, &uri).await,
+            Ok((_, Read::Index(read))) => {
+                let asked = uri.clone();
+                let work = move |index: &synod_index::Index| Ok(read(index, &asked)?);
+                self.engine(&context, "resources/read", work).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        let content = read.map_err(|fault| protocol(&fault, Some(&uri)))?;
         let contents = ResourceContents::text(content.text, uri).with_mime_type(content.mime);
         let mut result = ReadResourceResult::new(vec![contents]);
         result.ttl_ms = Some(READ_TTL_MS);
@@ -419,27 +497,60 @@ impl ServerHandler for Server {
     ) -> Result<CompleteResult, ErrorData> {
         let known = request.context.and_then(|c| c.arguments).unwrap_or_default();
         let ArgumentInfo { name, value, .. } = request.argument;
-        let scheme = match &request.r#ref {
-            Reference::Resource(reference) => synod_resources::SCHEMES
-                .iter()
-                .find(|s| s.template.is_some_and(|t| t.uri == reference.uri)),
+        let template = match &request.r#ref {
+            Reference::Resource(reference) => reference.uri.as_str(),
             // Prompts complete the names of sources, as resources do.
-            _ if name == "source" => Some(&synod_resources::SCHEMES[0]),
-            _ => None,
+            _ if name == "source" => NOTE_TEMPLATE,
+            _ => return Ok(CompleteResult::default()),
         };
+        let scheme = synod_resources::SCHEMES
+            .iter()
+            .find(|scheme| scheme.template.is_some_and(|t| t.uri == template));
         let Some(scheme) = scheme else { return Ok(CompleteResult::default()) };
         let argument = if name == "source" { "vault".to_owned() } else { name };
-        let done = self
-            .engine(&context, "completion/complete", move |index| {
-                let known = |key: &str| known.get(key).cloned();
-                Ok((scheme.complete)(index, &argument, &value, &known)?)
-            })
-            .await
-            .map_err(|fault| protocol(&fault, None))?;
+        let done = match scheme.complete {
+            Complete::Tool(list) => self.complete_state(&context, list, &value).await,
+            Complete::Index(complete) => {
+                let work = move |index: &synod_index::Index| {
+                    let known = |key: &str| known.get(key).cloned();
+                    Ok(complete(index, &argument, &value, &known)?)
+                };
+                self.engine(&context, "completion/complete", work).await
+            }
+        };
+        let done = done.map_err(|fault| protocol(&fault, None))?;
         let total = (!done.more).then_some(done.values.len() as u32);
         let info = CompletionInfo::with_pagination(done.values, total, done.more)
             .map_err(|error| ErrorData::internal_error(error, None))?;
         Ok(CompleteResult::new(info))
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let caller = self.caller(&context);
+        let forms = context.client_capabilities().is_some_and(|c| c.elicitation.is_some());
+        let task = crate::task::get(&self.door, &caller, &request.task_id, forms).await?;
+        Ok(GetTaskResult::new(task))
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let (caller, said) = (self.caller(&context), &request.input_responses);
+        crate::task::update(&self.door, &caller, &request.task_id, said).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        crate::task::cancel(&self.door, &self.caller(&context), &request.task_id).await
     }
 
     fn accepted_subscription_filter(
@@ -453,7 +564,7 @@ impl ServerHandler for Server {
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         self.allow_reading(context.request_context())?;
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
-        let mut updates = self.subscribe_to(uris).await?;
+        let mut updates = self.subscribe_to(context.request_context(), uris).await?;
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
@@ -482,7 +593,7 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(text, None));
         }
         let stop = CancellationToken::new();
-        let mut updates = self.subscribe_to(vec![request.uri.clone()]).await?;
+        let mut updates = self.subscribe_to(&context, vec![request.uri.clone()]).await?;
         let peer = context.peer.clone();
         let stopped = stop.clone();
         tokio::spawn(async move {

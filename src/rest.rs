@@ -70,18 +70,26 @@ fn method(entry: &'static Entry, route: &'static Route, door: Arc<Door>) -> Meth
             if let Value::Object(map) = &mut args {
                 map.extend(said.map(|(k, v)| (k, Value::from(v))));
             }
-            answer(&door, entry, route, caller, args, &headers).await
+            let stream = entry.name == "models" && take_stream(&mut args);
+            answer(&door, entry, route, caller, args, &headers, stream).await
         },
     )
 }
 
+/// Whether the answer is wanted as it comes: a matter of this face, and no argument of the tool.
+fn take_stream(args: &mut Value) -> bool {
+    let wanted = args.as_object_mut().and_then(|map| map.remove("stream"));
+    wanted == Some(Value::Bool(true))
+}
+
 async fn answer(
-    door: &Door,
+    door: &Arc<Door>,
     entry: &Entry,
     route: &Route,
     mut caller: Caller,
     args: Value,
     headers: &HeaderMap,
+    stream: bool,
 ) -> Response {
     caller.face = "rest";
     let mut call = Call::silent();
@@ -96,13 +104,20 @@ async fn answer(
             }
         }
     }
+    if stream {
+        return crate::stream::infer(Arc::clone(door), caller, args, call).await;
+    }
     match door.call(&caller, entry.name, args, call).await {
         Ok(answer) => {
             let runs_on =
                 matches!(answer.structured["state"].as_str(), Some("pending" | "running"));
             let status = if route.status == 202 && !runs_on { 200 } else { route.status };
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-            let base = if entry.name == "orchestrate" { "/v1/orchestrate" } else { "/v1/jobs" };
+            let base = match entry.name {
+                "orchestrate" => "/v1/orchestrate",
+                _ if route.path.starts_with("/v1/tasks") => "/v1/tasks",
+                _ => "/v1/jobs",
+            };
             let location = answer.structured["job"].as_str().map(|job| format!("{base}/{job}"));
             let mut response = (status, axum::Json(answer.structured)).into_response();
             if let Some(value) = location.filter(|_| runs_on).and_then(|l| l.parse().ok()) {

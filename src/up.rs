@@ -49,6 +49,12 @@ impl Running {
 
     /// Lets the writer end its batch, for a while.
     fn end(self) {
+        // What was done is in the ledger before the process is gone.
+        if let Some(ledger) = &self.world.door.context().ledger
+            && let Err(error) = ledger.flush()
+        {
+            tracing::error!(error = %error, "the ledger was not written to its end");
+        }
         self.stop.store(true, Ordering::Relaxed);
         self.waker.wake();
         let until = std::time::Instant::now() + SHUTDOWN;
@@ -79,8 +85,9 @@ fn serve_stdio(session: &Session, config: Config) -> Result<ExitCode, Failure> {
     let running = Running::start(session, config)?;
     let caller = Caller { scopes, face: "stdio", account: String::new() };
     let served = runtime.block_on(async {
-        tokio::spawn(councils(running.world.door.context().clone()));
-        let hub = Hub::start(Arc::clone(&running.world.door.context().index));
+        tokio::spawn(running.world.upkeep());
+        let cx = running.world.door.context();
+        let hub = Hub::start(Arc::clone(&cx.index), Arc::clone(&cx.store));
         let servers = Servers::new(Arc::clone(&running.world.door), hub)?;
         crate::stdio::serve(&servers, caller, line_bytes_max).await
     });
@@ -110,7 +117,7 @@ fn serve_http(
     }
     ready(&running, bound)?;
     let served: Result<(), Fault> = runtime.block_on(async {
-        tokio::spawn(councils(running.world.door.context().clone()));
+        tokio::spawn(running.world.upkeep());
         let ended = stop.clone();
         tokio::spawn(async move {
             signal().await;
@@ -130,24 +137,6 @@ fn serve_http(
     running.end();
     served?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// How often councils are looked for whose process is gone.
-const COUNCILS: Duration = Duration::from_secs(2);
-
-/// Takes up councils whose process is gone, as long as this one lives.
-async fn councils(cx: synod_tools::Context) {
-    if cx.engine.models().is_empty() || cx.read_only {
-        return;
-    }
-    loop {
-        match synod_tools::resume_councils(&cx) {
-            Ok(begun) if begun.is_empty() => {}
-            Ok(begun) => tracing::info!(jobs = begun.len(), "took up councils"),
-            Err(error) => tracing::warn!(error = %error, "councils were not looked for"),
-        }
-        tokio::time::sleep(COUNCILS).await;
-    }
 }
 
 /// Interrupt or termination.

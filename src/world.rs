@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use synod_index::Index;
-use synod_store::Store;
+use synod_store::{Ledger, Store};
 use synod_tools::Context;
 
 /// Everything a face needs.
@@ -108,12 +108,21 @@ impl World {
         let environment = |name: &str| std::env::var(name).ok();
         let engine = crate::catalog::engine(&config, &environment)?;
         keep_spending(&engine, &store)?;
+        // A store of its own: each group of entries holds the connection until the disk has it.
+        let ledger = match config.access.read_only {
+            true => None,
+            false => {
+                let data = data.to_owned();
+                Some(Arc::new(Ledger::with(move || Ok(Arc::new(Store::open(&data)?)))?))
+            }
+        };
         let cx = Context {
             index,
             engine,
             guard: Arc::new(crate::catalog::guard(&config, &environment)?),
-            council: Arc::new(crate::catalog::settings(&config)?),
+            council: Arc::new(crate::catalog::settings(&config, &environment)?),
             store,
+            ledger,
             read_only: config.access.read_only,
             now_ms,
             count_tokens,
@@ -124,6 +133,12 @@ impl World {
         let config = Arc::new(config);
         let door = Arc::new(Door::new(cx, &config)?);
         Ok(World { door, config, data: data.to_owned() })
+    }
+
+    /// What a server does beside answering, for as long as it lives.
+    pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
+        let secret = crate::catalog::webhook_secret(&self.config, &|name| std::env::var(name).ok());
+        crate::upkeep::run(self.door.context().clone(), secret)
     }
 
     /// The same for a process that stays: a server that is not there is asked again.

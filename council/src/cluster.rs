@@ -3,7 +3,7 @@
 //! Exact kinds: by equality. Phrases: by similarity with average linkage; the caller may give
 //! similarities of meaning beside those of words.
 
-use crate::text::{Content, conflict, overlap};
+use crate::text::{Content, Filed};
 
 /// Answers that say the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,22 +32,26 @@ pub fn equal(values: &[&str]) -> Vec<Cluster> {
 /// whatever else they share: their similarity has a minus sign.
 pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -> Vec<Vec<f64>> {
     let n = contents.len();
+    let filed = Filed::new(contents);
     let mut out = vec![vec![1.0; n]; n];
     for a in 0..n {
-        for b in 0..a {
-            let by_words = overlap(&contents[a], &contents[b]);
+        for (b, (by_words, conflict)) in filed.beside(a).into_iter().enumerate().take(a) {
             let by_meaning = meaning.map_or(0.0, |(cosines, scale)| scale.read(cosines[a][b]));
-            let score = by_words.max(by_meaning);
-            let score = match conflict(&contents[a], &contents[b]) {
-                Some("number") => -score.min(APART),
-                Some(_) => score * 0.6,
-                None => score,
-            };
+            let score = likeness(by_words.max(by_meaning), conflict);
             out[a][b] = score;
             out[b][a] = score;
         }
     }
     out
+}
+
+/// What a similarity is worth when two texts conflict.
+pub(crate) fn likeness(score: f64, conflict: Option<&str>) -> f64 {
+    match conflict {
+        Some("number") => -score.min(APART),
+        Some(_) => score * 0.6,
+        None => score,
+    }
 }
 
 /// What two that cannot be the same still support each other.
@@ -81,7 +85,7 @@ pub const PHRASES: Scale = Scale { low: 0.3, high: 0.9 };
 pub const SENTENCES: Scale = Scale { low: 0.6, high: 1.0 };
 
 impl Scale {
-    fn read(self, cosine: f64) -> f64 {
+    pub(crate) fn read(self, cosine: f64) -> f64 {
         ((cosine - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 }

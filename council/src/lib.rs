@@ -2,10 +2,11 @@
 //! dissents.
 //!
 //! Pure: no clock, no randomness, no model is asked here; what is known of models comes in as
-//! values. The science and every constant: docs/guides/trust.md. Invariant: the same votes give
+//! values. The science and every constant: docs/guides/council.md. Invariant: the same votes give
 //! the same verdict.
 
 mod calibrate;
+mod case;
 pub mod claim;
 pub mod cluster;
 mod extract;
@@ -28,7 +29,9 @@ pub use reliability::{
     Counts, FIT_QUESTIONS_MIN, FIT_VOTERS_MIN, PRIOR_MEAN, PRIOR_WEIGHT, Past, Reliability,
     fit_labels, fit_votes, reliability,
 };
+pub mod debate;
 pub mod head;
 pub mod health;
+pub mod judge;
 pub mod plan;
 pub mod witness;

@@ -3,153 +3,24 @@
 //! Invariant: a function of the [`Case`] alone: what it rests on (reliabilities, calibration,
 //! similarities of meaning) stands in the case, so that a stored one gives the same verdict again.
 
-use crate::calibrate::Calibration;
 use crate::claim::{self, Judged, Stance};
-use crate::cluster::{Cluster, PHRASES, equal, linked, similarity};
+use crate::cluster::{Cluster, PHRASES, SAME, equal, linked, similarity};
 use crate::extract::{Abstained, Answer, extract, options_of};
 use crate::kind::{Kind, classify};
 use crate::posterior::{Shape, Voter, ability, posterior};
 use crate::reliability::PRIOR_MEAN;
 use crate::text::{Content, content, kept};
 
-/// One answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Vote {
-    /// Who gave it, as callers name it.
-    pub model: String,
-    /// Whose model it is; empty if unknown.
-    pub vendor: String,
-    /// Lineage of weights; empty if unknown.
-    pub family: String,
-    /// The raw text.
-    pub text: String,
-    /// The answer, if somebody took it out of the text already.
-    pub answer: Option<String>,
-    /// Nothing usable came: failed, cut, refused by a filter.
-    pub failed: bool,
-    /// What is known of it, if anything: log-odds of being right, and answers that this rests on.
-    pub known: Option<(f64, f64)>,
-}
-
-/// All that a verdict rests on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Case {
-    /// What was asked; may be empty.
-    pub question: String,
-    /// The caller's word on the sort of answer.
-    pub kind: Option<Kind>,
-    /// Options of a choice, in the order of their letters.
-    pub options: Vec<String>,
-    /// The answers.
-    pub votes: Vec<Vote>,
-    /// How posteriors become probabilities here.
-    pub calibration: Calibration,
-    /// Cosines of meaning: of answers for phrases, of claims for long texts, as a square.
-    pub meaning: Option<Vec<Vec<f64>>>,
-    /// Why agreement may mean a shared mistake here; caps the trust.
-    pub risk: Option<String>,
-}
-
-/// What likeness of answers was judged by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// Equality.
-    Exact,
-    /// Words.
-    Lexical,
-    /// Words and embeddings.
-    Embedding,
-}
-
-impl Evidence {
-    /// As it stands in replies.
-    pub fn name(self) -> &'static str {
-        match self {
-            Evidence::Exact => "exact",
-            Evidence::Lexical => "lexical",
-            Evidence::Embedding => "embedding",
-        }
-    }
-}
-
-/// Answers that say the same.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Group {
-    /// The answer, as the first of them says it.
-    pub answer: String,
-    /// Votes, as places in the case, rising.
-    pub votes: Vec<usize>,
-    /// Part of the voters who answered.
-    pub share: f64,
-    /// That it is right: the calibrated probability of the winner, the raw posterior of the others
-    /// scaled to what is left.
-    pub posterior: f64,
-}
-
-/// A vote that does not go with the winner.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dissenter {
-    /// Its place in the case.
-    pub vote: usize,
-    /// What it says instead.
-    pub group: usize,
-    /// It is known to be right more often here than the best of the majority.
-    pub expert: bool,
-}
-
-/// A claim that another answer contradicts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Contradiction {
-    /// Who claims it, as a place in the case.
-    pub vote: usize,
-    /// The claim.
-    pub claim: String,
-    /// Who says otherwise.
-    pub against: usize,
-    /// In what: `number` or `negation`.
-    pub what: &'static str,
-}
-
-/// The outcome.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
-    /// The sort of answer.
-    pub kind: Kind,
-    /// Answers that say the same; the winner first, then by posterior.
-    pub groups: Vec<Group>,
-    /// That the first group is right; nothing when that cannot be said.
-    pub trust: Option<f64>,
-    /// Why there is no trust, or why it was capped or clamped.
-    pub reasons: Vec<String>,
-    /// The posterior of the first group before calibration.
-    pub raw: f64,
-    /// That nobody is right.
-    pub p_none: f64,
-    /// What likeness was judged by.
-    pub evidence: Evidence,
-    /// Who says otherwise, experts first.
-    pub dissent: Vec<Dissenter>,
-    /// Claims against claims.
-    pub contradictions: Vec<Contradiction>,
-    /// Claims of the winner that nobody else supports.
-    pub unsupported: Vec<String>,
-    /// Votes without which the winner or its trust (by over a tenth) would be another.
-    pub pivotal: Vec<usize>,
-    /// Votes that say nothing, and why.
-    pub abstained: Vec<(usize, Abstained)>,
-    /// Entropy of the shares, in nats.
-    pub entropy: f64,
-    /// What the voters are worth as independent ones.
-    pub n_eff: f64,
-    /// One minus the mean correlation of errors that is to be expected.
-    pub diversity: f64,
-}
+pub use crate::case::{Case, Contradiction, Dissenter, Evidence, Group, Verdict, Vote, weights};
 
 /// Trust is at most this where agreement may be a shared mistake.
 pub const SHARED_PRIOR_CAP: f64 = 0.6;
 /// Long texts: claims are told apart little better than by chance (AUROC 0.66, embeddings add
 /// nothing), so that neither end of the scale can be promised.
 const LONG: (f64, f64) = (0.3, 0.8);
+
+/// Likeness so near to the border is in doubt.
+const DOUBT: f64 = 0.1;
 
 /// One model, whatever number of samples it gave.
 struct Seat {
@@ -172,15 +43,6 @@ struct Hall<'a> {
     clusters: Vec<Cluster>,
 }
 
-/// The name of weights behind a model's name: without the place that serves it and its tags, so
-/// that two doors to one model are one voter.
-pub fn weights(model: &str) -> String {
-    let bare = model.rsplit('/').next().unwrap_or(model);
-    let bare = bare.split('@').next().unwrap_or(bare).to_lowercase();
-    let bare = bare.strip_suffix(":latest").unwrap_or(&bare);
-    bare.strip_suffix(":free").unwrap_or(bare).to_owned()
-}
-
 /// The sort of answer and the texts whose likeness of meaning would sharpen the verdict: answers of
 /// phrases without the words of the question; none for other sorts.
 pub fn to_embed(case: &Case) -> (Kind, Vec<String>) {
@@ -191,6 +53,27 @@ pub fn to_embed(case: &Case) -> (Kind, Vec<String>) {
         _ => Vec::new(),
     };
     (hall.kind, texts)
+}
+
+/// Pairs of phrases, as places of their votes, that are so near to the border between alike and
+/// apart that a judge should look, nearest first; none for other sorts of answers.
+pub fn to_judge(case: &Case) -> Vec<(usize, usize)> {
+    let hall = Hall::open(case);
+    if hall.kind != Kind::Short {
+        return Vec::new();
+    }
+    let square = hall.phrases();
+    let mut near = Vec::new();
+    for a in 0..square.len() {
+        for b in a + 1..square.len() {
+            let off = (square[a][b] - SAME).abs();
+            if off < DOUBT {
+                near.push((off, hall.answers[a].0, hall.answers[b].0));
+            }
+        }
+    }
+    near.sort_by(|x, y| x.0.total_cmp(&y.0).then((x.1, x.2).cmp(&(y.1, y.2))));
+    near.into_iter().map(|(_, a, b)| (a, b)).collect()
 }
 
 /// The verdict.
@@ -233,7 +116,7 @@ impl<'a> Hall<'a> {
         for (at, (place, _)) in self.answers.iter().enumerate() {
             let vote = &self.case.votes[*place];
             let (known, n) = vote.known.unwrap_or((ability(PRIOR_MEAN, sigma), 0.0));
-            let name = weights(&vote.model);
+            let name = vote.voter();
             match names.iter().position(|other| *other == name) {
                 Some(seat) => {
                     let seat = &mut self.seats[seat];
@@ -265,15 +148,14 @@ impl<'a> Hall<'a> {
         let mut judged = Vec::new();
         let clusters = match self.kind {
             Kind::Choice | Kind::Number | Kind::Value => equal(&values),
-            Kind::Short => {
-                let contents: Vec<Content> =
-                    values.iter().map(|text| content(text, &self.case.question)).collect();
-                let meaning = meaning(values.len()).map(|cosines| (cosines, PHRASES));
-                linked(&similarity(&contents, meaning))
-            }
+            Kind::Short => linked(&self.phrases()),
             Kind::Long => {
-                let n: usize = values.iter().map(|text| claim::claims(text).len()).sum();
-                judged = claim::judge(&values, &self.case.question, meaning(n));
+                // Claims are counted only where cosines of them came along: it takes a while.
+                let n =
+                    self.case.meaning.as_ref().map(|_| {
+                        values.iter().map(|text| claim::claims(text).len()).sum::<usize>()
+                    });
+                judged = claim::judge(&values, &self.case.question, n.and_then(meaning));
                 linked(&alike(&values, &judged))
             }
         };
@@ -281,11 +163,31 @@ impl<'a> Hall<'a> {
         judged
     }
 
+    /// Likeness of phrases by words and meaning; where a judge has spoken, his word.
+    fn phrases(&self) -> Vec<Vec<f64>> {
+        let question = &self.case.question;
+        let contents: Vec<Content> =
+            self.answers.iter().map(|(_, answer)| content(&answer.value, question)).collect();
+        let n = contents.len();
+        let square = self.case.meaning.as_deref();
+        let square = square.filter(|s| s.len() == n && s.iter().all(|row| row.len() == n));
+        let mut out = similarity(&contents, square.map(|cosines| (cosines, PHRASES)));
+        let at = |place: usize| self.answers.iter().position(|(known, _)| *known == place);
+        for (a, b, same) in &self.case.judged {
+            let (Some(a), Some(b)) = (at(*a), at(*b)) else { continue };
+            let likeness = f64::from(u8::from(*same));
+            (out[a][b], out[b][a]) = (likeness, likeness);
+        }
+        out
+    }
+
     fn evidence(&self, judged: &[Judged]) -> Evidence {
         let n = if self.kind == Kind::Long { judged.len() } else { self.answers.len() };
         let embedded = self.case.meaning.as_ref().is_some_and(|square| square.len() == n && n > 0);
+        let heard = self.kind == Kind::Short && !self.case.judged.is_empty();
         match (self.kind.is_exact(), embedded) {
             (true, _) => Evidence::Exact,
+            (false, _) if heard => Evidence::Judge,
             (false, true) => Evidence::Embedding,
             (false, false) => Evidence::Lexical,
         }
@@ -376,10 +278,10 @@ impl<'a> Hall<'a> {
     fn silent(&self) -> usize {
         let mut names: Vec<String> = Vec::new();
         let said = |name: &String| {
-            self.answers.iter().any(|(place, _)| weights(&self.case.votes[*place].model) == *name)
+            self.answers.iter().any(|(place, _)| self.case.votes[*place].voter() == *name)
         };
         for (place, _) in &self.abstained {
-            let name = weights(&self.case.votes[*place].model);
+            let name = self.case.votes[*place].voter();
             if !said(&name) && !names.contains(&name) {
                 names.push(name);
             }

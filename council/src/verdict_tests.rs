@@ -14,9 +14,7 @@ fn case(kind: Kind, votes: &[(&str, &str)]) -> Case {
         kind: Some(kind),
         options: Vec::new(),
         votes: votes.iter().map(vote).collect(),
-        calibration: Calibration::Table,
-        meaning: None,
-        risk: None,
+        ..Case::default()
     }
 }
 

@@ -119,6 +119,8 @@ pub struct Model {
     pub window_tokens: u32,
     /// Most tokens that it can write.
     pub output_tokens_max: u32,
+    /// It takes a temperature; false for models that reason and refuse one.
+    pub temperature: bool,
     /// Unknown is `None`, never zero.
     pub price: Option<Price>,
     /// Version that has to answer; another one is reported with the answer.
@@ -143,6 +145,7 @@ impl Model {
             tier: String::new(),
             window_tokens: 8_192,
             output_tokens_max: 4_096,
+            temperature: true,
             price: None,
             version: None,
             fallbacks: Vec::new(),

@@ -60,12 +60,19 @@ pub(crate) struct Prompt<'a> {
     pub model: &'a Model,
     pub url: &'a str,
     pub stream: bool,
+    /// The model takes a temperature.
+    pub tempered: bool,
 }
 
 impl Prompt<'_> {
     /// Most tokens that may be written.
     pub fn output_tokens(&self) -> u32 {
         self.ask.output_tokens_max.min(self.model.output_tokens_max)
+    }
+
+    /// The temperature, where one is wanted and taken.
+    pub fn temperature(&self) -> Option<f64> {
+        self.ask.temperature.filter(|_| self.tempered)
     }
 
     /// The turns as most dialects have them, without the system's.

@@ -16,7 +16,7 @@ use crate::replay::{Recorder, Transcripts};
 use crate::wire::Wire;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,8 @@ pub(crate) struct Inside {
     flights: Mutex<HashMap<CacheKey, WeakShared<Flight>>>,
     metrics: Mutex<Metrics>,
     on_charge: Mutex<Option<OnCharge>>,
+    /// Models, by provider and name, that refused a temperature.
+    untempered: Mutex<BTreeSet<(String, String)>>,
     pub recorder: Mutex<Option<Arc<Recorder>>>,
     pub rotation: AtomicUsize,
 }
@@ -142,6 +144,7 @@ impl Engine {
             flights: Mutex::default(),
             metrics: Mutex::default(),
             on_charge: Mutex::default(),
+            untempered: Mutex::default(),
             recorder: Mutex::default(),
             rotation: AtomicUsize::new(0),
         };
@@ -248,6 +251,16 @@ impl Engine {
     /// What was counted since the start.
     pub fn metrics(&self) -> Metrics {
         held(&self.inside.metrics).clone()
+    }
+
+    /// Whether a model has refused a temperature.
+    pub(crate) fn untempered(&self, provider: &Provider, model: &Model) -> bool {
+        held(&self.inside.untempered).contains(&(provider.name.clone(), model.name.clone()))
+    }
+
+    /// Remembers that a model refuses a temperature. There are no more of them than rows.
+    pub(crate) fn untemper(&self, provider: &Provider, model: &Model) {
+        held(&self.inside.untempered).insert((provider.name.clone(), model.name.clone()));
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {

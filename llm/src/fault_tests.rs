@@ -5,7 +5,7 @@ use crate::script_tests::{
     Act, End, Server, WIRED, ask, backed, beginning, ending, engine, good, key, limited, refusal,
     single, stream, within,
 };
-use crate::{Answer, Dialect, Failure, FailureKind, FellBack, Finish};
+use crate::{Answer, Ask, Dialect, Failure, FailureKind, FellBack, Finish, Policy};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -453,4 +453,31 @@ async fn all_keys_refused_is_one_try_each() {
     catalog.providers[0].keys.extend([key("two"), key("three")]);
     let failure = engine(catalog).ask(ask("m"), within(10_000)).await.expect_err("a failure");
     assert_eq!((failure.kind, server.n()), (FailureKind::Auth, 3));
+}
+
+#[tokio::test]
+async fn a_model_that_takes_no_temperature_is_asked_without_one_and_that_is_remembered() {
+    let body = json!({"error": {"code": "unsupported_value", "param": "temperature",
+        "message": "Unsupported value: 'temperature' does not support 0 with this model."}});
+    let good = good(Dialect::OpenAi, "because");
+    let server = Server::start(vec![refusal(400, &body), good.clone(), good]);
+    let engine = engine(single(Dialect::OpenAi, &server));
+    let cold = |question: &str| Ask {
+        temperature: Some(0.0),
+        policy: Policy::Cloud,
+        ..Ask::new("m", question)
+    };
+    for question in ["why?", "why not?"] {
+        let answer = engine.ask(cold(question), within(5_000)).await.expect("an answer");
+        assert_eq!(answer.attempts.len(), 1, "{question}");
+    }
+    let sent: Vec<bool> =
+        server.requests().iter().map(|r| !r.body["temperature"].is_null()).collect();
+    assert_eq!(sent, [true, false, false]);
+    // A row may say so at once.
+    let server = Server::start(vec![super::script_tests::good(Dialect::OpenAi, "because")]);
+    let mut catalog = single(Dialect::OpenAi, &server);
+    catalog.models[0].temperature = false;
+    crate::script_tests::engine(catalog).ask(cold("why?"), within(5_000)).await.expect("an answer");
+    assert!(server.requests()[0].body["temperature"].is_null());
 }

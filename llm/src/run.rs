@@ -140,6 +140,11 @@ impl Choice<'_> {
     }
 }
 
+/// Whether a server refuses a request for its temperature, as those of models that reason do.
+fn about_temperature(fault: &Fault) -> bool {
+    fault.kind == FailureKind::Invalid && fault.said.to_lowercase().contains("temperature")
+}
+
 /// No key's breaker lets a call through.
 struct Refused {
     key: String,
@@ -369,7 +374,8 @@ impl Engine {
             return Err(Fault::new(FailureKind::Invalid, "its provider has no server"));
         };
         let Way { ask, model, provider, deadline, .. } = *way;
-        let prompt = Prompt { ask, model, url: &provider.url, stream: provider.stream };
+        let tempered = model.temperature && !self.untempered(provider, model);
+        let prompt = Prompt { ask, model, url: &provider.url, stream: provider.stream, tempered };
         let secret = choice.key.map(|key| key.secret.as_str());
         let exchange = Exchange { rules, wire, provider, prompt, secret, deadline };
         let mut hear = |stage: Stage| {
@@ -380,7 +386,15 @@ impl Engine {
             }
             tell(way, stage);
         };
-        exchange.run(&mut hear).await
+        match exchange.run(&mut hear).await {
+            Err(fault) if tempered && ask.temperature.is_some() && about_temperature(&fault) => {}
+            result => return result,
+        }
+        // Models that reason take none. Nothing was billed for the refusal, and it is remembered.
+        self.untemper(provider, model);
+        let prompt =
+            Prompt { ask, model, url: &provider.url, stream: provider.stream, tempered: false };
+        Exchange { rules, wire, provider, prompt, secret, deadline }.run(&mut hear).await
     }
 
     /// Keeps an answer of a server in the record, if there is one.

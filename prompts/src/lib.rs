@@ -7,7 +7,9 @@
 /// Every prompt's template, sorted by name.
 pub const PROMPTS: &[&str] = &[
     include_str!("../templates/answer_from_vault.md"),
+    include_str!("../templates/council.md"),
     include_str!("../templates/daily_brief.md"),
+    include_str!("../templates/explain_dissent.md"),
     include_str!("../templates/explain_topic.md"),
     include_str!("../templates/review_change.md"),
 ];

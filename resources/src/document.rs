@@ -1,6 +1,6 @@
 //! `note://{source}/{path}` and `code://{source}/{path}`: documents and parts of them.
 
-use crate::{COMPLETIONS_MAX, Completed, Content, Error, Result, Scheme, Template};
+use crate::{COMPLETIONS_MAX, Complete, Completed, Content, Error, Read, Result, Scheme, Template};
 use synod_index::{Error as IndexError, Index, ReadArgs};
 
 /// Text of one resource, in bytes; beyond it the last line says how to read on.
@@ -17,8 +17,8 @@ pub const NOTE: Scheme = Scheme {
         mime: "text/markdown",
     }),
     fixed: None,
-    read: |index, uri| read(index, uri, "text/markdown"),
-    complete,
+    read: Read::Index(|index, uri| read(index, uri, "text/markdown")),
+    complete: Complete::Index(complete),
 };
 
 /// Source code.
@@ -32,8 +32,8 @@ pub const CODE: Scheme = Scheme {
         mime: "text/plain",
     }),
     fixed: None,
-    read: |index, uri| read(index, uri, "text/plain"),
-    complete,
+    read: Read::Index(|index, uri| read(index, uri, "text/plain")),
+    complete: Complete::Index(complete),
 };
 
 fn read(index: &Index, uri: &str, mime: &'static str) -> Result<Content> {

@@ -1,14 +1,18 @@
 //! What agents read by URI. One file per scheme, one line in [`SCHEMES`].
 //!
-//! Everything that a resource can do, a tool can do too. Knows the index; knows not MCP.
+//! Everything that a resource can do, a tool can do too; some are what a tool says. Knows the
+//! index; knows neither MCP nor the tools but by their names.
 
 mod document;
+mod state;
 mod status;
 
+use serde_json::Value;
 use synod_index::Index;
 
-/// Every scheme.
-pub const SCHEMES: &[Scheme] = &[document::CODE, document::NOTE, status::STATUS];
+/// Every scheme, sorted by prefix.
+pub const SCHEMES: &[Scheme] =
+    &[document::CODE, state::JOB, document::NOTE, state::SESSION, status::STATUS, state::TRUST];
 
 /// Resources of one page of the listing.
 pub const PAGE: usize = 100;
@@ -23,10 +27,48 @@ pub struct Scheme {
     pub template: Option<Template>,
     /// The one resource, if they have none.
     pub fixed: Option<Fixed>,
-    /// Reads a URI.
-    pub read: fn(&Index, &str) -> Result<Content>,
-    /// Completes an argument of the template, given the ones that are known.
-    pub complete: fn(&Index, &str, &str, Known) -> Result<Completed>,
+    /// How a URI is read.
+    pub read: Read,
+    /// How an argument of the template is completed.
+    pub complete: Complete,
+}
+
+/// How a URI is read.
+#[derive(Clone, Copy)]
+pub enum Read {
+    /// In the index.
+    Index(fn(&Index, &str) -> Result<Content>),
+    /// It is what a tool says: whoever serves the resource calls it.
+    Tool(Tool),
+}
+
+/// A tool that says what a resource is.
+#[derive(Clone, Copy)]
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments for what stands behind the prefix.
+    pub args: fn(&str) -> Value,
+}
+
+/// How an argument of a template is completed.
+#[derive(Clone, Copy)]
+pub enum Complete {
+    /// In the index, given the arguments that are known.
+    Index(fn(&Index, &str, &str, Known) -> Result<Completed>),
+    /// By the ids of a list that a tool gives.
+    Tool(List),
+}
+
+/// A list that a tool gives.
+#[derive(Clone, Copy)]
+pub struct List {
+    /// The tool's name.
+    pub name: &'static str,
+    /// Its operation, if it has several.
+    pub op: Option<&'static str>,
+    /// Where the list stands in its reply; its items have an `id`.
+    pub list: &'static str,
 }
 
 /// Arguments that the caller has filled in already, by name.
@@ -156,19 +198,16 @@ pub fn list(index: &Index, cursor: Option<&str>) -> Result<(Vec<Item>, Option<St
     Ok((items, next.map(|(source, path)| format!("{}/{}", encode(&source), encode(&path)))))
 }
 
-/// Reads the resource at `uri`.
+/// The scheme of a URI.
 ///
 /// # Errors
-/// `NotFound` for a URI that means nothing, with what is near.
-pub fn read(index: &Index, uri: &str) -> Result<Content> {
-    match SCHEMES.iter().find(|s| uri.starts_with(s.prefix)) {
-        Some(scheme) => (scheme.read)(index, uri),
-        None => {
-            let known: Vec<&str> = SCHEMES.iter().map(|s| s.prefix).collect();
-            let hint = format!("; URIs begin with {}", known.join(", "));
-            Err(Error::NotFound { uri: uri.to_owned(), hint })
-        }
-    }
+/// `NotFound` for one that there is not, with those that there are.
+pub fn scheme(uri: &str) -> Result<&'static Scheme> {
+    SCHEMES.iter().find(|s| uri.starts_with(s.prefix)).ok_or_else(|| {
+        let known: Vec<&str> = SCHEMES.iter().map(|s| s.prefix).collect();
+        let hint = format!("; URIs begin with {}", known.join(", "));
+        Error::NotFound { uri: uri.to_owned(), hint }
+    })
 }
 
 fn encode(text: &str) -> String {

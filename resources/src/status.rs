@@ -1,6 +1,6 @@
 //! `synod://status`: what is indexed, as JSON.
 
-use crate::{Completed, Content, Error, Fixed, Result, Scheme};
+use crate::{Complete, Completed, Content, Error, Fixed, Read, Result, Scheme};
 use serde_json::json;
 use synod_index::Index;
 
@@ -17,8 +17,8 @@ pub const STATUS: Scheme = Scheme {
         description: "Sources, counts, freshness and errors of the index.",
         mime: "application/json",
     }),
-    read,
-    complete: |_, _, _, _| Ok(Completed::default()),
+    read: Read::Index(read),
+    complete: Complete::Index(|_, _, _, _| Ok(Completed::default())),
 };
 
 fn read(index: &Index, uri: &str) -> Result<Content> {

@@ -1,14 +1,14 @@
 //! `synod config`, `doctor`, `token`, and the generated documents.
 
 use super::{note, say};
-use crate::cli::{ConfigArgs, DoctorArgs, Failure, Session, TokenAction};
+use crate::cli::{ConfigArgs, DoctorArgs, Failure, LedgerArgs, Session, TokenAction};
 use crate::config::{self, Origin};
 use crate::{doc, now_ms};
 use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
 use synod_index::{Check, Error, Index, Updater, salvage};
-use synod_store::{Scope, Store, parse_scopes};
+use synod_store::{LedgerFilter, Scope, Store, parse_scopes};
 
 /// `synod config`
 pub fn config(session: &Session, args: &ConfigArgs) -> Result<ExitCode, Failure> {
@@ -63,18 +63,32 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         }
         return Ok(if why.found { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let check = check(&index, args.repair)?;
+    let mut check = check(&index, args.repair)?;
     let store = Store::open(&session.data)?;
     let tokens = store.tokens()?.iter().filter(|t| t.revoked_ms.is_none()).count();
+    let chain = store.verify()?;
+    if let Some(seq) = chain.broken_at {
+        // No repair: a ledger that could be mended would prove nothing.
+        check.differences.push(format!(
+            "the ledger is broken at row {seq}: it was changed, or rows are missing; the rows \
+             before it are sound"
+        ));
+    }
+    let head = chain.head.map(|(seq, hash)| (seq, hex(&hash)));
     if session.common.json {
         let text = json!({
             "ok": check.differences.is_empty(), "documents": check.documents,
             "differences": check.differences,
+            "ledger": { "rows": chain.rows, "broken_at": chain.broken_at,
+                        "head": head.as_ref().map(|(_, hash)| hash) },
         });
         say(&format!("{text:#}\n"));
     } else {
         say(&format!("data directory: {}\n", session.data.display()));
         say(&format!("{} documents, {tokens} tokens\n", check.documents));
+        if let Some((seq, hash)) = &head {
+            say(&format!("ledger: {seq} rows, the last one {hash}\n"));
+        }
         for difference in &check.differences {
             say(&format!("- {difference}\n"));
         }
@@ -87,6 +101,55 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
     }
     let sound = check.differences.is_empty() && lost == 0;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `synod ledger`
+pub fn ledger(session: &Session, args: &LedgerArgs) -> Result<ExitCode, Failure> {
+    let store = Store::open(&session.data)?;
+    let filter = LedgerFilter {
+        actor: args.actor.as_deref(),
+        action: args.action.as_deref(),
+        resource: args.resource.as_deref(),
+        outcome: args.outcome.as_deref(),
+        correlation_id: args.call.as_deref(),
+        ..LedgerFilter::default()
+    };
+    let rows = store.entries(&filter, args.limit, args.before)?;
+    if session.common.json {
+        let rows: Vec<_> = (rows.iter())
+            .map(|row| {
+                let entry = &row.entry;
+                json!({
+                    "seq": row.seq, "at": synod_index::timestamp(entry.at_ms), "actor": entry.actor,
+                    "action": entry.action, "resource": entry.resource, "outcome": entry.outcome,
+                    "cost_usd": entry.cost_usd_micros.map(|micros| micros as f64 / 1e6),
+                    "call": entry.correlation_id, "content": entry.content_hash.map(|h| hex(&h)),
+                    "hash": hex(&row.hash),
+                })
+            })
+            .collect();
+        say(&format!("{:#}\n", json!({ "rows": rows })));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for row in rows {
+        let entry = row.entry;
+        let cost = entry.cost_usd_micros.map(|micros| format!(" {} USD", micros as f64 / 1e6));
+        let cost = cost.unwrap_or_default();
+        say(&format!(
+            "{:6}  {}  {:16}  {:20}  {}  {}{cost}\n",
+            row.seq,
+            synod_index::timestamp(entry.at_ms),
+            entry.actor,
+            entry.action,
+            entry.outcome,
+            entry.resource
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes a damaged index anew; returns how many pushed texts could not be saved.

@@ -1,8 +1,8 @@
-//! `synod council`, `synod ask`: questions to models, from the command line.
+//! `synod council`, `synod ask`, `synod session`: questions to models, from the command line.
 
 use super::tool::{plain, print};
 use super::{note, say};
-use crate::cli::{AskArgs, CouncilArgs, Failure, Session};
+use crate::cli::{AskArgs, CouncilArgs, Failure, Session, SessionArgs};
 use crate::config::council::ProviderConfig;
 use crate::eval::answers::Recorded;
 use serde_json::json;
@@ -37,11 +37,20 @@ pub fn run(mut session: Session, args: CouncilArgs) -> Result<ExitCode, Failure>
         }
     }
     let mut call = json!({
-        "query": query, "models": args.models, "effort": args.effort,
+        "query": query, "models": args.models, "heads": args.heads,
         "deadline_ms": args.deadline_ms, "options": options,
     });
-    if let Some(kind) = args.kind {
-        call["kind"] = kind.into();
+    let said = [
+        ("kind", args.kind),
+        ("effort", args.effort),
+        ("mode", args.mode),
+        ("stakes", args.stakes),
+        ("session", args.session),
+    ];
+    for (name, value) in said {
+        if let Some(value) = value {
+            call[name] = value.into();
+        }
     }
     let answer = plain(&session, "orchestrate", call)?;
     print(&session, &answer);
@@ -100,5 +109,17 @@ fn show(recorded: &Recorded) {
 pub fn ask(session: &Session, args: &AskArgs) -> Result<ExitCode, Failure> {
     let call = json!({ "op": "infer", "model": args.model, "input": args.query.join(" ") });
     print(session, &plain(session, "models", call)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `synod session`
+pub fn sessions(session: &Session, args: &SessionArgs) -> Result<ExitCode, Failure> {
+    let call = match (&args.search, &args.id) {
+        (Some(words), id) => json!({ "op": "search", "text": words, "id": id }),
+        (None, Some(id)) if args.end => json!({ "op": "end", "id": id }),
+        (None, Some(id)) => json!({ "op": "history", "id": id }),
+        (None, None) => json!({ "op": "list" }),
+    };
+    print(session, &plain(session, "session", call)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -79,8 +79,10 @@ pub struct ModelConfig {
     pub tier: String,
     /// Tokens that it reads and writes together; 8,192 by default.
     pub window_tokens: Option<u32>,
-    /// Most tokens that it writes; 4,096 by default.
+    /// Most tokens that it writes, its reasoning included; 4,096 by default.
     pub output_tokens_max: Option<u32>,
+    /// False for a model that takes no temperature; by default one that refuses it is asked again without.
+    pub temperature: Option<bool>,
     /// Dollars for a million tokens that it reads.
     pub input_usd: Option<f64>,
     /// Dollars for a million tokens that it writes.
@@ -117,6 +119,12 @@ pub struct Council {
     pub month_usd: Option<f64>,
     /// Write every answer to this file, from which `replay` answers again.
     pub record: Option<String>,
+    /// A model that says of short answers that are nearly alike whether they mean the same; it never judges its own family.
+    pub judge: Option<String>,
+    /// Places that may be told when a job changes (`notify` of `job`): URLs, or their beginnings up to a `/`.
+    pub webhooks: Vec<String>,
+    /// The environment variable that holds the secret by which webhooks are signed.
+    pub webhook_secret_env: Option<String>,
 }
 
 impl Default for Council {
@@ -130,6 +138,9 @@ impl Default for Council {
             day_usd: None,
             month_usd: None,
             record: None,
+            judge: None,
+            webhooks: Vec::new(),
+            webhook_secret_env: None,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use synod_council::measure::{Cell, Outcome, Pool, Scores, auroc, cascade, run, table_ece, worth};
 use synod_council::text::{Content, content, kept};
 use synod_council::verdict::{Case, Vote, decide};
-use synod_council::{Calibration, Kind, claim, cluster, plan};
+use synod_council::{Kind, claim, cluster, plan};
 use synod_index::Embedder;
 
 /// Panels of one cell.
@@ -150,9 +150,9 @@ fn case(question: &Question, kind: Kind, meaning: Option<Vec<Vec<f64>>>) -> Case
         kind: Some(kind),
         options: question.options.clone(),
         votes: question.answers.iter().map(vote).collect(),
-        calibration: Calibration::Table,
         meaning,
         risk: plan::shared_prior(&question.question).map(|risk| risk.why),
+        ..Case::default()
     }
 }
 

@@ -77,6 +77,14 @@ impl Store {
         self.write(|tx| add(tx, job, kind, payload, now_ms))
     }
 
+    /// How many events a job has had: it grows with each; none if there is no such job.
+    pub fn job_events(&self, job: &str) -> Result<Option<u64>> {
+        let db = self.db();
+        let mut statement = db.prepare_cached("SELECT n_events FROM job WHERE id=?")?;
+        let n: Option<i64> = statement.query_row([job], |r| r.get(0)).optional()?;
+        Ok(n.map(|n| n as u64))
+    }
+
     /// Events of a job after number `seq` (0 for all), whoever owns it.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod spent;
 mod task;
 mod token;
 mod trust;
+mod webhook;
 
 pub use action::{Action, JobState, Move, actions, next_state};
 pub use asked::{ANSWER_BYTES_MAX, ANSWER_KEPT_MS};
@@ -59,7 +60,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The format this program writes.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// How long a statement waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
 /// How long it waits where SQLite does not wait by itself.
@@ -87,6 +88,9 @@ const THIRD: &[&str] = &[
     message::SCHEMA,
     session::SCHEMA,
 ];
+
+/// What the fourth format added.
+const FOURTH: &str = "CREATE INDEX trust_owner ON trust(owner, at_ms);";
 
 /// Fails the store.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +207,9 @@ fn prepare(db: &mut Connection, data: &Path) -> Result<()> {
         }
         if found < 3 {
             THIRD.iter().try_for_each(|schema| tx.execute_batch(schema))?;
+        }
+        if found < 4 {
+            tx.execute_batch(FOURTH)?;
         }
         tx.pragma_update(None, "user_version", FORMAT)?;
         tx.commit()?;

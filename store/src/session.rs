@@ -295,6 +295,14 @@ impl Store {
         })
     }
 
+    /// How many messages a session has; none if there is no such session.
+    pub fn session_messages(&self, id: &str) -> Result<Option<u64>> {
+        let db = self.db();
+        let mut statement = db.prepare_cached("SELECT n_messages FROM session WHERE id=?")?;
+        let n: Option<i64> = statement.query_row([id], |r| r.get(0)).optional()?;
+        Ok(n.map(|n| n as u64))
+    }
+
     /// Takes away sessions whose time is over, at most 1,000; says how many. Each is a transaction
     /// of its own.
     pub fn sweep_sessions(&self, now_ms: i64) -> Result<usize> {

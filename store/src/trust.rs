@@ -28,7 +28,7 @@ CREATE TABLE learned(
 /// Records that are kept.
 pub const TRUST_MAX: usize = 100_000;
 /// A record, in bytes.
-pub const RECORD_BYTES_MAX: usize = 256 * 1024;
+pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Votes of one record.
 pub const VOTES_MAX: usize = 256;
 /// Options of a choice.
@@ -284,6 +284,22 @@ impl Store {
         Ok(statement.query_row([id], trust_of).optional()?)
     }
 
+    /// An owner's records, newest first: id, record, whether somebody told about it, milliseconds
+    /// since 1970.
+    ///
+    /// # Errors
+    /// `Argument` for a limit over [`crate::PAGE_MAX`].
+    pub fn trusts_of(&self, owner: &str, limit: usize) -> Result<Vec<(String, String, bool, i64)>> {
+        let limit = bound::page(limit, bound::PAGE_MAX)?;
+        let sql = "SELECT id, record, told IS NOT NULL, at_ms FROM trust WHERE owner=? \
+                   ORDER BY at_ms DESC, id DESC LIMIT ?";
+        let db = self.db();
+        let mut statement = db.prepare_cached(sql)?;
+        let row = |r: &Row| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?));
+        let rows = statement.query_map(params![owner, limit], row)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Notes which cluster was right, or that none of them was; a later word replaces an earlier
     /// one. False if there is no such record.
     ///
@@ -305,14 +321,15 @@ impl Store {
         })
     }
 
-    /// Questions of a kind, newest first; of every domain if none is given.
+    /// Questions of a kind, those that somebody told about first, then newest first; of every
+    /// domain if none is given.
     ///
     /// # Errors
     /// `Argument` for a limit over [`TRUST_MAX`].
     pub fn past(&self, kind: &str, domain: Option<&str>, limit: usize) -> Result<Vec<PastRow>> {
         let limit = bound::page(limit, TRUST_MAX)?;
         let columns = "SELECT votes, n_clusters, options, told, at_ms FROM trust WHERE kind=?";
-        let order = "ORDER BY at_ms DESC, n DESC LIMIT ?";
+        let order = "ORDER BY told IS NULL, at_ms DESC, n DESC LIMIT ?";
         let db = self.db();
         let rows: rusqlite::Result<Vec<PastRow>> = match domain {
             Some(domain) => db

@@ -8,8 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use synod::eval::answers::Recorded;
+use synod_council::Kind;
 use synod_council::verdict::{Case, Vote, decide};
-use synod_council::{Calibration, Kind};
 use synod_llm::{Ask, Catalog, Dialect, Engine, Key, Model, Policy, Provider};
 
 /// A server of chat completions that answers after as many milliseconds as the model is called.
@@ -122,9 +122,7 @@ fn verdicts() {
         kind: Some(kind),
         options: Vec::new(),
         votes,
-        calibration: Calibration::Table,
-        meaning: None,
-        risk: None,
+        ..Case::default()
     };
     let five = ["42", "42", "41", "42", "7"].iter().zip(["a", "b", "c", "d", "e"]);
     let five = case(Kind::Number, five.map(|(text, model)| vote(model, text)).collect());

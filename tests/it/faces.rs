@@ -205,7 +205,7 @@ fn read_only_mode_hides_what_writes() {
     for flags in [&["--read-only"][..], &["--read-only", "--allow-write"]] {
         let mut client = place.stdio(flags);
         let listed = client.request("tools/list", json!({}))["result"]["tools"].clone();
-        assert!(!listed.to_string().contains("\"ingest\""), "{listed}");
+        assert!(!listed.to_string().contains("\"name\":\"ingest\""), "{listed}");
         let answer = client.request("tools/call", json!({"name": "ingest", "arguments": {}}));
         let why = answer["error"]["message"].as_str().unwrap_or_default();
         assert!(why.contains("read-only"), "{answer}");

@@ -9,8 +9,8 @@ use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use synod_council::cluster::cosines;
+use synod_council::plan;
 use synod_council::verdict::{Case, to_embed};
-use synod_council::{Calibration, plan};
 use synod_store::{NewTrust, Scope, VoteRow};
 
 pub struct Consensus;
@@ -50,9 +50,7 @@ impl Operation for Consensus {
             kind: args.kind.map(Into::into),
             options: args.options,
             votes: args.answers.into_iter().map(Into::into).collect(),
-            calibration: Calibration::Table,
-            meaning: None,
-            risk: None,
+            ..Case::default()
         };
         score(cx, case, Vec::new(), Some(&call.account))
     }
@@ -102,12 +100,22 @@ pub fn score(
     mut degraded: Vec<String>,
     owner: Option<&str>,
 ) -> Result<VerdictReply, Error> {
-    let (kind, texts) = to_embed(&case);
+    prepare(cx, &mut case, &mut degraded)?;
+    conclude(cx, &case, degraded, owner)
+}
+
+/// Fills in what is known: of the models, of the question, of likeness of meaning.
+///
+/// # Errors
+/// Those of the store.
+pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Result<(), Error> {
+    let (kind, texts) = to_embed(case);
     case.kind = Some(kind);
-    let domain = domain(&case.question);
-    Learned::of(cx, kind, domain)?.teach(&mut case);
-    case.risk = plan::shared_prior(&case.question)
-        .map(|risk| format!("the question resembles `{}`: {}", risk.puzzle, risk.why));
+    Learned::of(cx, kind, domain(&case.question))?.teach(case);
+    if case.risk.is_none() {
+        case.risk = plan::shared_prior(&case.question)
+            .map(|risk| format!("the question resembles `{}`: {}", risk.puzzle, risk.why));
+    }
     if texts.len() > 1 {
         // Nothing without an embedder, or when it fails.
         let vectors = cx.index.embedder().and_then(|embedder| embedder.passages(&texts).ok());
@@ -116,32 +124,45 @@ pub fn score(
             degraded.push("semantic".to_owned());
         }
     }
+    Ok(())
+}
+
+/// Decides a prepared case, and keeps the record for its owner, if there is one.
+///
+/// # Errors
+/// Those of the store.
+pub fn conclude(
+    cx: &Context,
+    case: &Case,
+    degraded: Vec<String>,
+    owner: Option<&str>,
+) -> Result<VerdictReply, Error> {
     let options = case.options.len().max(synod_council::options_of(&case.question).len());
-    let record = serde_json::to_string(&Record::new(&case, degraded))?;
+    let record = serde_json::to_string(&Record::new(case, degraded))?;
     let now_ms = (cx.now_ms)();
     let id = synod_store::new_id("t", now_ms, synod_store::random()?);
     let (mut reply, case, found) = verdict(&id, &record)?;
-    if let Some(owner) = owner.filter(|_| !cx.read_only) {
-        let votes: Vec<VoteRow> = remembered(&case.votes, &found.groups)
-            .into_iter()
-            .map(|(model, cluster)| VoteRow { model, cluster })
-            .collect();
-        let reply_hash = crate::verdict::digest(&serde_json::to_string(&reply)?);
-        cx.store.put_trust(&NewTrust {
-            id: &id,
-            owner,
-            kind: kind.name(),
-            domain,
-            record: &record,
-            reply_hash: &reply_hash,
-            votes: &votes,
-            n_clusters: found.groups.len(),
-            options,
-            now_ms,
-        })?;
-    } else {
+    let Some(owner) = owner.filter(|_| !cx.read_only) else {
         reply.id = String::new();
-    }
+        return Ok(reply);
+    };
+    let votes: Vec<VoteRow> = remembered(&case.votes, &found.groups)
+        .into_iter()
+        .map(|(model, cluster)| VoteRow { model, cluster })
+        .collect();
+    let reply_hash = crate::verdict::digest(&serde_json::to_string(&reply)?);
+    cx.store.put_trust(&NewTrust {
+        id: &id,
+        owner,
+        kind: found.kind.name(),
+        domain: domain(&case.question),
+        record: &record,
+        reply_hash: &reply_hash,
+        votes: &votes,
+        n_clusters: found.groups.len(),
+        options,
+        now_ms,
+    })?;
     Ok(reply)
 }
 

@@ -4,18 +4,20 @@
 
 use crate::consensus::score;
 use crate::orchestrate::{Args, DecisionReply, Reply};
-use crate::round::{self, Plan, Seats};
+use crate::panel::Plan;
+use crate::round::{self, Run, Seats};
 use crate::seat::{self, Seat};
 use crate::verdict::VerdictReply;
-use crate::{Context, Error};
+use crate::{Context, Error, event, safety};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use synod_council::Kind;
 use synod_council::head::{self, Head, HeadOutput};
 use synod_council::plan::{Overrides, analyse};
 use synod_council::verdict::{Case, Vote, decide};
 use synod_council::witness::{self, Dissent, Group, Safety, Said, Spoke, Summary};
-use synod_council::{Calibration, Kind};
+use synod_guard::{Mode, Stage};
 use synod_llm::Ask;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -51,16 +53,48 @@ pub fn chosen(args: &Args) -> Result<(Vec<&'static Head>, String), Error> {
 /// Those of the store; `Upstream` when nobody answered.
 pub async fn work(
     cx: &Context,
-    job: &str,
-    account: &str,
+    run: &Run,
     args: &Args,
     plan: &Plan,
     seats: &Seats,
 ) -> Result<Reply, Error> {
-    let past = round::before(cx, args, account)?;
-    round::said(cx, args, account, job, None)?;
     let (heads, why) = chosen(args)?;
     let end = Instant::now() + round::COUNCIL_MAX;
+    let panel = ask_heads(cx, run, args, plan, &heads, seats, end).await?;
+    let mut all = seats.all();
+    // Answers come in any order.
+    all.sort_by(|a, b| a.reply.head.cmp(&b.reply.head));
+    if all.iter().all(|seat| seat.text.is_none()) {
+        return Err(round::nobody(&all));
+    }
+    let outputs: Vec<HeadOutput> =
+        all.iter().map(|seat| head::parse(seat.text.as_deref().unwrap_or_default())).collect();
+    let case = case(args, &all, &outputs);
+    let (for_score, owner, scored) = (cx.clone(), run.account.clone(), case.clone());
+    let verdict =
+        round::computed(move || score(&for_score, scored, Vec::new(), Some(&owner))).await?;
+    event::tell(cx, &run.job, "witness_running", &json!({}));
+    let hall = Hall { args, case: &case, all: &all, outputs: &outputs };
+    let (said, by) = testify(cx, run, plan, &hall, end).await;
+    let heads = report(cx, run, &hall, &said, &by, &verdict);
+    let stopped_because = "every head was asked".to_owned();
+    let decision = DecisionReply { panel, why, stopped_because, ..plan.decision.clone() };
+    Ok(round::whole(run, verdict, decision, &all, Some(heads)))
+}
+
+/// Asks every head, and tells the stream of each that has spoken; gives who spoke in which role.
+async fn ask_heads(
+    cx: &Context,
+    run: &Run,
+    args: &Args,
+    plan: &Plan,
+    heads: &[&'static Head],
+    seats: &Seats,
+    end: Instant,
+) -> Result<Vec<String>, Error> {
+    let past = crate::talk::before(cx, args, run)?;
+    let names: Vec<&str> = heads.iter().map(|head| head.id).collect();
+    event::tell(cx, &run.job, "heads_running", &json!({ "heads": names }));
     let mut asking: JoinSet<Seat> = JoinSet::new();
     let mut panel = Vec::new();
     for (at, head) in heads.iter().enumerate() {
@@ -72,35 +106,32 @@ pub async fn work(
         ask.system = Some(prompt.system);
         ask.schema = Some(head::schema());
         panel.push(format!("{} as {}", id, head.id));
-        let (cx, key) = (cx.clone(), format!("{job}\n{}\n{id}", head.id));
-        let head = head.id.to_owned();
+        let (cx, run, head) = (cx.clone(), run.clone(), head.id);
         asking.spawn(async move {
-            let mut seat = seat::ask_once(&cx, &key, ask, end).await;
-            seat.reply.head = Some(head);
+            let mut seat = seat::ask_once(&cx, &run, head, ask, end).await;
+            seat.reply.head = Some(head.to_owned());
             seat
         });
     }
-    round::gather(&mut asking, seats).await?;
-    let mut all = seats.all();
-    // Answers come in any order.
-    all.sort_by(|a, b| a.reply.head.cmp(&b.reply.head));
-    if all.iter().all(|seat| seat.text.is_none()) {
-        return Err(round::nobody(&all));
+    while let Some(seat) = asking.join_next().await {
+        let seat = seat.map_err(|error| round::ended(&error))?;
+        let summary = seat.text.as_deref().map(|text| event::shown(&head::parse(text).summary));
+        let note = json!({
+            "head_id": seat.reply.head, "model": seat.reply.model, "summary": summary,
+            "failure": seat.reply.failure,
+        });
+        event::tell(cx, &run.job, "head_complete", &note);
+        seats.held().0.push(seat);
     }
-    let outputs: Vec<HeadOutput> =
-        all.iter().map(|seat| head::parse(seat.text.as_deref().unwrap_or_default())).collect();
-    let case = case(args, &all, &outputs);
-    let (for_score, owner, scored) = (cx.clone(), account.to_owned(), case.clone());
-    let verdict =
-        round::computed(move || score(&for_score, scored, Vec::new(), Some(&owner))).await?;
-    let (said, by) = testify(cx, job, args, plan, &case, &all, &outputs, end).await;
-    let heads = report(job, args, &said, &by, &case, &all, &outputs, &verdict);
-    round::noted(cx, args, account, job, (&verdict.id, &heads.final_answer));
-    let decision = DecisionReply { panel, why, stopped_because: "every head was asked".to_owned() };
-    let models: Vec<_> = all.iter().map(|seat| seat.reply.clone()).collect();
-    let cost_usd = round::cost(&models);
-    let (job, state) = (job.to_owned(), "succeeded".to_owned());
-    Ok(Reply { job, state, verdict: Some(verdict), models, decision, cost_usd, heads: Some(heads) })
+    Ok(panel)
+}
+
+/// All that a council of heads has said.
+struct Hall<'a> {
+    args: &'a Args,
+    case: &'a Case,
+    all: &'a [Seat],
+    outputs: &'a [HeadOutput],
 }
 
 /// Heads as votes of the models that spoke.
@@ -110,18 +141,15 @@ fn case(args: &Args, all: &[Seat], outputs: &[HeadOutput]) -> Case {
         vendor: seat.vendor.clone(),
         family: seat.family.clone(),
         text: if seat.text.is_some() { witness::said_by(output) } else { String::new() },
-        answer: None,
         failed: seat.text.is_none(),
-        known: None,
+        ..Vote::default()
     });
     Case {
         question: args.query.clone(),
         kind: Some(args.kind.map_or(Kind::Long, Kind::from)),
         options: args.options.clone(),
         votes: votes.collect(),
-        calibration: Calibration::Table,
-        meaning: None,
-        risk: None,
+        ..Case::default()
     }
 }
 
@@ -138,17 +166,14 @@ fn groups(case: &Case, all: &[Seat]) -> Vec<Group> {
 }
 
 /// The witness: a model that did not win, if there is one, else a template.
-#[expect(clippy::too_many_arguments, reason = "it sees all of the council")]
 async fn testify(
     cx: &Context,
-    job: &str,
-    args: &Args,
+    run: &Run,
     plan: &Plan,
-    case: &Case,
-    all: &[Seat],
-    outputs: &[HeadOutput],
+    hall: &Hall<'_>,
     end: Instant,
 ) -> (Said, String) {
+    let Hall { args, case, all, outputs } = *hall;
     let clusters = groups(case, all);
     let dissent: Vec<Dissent> = (clusters.iter().skip(1))
         .flat_map(|group| group.voices.iter().map(|by| (by.clone(), group.text.clone())))
@@ -180,7 +205,7 @@ async fn testify(
     if let Some(id) = plan.order.iter().rev().find(other).or(plan.order.first()) {
         let mut ask: Ask = seat::ask_of(cx, args, id, &prompt.user);
         ask.system = Some(prompt.system);
-        let seat = seat::ask_once(cx, &format!("{job}\nwitness\n{id}"), ask, end).await;
+        let seat = seat::ask_once(cx, run, "witness", ask, end).await;
         if let Some(text) = seat.text.filter(|text| !text.trim().is_empty()) {
             return (witness::parse(&text, clusters.len()), seat.reply.model);
         }
@@ -189,17 +214,26 @@ async fn testify(
     (witness::parse(&text, clusters.len()), "template".to_owned())
 }
 
-#[expect(clippy::too_many_arguments, reason = "it sees all of the council")]
+/// What the guard has found in the question, and taken out of what was sent and said.
+fn safety(cx: &Context, hall: &Hall) -> Safety {
+    let asked = cx.guard.check(&hall.args.query, Stage::Before);
+    let noted = [Mode::Advisory, Mode::Enforcing].map(|mode| safety::rules(&asked, mode)).concat();
+    let mut output: Vec<String> =
+        hall.all.iter().flat_map(|seat| seat.reply.redacted.clone()).collect();
+    output.sort();
+    output.dedup();
+    Safety { input: noted, output }
+}
+
 fn report(
-    job: &str,
-    args: &Args,
+    cx: &Context,
+    run: &Run,
+    hall: &Hall,
     said: &Said,
     by: &str,
-    case: &Case,
-    all: &[Seat],
-    outputs: &[HeadOutput],
     verdict: &VerdictReply,
 ) -> HeadsReply {
+    let Hall { args, case, all, outputs } = *hall;
     let answered = || all.iter().zip(outputs).filter(|(seat, _)| seat.text.is_some());
     let spoke: Vec<Spoke> = answered()
         .map(|(seat, output)| Spoke {
@@ -208,7 +242,7 @@ fn report(
             output,
         })
         .collect();
-    let safety = Safety { input: Vec::new(), output: Vec::new() };
+    let safety = safety(cx, hall);
     let report = witness::report(said, &spoke, &groups(case, all), &args.query, safety);
     let contributions = report.head_contributions.iter().zip(answered());
     let head_contributions = contributions.map(|(one, (_, output))| {
@@ -223,7 +257,7 @@ fn report(
         })
     });
     HeadsReply {
-        task_id: job.to_owned(),
+        task_id: run.job.clone(),
         final_answer: said.text.clone(),
         head_contributions: head_contributions.collect(),
         transparency_report: json!({
@@ -234,6 +268,7 @@ fn report(
                 "unknown": report.citations.unknown,
                 "none": report.citations.none,
             },
+            "safety": { "input": report.safety.input, "output": report.safety.output },
         }),
         confidence_score: verdict.trust,
     }

@@ -16,6 +16,14 @@ const PAST_MAX: usize = 2_000;
 const DOMAIN_MIN: usize = 20;
 /// What was learned over all domains.
 pub const ALL: &str = "";
+/// Wrong answers to the same question, of two models, below which nothing is said of the pair.
+const COLLISIONS_MIN: f64 = 5.0;
+/// What counts for the usual rate of collisions beside those that were seen.
+const COLLISIONS_PRIOR: f64 = 20.0;
+/// Pairs that are kept, those that collide most.
+const PAIRS_MAX: usize = 500;
+/// Excess of collisions from which on two models are one voter.
+pub const ONE_VOTER: f64 = 0.5;
 /// Days after which a question counts half.
 const HALF_LIFE_DAYS: f64 = 90.0;
 const DAY_MS: f64 = 86_400_000.0;
@@ -27,20 +35,38 @@ pub struct Learned {
     models: BTreeMap<String, (f64, f64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     calibration: Option<RecordCalibration>,
+    /// Two by weights, the first before the second in the alphabet, and how much more often than
+    /// usual they were wrong in the same way when both were wrong, 0 to 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    excess: Vec<(String, String, f64)>,
 }
 
 impl Learned {
-    /// What holds for a question of this sort: the domain's own when enough was told there.
+    /// What holds for a question of this sort: the domain's own when enough was told there, and
+    /// for models that were never asked there what holds over all domains.
     ///
     /// # Errors
     /// Those of the store.
     pub fn of(cx: &Context, kind: Kind, domain: &str) -> Result<Self, Error> {
-        for domain in [domain, ALL] {
-            if let Some(learned) = cx.store.learned(kind.name(), domain)? {
-                return Ok(serde_json::from_str(&learned.json)?);
-            }
+        let kept = |domain: &str| -> Result<Option<Self>, Error> {
+            let found = cx.store.learned(kind.name(), domain)?;
+            Ok(found.map(|learned| serde_json::from_str(&learned.json)).transpose()?)
+        };
+        let all = kept(ALL)?.unwrap_or_default();
+        if domain == ALL {
+            return Ok(all);
         }
-        Ok(Learned::default())
+        let Some(own) = kept(domain)? else { return Ok(all) };
+        let mut models = all.models;
+        models.extend(own.models);
+        Ok(Learned { models, calibration: own.calibration.or(all.calibration), excess: all.excess })
+    }
+
+    /// How much more often than usual two models are wrong in the same way, if that is known.
+    pub fn excess(&self, a: &str, b: &str) -> Option<f64> {
+        let (a, b) = (weights(a), weights(b));
+        let (a, b) = if a < b { (a, b) } else { (b, a) };
+        self.excess.iter().find(|(x, y, _)| *x == a && *y == b).map(|(_, _, excess)| *excess)
     }
 
     /// Ability and answers of a model, if anything is known.
@@ -48,10 +74,20 @@ impl Learned {
         self.models.get(&weights(model)).copied()
     }
 
-    /// Fills in what is known.
+    /// Fills in what is known. Of two models that are wrong in the same way far more often than
+    /// others the less known one counts as the other.
     pub fn teach(&self, case: &mut Case) {
         for vote in &mut case.votes {
             vote.known = self.model(&vote.model);
+        }
+        let n = |vote: &Vote| vote.known.map_or(0.0, |known| known.1);
+        for at in 0..case.votes.len() {
+            let one = &case.votes[at];
+            let twin = case.votes.iter().find(|other| {
+                let before = (n(other), &one.model) > (n(one), &other.model);
+                before && self.excess(&one.model, &other.model).is_some_and(|e| e >= ONE_VOTER)
+            });
+            case.votes[at].counts_as = twin.map(|twin| twin.model.clone());
         }
         case.calibration = restored(self.calibration.clone());
     }
@@ -112,8 +148,49 @@ fn fit(
         names.iter().map(|n| above.models.get(n).map_or(unknown, |known| known.0)).collect();
     let abilities = fit_labels(kind, &past, start);
     let labels: Vec<Label> = past.iter().filter_map(|p| label(kind, p, &abilities)).collect();
+    let excess = collisions(kind, &names, &past);
     let models = names.into_iter().zip(abilities.into_iter().zip(counts)).collect();
-    Ok(Learned { models, calibration: stored(&Calibration::fit(kind, &labels)) })
+    Ok(Learned { models, calibration: stored(&Calibration::fit(kind, &labels)), excess })
+}
+
+/// How often two that are both wrong are wrong in the same way, by sort of answer
+/// (research: strong and weak models alike, over random pairs).
+fn usual(kind: Kind) -> f64 {
+    match kind {
+        Kind::Choice => 0.36,
+        Kind::Number => 0.15,
+        Kind::Value | Kind::Short | Kind::Long => 0.20,
+    }
+}
+
+/// By pair of names, the excess of collisions over what is usual, of what was told.
+fn collisions(kind: Kind, names: &[String], past: &[Past]) -> Vec<(String, String, f64)> {
+    let mut seen: BTreeMap<(usize, usize), (f64, f64)> = BTreeMap::new();
+    for row in past {
+        let Some(told) = row.told else { continue };
+        let wrong: Vec<&(usize, usize)> =
+            row.votes.iter().filter(|(_, cluster)| Some(*cluster) != told).collect();
+        for (at, (a, at_a)) in wrong.iter().enumerate() {
+            for (b, at_b) in &wrong[at + 1..] {
+                let pair = if names[*a] < names[*b] { (*a, *b) } else { (*b, *a) };
+                let (both, same) = seen.entry(pair).or_default();
+                *both += row.weight;
+                *same += if at_a == at_b { row.weight } else { 0.0 };
+            }
+        }
+    }
+    let usual = usual(kind);
+    let excess = |(both, same): (f64, f64)| {
+        let rate = (same + COLLISIONS_PRIOR * usual) / (both + COLLISIONS_PRIOR);
+        ((rate - usual) / (1.0 - usual)).max(0.0)
+    };
+    let known = seen.into_iter().filter(|(_, (both, _))| *both >= COLLISIONS_MIN);
+    let mut out: Vec<(String, String, f64)> = known
+        .map(|((a, b), counts)| (names[a].clone(), names[b].clone(), excess(counts)))
+        .collect();
+    out.sort_by(|x, y| y.2.total_cmp(&x.2).then_with(|| (&x.0, &x.1).cmp(&(&y.0, &y.1))));
+    out.truncate(PAIRS_MAX);
+    out
 }
 
 /// The raw score of the winner of a told question, and whether it was right.

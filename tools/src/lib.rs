@@ -5,15 +5,23 @@
 
 mod consensus;
 mod context_pack;
+mod debate;
+mod ensemble;
+mod event;
 mod feedback;
 mod heads;
+mod held;
 mod index_status;
 mod ingest;
 mod job;
+mod judge;
 mod learn;
 mod models;
+mod once;
 mod orchestrate;
+mod panel;
 mod read;
+mod record;
 mod related;
 mod reply;
 mod round;
@@ -22,8 +30,10 @@ mod schema;
 mod search;
 mod seat;
 mod session;
+mod talk;
 mod trust;
 mod verdict;
+mod vote;
 
 pub use context_pack::piece_text;
 pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
@@ -43,7 +53,7 @@ use std::sync::Arc;
 use synod_guard::Guard;
 use synod_index::Index;
 use synod_llm::{Engine, Policy};
-use synod_store::{Scope, Store};
+use synod_store::{Ledger, Scope, Store};
 
 /// Every tool, sorted by name. To add one: a file beside this one, and a line here.
 pub const TOOLS: &[Entry] = &[
@@ -172,6 +182,8 @@ pub struct Context {
     pub council: Arc<CouncilSettings>,
     /// The engine that remembers.
     pub store: Arc<Store>,
+    /// Who did what; nothing where nothing may be written.
+    pub ledger: Option<Arc<Ledger>>,
     /// Nothing may be changed.
     pub read_only: bool,
     /// Milliseconds since 1970.
@@ -197,6 +209,10 @@ pub struct CouncilSettings {
     pub policy: Policy,
     /// Most that one call may cost, in millionths of a dollar.
     pub call_usd_micros: Option<u64>,
+    /// Who says of answers that are nearly alike whether they are.
+    pub judge: Option<String>,
+    /// Places that may be told of jobs: URLs, or their beginnings up to a `/`.
+    pub webhooks: Vec<String>,
 }
 
 /// What a call brings along.
@@ -209,7 +225,27 @@ pub struct Call {
     pub key: Option<String>,
     /// Whose call it is: a token's hash, or empty for local callers.
     pub account: String,
+    /// The call's id in log and ledger.
+    pub correlation: String,
+    /// Gets pieces of a model's answer as they come, where the face shows them.
+    pub hear: Option<Hear>,
+    /// Of a job that the call leaves: 1 to 5, lower ones first.
+    pub priority: u8,
+    /// Who is told when a job changes that the call leaves.
+    pub webhook: Option<String>,
 }
+
+/// A part of an answer that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A piece of its text.
+    Text(&'a str),
+    /// What came so far counts no more: the model failed, and another one answers.
+    Void,
+}
+
+/// Gets pieces of an answer; called on the task that asks, so it must be quick.
+pub type Hear = Arc<dyn Fn(Piece) + Send + Sync>;
 
 impl Call {
     /// A call that nobody watches.
@@ -219,9 +255,16 @@ impl Call {
             cancelled: Box::new(|| false),
             key: None,
             account: String::new(),
+            correlation: String::new(),
+            hear: None,
+            priority: PRIORITY,
+            webhook: None,
         }
     }
 }
+
+/// Priority of a job of which nothing is said.
+pub const PRIORITY: u8 = 3;
 
 /// Why a tool refuses or fails. The process turns it into the outward fault.
 #[derive(Debug, thiserror::Error)]

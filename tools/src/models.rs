@@ -1,20 +1,25 @@
 //! `models`: who can be asked: health, price, reliability, what is left to spend; and asking one.
 
+use crate::ensemble::{AlertReply, alerts};
 use crate::learn::{Learned, mean};
-use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use crate::record::{self, By};
+use crate::round::computed;
+use crate::{Call, Context, Effect, Error, Hear, Operation, Piece, Route, Work, once, safety};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use synod_council::{Kind, Shape};
-use synod_llm::{Ask, Policy};
+use synod_llm::{Ask, Event, Policy};
 use synod_store::Scope;
 use tokio::time::Instant;
 
 pub struct Models;
 
-/// The models of the council: provider, price, breaker, learned reliability, spending. `check` asks
-/// each provider whether it is well; `infer` puts `input` to one `model`, without a council.
+/// The models of the council: provider, price, breaker, learned reliability, spending, alerts of
+/// models that grow alike. `check` asks each provider whether it is well; `health` examines every
+/// model (a dozen questions each); `infer` puts `input` to one `model`, without a council.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -36,6 +41,7 @@ enum Op {
     #[default]
     List,
     Check,
+    Health,
     Infer,
 }
 
@@ -58,7 +64,7 @@ impl From<PolicyName> for Policy {
     }
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Params {
     temperature: Option<f64>,
@@ -104,7 +110,7 @@ struct HealthReply {
 }
 
 /// One model's answer.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct InferReply {
     /// Who really answered.
     model: String,
@@ -112,11 +118,14 @@ struct InferReply {
     finish: String,
     input_tokens: u64,
     output_tokens: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
     latency_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     fell_back: Option<String>,
+    /// Rules of the guard by which something was taken out of the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    redacted: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -127,6 +136,15 @@ pub struct Reply {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     health: Vec<HealthReply>,
+    /// ensemble_id, models and their health_check, divergence_baseline, overall_status,
+    /// recommendations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    ensemble: Option<Value>,
+    /// models, kind, risk, why: two that agree more than they used to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
+    alerts: Vec<AlertReply>,
     /// model, text, finish, tokens, cost_usd, latency_ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, Value>")]
@@ -160,21 +178,28 @@ impl Operation for Models {
         }
     }
 
-    async fn run(cx: &Context, args: Args, _call: &Call) -> Result<Reply, Error> {
-        let (mut health, mut answer, mut models) = (Vec::new(), None, Vec::new());
-        match args.op {
-            Op::List => models = list(cx)?,
-            Op::Check => health = check(cx).await,
-            Op::Infer => answer = Some(infer(cx, args).await?),
-        }
+    async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         let spent = cx.engine.spent();
         let usd = |micros: u64| micros as f64 / 1e6;
-        Ok(Reply {
-            models,
-            health,
-            answer,
+        let mut reply = Reply {
+            models: Vec::new(),
+            health: Vec::new(),
+            ensemble: None,
+            alerts: Vec::new(),
+            answer: None,
             spent_usd: [usd(spent.day_usd_micros), usd(spent.month_usd_micros)],
-        })
+        };
+        match args.op {
+            Op::List => {
+                let (for_list, for_alerts) = (cx.clone(), cx.clone());
+                reply.models = list(&for_list)?;
+                reply.alerts = computed(move || alerts(&for_alerts)).await?;
+            }
+            Op::Check => reply.health = check(cx).await,
+            Op::Health => reply.ensemble = Some(crate::ensemble::check(cx, call).await?),
+            Op::Infer => reply.answer = Some(infer(cx, args, call).await?),
+        }
+        Ok(reply)
     }
 
     fn render(reply: &Reply) -> String {
@@ -189,6 +214,19 @@ impl Operation for Models {
             let known = if known.is_empty() { "no feedback".to_owned() } else { known.join(", ") };
             let (id, provider, breaker) = (&model.id, &model.provider, &model.breaker);
             out.push_str(&format!("- `{id}` at {provider}: {breaker}; {known}\n"));
+        }
+        if let Some(ensemble) = &reply.ensemble {
+            out.push_str(&format!("{}\n", ensemble["overall_status"].as_str().unwrap_or("")));
+            for model in ensemble["models"].as_array().into_iter().flatten() {
+                let (id, checked) = (&model["id"], &model["health_check"]);
+                out.push_str(&format!("- {id}: {}\n", checked["status"]));
+            }
+            for advice in ensemble["recommendations"].as_array().into_iter().flatten() {
+                out.push_str(&format!("- {}\n", advice.as_str().unwrap_or_default()));
+            }
+        }
+        for alert in &reply.alerts {
+            out.push_str(&format!("- alert ({}, {}): {}\n", alert.risk, alert.kind, alert.why));
         }
         for health in &reply.health {
             let state = health.failure.as_deref().unwrap_or("well");
@@ -247,12 +285,16 @@ async fn check(cx: &Context) -> Vec<HealthReply> {
     found.into_iter().map(reply).collect()
 }
 
-async fn infer(cx: &Context, args: Args) -> Result<InferReply, Error> {
+async fn infer(cx: &Context, args: Args, call: &Call) -> Result<InferReply, Error> {
     let model =
         args.model.ok_or_else(|| Error::Args("models: `infer` wants a `model`".to_owned()))?;
     let input =
         args.input.ok_or_else(|| Error::Args("models: `infer` wants an `input`".to_owned()))?;
-    crate::safety::before(cx, "models", &input)?;
+    let request = format!("{model}\n{input}\n{:?}\n{:?}", args.params, args.policy);
+    if let Some(known) = once::known(cx, call, "models", &request)? {
+        return Ok(known);
+    }
+    safety::before(cx, call, "models", &input)?;
     let mut ask = Ask::new(&model, &input);
     ask.policy = args.policy.map_or(cx.council.policy, Into::into);
     ask.budgets.call_usd_micros = cx.council.call_usd_micros;
@@ -261,9 +303,25 @@ async fn infer(cx: &Context, args: Args) -> Result<InferReply, Error> {
         ask.output_tokens_max = params.max_tokens.unwrap_or(ask.output_tokens_max);
     }
     let deadline = Instant::now() + Duration::from_millis(cx.council.deadline_ms);
-    let answer = cx.engine.ask(ask, deadline).await?;
-    let (text, _) = crate::safety::after(cx, &answer.text);
-    Ok(InferReply {
+    let by = By { account: &call.account, correlation: &call.correlation };
+    let lines = call.hear.clone().map(|hear| Arc::new(Lines::new(cx, hear)));
+    let heard = lines.clone();
+    let hear: synod_llm::Hear = Arc::new(move |event: &Event| {
+        if let Some(lines) = &heard {
+            lines.take(event);
+        }
+    });
+    let result = cx.engine.ask_heard(ask, deadline, hear).await;
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(failure) => {
+            record::asked(cx, &by, &model, failure.kind.name(), None, &input);
+            return Err(failure.into());
+        }
+    };
+    lines.inspect(|lines| lines.end());
+    let (text, report) = safety::after(cx, &by, &answer.text);
+    let reply = InferReply {
         model: answer.model,
         text,
         finish: answer.finish.name().to_owned(),
@@ -272,5 +330,55 @@ async fn infer(cx: &Context, args: Args) -> Result<InferReply, Error> {
         cost_usd: answer.cost_usd_micros.map(|micros| micros as f64 / 1e6),
         latency_ms: answer.latency_ms,
         fell_back: answer.fell_back.map(|why| why.name().to_owned()),
-    })
+        redacted: safety::rules(&report, synod_guard::Mode::Enforcing),
+    };
+    record::asked(cx, &by, &reply.model, "ok", reply.cost_usd, &input);
+    once::keep(cx, call, "models", &request, &reply)?;
+    Ok(reply)
+}
+
+/// Passes an answer on line by line, so that the guard sees whole lines before anybody else does.
+struct Lines {
+    cx: Context,
+    hear: Hear,
+    rest: Mutex<String>,
+}
+
+impl Lines {
+    fn new(cx: &Context, hear: Hear) -> Self {
+        Lines { cx: cx.clone(), hear, rest: Mutex::default() }
+    }
+
+    fn take(&self, event: &Event) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Begun { .. } => {}
+            Event::Text { delta, .. } => {
+                rest.push_str(delta);
+                if let Some(at) = rest.rfind('\n') {
+                    let left = rest.split_off(at + 1);
+                    let whole = std::mem::replace(&mut *rest, left);
+                    self.pass(&whole);
+                }
+            }
+            Event::Void { .. } => {
+                rest.clear();
+                (self.hear)(Piece::Void);
+            }
+        }
+    }
+
+    /// What stands behind the last line end.
+    fn end(&self) {
+        let rest = std::mem::take(&mut *self.rest.lock().unwrap_or_else(PoisonError::into_inner));
+        if !rest.is_empty() {
+            self.pass(&rest);
+        }
+    }
+
+    fn pass(&self, text: &str) {
+        let stage = synod_guard::Stage::After;
+        let (text, _) = self.cx.guard.redact(text, stage, synod_guard::Mode::Enforcing);
+        (self.hear)(Piece::Text(&text));
+    }
 }

@@ -3,9 +3,12 @@
 //! The work is a job from its first moment: the caller waits for it up to a deadline, and whatever
 //! comes later ends the job.
 
+use crate::debate::DebateReply;
 use crate::heads::HeadsReply;
+use crate::held::GateReply;
 use crate::models::PolicyName;
-use crate::round::{self, Plan};
+use crate::panel::Plan;
+use crate::round;
 use crate::verdict::{ANSWERS_MAX, KindName, QUESTION_BYTES_MAX, VerdictReply};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
@@ -13,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use synod_council::head::Level;
+use synod_council::plan::{Domain, Stakes};
 use synod_store::Scope;
 use tokio::time::Instant;
 
@@ -45,7 +50,8 @@ pub struct Args {
     /// Exactly these models (ids of `models`); by default the panel chooses itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
-    /// vote: blind and in parallel. heads: in several roles, with a witness. single: no trust.
+    /// vote: blind and in parallel. heads: in several roles, with a witness. debate: vote, then
+    /// they see each other's answers. single: no trust.
     #[serde(default)]
     pub mode: Mode,
     /// heads: logic, research, systems, strategy, product, security, safety, reliability, cost,
@@ -55,9 +61,25 @@ pub struct Args {
     /// All eleven.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_all_heads: bool,
-    /// How many may be asked: quick 2, normal 5, deep 8.
-    #[serde(default)]
-    pub effort: Effort,
+    /// How many may be asked: quick 2, normal 5, deep 8; by default judged from the question, as
+    /// the next four.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<LevelName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stakes: Option<StakesName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Trust that the answer needs, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Wait for a person's word (`job`, act) where trust stays below that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
+    /// The same where answers diverge by more than this; 0.3 is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<f64>,
     /// How long you wait; 45,000 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
@@ -75,16 +97,54 @@ pub enum Mode {
     #[default]
     Vote,
     Heads,
+    Debate,
     Single,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
     Quick,
-    #[default]
     Normal,
     Deep,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LevelName {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<LevelName> for Level {
+    fn from(name: LevelName) -> Self {
+        match name {
+            LevelName::Low => Level::Low,
+            LevelName::Medium => Level::Medium,
+            LevelName::High => Level::High,
+            LevelName::Critical => Level::Critical,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StakesName {
+    Routine,
+    Important,
+    High,
+}
+
+impl From<StakesName> for Stakes {
+    fn from(name: StakesName) -> Self {
+        match name {
+            StakesName::Routine => Stakes::Routine,
+            StakesName::Important => Stakes::Important,
+            StakesName::High => Stakes::High,
+        }
+    }
 }
 
 /// One seat of the panel.
@@ -95,6 +155,9 @@ pub struct SeatReply {
     /// The role that it spoke in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// Of a debate, from the second on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<usize>,
     /// Who was asked, if that is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
@@ -112,13 +175,37 @@ pub struct SeatReply {
     /// Absent when unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// Rules of the guard by which something was taken out of what it was sent or what it said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<String>,
 }
 
-/// Why this panel, and why no more.
+/// Why this panel, and why no more. Each rule says its reason behind a colon.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct DecisionReply {
+    /// Who was asked, in this order.
     pub panel: Vec<String>,
     pub why: String,
+    pub complexity: String,
+    pub stakes: String,
+    pub domain: String,
+    pub effort: String,
+    /// The trust that the answer needs.
+    pub needed: f64,
+    pub needed_why: String,
+    /// One minus the correlation of errors that is to be expected in the panel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diversity: Option<f64>,
+    /// Rules of diversity that the models that there are cannot keep.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_kept: Vec<String>,
+    /// What was done when the panel left doubt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
+    /// Why a person should decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<String>,
     pub stopped_because: String,
 }
 
@@ -127,8 +214,12 @@ pub struct DecisionReply {
 pub struct Reply {
     /// The job that holds it.
     pub job: String,
-    /// running or succeeded.
+    /// running, waiting (for a person) or succeeded.
     pub state: String,
+    /// What a person is asked before it goes on: kind, why, actions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub needs: Option<Value>,
     /// As `consensus` replies; what is known by now.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, Value>")]
@@ -136,9 +227,18 @@ pub struct Reply {
     /// Who was asked: version, failure, latency, tokens, cost.
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub models: Vec<SeatReply>,
-    /// panel, why, stopped_because.
+    /// panel, complexity, stakes, domain, effort, needed, steps, escalate, stopped_because, with
+    /// reasons.
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub decision: DecisionReply,
+    /// consensus, divergence_score, recommendation, anomalies, why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub gate: Option<GateReply>,
+    /// By round: votes, and who changed towards whom. Trust rests on the first round alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub debate: Option<DebateReply>,
     /// Dollars, as far as prices are known.
     pub cost_usd: f64,
     /// Of heads.
@@ -181,28 +281,10 @@ impl Operation for Orchestrate {
         if let Some(job) = &args.job {
             return round::look(cx, job, &call.account);
         }
-        let args = intended(args)?;
-        let wait_ms = check(cx, &args)?;
-        crate::safety::before(cx, Self::NAME, &args.query)?;
-        for option in &args.options {
-            crate::safety::before(cx, Self::NAME, option)?;
-        }
-        let plan = Plan::new(cx, &args)?;
-        crate::round::open_session(cx, &args, call)?;
-        let (job, begun) = round::leave(cx, &args, call)?;
-        if !begun {
+        let (job, wait_ms, begun) = begin(cx, args, call)?;
+        let Some((mut driving, seats)) = begun else {
             return round::look(cx, &job, &call.account);
-        }
-        let seats = Arc::new(round::Seats::default());
-        let driving = round::drive(
-            cx.clone(),
-            job.clone(),
-            call.account.clone(),
-            args,
-            plan,
-            Arc::clone(&seats),
-        );
-        let mut driving = tokio::spawn(driving);
+        };
         let until = start + Duration::from_millis(wait_ms);
         let mut told = 0;
         loop {
@@ -226,10 +308,19 @@ impl Operation for Orchestrate {
         let mut out = heads
             + &match &reply.verdict {
                 Some(verdict) => verdict.render(),
+                None if reply.needs.is_some() => "The answer is held back.\n".to_owned(),
                 None => "Nobody has answered yet.\n".to_owned(),
             };
-        if reply.state != "succeeded" {
-            let (job, state) = (&reply.job, &reply.state);
+        out.extend(reply.debate.as_ref().map(DebateReply::render));
+        out.extend(reply.gate.as_ref().map(|gate| format!("_Gate: {}_\n", gate.said())));
+        let (job, state) = (&reply.job, &reply.state);
+        if let Some(needs) = &reply.needs {
+            let why = needs["why"].as_str().unwrap_or_default();
+            out.push_str(&format!(
+                "\n**A person decides**: {why}. `job` with `op` = `act`, `id` = `{job}` and \
+                 `action` = `approve`, `provide`, `modify` or `cancel`.\n"
+            ));
+        } else if state != "succeeded" {
             out.push_str(&format!(
                 "\n_{state}: `orchestrate` with `job` = `{job}` has the rest._\n"
             ));
@@ -246,8 +337,53 @@ impl Operation for Orchestrate {
             out.push_str(&format!("; stopped because {}", decision.stopped_because));
         }
         out.push_str(&format!(". Cost: {:.4} USD.\n", reply.cost_usd));
+        if let Some(why) = decision.escalate.as_ref().filter(|_| reply.needs.is_none()) {
+            out.push_str(&format!("_A person should decide: {why}._\n"));
+        }
         out
     }
+}
+
+/// A council at work in this process, and what has come so far.
+type Begun = (tokio::task::JoinHandle<Result<Reply, Error>>, Arc<round::Seats>);
+
+/// Checks a request, leaves its job and begins it; gives the job, the time to wait, and nothing
+/// more when the same request had been left before.
+///
+/// # Errors
+/// Those of the checks, with what to do; `Conflict` when the key belongs to another request.
+pub fn begin(cx: &Context, args: Args, call: &Call) -> Result<(String, u64, Option<Begun>), Error> {
+    let args = intended(args)?;
+    let wait_ms = check(cx, &args)?;
+    crate::safety::before(cx, call, Orchestrate::NAME, &args.query)?;
+    for option in &args.options {
+        crate::safety::before(cx, call, Orchestrate::NAME, option)?;
+    }
+    let plan = Plan::new(cx, &args)?;
+    crate::talk::open(cx, &args, call)?;
+    let (run, begun) = round::leave(cx, &args, call)?;
+    let job = run.job.clone();
+    if !begun {
+        return Ok((job, wait_ms, None));
+    }
+    let seats = Arc::new(round::Seats::default());
+    let driving = round::drive(cx.clone(), run, args, plan, Arc::clone(&seats));
+    Ok((job, wait_ms, Some((tokio::spawn(driving), seats))))
+}
+
+/// Other arguments for a council that a person changes, checked, as its job keeps them.
+///
+/// # Errors
+/// Those of the checks, with what to do.
+pub fn changed(cx: &Context, call: &Call, input: Value) -> Result<String, Error> {
+    let args = intended(crate::schema::parse(Orchestrate::NAME, input)?)?;
+    check(cx, &args)?;
+    crate::safety::before(cx, call, Orchestrate::NAME, &args.query)?;
+    for option in &args.options {
+        crate::safety::before(cx, call, Orchestrate::NAME, option)?;
+    }
+    crate::talk::open(cx, &args, call)?;
+    round::left(&args, &call.account)
 }
 
 /// What is said in front of the question, as `/head logic`, becomes arguments.
@@ -305,6 +441,15 @@ fn check(cx: &Context, args: &Args) -> Result<u64, Error> {
                 "orchestrate: no model `{model}`; there are `{names}`"
             )));
         }
+    }
+    for (name, value) in [("confidence", args.confidence), ("gate", args.gate)] {
+        if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
+            return refuse(format!("`{name}` is {value}; give 0 to 1"));
+        }
+    }
+    if let Some(domain) = args.domain.as_deref().filter(|name| Domain::parse(name).is_none()) {
+        let names: Vec<&str> = Domain::ALL.iter().map(|domain| domain.name()).collect();
+        return refuse(format!("there is no domain `{domain}`; give one of {}", names.join(", ")));
     }
     let wait_ms = args.deadline_ms.unwrap_or(cx.council.deadline_ms);
     if !(1..=DEADLINE_MS_MAX).contains(&wait_ms) {

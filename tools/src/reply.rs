@@ -49,7 +49,7 @@ pub struct JobReply {
     id: String,
     /// index, …
     kind: String,
-    /// pending, running, succeeded, failed or cancelled.
+    /// pending, running, waiting (for a person), succeeded, failed or cancelled.
     state: String,
     /// Files done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +60,10 @@ pub struct JobReply {
     /// The file in hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<String>,
+    /// What a waiting job asks a person for: kind, why, actions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    needs: Option<Value>,
     /// What it did, or why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<String>,
@@ -80,6 +84,7 @@ impl From<Job> for JobReply {
             id: job.id,
             kind: job.kind,
             state: job.state.name().to_owned(),
+            needs: job.needs.and_then(|needs| serde_json::from_str(&needs).ok()),
             done: progress["done"].as_u64(),
             total: progress["total"].as_u64(),
             current: progress["current"].as_str().map(str::to_owned),
@@ -97,6 +102,8 @@ impl JobReply {
             _ => String::new(),
         };
         let result = self.result.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+        let why = self.needs.as_ref().and_then(|needs| needs["why"].as_str());
+        let result = why.map_or(result, |why| format!(" for a person: {why}"));
         format!("- job `{}` ({}) {}{progress}{result}\n", self.id, self.kind, self.state)
     }
 }

@@ -1,19 +1,22 @@
-//! One council at work: who is asked next, and when it is enough.
+//! A council as a job: left, begun, watched over, laid aside for a person, ended, and taken up
+//! again when its process is gone. How the models are asked is in `vote.rs`, `heads.rs` and
+//! `debate.rs`.
 
-use crate::consensus::{domain, score};
+use crate::consensus::score;
+use crate::debate::DebateReply;
 use crate::heads::HeadsReply;
-use crate::learn::Learned;
-use crate::orchestrate::{Args, COUNCIL_JOB, DecisionReply, Effort, Mode, Reply, SeatReply};
-use crate::seat::{Seat, ask_one};
-use crate::{Call, Context, Error};
+use crate::held::{self, GateReply};
+use crate::orchestrate::{Args, COUNCIL_JOB, DecisionReply, Mode, Reply, SeatReply};
+use crate::panel::Plan;
+use crate::seat::Seat;
+use crate::verdict::VerdictReply;
+use crate::{Call, Context, Error, event, judge};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use synod_council::verdict::{Case, Vote, decide, to_embed};
-use synod_council::{Calibration, Kind, Shape, ability, classify, options_of, stop};
-use synod_llm::{Message, Policy};
-use synod_store::{JobState, NewMessage, NewTask, Role};
-use tokio::task::JoinSet;
+use synod_council::verdict::{Case, Vote};
+use synod_store::{Job, JobState, NewTask};
 use tokio::time::Instant;
 
 /// How often a caller hears that the council is at work.
@@ -24,98 +27,21 @@ const BEAT: Duration = Duration::from_secs(2);
 const SILENT_MS: i64 = 6_000;
 /// A council ends after this, whoever is missing.
 pub const COUNCIL_MAX: Duration = Duration::from_secs(600);
-/// Characters of an answer in its session.
-const SESSION_CHARS_MAX: usize = 20_000;
-/// Tokens of a session that models read before a question.
-const SESSION_TOKENS: usize = 3_000;
-/// Part of the deadline after which the next model is asked beside a slow one.
-const SOFT: f64 = 0.6;
+/// Time for what is asked beside the vote.
+const ASIDE: Duration = Duration::from_secs(30);
+/// One that waits for a person, or was begun again, ends after this.
+const OPEN_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// However little the caller waits, a model has this long before another is asked beside it.
-const SOFT_MIN: Duration = Duration::from_secs(10);
-
-/// Whom to ask, and when it is enough.
+/// A council that this process has in hand. Another process that takes it up has another attempt,
+/// and what this one writes from then on is refused.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// Ids, the first to be asked first.
-    pub order: Vec<String>,
-    /// Asked at once in the beginning.
-    first: usize,
-    /// Posterior from which on nobody else is asked.
-    enough: f64,
-    why: String,
-}
-
-impl Plan {
-    /// From the arguments and what is known of the models.
-    ///
-    /// # Errors
-    /// Those of the store; `Refused` when the policy leaves nobody.
-    pub fn new(cx: &Context, args: &Args) -> Result<Self, Error> {
-        let (most, enough) = match args.effort {
-            Effort::Quick => (2, 0.8),
-            Effort::Normal => (5, 0.8),
-            Effort::Deep => (8, 0.95),
-        };
-        if args.mode == Mode::Single {
-            let order = order(cx, args)?.into_iter().take(1).collect();
-            let why = "one model, as asked".to_owned();
-            return Ok(Plan { order, first: 1, enough: 1.0, why });
-        }
-        let mut order = order(cx, args)?;
-        if !args.models.is_empty() {
-            let why = "the models that were named".to_owned();
-            let first = order.len();
-            return Ok(Plan { order, first, enough: 2.0, why });
-        }
-        order.truncate(most);
-        let effort = format!("{:?}", args.effort).to_lowercase();
-        let why =
-            format!("{effort} effort: up to {most}, two first, until the posterior is {enough}");
-        Ok(Plan { first: order.len().min(2), order, enough, why })
-    }
-}
-
-/// Models that may be asked, the best known first; of equals those of other vendors first.
-fn order(cx: &Context, args: &Args) -> Result<Vec<String>, Error> {
-    let rows = cx.engine.models();
-    if !args.models.is_empty() {
-        return Ok(args.models.clone());
-    }
-    let panel = &cx.council.panel;
-    let wanted = rows.iter().filter(|row| panel.is_empty() || panel.contains(&row.id));
-    let judged = || classify(&args.query, &args.options, &[]);
-    let kind = args.kind.map_or_else(judged, Kind::from);
-    let learned = Learned::of(cx, kind, domain(&args.query))?;
-    let unknown = ability(synod_council::PRIOR_MEAN, Shape::of(kind, 0).sigma);
-    let mut left: Vec<(f64, &synod_llm::Model)> =
-        wanted.map(|row| (learned.model(&row.id).map_or(unknown, |known| known.0), row)).collect();
-    let mut out: Vec<&synod_llm::Model> = Vec::new();
-    while !left.is_empty() {
-        // Reliability first; among equals a lineage and a vendor that do not sit there yet.
-        let key = |(ability, row): &(f64, &synod_llm::Model)| {
-            let family = out.iter().any(|o| o.family == row.family && !row.family.is_empty());
-            let vendor = out.iter().any(|o| o.vendor == row.vendor && !row.vendor.is_empty());
-            ability - 0.5 * f64::from(u8::from(family)) - 0.25 * f64::from(u8::from(vendor))
-        };
-        let best = (0..left.len())
-            .reduce(|a, b| if key(&left[b]) > key(&left[a]) + 1e-12 { b } else { a });
-        let Some(best) = best else { break };
-        out.push(left.remove(best).1);
-    }
-    let local = |row: &&synod_llm::Model| cx.engine.is_local(&row.id);
-    match args.policy.map_or(cx.council.policy, Into::into) {
-        Policy::Local => out.retain(local),
-        // Stable: within each the best known first.
-        Policy::LocalFirst => out.sort_by_key(|row| !local(row)),
-        Policy::Cloud => {}
-    }
-    if out.is_empty() {
-        let text = "`council.panel` in synod.toml and the policy leave no model that is \
-                    configured";
-        return Err(Error::Refused(format!("orchestrate: {text}")));
-    }
-    Ok(out.into_iter().map(|row| row.id.clone()).collect())
+pub struct Run {
+    /// The job.
+    pub job: String,
+    /// Which taking of it.
+    pub attempt: i64,
+    /// Whose it is.
+    pub account: String,
 }
 
 /// What has come so far; the caller looks while the council works.
@@ -125,7 +51,8 @@ pub struct Seats {
 }
 
 impl Seats {
-    fn held(&self) -> std::sync::MutexGuard<'_, (Vec<Seat>, Option<Case>, DecisionReply)> {
+    /// Under its lock.
+    pub fn held(&self) -> std::sync::MutexGuard<'_, (Vec<Seat>, Option<Case>, DecisionReply)> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,103 +72,38 @@ impl Seats {
     }
 }
 
-/// Leaves the job; false when the same key had left it before.
+/// Leaves the job and takes it in hand; false when the same request had been left before.
 ///
 /// # Errors
 /// `Conflict` when the key belongs to another request.
-pub fn leave(cx: &Context, args: &Args, call: &Call) -> Result<(String, bool), Error> {
+pub fn leave(cx: &Context, args: &Args, call: &Call) -> Result<(Run, bool), Error> {
     let now_ms = (cx.now_ms)();
     let id = synod_store::new_id("j", now_ms, synod_store::random()?);
-    let left = Left { args: args.clone(), account: call.account.clone() };
-    let text = serde_json::to_string(&left)?;
-    let key = call.key.as_deref();
-    let owner = &call.account;
+    let text = left(args, &call.account)?;
+    let webhook = call.webhook.as_ref().map(|url| json!({ "url": url }).to_string());
     let task = NewTask {
         id: &id,
         kind: COUNCIL_JOB,
         args: &text,
-        key,
-        owner,
+        key: call.key.as_deref(),
+        owner: &call.account,
+        priority: call.priority,
+        deadline_ms: Some(now_ms + OPEN_MS),
+        session: args.session.as_deref(),
+        webhook: webhook.as_deref(),
         now_ms,
-        ..Default::default()
     };
-    let left = cx.store.leave_task(&task)?;
-    let begun = left == id && cx.store.begin_job(&id, now_ms)?;
-    Ok((left, begun))
+    let job = cx.store.leave_task(&task)?;
+    let begun = job == id && cx.store.begin_job(&id, now_ms)?;
+    Ok((Run { job, attempt: 1, account: call.account.clone() }, begun))
 }
 
-/// Notes the question in its session.
+/// A council as its job holds it, as text.
 ///
 /// # Errors
-/// `Missing` when there is no such session.
-pub fn open_session(cx: &Context, args: &Args, call: &Call) -> Result<(), Error> {
-    let Some(session) = &args.session else { return Ok(()) };
-    let missing =
-        || Error::Missing(format!("orchestrate: no session `{session}`; `session` lists them"));
-    let known = cx.store.session(session, &call.account, (cx.now_ms)())?.ok_or_else(missing)?;
-    match known.ended_ms {
-        Some(_) => {
-            Err(Error::Refused(format!("orchestrate: session `{session}` has ended; `fork` it")))
-        }
-        None => Ok(()),
-    }
-}
-
-/// A line of the session: the question when the council begins, the answer when it ends.
-///
-/// # Errors
-/// Those of the store.
-pub fn said(
-    cx: &Context,
-    args: &Args,
-    account: &str,
-    job: &str,
-    answer: Option<(&str, &str)>,
-) -> Result<(), Error> {
-    let Some(session) = &args.session else { return Ok(()) };
-    let (role, author, text) = match answer {
-        Some((_, text)) => (Role::Assistant, "council", text),
-        None => (Role::User, "", args.query.as_str()),
-    };
-    let refs =
-        serde_json::json!({ "job": job, "trust": answer.map(|(trust, _)| trust) }).to_string();
-    // A council that goes on after a crash says nothing twice.
-    let key = format!("{job} {}", role.name());
-    let now_ms = (cx.now_ms)();
-    let message = NewMessage { role, author, text, refs: Some(&refs), key: Some(&key), now_ms };
-    cx.store.append(session, account, &message)?;
-    Ok(())
-}
-
-/// The answer, if its session still takes it: what was paid for is not lost with a session.
-pub fn noted(cx: &Context, args: &Args, account: &str, job: &str, answer: (&str, &str)) {
-    let mut text: String = answer.1.chars().take(SESSION_CHARS_MAX).collect();
-    if text.len() < answer.1.len() {
-        text.push_str(" […]");
-    }
-    // A session that has ended, or is full, takes no more; the job and the verdict have it.
-    let _ = said(cx, args, account, job, Some((answer.0, &text)));
-}
-
-/// What was said in the session before this question, oldest first.
-///
-/// # Errors
-/// Those of the store.
-pub fn before(cx: &Context, args: &Args, account: &str) -> Result<Vec<Message>, Error> {
-    let Some(session) = &args.session else { return Ok(Vec::new()) };
-    let count = |text: &str| (cx.count_tokens)(text);
-    let now_ms = (cx.now_ms)();
-    let Some(rebuilt) = cx.store.rebuild(session, account, SESSION_TOKENS, &count, now_ms)? else {
-        return Ok(Vec::new());
-    };
-    let message = |message: synod_store::Message| Message {
-        role: match message.role {
-            Role::Assistant | Role::Model => synod_llm::Role::Assistant,
-            _ => synod_llm::Role::User,
-        },
-        text: message.text,
-    };
-    Ok(rebuilt.messages.into_iter().map(message).collect())
+/// `Reply` for arguments that do not serialise: a bug.
+pub fn left(args: &Args, account: &str) -> Result<String, Error> {
+    Ok(serde_json::to_string(&Left { args: args.clone(), account: account.to_owned() })?)
 }
 
 /// A council as its job holds it.
@@ -252,42 +114,23 @@ struct Left {
     account: String,
 }
 
-/// A council by its job, as it stands.
-///
-/// # Errors
-/// `Missing`.
-pub fn look(cx: &Context, job: &str, account: &str) -> Result<Reply, Error> {
-    let missing = || Error::Missing(format!("orchestrate: no council `{job}`; `job` lists them"));
-    let found =
-        cx.store.job_of(job, account)?.filter(|j| j.kind == COUNCIL_JOB).ok_or_else(missing)?;
-    let empty = || Reply {
-        job: job.to_owned(),
-        state: found.state.name().to_owned(),
-        verdict: None,
-        models: Vec::new(),
-        decision: DecisionReply::default(),
-        cost_usd: 0.0,
-        heads: None,
-    };
-    match (found.state, &found.result) {
-        (JobState::Succeeded, Some(text)) => {
-            let result: Kept = serde_json::from_str(text)?;
-            let verdict = match result.trust {
-                Some(id) => {
-                    let stored = crate::trust::stored(cx, account, "orchestrate", &id)?;
-                    Some(crate::verdict::verdict(&id, &stored.record)?.0)
-                }
-                None => None,
-            };
-            let (models, decision, heads) = (result.models, result.decision, result.heads);
-            let cost_usd = cost(&models);
-            Ok(Reply { verdict, models, decision, cost_usd, heads, ..empty() })
+impl Left {
+    /// Of a job, with what persons added to its question.
+    fn of(job: &Job) -> Option<Self> {
+        let mut left: Left = serde_json::from_str(&job.args).ok()?;
+        for said in given(job) {
+            if let Some(text) = said["text"].as_str() {
+                left.args.query.push_str(&format!("\n\nFurther context: {text}"));
+            }
         }
-        (JobState::Failed | JobState::Cancelled, Some(text)) => {
-            Err(Error::Refused(format!("orchestrate: council `{job}`: {text}")))
-        }
-        _ => Ok(empty()),
+        Some(left)
     }
+}
+
+/// What persons said of a job, oldest first.
+fn given(job: &Job) -> Vec<Value> {
+    let parse = |text: &String| serde_json::from_str::<Vec<Value>>(text).ok();
+    job.given.as_ref().and_then(parse).unwrap_or_default()
 }
 
 /// What a job keeps of a council; the verdict is computed from its record.
@@ -297,7 +140,89 @@ struct Kept {
     models: Vec<SeatReply>,
     decision: DecisionReply,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    gate: Option<GateReply>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    debate: Option<DebateReply>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     heads: Option<HeadsReply>,
+}
+
+impl Kept {
+    fn of(reply: &Reply) -> Self {
+        Kept {
+            trust: reply.verdict.as_ref().map(|v| v.id.clone()),
+            models: reply.models.clone(),
+            decision: reply.decision.clone(),
+            gate: reply.gate.clone(),
+            debate: reply.debate.clone(),
+            heads: reply.heads.clone(),
+        }
+    }
+
+    /// The reply again, byte for byte.
+    fn reply(self, cx: &Context, job: &Job) -> Result<Reply, Error> {
+        let verdict = match self.trust {
+            Some(id) => {
+                let stored = crate::trust::stored(cx, &job.owner, "orchestrate", &id)?;
+                Some(crate::verdict::verdict(&id, &stored.record)?.0)
+            }
+            None => None,
+        };
+        Ok(Reply {
+            job: job.id.clone(),
+            state: job.state.name().to_owned(),
+            needs: None,
+            verdict,
+            cost_usd: cost(&self.models),
+            models: self.models,
+            decision: self.decision,
+            gate: self.gate,
+            debate: self.debate,
+            heads: self.heads,
+        })
+    }
+}
+
+/// Nothing yet.
+fn empty(job: &str, state: JobState) -> Reply {
+    Reply {
+        job: job.to_owned(),
+        state: state.name().to_owned(),
+        needs: None,
+        verdict: None,
+        models: Vec::new(),
+        decision: DecisionReply::default(),
+        cost_usd: 0.0,
+        gate: None,
+        debate: None,
+        heads: None,
+    }
+}
+
+/// A council by its job, as it stands.
+///
+/// # Errors
+/// `Missing`; `Refused` for one that failed or was cancelled, with the reason.
+pub fn look(cx: &Context, job: &str, account: &str) -> Result<Reply, Error> {
+    let missing = || Error::Missing(format!("orchestrate: no council `{job}`; `job` lists them"));
+    let found =
+        cx.store.job_of(job, account)?.filter(|j| j.kind == COUNCIL_JOB).ok_or_else(missing)?;
+    match (found.state, &found.result, &found.partial) {
+        (JobState::Succeeded, Some(text), _) => {
+            serde_json::from_str::<Kept>(text)?.reply(cx, &found)
+        }
+        (JobState::Failed | JobState::Cancelled, Some(text), _) => {
+            Err(Error::Refused(format!("orchestrate: council `{job}`: {text}")))
+        }
+        (JobState::Waiting, _, Some(text)) => {
+            let mut reply = serde_json::from_str::<Kept>(text)?.reply(cx, &found)?;
+            let needs = found.needs.as_ref().and_then(|text| serde_json::from_str(text).ok());
+            reply.needs = Some(needs.unwrap_or_else(|| json!({})));
+            held::withhold(&mut reply);
+            Ok(reply)
+        }
+        (state, ..) => Ok(empty(job, state)),
+    }
 }
 
 /// Dollars of all seats, as far as prices are known.
@@ -328,8 +253,7 @@ pub async fn partial(cx: &Context, job: &str, seats: &Seats) -> Result<Reply, Er
         None => None,
     };
     let cost_usd = cost(&models);
-    let (job, state) = (job.to_owned(), "running".to_owned());
-    Ok(Reply { job, state, verdict, models, decision, cost_usd, heads: None })
+    Ok(Reply { verdict, models, decision, cost_usd, ..empty(job, JobState::Running) })
 }
 
 /// A task that ended before its work did: a panic, which the log has.
@@ -345,188 +269,169 @@ pub async fn computed<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(ended(&error)))
 }
 
-/// Works until it is enough, and ends the job.
+/// Works until it is enough, and ends the job or lays it aside for a person.
 ///
 /// # Errors
-/// Those of the store; `Refused` when nobody answered.
+/// Those of the store; `Upstream` when nobody answered; `Refused` when it was cancelled, or taken
+/// up by another process.
 pub async fn drive(
     cx: Context,
-    job: String,
-    account: String,
+    run: Run,
     args: Args,
     plan: Plan,
     seats: Arc<Seats>,
 ) -> Result<Reply, Error> {
     let working = async {
-        match args.mode {
-            Mode::Heads => crate::heads::work(&cx, &job, &account, &args, &plan, &seats).await,
-            _ => work(&cx, &job, &account, &args, &plan, &seats).await,
-        }
+        crate::talk::asked(&cx, &args, &run)?;
+        let mut reply = match args.mode {
+            Mode::Heads => crate::heads::work(&cx, &run, &args, &plan, &seats).await,
+            Mode::Debate => crate::debate::work(&cx, &run, &args, &plan, &seats).await,
+            Mode::Vote | Mode::Single => crate::vote::work(&cx, &run, &args, &plan, &seats).await,
+        }?;
+        held::judge(&cx, &args, &plan, &seats, &mut reply).await?;
+        Ok(reply)
     };
     // It is alive until its very end: what is silent is taken up by another process.
     let result = tokio::select! {
         result = working => result,
-        error = alive(&cx, &job) => Err(error),
+        error = alive(&cx, &run) => Err(error),
     };
     let now_ms = (cx.now_ms)();
-    match &result {
+    match result {
+        Ok(reply) if reply.needs.is_some() => lay_aside(&cx, &run, reply),
         Ok(reply) => {
-            let kept = Kept {
-                trust: reply.verdict.as_ref().map(|v| v.id.clone()),
-                models: reply.models.clone(),
-                decision: reply.decision.clone(),
-                heads: reply.heads.clone(),
-            };
-            let text = serde_json::to_string(&kept)?;
-            cx.store.end_job(&job, JobState::Succeeded, &text, now_ms)?;
+            conclude(&cx, &run, &args, &reply)?;
+            Ok(reply)
         }
         Err(error) => {
-            cx.store.end_job(&job, JobState::Failed, &error.to_string(), now_ms)?;
+            let text = error.to_string();
+            event::tell(&cx, &run.job, "error", &json!({ "message": event::shown(&text) }));
+            cx.store.end_run(&run.job, run.attempt, JobState::Failed, &text, now_ms)?;
+            Err(error)
         }
-    }
-    result
-}
-
-/// A council between its first question and its last answer.
-struct Session<'a> {
-    cx: &'a Context,
-    job: &'a str,
-    args: &'a Args,
-    plan: &'a Plan,
-    seats: &'a Seats,
-    past: Arc<Vec<Message>>,
-    asking: JoinSet<Seat>,
-    /// Place in the plan's order of the one who is asked next.
-    next: usize,
-    end: Instant,
-    decision: DecisionReply,
-}
-
-impl Session<'_> {
-    /// Asks the next ones.
-    fn ask(&mut self, n: usize) {
-        for id in self.plan.order.iter().skip(self.next).take(n) {
-            let (cx, job, id) = (self.cx.clone(), self.job.to_owned(), id.clone());
-            self.decision.panel.push(id.clone());
-            let (args, past) = (self.args.clone(), Arc::clone(&self.past));
-            self.asking.spawn(ask_one(cx, job, id, args, past, self.end));
-            self.next += 1;
-        }
-    }
-
-    /// Takes an answer in; true when nobody else need be asked.
-    fn take(&mut self, seat: Seat) -> Result<bool, Error> {
-        let (cx, plan) = (self.cx, self.plan);
-        let case = {
-            let mut held = self.seats.held();
-            held.0.push(seat);
-            let case = case(self.args, &held.0);
-            if case.votes.iter().any(|vote| !vote.failed) {
-                held.1 = Some(case.clone());
-            }
-            held.2 = self.decision.clone();
-            case
-        };
-        let note = serde_json::json!({ "answered": case.votes.len() }).to_string();
-        if !cx.store.set_progress(self.job, &note, (cx.now_ms)())? {
-            return Err(cancelled());
-        }
-        let left = &plan.order[self.next..];
-        let why = enough(cx, self.args, case, left, plan.enough)?;
-        // Those who were named are all waited for.
-        if let Some(why) = why.filter(|_| self.asking.is_empty() || plan.enough <= 1.0) {
-            self.decision.stopped_because = why;
-            return Ok(true);
-        }
-        if self.asking.is_empty() && left.is_empty() {
-            self.decision.stopped_because = "everybody was asked".to_owned();
-            return Ok(true);
-        }
-        Ok(false)
     }
 }
 
-/// Says that a council is alive for as long as it is; ends when it was cancelled.
-async fn alive(cx: &Context, job: &str) -> Error {
+/// Waits for a person from now on.
+fn lay_aside(cx: &Context, run: &Run, mut reply: Reply) -> Result<Reply, Error> {
+    let now_ms = (cx.now_ms)();
+    let kept = serde_json::to_string(&Kept::of(&reply))?;
+    let needs = reply.needs.clone().unwrap_or_default();
+    let held = cx.store.set_partial(&run.job, run.attempt, &kept, now_ms)?
+        && cx.store.ask_person(&run.job, run.attempt, &needs.to_string(), now_ms)?;
+    if !held {
+        return Err(lost());
+    }
+    crate::record::decided(cx, run, "held", needs["kind"].as_str().unwrap_or_default());
+    reply.state = JobState::Waiting.name().to_owned();
+    held::withhold(&mut reply);
+    Ok(reply)
+}
+
+/// The council is over: its session, its stream, the ledger and its job hear of it.
+fn conclude(cx: &Context, run: &Run, args: &Args, reply: &Reply) -> Result<(), Error> {
+    let verdict = reply.verdict.as_ref();
+    let answer = reply.heads.as_ref().map(|heads| heads.final_answer.as_str());
+    let answer = answer.or_else(|| verdict?.answer.as_deref());
+    if let (Some(answer), Some(verdict)) = (answer, verdict) {
+        crate::talk::answered(cx, args, run, &verdict.id, answer);
+    }
+    let trust = verdict.and_then(|verdict| verdict.trust);
+    let id = verdict.map(|verdict| verdict.id.as_str());
+    let told = json!({
+        "answer": answer.map(event::shown), "trust": trust, "verdict": id,
+        "escalate": reply.decision.escalate,
+    });
+    event::tell(cx, &run.job, "result", &told);
+    let text = serde_json::to_string(&Kept::of(reply))?;
+    let now_ms = (cx.now_ms)();
+    if !cx.store.end_run(&run.job, run.attempt, JobState::Succeeded, &text, now_ms)? {
+        return Err(lost());
+    }
+    crate::record::decided(cx, run, "verdict", id.unwrap_or_default());
+    Ok(())
+}
+
+/// Says that a council is alive for as long as it is; ends when it is no longer this process'.
+async fn alive(cx: &Context, run: &Run) -> Error {
     let mut beat = tokio::time::interval(BEAT);
     loop {
         beat.tick().await;
-        match cx.store.touch_job(job, (cx.now_ms)()) {
+        match cx.store.beat(&run.job, run.attempt, (cx.now_ms)()) {
             Ok(true) => {}
-            Ok(false) => return cancelled(),
+            Ok(false) => return lost(),
             Err(error) => return error.into(),
         }
     }
 }
 
-fn cancelled() -> Error {
-    Error::Refused("orchestrate: the council was cancelled".to_owned())
+/// What a run hears that no longer holds its job.
+pub fn lost() -> Error {
+    Error::Refused(
+        "orchestrate: the council was cancelled, or another process has taken it up; see `job`"
+            .to_owned(),
+    )
 }
 
-async fn work(
+/// The reply of a council that is over.
+pub fn whole(
+    run: &Run,
+    verdict: VerdictReply,
+    decision: DecisionReply,
+    all: &[Seat],
+    heads: Option<HeadsReply>,
+) -> Reply {
+    let models: Vec<SeatReply> = all.iter().map(|seat| seat.reply.clone()).collect();
+    let cost_usd = cost(&models);
+    let whole = empty(&run.job, JobState::Succeeded);
+    Reply { verdict: Some(verdict), models, decision, cost_usd, heads, ..whole }
+}
+
+/// The same of seats that voted, by what a judge and a premise check say beside them; the verdict
+/// is kept.
+///
+/// # Errors
+/// Those of the store; `Upstream` when nobody answered.
+pub async fn finish(
     cx: &Context,
-    job: &str,
-    account: &str,
+    run: &Run,
     args: &Args,
     plan: &Plan,
+    mut decision: DecisionReply,
     seats: &Seats,
 ) -> Result<Reply, Error> {
-    let start = Instant::now();
-    let past = Arc::new(before(cx, args, account)?);
-    said(cx, args, account, job, None)?;
-    let wait_ms = args.deadline_ms.unwrap_or(cx.council.deadline_ms);
-    let soft = Duration::from_millis((wait_ms as f64 * SOFT) as u64).max(SOFT_MIN);
-    let decision = DecisionReply { why: plan.why.clone(), ..DecisionReply::default() };
-    let end = start + COUNCIL_MAX;
-    let asking = JoinSet::new();
-    let mut session = Session { cx, job, args, plan, seats, past, asking, next: 0, end, decision };
-    session.ask(plan.first);
-    let mut slow = start + soft;
-    loop {
-        if session.asking.is_empty() {
-            session.ask(1);
-        }
-        tokio::select! {
-            seat = session.asking.join_next() => {
-                let Some(seat) = seat else { break };
-                if session.take(seat.map_err(|error| ended(&error))?)? {
-                    break;
-                }
-            }
-            // A slow model is not waited for alone: the next one is asked beside it.
-            () = tokio::time::sleep_until(slow), if session.next < plan.order.len() => {
-                session.ask(1);
-                slow = Instant::now() + soft;
-            }
-        }
-    }
-    let decision = std::mem::take(&mut session.decision);
-    drop(session);
-    finish(cx, job, account, args, decision, seats).await
-}
-
-async fn finish(
-    cx: &Context,
-    job: &str,
-    account: &str,
-    args: &Args,
-    decision: DecisionReply,
-    seats: &Seats,
-) -> Result<Reply, Error> {
-    let all: Vec<Seat> = seats.held().0.clone();
-    let models: Vec<SeatReply> = all.iter().map(|seat| seat.reply.clone()).collect();
+    let mut all: Vec<Seat> = seats.all();
     if all.iter().all(|seat| seat.text.is_none()) {
         return Err(nobody(&all));
     }
-    let case = case(args, &all);
-    let (for_score, owner) = (cx.clone(), account.to_owned());
-    let verdict = computed(move || score(&for_score, case, Vec::new(), Some(&owner))).await?;
-    if let Some(answer) = &verdict.answer {
-        noted(cx, args, account, job, (&verdict.id, answer));
+    let mut case = case(args, &all);
+    let end = Instant::now() + ASIDE;
+    if let Some((aside, found)) = judge::check_premise(cx, run, args, plan, end).await {
+        all.push(aside.seat);
+        let found = found.map(|what| format!("the premise was checked: {what}"));
+        decision.steps.push(found.clone().unwrap_or_else(|| "the premise holds".to_owned()));
+        case.risk = found;
     }
-    let cost_usd = cost(&models);
-    let (job, state) = (job.to_owned(), "succeeded".to_owned());
-    Ok(Reply { job, state, verdict: Some(verdict), models, decision, cost_usd, heads: None })
+    let mut degraded = Vec::new();
+    let (for_case, held) = (cx.clone(), case);
+    (case, degraded) = computed(move || {
+        let mut case = held;
+        crate::consensus::prepare(&for_case, &mut case, &mut degraded)?;
+        Ok((case, degraded))
+    })
+    .await?;
+    if let Some(aside) = judge::compare(cx, run, args, &mut case, end).await? {
+        all.push(aside.seat);
+        decision.steps.push(match case.judged.is_empty() {
+            true => "the judge said nothing that could be read".to_owned(),
+            false => format!("a judge compared {} pairs of answers", case.judged.len()),
+        });
+    }
+    let (for_score, owner) = (cx.clone(), run.account.clone());
+    let scored =
+        move || crate::consensus::conclude(&for_score, &case, degraded, Some(owner.as_str()));
+    let verdict = computed(scored).await?;
+    Ok(whole(run, verdict, decision, &all, None))
 }
 
 /// Nobody answered, and why.
@@ -543,68 +448,15 @@ pub fn nobody(all: &[Seat]) -> Error {
     ))
 }
 
-/// Waits for all who were asked.
-///
-/// # Errors
-/// `Upstream` when one of them ended too early.
-pub async fn gather(asking: &mut JoinSet<Seat>, seats: &Seats) -> Result<(), Error> {
-    while let Some(seat) = asking.join_next().await {
-        seats.held().0.push(seat.map_err(|error| ended(&error))?);
-    }
-    Ok(())
-}
-
-/// Why nobody else need be asked, if that is so.
-fn enough(
-    cx: &Context,
-    args: &Args,
-    mut case: Case,
-    left: &[String],
-    enough: f64,
-) -> Result<Option<String>, Error> {
-    let kind = to_embed(&case).0;
-    case.kind = Some(kind);
-    let learned = Learned::of(cx, kind, domain(&args.query))?;
-    learned.teach(&mut case);
-    let n_options = case.options.len().max(options_of(&case.question).len());
-    let found = decide(&case);
-    let shape = Shape::of(kind, n_options);
-    let unknown = ability(synod_council::PRIOR_MEAN, shape.sigma);
-    let votes: Vec<Option<(f64, usize)>> = (case.votes.iter().enumerate())
-        .map(|(at, vote)| {
-            let group = found.groups.iter().position(|g| g.votes.contains(&at))?;
-            Some((vote.known.map_or(unknown, |k| k.0), group))
-        })
-        .collect();
-    if kind == Kind::Long {
-        // Claims have no posterior: three of whom two decide alike are enough.
-        let answered = votes.iter().flatten().count();
-        let alike = found.groups.first().map_or(0, |g| g.votes.len());
-        let why = (answered >= 3 && alike * 3 >= answered * 2 && enough < 0.9)
-            .then(|| format!("{alike} of {answered} say the same"));
-        return Ok(why);
-    }
-    let left: Vec<f64> =
-        left.iter().map(|id| learned.model(id).map_or(unknown, |known| known.0)).collect();
-    if left.is_empty() || !stop(&votes, &left, shape, enough) {
-        return Ok(None);
-    }
-    let raw = (found.raw * 100.0).round() / 100.0;
-    Ok(Some(match found.raw >= enough {
-        true => format!("the posterior is {raw}"),
-        false => format!("nobody left could change the answer (posterior {raw})"),
-    }))
-}
-
-fn case(args: &Args, seats: &[Seat]) -> Case {
+/// The answers of seats as votes.
+pub fn case(args: &Args, seats: &[Seat]) -> Case {
     let vote = |seat: &Seat| Vote {
         model: seat.reply.model.clone(),
         vendor: seat.vendor.clone(),
         family: seat.family.clone(),
         text: seat.text.clone().unwrap_or_default(),
-        answer: None,
         failed: seat.text.is_none(),
-        known: None,
+        ..Vote::default()
     };
     // Answers come in any order; the verdict must not depend on it.
     let mut votes: Vec<Vote> = seats.iter().map(vote).collect();
@@ -614,9 +466,43 @@ fn case(args: &Args, seats: &[Seat]) -> Case {
         kind: args.kind.map(Into::into),
         options: args.options.clone(),
         votes,
-        calibration: Calibration::Table,
-        meaning: None,
-        risk: None,
+        ..Case::default()
+    }
+}
+
+/// Goes on with a council that a person has spoken about, in this process; false when it is not
+/// pending.
+///
+/// # Errors
+/// Those of the store; `Refused` when the models that it wants are gone.
+pub fn go_on(cx: &Context, id: &str) -> Result<bool, Error> {
+    if !cx.store.begin_job(id, (cx.now_ms)())? {
+        return Ok(false);
+    }
+    let Some(job) = cx.store.job(id)? else { return Ok(false) };
+    start(cx, &job)?;
+    Ok(true)
+}
+
+/// Begins a council that was taken, or ends it by a person's word. What cannot be begun fails.
+fn start(cx: &Context, job: &Job) -> Result<(), Error> {
+    let run = Run { job: job.id.clone(), attempt: job.attempt, account: job.owner.clone() };
+    let fail = |why: &str| -> Result<(), Error> {
+        cx.store.end_run(&run.job, run.attempt, JobState::Failed, why, (cx.now_ms)())?;
+        Ok(())
+    };
+    let Some(left) = Left::of(job) else { return fail("its arguments cannot be read") };
+    let approved = given(job).last().is_some_and(|said| said["action"] == "approve");
+    if let (true, Some(kept)) = (approved, &job.partial) {
+        let kept: Kept = serde_json::from_str(kept)?;
+        return conclude(cx, &run, &left.args, &kept.reply(cx, job)?);
+    }
+    match Plan::new(cx, &left.args) {
+        Ok(plan) => {
+            tokio::spawn(drive(cx.clone(), run, left.args, plan, Arc::default()));
+            Ok(())
+        }
+        Err(error) => fail(&error.to_string()),
     }
 }
 
@@ -632,26 +518,15 @@ pub fn resume(cx: &Context) -> Result<Vec<String>, Error> {
     }
     let silent_ms = (cx.now_ms)() - SILENT_MS;
     while let Some(job) = cx.store.take_silent(COUNCIL_JOB, silent_ms, (cx.now_ms)())? {
-        let parsed: Result<Left, _> = serde_json::from_str(&job.args);
-        let Ok(Left { args, account }) = parsed else {
-            let text = "its arguments cannot be read";
-            cx.store.end_job(&job.id, JobState::Failed, text, (cx.now_ms)())?;
+        let age_ms = (cx.now_ms)() - job.made_ms;
+        if age_ms > COUNCIL_MAX.as_millis() as i64 && job.given.is_none() {
+            let why = "its process was gone for too long; `job` with `op` = `act` and `action` = \
+                       `retry` asks again";
+            cx.store.end_run(&job.id, job.attempt, JobState::Failed, why, (cx.now_ms)())?;
             continue;
-        };
-        let late = (cx.now_ms)() - job.made_ms > COUNCIL_MAX.as_millis() as i64;
-        let plan = match Plan::new(cx, &args) {
-            Ok(plan) if !late => plan,
-            planned => {
-                let why = planned.map_or_else(
-                    |error| error.to_string(),
-                    |_| "its process was gone for too long; ask again".to_owned(),
-                );
-                cx.store.end_job(&job.id, JobState::Failed, &why, (cx.now_ms)())?;
-                continue;
-            }
-        };
-        begun.push(job.id.clone());
-        tokio::spawn(drive(cx.clone(), job.id, account, args, plan, Arc::default()));
+        }
+        start(cx, &job)?;
+        begun.push(job.id);
     }
     Ok(begun)
 }

@@ -1,36 +1,47 @@
-//! The guard before and after every question to models, with one fault for what it refuses.
+//! The guard before and after every question to models, with one fault for what it refuses. Every
+//! hit goes into the ledger, without what it found.
 
-use crate::{Context, Error};
+use crate::record::{By, guarded};
+use crate::{Call, Context, Error};
 use synod_guard::{Mode, Report, Stage};
 
 /// Refuses what must not leave the machine.
 ///
 /// # Errors
 /// `Refused`, naming the rules and never what they found.
-pub fn before(cx: &Context, tool: &str, text: &str) -> Result<Report, Error> {
+pub fn before(cx: &Context, call: &Call, tool: &str, text: &str) -> Result<Report, Error> {
     let report = cx.guard.check(text, Stage::Before);
+    let by = By { account: &call.account, correlation: &call.correlation };
+    guarded(cx, &by, &report, "refused");
     if !report.refused {
         return Ok(report);
     }
-    let mut rules: Vec<&str> = (report.hits.iter())
-        .filter(|hit| hit.mode == Mode::Enforcing)
-        .map(|hit| hit.rule.as_str())
-        .collect();
-    rules.sort_unstable();
-    rules.dedup();
-    let rules = rules.join("`, `");
+    let rules = rules(&report, Mode::Enforcing).join("`, `");
     Err(Error::Refused(format!(
         "{tool}: the question was not sent: `{rules}`; take it out of the text, or change \
          `[guard]` in synod.toml"
     )))
 }
 
+/// The rules that something was found by, sorted.
+pub fn rules(report: &Report, mode: Mode) -> Vec<String> {
+    let hits = report.hits.iter().filter(|hit| hit.mode == mode);
+    let mut rules: Vec<String> = hits.map(|hit| hit.rule.clone()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
+
 /// What stands in an answer that must not be passed on is taken out of it.
-pub fn after(cx: &Context, text: &str) -> (String, Report) {
-    cx.guard.redact(text, Stage::After, Mode::Enforcing)
+pub fn after(cx: &Context, by: &By, text: &str) -> (String, Report) {
+    let (text, report) = cx.guard.redact(text, Stage::After, Mode::Enforcing);
+    guarded(cx, by, &report, "redacted");
+    (text, report)
 }
 
 /// A text as it may be sent: what must not leave the machine is taken out of it.
-pub fn sendable(cx: &Context, text: &str) -> String {
-    cx.guard.redact(text, Stage::Before, Mode::Enforcing).0
+pub fn sendable(cx: &Context, by: &By, text: &str) -> (String, Report) {
+    let (text, report) = cx.guard.redact(text, Stage::Before, Mode::Enforcing);
+    guarded(cx, by, &report, "redacted");
+    (text, report)
 }

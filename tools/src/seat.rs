@@ -3,17 +3,20 @@
 //! Invariant: an answer is on disk before it counts, so that a council that goes on after a crash
 //! asks no model twice for the same vote.
 
-use crate::Context;
 use crate::orchestrate::{Args, SeatReply};
+use crate::record::{self, By};
+use crate::round::Run;
 use crate::verdict::KindName;
+use crate::{Context, safety};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use synod_council::{Kind, classify};
+use synod_guard::Mode;
 use synod_llm::{Answer, Ask, Failure, Finish, Message, Policy};
 use tokio::time::Instant;
 
-/// Tokens of one answer.
-const OUTPUT_TOKENS_MAX: u32 = 2_048;
+/// Tokens of one answer, reasoning included; a model's row may have fewer.
+const OUTPUT_TOKENS_MAX: u32 = 16_384;
 
 /// One answer or failure.
 #[derive(Clone, Serialize, Deserialize)]
@@ -74,37 +77,63 @@ pub fn ask_of(cx: &Context, args: &Args, id: &str, text: &str) -> Ask {
 /// Asks a voter.
 pub async fn ask_one(
     cx: Context,
-    job: String,
+    run: Run,
     id: String,
     args: Args,
     past: Arc<Vec<Message>>,
     end: Instant,
 ) -> Seat {
-    let mut ask = ask_of(&cx, &args, &id, &prompt(&args.query, &args.options));
-    ask.messages.splice(0..0, past.iter().cloned());
-    ask.system = Some(system(&args));
-    ask_once(&cx, &format!("{job}\n{id}"), ask, end).await
+    let ask = voting(&cx, &args, &id, &past);
+    ask_once(&cx, &run, "vote", ask, end).await
 }
 
-/// Asks, unless there is an answer under this key: a council that goes on pays for none twice.
-pub async fn ask_once(cx: &Context, key: &str, mut ask: Ask, end: Instant) -> Seat {
-    let key = crate::verdict::digest(key);
+/// What a voter is asked.
+pub fn voting(cx: &Context, args: &Args, id: &str, past: &[Message]) -> Ask {
+    let mut ask = ask_of(cx, args, id, &prompt(&args.query, &args.options));
+    ask.messages.splice(0..0, past.iter().cloned());
+    ask.system = Some(system(args));
+    ask
+}
+
+/// The key under which the answer to an ask is kept: of one job, one part in it and these words, so
+/// that a question which a person changed is asked anew.
+fn key(run: &Run, part: &str, ask: &Ask) -> String {
+    let mut text = format!("{}\n{part}\n{}", run.job, ask.model);
+    for message in &ask.messages {
+        text.push_str(&format!("\n{}\n{}", message.role.name(), message.text));
+    }
+    crate::verdict::digest(&text)
+}
+
+/// Asks, unless there is an answer to this already: a council that goes on pays for none twice.
+pub async fn ask_once(cx: &Context, run: &Run, part: &str, mut ask: Ask, end: Instant) -> Seat {
+    let key = key(run, part, &ask);
     let known = cx.store.answer(&key).ok().flatten();
     if let Some(seat) = known.and_then(|text| serde_json::from_str(&text).ok()) {
         return seat;
     }
-    let id = ask.model.clone();
+    let (id, by) = (ask.model.clone(), run.by());
     let start = Instant::now();
+    let mut redacted = Vec::new();
     // Options, and what was said in the session, leave with the question.
     for message in &mut ask.messages {
-        message.text = crate::safety::sendable(cx, &message.text);
+        let (text, report) = safety::sendable(cx, &by, &message.text);
+        message.text = text;
+        redacted.extend(safety::rules(&report, Mode::Enforcing));
     }
+    let sent: String = ask.messages.iter().map(|message| message.text.as_str()).collect();
     let result = cx.engine.ask(ask, end).await;
     let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let seat = match result {
-        Ok(answer) => answered(cx, answer),
+    let mut seat = match result {
+        Ok(answer) => answered(cx, &by, answer),
         Err(failure) => failed(&id, &failure, ms),
     };
+    let outcome =
+        if seat.text.is_some() { "ok" } else { seat.reply.failure.as_deref().unwrap_or("") };
+    record::asked(cx, &by, &seat.reply.model, outcome, seat.reply.cost_usd, &sent);
+    seat.reply.redacted.extend(redacted);
+    seat.reply.redacted.sort();
+    seat.reply.redacted.dedup();
     if seat.text.is_some()
         && let Ok(text) = serde_json::to_string(&seat)
         && let Err(error) = cx.store.put_answer(&key, &text, (cx.now_ms)())
@@ -116,12 +145,13 @@ pub async fn ask_once(cx: &Context, key: &str, mut ask: Ask, end: Instant) -> Se
     seat
 }
 
-fn answered(cx: &Context, answer: Answer) -> Seat {
-    let (text, _) = crate::safety::after(cx, &answer.text);
+fn answered(cx: &Context, by: &By, answer: Answer) -> Seat {
+    let (text, report) = safety::after(cx, by, &answer.text);
     // What was cut at a limit may have lost its answer.
     let cut = answer.finish == Finish::Length;
     let reply = SeatReply {
         head: None,
+        round: None,
         asked: (answer.asked != answer.model).then_some(answer.asked),
         model: answer.model,
         version: answer.version,
@@ -134,6 +164,7 @@ fn answered(cx: &Context, answer: Answer) -> Seat {
         latency_ms: answer.latency_ms,
         tokens: [answer.usage.input, answer.usage.output],
         cost_usd: answer.cost_usd_micros.map(|micros| micros as f64 / 1e6),
+        redacted: safety::rules(&report, Mode::Enforcing),
     };
     Seat { reply, vendor: answer.vendor, family: answer.family, text: (!cut).then_some(text) }
 }
@@ -142,6 +173,7 @@ fn failed(id: &str, failure: &Failure, ms: u64) -> Seat {
     let reply = SeatReply {
         model: id.to_owned(),
         head: None,
+        round: None,
         asked: None,
         version: String::new(),
         failure: Some(failure.kind.name().to_owned()),
@@ -149,6 +181,7 @@ fn failed(id: &str, failure: &Failure, ms: u64) -> Seat {
         latency_ms: ms,
         tokens: [0, 0],
         cost_usd: None,
+        redacted: Vec::new(),
     };
     Seat { reply, vendor: String::new(), family: String::new(), text: None }
 }

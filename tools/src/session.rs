@@ -2,7 +2,7 @@
 //! left.
 
 use crate::reply::timestamp;
-use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use crate::{Call, Context, Effect, Error, Operation, Route, Work, once};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -217,6 +217,13 @@ impl From<synod_store::Message> for MessageReply {
 
 fn create(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
     let now_ms = (cx.now_ms)();
+    let request = format!("{:?}\n{:?}\n{:?}", args.title, args.user_id, args.days);
+    if let Some(id) = once::known::<String>(cx, call, "session", &request)?
+        && let Some(made) = cx.store.session(&id, &call.account, now_ms)?
+    {
+        let (session_id, sessions) = (Some(id), vec![made.into()]);
+        return Ok(Reply { session_id, user_id: args.user_id, sessions, ..empty() });
+    }
     let id = synod_store::new_id("s", now_ms, synod_store::random()?);
     let title = args.title.unwrap_or_default();
     let metadata =
@@ -229,6 +236,7 @@ fn create(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         expires_ms: args.days.map(|days| now_ms + i64::from(days) * DAY_MS),
         now_ms,
     })?;
+    once::keep(cx, call, "session", &request, &id)?;
     let (session_id, sessions) = (Some(id), vec![made.into()]);
     Ok(Reply { session_id, user_id: args.user_id, sessions, ..empty() })
 }

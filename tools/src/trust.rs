@@ -1,20 +1,29 @@
 //! `trust`: the full record of a past verdict, computed again from its stored votes.
 
+use crate::reply::REPLY_BYTES_MAX;
 use crate::verdict::{VerdictReply, verdict};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use synod_council::verdict::Vote;
 use synod_store::{Scope, Trust as Stored};
 
 pub struct Trust;
 
-/// The full record behind a verdict of `consensus` or `orchestrate`: every answer in full, what was
-/// known of each model, and the verdict computed again from them.
+/// Verdicts of a list.
+const LISTED_MAX: usize = 20;
+/// Characters of a question in a list.
+const QUESTION_CHARS: usize = 160;
+
+/// The full record behind a verdict of `consensus` or `orchestrate`: every answer, what was known
+/// of each model, and the verdict computed again from them. Without `id` the latest verdicts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     /// The verdict's id.
-    id: String,
+    id: Option<String>,
+    /// Only this model's answer: long ones are cut where all are shown.
+    model: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -33,10 +42,22 @@ struct VoteReply {
 }
 
 #[derive(Serialize, JsonSchema)]
+struct Listed {
+    id: String,
+    question: String,
+    answer: Option<String>,
+    trust: Option<f64>,
+    told: bool,
+    at: String,
+}
+
+#[derive(Serialize, JsonSchema)]
 pub struct Reply {
     /// As `consensus` replies.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
-    verdict: VerdictReply,
+    verdict: Option<VerdictReply>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     question: String,
     /// Model, vendor, family, text, answer, and what was known of it.
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
@@ -45,7 +66,12 @@ pub struct Reply {
     #[serde(skip_serializing_if = "Option::is_none")]
     told: Option<String>,
     /// The verdict is the one that was answered then, byte for byte.
-    same: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same: Option<bool>,
+    /// id, question, answer, trust, told, at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    verdicts: Vec<Listed>,
 }
 
 /// A record by its id, if the caller may see it.
@@ -67,37 +93,81 @@ impl Operation for Trust {
     const SCOPE: Scope = Scope::ReadContext;
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = true;
-    const ROUTES: &'static [Route] = &[Route::get("/v1/trust-score/{id}")];
+    const ROUTES: &'static [Route] =
+        &[Route::get("/v1/trust-score/{id}"), Route::get("/v1/trust-score")];
     type Args = Args;
     type Reply = Reply;
 
     async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
-        let stored = stored(cx, &call.account, Self::NAME, &args.id)?;
-        let (verdict, case, found) = verdict(&args.id, &stored.record)?;
+        let Some(id) = &args.id else { return list(cx, call) };
+        let stored = stored(cx, &call.account, Self::NAME, id)?;
+        let (verdict, case, found) = verdict(id, &stored.record)?;
         let same = crate::verdict::digest(&serde_json::to_string(&verdict)?) == stored.reply_hash;
         let told = stored.told.map(|told| match told.cluster.and_then(|at| found.groups.get(at)) {
             Some(group) => group.answer.clone(),
             None => "none of them".to_owned(),
         });
-        let votes = case.votes.into_iter().map(|vote| VoteReply {
+        let wanted = |vote: &Vote| args.model.as_ref().is_none_or(|model| vote.model == *model);
+        let shown: Vec<Vote> = case.votes.into_iter().filter(wanted).collect();
+        if let Some(model) = args.model.filter(|_| shown.is_empty()) {
+            let text = format!("trust: `{model}` gave no answer to `{id}`; ask without `model`");
+            return Err(Error::Missing(text));
+        }
+        let each = REPLY_BYTES_MAX / shown.len().max(1);
+        let votes = shown.into_iter().map(|vote| VoteReply {
+            text: cut(&vote.text, each),
             model: vote.model,
             vendor: vote.vendor,
             family: vote.family,
-            text: vote.text,
             answer: vote.answer,
             known: vote.known.map(|(ability, n)| [ability, n]),
         });
-        Ok(Reply { verdict, question: case.question, votes: votes.collect(), told, same })
+        let (votes, question) = (votes.collect(), cut(&case.question, REPLY_BYTES_MAX / 2));
+        let (verdict, same) = (Some(verdict), Some(same));
+        Ok(Reply { verdict, question, votes, told, same, verdicts: Vec::new() })
     }
 
     fn render(reply: &Reply) -> String {
-        let mut out = reply.verdict.render();
+        let Some(verdict) = &reply.verdict else {
+            let line = |v: &Listed| {
+                let trust = v.trust.map_or("-".to_owned(), |p| format!("{:.0} %", p * 100.0));
+                format!("- `{}` {} ({trust}, {})\n", v.id, v.question, v.at)
+            };
+            let lines: String = reply.verdicts.iter().map(line).collect();
+            return if lines.is_empty() { "There is no verdict yet.\n".to_owned() } else { lines };
+        };
+        let mut out = verdict.render();
         if let Some(told) = &reply.told {
             out.push_str(&format!("\nTold: {told}\n"));
         }
-        let same = if reply.same { "the same as it was" } else { "NOT what was answered then" };
+        let same = match reply.same {
+            Some(true) => "the same as it was",
+            _ => "NOT what was answered then",
+        };
         let n = reply.votes.len();
         out.push_str(&format!("\nComputed again from {n} stored answers: {same}.\n"));
         out
     }
+}
+
+/// A text within its share of a reply.
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let head = &text[..text.floor_char_boundary(bytes_max)];
+    format!("{head} [… {} more bytes; `model` shows one answer alone]", text.len() - head.len())
+}
+
+fn list(cx: &Context, call: &Call) -> Result<Reply, Error> {
+    let mut verdicts = Vec::new();
+    for (id, record, told, at_ms) in cx.store.trusts_of(&call.account, LISTED_MAX)? {
+        let (verdict, case, _) = verdict(&id, &record)?;
+        let question: String = case.question.chars().take(QUESTION_CHARS).collect();
+        let answer = verdict.answer.as_ref().map(|a| a.chars().take(QUESTION_CHARS).collect());
+        let at = crate::reply::timestamp(at_ms);
+        verdicts.push(Listed { id, question, answer, trust: verdict.trust, told, at });
+    }
+    let (question, votes) = (String::new(), Vec::new());
+    Ok(Reply { verdict: None, question, votes, told: None, same: None, verdicts })
 }

@@ -66,8 +66,7 @@ impl From<AnswerArgs> for Vote {
             family: args.family.unwrap_or_default(),
             text: args.text,
             answer: args.answer,
-            failed: false,
-            known: None,
+            ..Vote::default()
         }
     }
 }
@@ -85,6 +84,8 @@ pub struct Record {
     calibration: Option<RecordCalibration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     meaning: Option<Vec<Vec<f64>>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    judged: Vec<(usize, usize, bool)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     risk: Option<String>,
     /// Parts that were not available when it was made.
@@ -107,6 +108,8 @@ struct RecordVote {
     failed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     known: Option<(f64, f64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counts_as: Option<String>,
 }
 
 /// A fitted calibration, as it is stored.
@@ -150,6 +153,7 @@ impl Record {
             answer: vote.answer.clone(),
             failed: vote.failed,
             known: vote.known,
+            counts_as: vote.counts_as.clone(),
         };
         Record {
             question: case.question.clone(),
@@ -158,6 +162,7 @@ impl Record {
             votes: case.votes.iter().map(vote).collect(),
             calibration: stored(&case.calibration),
             meaning: case.meaning.clone(),
+            judged: case.judged.clone(),
             risk: case.risk.clone(),
             degraded,
         }
@@ -181,6 +186,7 @@ impl Record {
             answer: vote.answer,
             failed: vote.failed,
             known: vote.known,
+            counts_as: vote.counts_as,
         };
         Case {
             question: self.question,
@@ -189,6 +195,7 @@ impl Record {
             votes: self.votes.into_iter().map(vote).collect(),
             calibration: restored(self.calibration),
             meaning: self.meaning,
+            judged: self.judged,
             risk: self.risk,
         }
     }
@@ -264,7 +271,7 @@ pub struct VerdictReply {
     p_none: f64,
     calibrated_by: &'static str,
     n_labels: usize,
-    /// exact, lexical or embedding.
+    /// exact, lexical, embedding or judge.
     evidence: &'static str,
     n_eff: f64,
     diversity: f64,
@@ -346,6 +353,26 @@ fn reply(id: &str, case: &Case, verdict: &Verdict, degraded: Vec<String>) -> Ver
 }
 
 impl VerdictReply {
+    /// The sort of answer.
+    pub fn sort(&self) -> Kind {
+        Kind::parse(self.kind).unwrap_or(Kind::Long)
+    }
+
+    /// Trust of the second cluster; 0 where there is none.
+    pub fn second(&self) -> f64 {
+        self.clusters.get(1).map_or(0.0, |cluster| cluster.posterior)
+    }
+
+    /// That nobody is right.
+    pub fn none(&self) -> f64 {
+        self.p_none
+    }
+
+    /// Answers that are apart.
+    pub fn n_clusters(&self) -> usize {
+        self.clusters.len()
+    }
+
     /// Short Markdown that stands alone.
     pub fn render(&self) -> String {
         let Some(answer) = &self.answer else {

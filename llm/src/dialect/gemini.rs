@@ -30,7 +30,7 @@ fn call(prompt: &Prompt) -> Call {
         json!({"role": role, "parts": [{"text": message.text}]})
     };
     let mut config = json!({"maxOutputTokens": prompt.output_tokens()});
-    if let Some(temperature) = prompt.ask.temperature {
+    if let Some(temperature) = prompt.temperature() {
         config["temperature"] = json!(temperature);
     }
     if let Some(seed) = prompt.ask.seed {

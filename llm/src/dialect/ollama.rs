@@ -29,7 +29,7 @@ fn call(prompt: &Prompt) -> Call {
         "num_predict": prompt.output_tokens(),
         "num_ctx": prompt.model.window_tokens,
     });
-    if let Some(temperature) = prompt.ask.temperature {
+    if let Some(temperature) = prompt.temperature() {
         options["temperature"] = json!(temperature);
     }
     if let Some(seed) = prompt.ask.seed {

@@ -30,7 +30,7 @@ pub(super) fn body(prompt: &Prompt) -> Value {
         "messages": prompt.turns_with_system(),
         "stream": prompt.stream,
     });
-    if let Some(temperature) = prompt.ask.temperature {
+    if let Some(temperature) = prompt.temperature() {
         body["temperature"] = json!(temperature);
     }
     if let Some(schema) = &prompt.ask.schema {

@@ -34,7 +34,7 @@ fn call(prompt: &Prompt) -> Call {
     if let Some(system) = &prompt.ask.system {
         body["instructions"] = json!(system);
     }
-    if let Some(temperature) = prompt.ask.temperature {
+    if let Some(temperature) = prompt.temperature() {
         body["temperature"] = json!(temperature);
     }
     if let Some(schema) = &prompt.ask.schema {

@@ -24,7 +24,13 @@ fn full() -> Ask {
 
 fn called(dialect: Dialect, ask: &Ask, url: &str, stream: bool) -> Call {
     let model = Model::new("m", "p", "toy");
-    dialect.rules().expect("a wire").call(&Prompt { ask, model: &model, url, stream })
+    dialect.rules().expect("a wire").call(&Prompt {
+        ask,
+        model: &model,
+        url,
+        stream,
+        tempered: true,
+    })
 }
 
 fn body(dialect: Dialect) -> Value {

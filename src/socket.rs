@@ -1,0 +1,210 @@
+//! WebSockets: a job's events, and a session in which a person asks and the heads answer.
+
+use crate::dispatch::Caller;
+use crate::fault::{self, Fault};
+use crate::http::refuse;
+use crate::stream::{Feed, Shown, Streams};
+use axum::Router;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::{Map, Value, json};
+use synod_tools::Call;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+/// A request that may want a WebSocket.
+pub type Wanted = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// Longest message of a client, in bytes.
+const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// `/v1/sessions/{id}/stream`
+pub fn routes(streams: Streams) -> Router {
+    Router::new().route("/v1/sessions/{id}/stream", get(session)).with_state(streams)
+}
+
+/// Shows a job's events until it has ended.
+pub fn job(
+    socket: WebSocketUpgrade,
+    mut feed: Feed,
+    place: OwnedSemaphorePermit,
+    stop: CancellationToken,
+) -> Response {
+    socket.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(|mut socket| async move {
+        let _place = place;
+        loop {
+            let shown = tokio::select! {
+                shown = feed.next() => shown,
+                said = socket.recv() => match said {
+                    // What a reader says is no matter of a job; it may close.
+                    Some(Ok(message)) if !matches!(message, Message::Close(_)) => continue,
+                    _ => return,
+                },
+                () = stop.cancelled() => None,
+            };
+            let Some(Shown { seq, mut body, .. }) = shown else { break };
+            if let Some(seq) = seq {
+                body["id"] = seq.into();
+            }
+            if !send(&mut socket, &body).await {
+                return;
+            }
+        }
+        close(socket).await;
+    })
+}
+
+async fn send(socket: &mut WebSocket, body: &Value) -> bool {
+    socket.send(Message::Text(body.to_string().into())).await.is_ok()
+}
+
+async fn close(mut socket: WebSocket) {
+    // Whoever has left needs no farewell.
+    let _ = socket.send(Message::Close(None)).await;
+}
+
+async fn session(
+    State(streams): State<Streams>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    socket: Wanted,
+) -> Response {
+    let caller = Caller { face: "rest", ..caller };
+    let Ok(socket) = socket else {
+        let text = "this route is a WebSocket; ask with `POST /v1/sessions/ID/prompt` without one";
+        return refuse(&Fault::new(fault::INVALID, text));
+    };
+    let known = json!({ "op": "get", "id": id });
+    let known = streams.door.call(&caller, "session", known, Call::silent()).await;
+    let place = match known.and_then(|_| streams.place()) {
+        Ok(place) => place,
+        Err(fault) => return refuse(&fault),
+    };
+    socket.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| async move {
+        let _place = place;
+        Talk { streams, caller, session: id, socket }.run().await;
+    })
+}
+
+/// A conversation over one socket: one question at a time.
+struct Talk {
+    streams: Streams,
+    caller: Caller,
+    session: String,
+    socket: WebSocket,
+}
+
+impl Talk {
+    async fn run(mut self) {
+        let stop = self.streams.stop.clone();
+        loop {
+            let said = tokio::select! {
+                said = self.socket.recv() => said,
+                () = stop.cancelled() => break,
+            };
+            let text = match said {
+                Some(Ok(Message::Text(text))) => text,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Ok(Message::Binary(_))) => {
+                    let fault = Fault::new(fault::INVALID, "send text: `{\"prompt\": …}`");
+                    if !self.fail(&fault).await {
+                        return;
+                    }
+                    continue;
+                }
+                _ => return,
+            };
+            let going = match self.ask(&text).await {
+                Ok(feed) => self.follow(feed).await,
+                Err(fault) => self.fail(&fault).await,
+            };
+            if !going {
+                return;
+            }
+        }
+        close(self.socket).await;
+    }
+
+    async fn fail(&mut self, fault: &Fault) -> bool {
+        let error = fault.to_json()["error"].clone();
+        let message = fault.to_string();
+        send(&mut self.socket, &json!({ "type": "error", "message": message, "error": error }))
+            .await
+    }
+
+    /// Leaves the question as a job and gives its events.
+    async fn ask(&mut self, text: &str) -> Result<Feed, Fault> {
+        let bad = |why: String| Fault::new(fault::INVALID, why);
+        let said: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+            bad(format!("the message does not parse: {error}; send {{\"prompt\": …}}"))
+        })?;
+        let mut input = said;
+        let Some(prompt) = input.remove("prompt").filter(Value::is_string) else {
+            return Err(bad("the message has no `prompt`; send `{\"prompt\": …}`".to_owned()));
+        };
+        input.insert("query".to_owned(), prompt);
+        input.insert("session".to_owned(), self.session.clone().into());
+        input.insert("mode".to_owned(), "heads".into());
+        let args = json!({ "op": "submit", "kind": "orchestrate", "input": input });
+        let left = self.streams.door.call(&self.caller, "job", args, Call::silent()).await?;
+        let job = left.structured["job"].as_str().unwrap_or_default().to_owned();
+        self.streams.feed(&self.caller, &job, 0).await
+    }
+
+    /// Shows what goes on until the job has ended, and its outcome; false when the client is gone.
+    /// The job goes on without it.
+    async fn follow(&mut self, mut feed: Feed) -> bool {
+        loop {
+            let shown = tokio::select! {
+                shown = feed.next() => shown,
+                said = self.socket.recv() => {
+                    match said {
+                        Some(Ok(Message::Text(_))) => {
+                            let text = "a question is at work; wait for `complete`";
+                            let fault = Fault::new(fault::CONFLICT, text);
+                            if !self.fail(&fault).await {
+                                return false;
+                            }
+                            continue;
+                        }
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return false,
+                        Some(Ok(_)) => continue,
+                    }
+                }
+            };
+            let Some(shown) = shown else { break };
+            let heads = matches!(
+                shown.kind.as_str(),
+                "heads_running" | "head_complete" | "witness_running" | "heartbeat"
+            );
+            if !heads {
+                continue;
+            }
+            let mut body = json!({ "type": shown.kind });
+            if let (Some(body), Some(payload)) =
+                (body.as_object_mut(), shown.body["payload"].as_object())
+            {
+                body.extend(payload.clone());
+            }
+            if !send(&mut self.socket, &body).await {
+                return false;
+            }
+        }
+        let args = json!({ "job": feed.job() });
+        match self.streams.door.call(&self.caller, "orchestrate", args, Call::silent()).await {
+            Ok(answer) => {
+                let mut body = json!({ "type": "complete" });
+                if let (Some(body), Some(reply)) =
+                    (body.as_object_mut(), answer.structured.as_object())
+                {
+                    body.extend(reply.clone());
+                }
+                send(&mut self.socket, &body).await
+            }
+            Err(fault) => self.fail(&fault).await,
+        }
+    }
+}

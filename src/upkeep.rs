@@ -1,0 +1,64 @@
+//! What a server does beside answering: councils whose process is gone are taken up, jobs whose
+//! time is over end, webhooks are told, and what is old is forgotten.
+
+use crate::{now_ms, webhook};
+use std::time::Duration;
+use synod_tools::Context;
+use tokio::time::Instant;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two sweeps.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Runs for as long as the process lives. `secret` signs webhooks; without one none is told.
+pub async fn run(cx: Context, secret: Option<String>) {
+    if cx.read_only {
+        return;
+    }
+    let mut swept: Option<Instant> = None;
+    loop {
+        councils(&cx);
+        if let Some(secret) = &secret {
+            webhook::tell_all(&cx, secret).await;
+        }
+        if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+            swept = Some(Instant::now());
+            let cx = cx.clone();
+            // A long delete must not hold up the protocol; a panic there was logged there.
+            let _ = tokio::task::spawn_blocking(move || sweep(&cx)).await;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn councils(cx: &Context) {
+    if cx.engine.models().is_empty() {
+        return;
+    }
+    match synod_tools::resume_councils(cx) {
+        Ok(begun) if begun.is_empty() => {}
+        Ok(begun) => tracing::info!(jobs = begun.len(), "took up councils"),
+        Err(error) => tracing::warn!(error = %error, "councils were not looked for"),
+    }
+}
+
+fn sweep(cx: &Context) {
+    let now_ms = now_ms();
+    let day: String = synod_index::timestamp(now_ms).chars().take(10).collect();
+    let month: String = day.chars().take(7).collect();
+    let store = &cx.store;
+    let swept = [
+        ("late jobs", store.expire_jobs(now_ms).map(|ids| ids.len())),
+        ("sessions", store.sweep_sessions(now_ms)),
+        ("answers", store.sweep_answers(now_ms)),
+        ("amounts", store.sweep_spent(&day, &month)),
+    ];
+    for (what, result) in swept {
+        match result {
+            Ok(0) => {}
+            Ok(n) => tracing::info!(what, n, "swept"),
+            Err(error) => tracing::warn!(what, error = %error, "not swept"),
+        }
+    }
+}

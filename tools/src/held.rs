@@ -1,0 +1,119 @@
+//! Whether an answer may go out, or a person decides first: the divergence gate, and trust below
+//! what the answer needs.
+
+use crate::orchestrate::{Args, Mode, Reply};
+use crate::panel::Plan;
+use crate::round::{Seats, computed};
+use crate::{Context, Error};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use synod_council::cluster::cosines;
+use synod_council::health::{Gate, Recommendation, gate};
+
+/// What the divergence gate decided.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct GateReply {
+    consensus: bool,
+    /// 0 all the same, 1 all different; absent with fewer than two answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    divergence_score: Option<f64>,
+    /// proceed, review or block.
+    recommendation: String,
+    /// Models that stand apart while the others agree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    anomalies: Vec<String>,
+    why: String,
+}
+
+impl GateReply {
+    fn of(found: &Gate, models: &[String]) -> Self {
+        GateReply {
+            consensus: found.consensus,
+            divergence_score: found.divergence.score.map(|s| (s * 10_000.0).round() / 10_000.0),
+            recommendation: found.recommendation.name().to_owned(),
+            anomalies: found.anomalies.iter().map(|at| models[*at].clone()).collect(),
+            why: found.why.clone(),
+        }
+    }
+
+    /// One line for a model.
+    pub fn said(&self) -> String {
+        format!("{}, {}", self.recommendation, self.why)
+    }
+
+    fn blocks(&self) -> bool {
+        self.recommendation == Recommendation::Block.name()
+    }
+}
+
+/// Puts the gate and what a person is needed for into a reply.
+///
+/// # Errors
+/// Those of work that ended too early.
+pub async fn judge(
+    cx: &Context,
+    args: &Args,
+    plan: &Plan,
+    seats: &Seats,
+    reply: &mut Reply,
+) -> Result<(), Error> {
+    let trust = reply.verdict.as_ref().and_then(|verdict| verdict.trust);
+    let short = trust.filter(|trust| *trust < plan.required);
+    if let Some(trust) = short.filter(|_| reply.decision.escalate.is_none()) {
+        let why = format!("trust {trust:.2} of {:.2} needed", plan.required);
+        reply.decision.escalate = Some(why);
+    }
+    let held_back = |kind: &str, why: &str| {
+        let actions = ["approve", "provide", "modify", "cancel"];
+        Some(json!({ "kind": kind, "why": why, "actions": actions }))
+    };
+    if let Some(threshold) = args.gate.filter(|_| args.mode != Mode::Single) {
+        let found = measured(cx, args, seats, threshold).await?;
+        if found.recommendation != Recommendation::Proceed.name() {
+            reply.needs = held_back("gate", &found.said());
+        }
+        reply.gate = Some(found);
+    }
+    if reply.needs.is_none()
+        && args.hold
+        && let Some(why) = &reply.decision.escalate
+    {
+        reply.needs = held_back("trust", why);
+    }
+    Ok(())
+}
+
+async fn measured(
+    cx: &Context,
+    args: &Args,
+    seats: &Seats,
+    threshold: f64,
+) -> Result<GateReply, Error> {
+    let mut said: Vec<(String, String)> =
+        (seats.all().into_iter()).filter_map(|seat| Some((seat.reply.model, seat.text?))).collect();
+    // Answers come in any order.
+    said.sort();
+    let (models, texts): (Vec<String>, Vec<String>) = said.into_iter().unzip();
+    let (cx, question) = (cx.clone(), args.query.clone());
+    computed(move || {
+        let vectors = cx.index.embedder().and_then(|embedder| embedder.passages(&texts).ok());
+        let meaning = vectors.map(|vectors| cosines(&vectors));
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        Ok(GateReply::of(&gate(&question, &texts, threshold, meaning.as_deref()), &models))
+    })
+    .await
+}
+
+/// Takes the answer out of a reply that waits for a person because the gate blocks it: `trust` has
+/// it for whoever decides.
+pub fn withhold(reply: &mut Reply) {
+    let Some(needs) = &mut reply.needs else { return };
+    if !reply.gate.as_ref().is_some_and(GateReply::blocks) {
+        return;
+    }
+    if let Some(verdict) = reply.verdict.take() {
+        needs["verdict"] = Value::from(verdict.id);
+    }
+    (reply.heads, reply.debate) = (None, None);
+}

@@ -1,0 +1,98 @@
+//! What a further model says about answers before they are scored: whether phrases that are nearly
+//! alike mean the same, and whether the question is the famous one that it resembles. Neither
+//! votes.
+
+use crate::orchestrate::{Args, Mode};
+use crate::panel::Plan;
+use crate::round::Run;
+use crate::seat::{Seat, ask_of, ask_once};
+use crate::{Context, Error};
+use std::collections::BTreeSet;
+use synod_council::head::Prompt;
+use synod_council::judge::{PAIRS_MAX, differs, pairs, premise, same};
+use synod_council::verdict::{Case, to_judge};
+use tokio::time::Instant;
+
+/// What a model was asked beside the vote.
+pub struct Aside {
+    /// Its answer or failure, with what it cost.
+    pub seat: Seat,
+}
+
+async fn ask(
+    cx: &Context,
+    run: &Run,
+    args: &Args,
+    part: &str,
+    model: &str,
+    prompt: Prompt,
+    end: Instant,
+) -> Seat {
+    let mut ask = ask_of(cx, args, model, &prompt.user);
+    ask.system = Some(prompt.system);
+    let mut seat = ask_once(cx, run, part, ask, end).await;
+    seat.reply.head = Some(part.to_owned());
+    seat
+}
+
+/// Lets the judge look at phrases that are nearly alike. A pair with an answer of its own family is
+/// none of its business. Gives what it cost, or why nothing was asked.
+///
+/// # Errors
+/// Those of work that ended too early.
+pub async fn compare(
+    cx: &Context,
+    run: &Run,
+    args: &Args,
+    case: &mut Case,
+    end: Instant,
+) -> Result<Option<Aside>, Error> {
+    let Some(model) = &cx.council.judge else { return Ok(None) };
+    let Some(row) = cx.engine.model(model) else { return Ok(None) };
+    let held = case.clone();
+    let near = crate::round::computed(move || Ok(to_judge(&held))).await?;
+    let own: BTreeSet<usize> = (case.votes.iter().enumerate())
+        .filter(|(_, vote)| {
+            vote.model == row.id || !row.family.is_empty() && vote.family == row.family
+        })
+        .map(|(at, _)| at)
+        .collect();
+    let near: Vec<(usize, usize)> = (near.into_iter())
+        .filter(|(a, b)| !own.contains(a) && !own.contains(b))
+        .take(PAIRS_MAX)
+        .collect();
+    if near.is_empty() {
+        return Ok(None);
+    }
+    let text = |at: usize| {
+        let vote = &case.votes[at];
+        vote.answer.clone().unwrap_or_else(|| vote.text.clone())
+    };
+    let texts: Vec<(String, String)> = near.iter().map(|(a, b)| (text(*a), text(*b))).collect();
+    let shown: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let prompt = pairs(&args.query, &shown);
+    let seat = ask(cx, run, args, "judge", model, prompt, end).await;
+    if let Some(said) = seat.text.as_deref().and_then(|text| same(text, near.len())) {
+        case.judged = near.into_iter().zip(said).map(|((a, b), same)| (a, b, same)).collect();
+    }
+    Ok(Some(Aside { seat }))
+}
+
+/// Has the premise of a question checked where the plan wants it; gives what it cost and the
+/// difference that was found.
+pub async fn check_premise(
+    cx: &Context,
+    run: &Run,
+    args: &Args,
+    plan: &Plan,
+    end: Instant,
+) -> Option<(Aside, Option<String>)> {
+    if args.mode != Mode::Vote || !plan.premise || !plan.goes_on(args) {
+        return None;
+    }
+    // Whoever is known to be right most often.
+    let model = plan.order.first()?;
+    let seat = ask(cx, run, args, "premise", model, premise(&args.query), end).await;
+    let found = seat.text.as_deref().and_then(differs);
+    Some((Aside { seat }, found))
+}

@@ -1,0 +1,93 @@
+//! A council within its session: what was said there before, and what is said there of it.
+
+use crate::orchestrate::Args;
+use crate::round::Run;
+use crate::{Call, Context, Error};
+use serde_json::json;
+use synod_llm::Message;
+use synod_store::{NewMessage, Role};
+
+/// Characters of an answer in its session.
+const ANSWER_CHARS_MAX: usize = 20_000;
+/// Tokens of a session that models read before a question.
+const PAST_TOKENS: usize = 3_000;
+
+/// Looks whether the session that is named can be spoken in.
+///
+/// # Errors
+/// `Missing` when there is no such session, `Refused` when it has ended.
+pub fn open(cx: &Context, args: &Args, call: &Call) -> Result<(), Error> {
+    let Some(session) = &args.session else { return Ok(()) };
+    let missing =
+        || Error::Missing(format!("orchestrate: no session `{session}`; `session` lists them"));
+    let known = cx.store.session(session, &call.account, (cx.now_ms)())?.ok_or_else(missing)?;
+    match known.ended_ms {
+        Some(_) => {
+            Err(Error::Refused(format!("orchestrate: session `{session}` has ended; `fork` it")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Notes the question when the council begins.
+///
+/// # Errors
+/// Those of the store.
+pub fn asked(cx: &Context, args: &Args, run: &Run) -> Result<(), Error> {
+    say(cx, args, run, None)
+}
+
+/// Notes the answer, if the session still takes it: what was paid for is not lost with a session.
+pub fn answered(cx: &Context, args: &Args, run: &Run, verdict: &str, answer: &str) {
+    let mut text: String = answer.chars().take(ANSWER_CHARS_MAX).collect();
+    if text.len() < answer.len() {
+        text.push_str(" […]");
+    }
+    // A session that has ended, or is full, takes no more; the job and the verdict have it.
+    if let Err(error) = say(cx, args, run, Some((verdict, &text))) {
+        tracing::info!(job = run.job, error = %error, "an answer was not noted in its session");
+    }
+}
+
+fn say(cx: &Context, args: &Args, run: &Run, answer: Option<(&str, &str)>) -> Result<(), Error> {
+    let Some(session) = &args.session else { return Ok(()) };
+    let (role, author, text) = match answer {
+        Some((_, text)) => (Role::Assistant, "council", text),
+        None => (Role::User, "", args.query.as_str()),
+    };
+    let refs = json!({ "job": run.job, "trust": answer.map(|(trust, _)| trust) }).to_string();
+    // A council that goes on after a crash says nothing twice.
+    let key = format!("{} {}", run.job, role.name());
+    let now_ms = (cx.now_ms)();
+    let message = NewMessage { role, author, text, refs: Some(&refs), key: Some(&key), now_ms };
+    cx.store.append(session, &run.account, &message)?;
+    Ok(())
+}
+
+/// What was said in the session before this question, oldest first.
+///
+/// # Errors
+/// Those of the store.
+pub fn before(cx: &Context, args: &Args, run: &Run) -> Result<Vec<Message>, Error> {
+    let Some(session) = &args.session else { return Ok(Vec::new()) };
+    let count = |text: &str| (cx.count_tokens)(text);
+    let now_ms = (cx.now_ms)();
+    let Some(rebuilt) = cx.store.rebuild(session, &run.account, PAST_TOKENS, &count, now_ms)?
+    else {
+        return Ok(Vec::new());
+    };
+    let own = |message: &synod_store::Message| {
+        let refs = message.refs.as_deref().and_then(|refs| serde_json::from_str(refs).ok());
+        let refs: serde_json::Value = refs.unwrap_or_default();
+        refs["job"] == run.job.as_str()
+    };
+    let message = |message: synod_store::Message| Message {
+        role: match message.role {
+            Role::Assistant | Role::Model => synod_llm::Role::Assistant,
+            _ => synod_llm::Role::User,
+        },
+        text: message.text,
+    };
+    // The question itself is no past of its own.
+    Ok(rebuilt.messages.into_iter().filter(|m| !own(m)).map(message).collect())
+}

@@ -1,0 +1,267 @@
+//! The vote: models answer blind, one after the other, until it is enough; when the panel leaves
+//! doubt, further models and then others are asked, each once, and after that a person decides.
+
+use crate::consensus::{domain, score};
+use crate::learn::Learned;
+use crate::orchestrate::{Args, DecisionReply, Reply};
+use crate::panel::Plan;
+use crate::round::{self, COUNCIL_MAX, Run, Seats, case, computed, ended};
+use crate::seat::{Seat, ask_one};
+use crate::verdict::VerdictReply;
+use crate::{Context, Error, event};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use synod_council::plan::{Done, Numbers, Step, next_step, shared_prior};
+use synod_council::verdict::{Case, decide, to_embed};
+use synod_council::{Kind, Shape, ability, options_of, stop};
+use synod_llm::Message;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Part of the deadline after which the next model is asked beside a slow one, and no further round
+/// is begun.
+const SOFT: f64 = 0.6;
+/// However little the caller waits, a model has this long before another is asked beside it.
+const SOFT_MIN: Duration = Duration::from_secs(10);
+/// Models that break a tie.
+const ADDED: usize = 2;
+
+/// A council between its first question and its last answer.
+struct Voting<'a> {
+    cx: &'a Context,
+    run: &'a Run,
+    args: &'a Args,
+    plan: &'a Plan,
+    seats: &'a Seats,
+    past: Arc<Vec<Message>>,
+    asking: JoinSet<Seat>,
+    /// Place in the plan's order of the one who is asked next.
+    next: usize,
+    /// Place in it behind the last one who may be asked.
+    most: usize,
+    end: Instant,
+    decision: DecisionReply,
+}
+
+impl Voting<'_> {
+    /// Asks the next ones.
+    fn ask(&mut self, n: usize) {
+        for id in self.plan.order[..self.most].iter().skip(self.next).take(n) {
+            let (cx, run, id) = (self.cx.clone(), self.run.clone(), id.clone());
+            self.decision.panel.push(id.clone());
+            let (args, past) = (self.args.clone(), Arc::clone(&self.past));
+            self.asking.spawn(ask_one(cx, run, id, args, past, self.end));
+            self.next += 1;
+        }
+    }
+
+    /// Takes an answer in; true when nobody else need be asked.
+    async fn take(&mut self, seat: Seat) -> Result<bool, Error> {
+        let (model, failure) = (seat.reply.model.clone(), seat.reply.failure.clone());
+        let case = {
+            let mut held = self.seats.held();
+            held.0.push(seat);
+            let case = case(self.args, &held.0);
+            if case.votes.iter().any(|vote| !vote.failed) {
+                held.1 = Some(case.clone());
+            }
+            held.2 = self.decision.clone();
+            case
+        };
+        let n = case.votes.len();
+        let note = json!({ "model": model, "failure": failure, "answered": n });
+        event::tell(self.cx, &self.run.job, "progress", &note);
+        if !self.cx.store.beat(&self.run.job, self.run.attempt, (self.cx.now_ms)())? {
+            return Err(round::lost());
+        }
+        let left = self.plan.order[self.next..self.most].to_vec();
+        let (cx, args, enough_at) = (self.cx.clone(), self.args.clone(), self.plan.enough);
+        let nobody = left.is_empty();
+        let why = computed(move || enough(&cx, &args, case, &left, enough_at)).await?;
+        // Those who were named are all waited for.
+        if let Some(why) = why.filter(|_| self.asking.is_empty() || self.plan.enough <= 1.0) {
+            self.decision.stopped_because = why;
+            return Ok(true);
+        }
+        if self.asking.is_empty() && nobody {
+            self.decision.stopped_because = "everybody of the panel was asked".to_owned();
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Asks until it is enough, or everybody who may be asked has answered.
+    async fn vote(&mut self, patience: Duration) -> Result<(), Error> {
+        let mut slow = Instant::now() + patience;
+        loop {
+            if self.asking.is_empty() {
+                self.ask(1);
+            }
+            tokio::select! {
+                seat = self.asking.join_next() => {
+                    let Some(seat) = seat else { return Ok(()) };
+                    if self.take(seat.map_err(|error| ended(&error))?).await? {
+                        return Ok(());
+                    }
+                }
+                // A slow model is not waited for alone: the next one is asked beside it.
+                () = tokio::time::sleep_until(slow), if self.next < self.reach() => {
+                    self.most = self.most.max(self.next + 1);
+                    self.ask(1);
+                    slow = Instant::now() + patience;
+                }
+            }
+        }
+    }
+
+    /// Place in the plan's order behind the last one who could be asked.
+    fn reach(&self) -> usize {
+        if self.plan.goes_on(self.args) { self.plan.order.len() } else { self.most }
+    }
+
+    /// Others in the place of those who failed, until two have answered.
+    async fn replace_failed(&mut self, patience: Duration) -> Result<(), Error> {
+        let wanted = self.plan.panel.min(2);
+        loop {
+            let answered = self.seats.held().0.iter().filter(|seat| seat.text.is_some()).count();
+            if answered >= wanted || self.next >= self.reach() {
+                return Ok(());
+            }
+            self.decision.steps.push(format!("replace: {answered} answered"));
+            self.most = (self.next + wanted - answered).min(self.plan.order.len());
+            self.ask(wanted - answered);
+            self.vote(patience).await?;
+        }
+    }
+
+    /// How it stands by the answers so far; nothing is kept.
+    async fn standing(&self) -> Result<Option<VerdictReply>, Error> {
+        let Some(case) = self.seats.held().1.clone() else { return Ok(None) };
+        let cx = self.cx.clone();
+        computed(move || score(&cx, case, Vec::new(), None)).await.map(Some)
+    }
+
+    /// Resolves doubt that the panel left: further models, another panel, a person.
+    async fn resolve(
+        &mut self,
+        start: Instant,
+        soft: Duration,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let mut done = Done::default();
+        loop {
+            let Some(verdict) = self.standing().await? else { return Ok(()) };
+            let numbers = Numbers {
+                trust: verdict.trust,
+                second: verdict.second(),
+                none: verdict.none(),
+                required: self.plan.required,
+                clusters: verdict.n_clusters(),
+                left: self.plan.order.len() - self.next,
+                affordable: start.elapsed() < soft && self.plan.goes_on(self.args),
+                shared_prior: shared_prior(&self.args.query).is_some(),
+            };
+            let step = next_step(&numbers, done);
+            let more = match step.value {
+                Step::Stop => return Ok(()),
+                Step::Escalate => {
+                    self.decision.escalate = Some(step.why);
+                    return Ok(());
+                }
+                Step::Add => {
+                    done.added = true;
+                    ADDED
+                }
+                Step::Recompose => {
+                    done.recomposed = true;
+                    self.plan.panel
+                }
+            };
+            self.decision.steps.push(format!("{}: {}", step.value.name(), step.why));
+            self.most = (self.next + more).min(self.plan.order.len());
+            self.ask(more);
+            self.vote(patience).await?;
+        }
+    }
+}
+
+/// Asks, and gives the reply with its verdict kept.
+///
+/// # Errors
+/// Those of the store; `Upstream` when nobody answered.
+pub async fn work(
+    cx: &Context,
+    run: &Run,
+    args: &Args,
+    plan: &Plan,
+    seats: &Seats,
+) -> Result<Reply, Error> {
+    let start = Instant::now();
+    let past = Arc::new(crate::talk::before(cx, args, run)?);
+    let wait_ms = args.deadline_ms.unwrap_or(cx.council.deadline_ms);
+    let soft = Duration::from_millis((wait_ms as f64 * SOFT) as u64);
+    let mut voting = Voting {
+        cx,
+        run,
+        args,
+        plan,
+        seats,
+        past,
+        asking: JoinSet::new(),
+        next: 0,
+        most: plan.panel,
+        end: start + COUNCIL_MAX,
+        decision: plan.decision.clone(),
+    };
+    voting.ask(plan.first);
+    let patience = soft.max(SOFT_MIN);
+    voting.vote(patience).await?;
+    voting.replace_failed(patience).await?;
+    voting.resolve(start, soft, patience).await?;
+    let decision = std::mem::take(&mut voting.decision);
+    drop(voting);
+    round::finish(cx, run, args, plan, decision, seats).await
+}
+
+/// Why nobody else need be asked, if that is so.
+fn enough(
+    cx: &Context,
+    args: &Args,
+    mut case: Case,
+    left: &[String],
+    enough: f64,
+) -> Result<Option<String>, Error> {
+    let kind = to_embed(&case).0;
+    case.kind = Some(kind);
+    let learned = Learned::of(cx, kind, domain(&args.query))?;
+    learned.teach(&mut case);
+    let n_options = case.options.len().max(options_of(&case.question).len());
+    let found = decide(&case);
+    let shape = Shape::of(kind, n_options);
+    let unknown = ability(synod_council::PRIOR_MEAN, shape.sigma);
+    let votes: Vec<Option<(f64, usize)>> = (case.votes.iter().enumerate())
+        .map(|(at, vote)| {
+            let group = found.groups.iter().position(|g| g.votes.contains(&at))?;
+            Some((vote.known.map_or(unknown, |k| k.0), group))
+        })
+        .collect();
+    if kind == Kind::Long {
+        // Claims have no posterior: three of whom two decide alike are enough.
+        let answered = votes.iter().flatten().count();
+        let alike = found.groups.first().map_or(0, |g| g.votes.len());
+        let why = (answered >= 3 && alike * 3 >= answered * 2 && enough < 0.9)
+            .then(|| format!("{alike} of {answered} say the same"));
+        return Ok(why);
+    }
+    let left: Vec<f64> =
+        left.iter().map(|id| learned.model(id).map_or(unknown, |known| known.0)).collect();
+    if left.is_empty() || !stop(&votes, &left, shape, enough) {
+        return Ok(None);
+    }
+    let raw = (found.raw * 100.0).round() / 100.0;
+    Ok(Some(match found.raw >= enough {
+        true => format!("the posterior is {raw}"),
+        false => format!("nobody left could change the answer (posterior {raw})"),
+    }))
+}
