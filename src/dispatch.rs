@@ -273,6 +273,11 @@ impl Door {
         if !caller.may(scope) {
             return Err(forbidden(entry.name, scope));
         }
+        if let Some(other) = (entry.through)(args)
+            && !self.tools.iter().any(|tool| tool.name == other)
+        {
+            return Err(self.unknown(other));
+        }
         self.rate(caller)
     }
 
@@ -365,6 +370,11 @@ impl Door {
                 out.push_str(&format!("{name}{{tool=\"{tool}\"}} {value}\n"));
             }
         }
+        if let Some(ledger) = &self.cx.ledger {
+            out.push_str("# TYPE synod_ledger_lost_total counter\n");
+            out.push_str(&format!("synod_ledger_lost_total {}\n", ledger.lost()));
+        }
+        out.push_str(&crate::metric::models(&self.cx.engine));
         out
     }
 }

@@ -22,6 +22,7 @@ mod job;
 mod log;
 pub mod mcp;
 pub mod memory;
+mod metric;
 mod obtain;
 mod openapi;
 mod page;

@@ -14,6 +14,9 @@ pub fn document(tools: &[&'static Entry]) -> Value {
             methods[method] = operation(entry, route);
         }
     }
+    if tools.iter().any(|entry| entry.name == "job") {
+        paths.extend(streams());
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -30,6 +33,52 @@ pub fn document(tools: &[&'static Entry]) -> Value {
         },
         "security": [{}, { "token": [] }],
     })
+}
+
+/// The routes that are no operations: what goes on, as it goes on (`stream.rs`, `socket.rs`).
+fn streams() -> Map<String, Value> {
+    let id =
+        json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+    let after = json!({
+        "name": "last_event_id", "in": "query", "required": false,
+        "description": "Go on behind this event; `Last-Event-ID` says the same.",
+        "schema": { "type": "integer", "minimum": 0 },
+    });
+    let job = |name: &str| {
+        json!({ "get": {
+            "operationId": name,
+            "summary": "Events of a job",
+            "description": "Server-sent events `{type, ts, payload}` until the job has ended (log, \
+                            status, progress, result, error, heartbeat and those of heads); the \
+                            same as messages to whom asks for a WebSocket.",
+            "tags": ["job"],
+            "parameters": [id, after],
+            "responses": {
+                "200": { "description": "Events.", "content": { "text/event-stream": {} } },
+                "101": { "description": "A WebSocket." },
+                "404": error("The caller has no such job."),
+            },
+        } })
+    };
+    let talk = json!({ "get": {
+        "operationId": "session_stream",
+        "summary": "Ask in a session, over a WebSocket",
+        "description": "The client sends `{prompt, heads?, use_all_heads?}`; the server \
+                        heads_running, head_complete {head_id, summary}, witness_running, \
+                        complete, error.",
+        "tags": ["session"],
+        "parameters": [id],
+        "responses": {
+            "101": { "description": "A WebSocket." },
+            "404": error("The caller has no such session."),
+        },
+    } });
+    Map::from_iter([
+        ("/v1/tasks/{id}/stream".to_owned(), job("task_stream")),
+        ("/v1/jobs/{id}/stream".to_owned(), job("job_stream")),
+        ("/v1/stream/{id}".to_owned(), job("stream")),
+        ("/v1/sessions/{id}/stream".to_owned(), talk),
+    ])
 }
 
 fn error_schema() -> Value {
@@ -50,14 +99,14 @@ fn error_schema() -> Value {
     })
 }
 
+/// A refusal, in the one shape.
+fn error(text: &str) -> Value {
+    let schema = json!({ "$ref": "#/components/schemas/Error" });
+    json!({ "description": text, "content": { "application/json": { "schema": schema } } })
+}
+
 fn operation(entry: &Entry, route: &Route) -> Value {
     let input = (entry.input)();
-    let error = |text: &str| {
-        json!({
-            "description": text,
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
-        })
-    };
     let ok = json!({
         "description": "The tool's structured reply.",
         "content": { "application/json": { "schema": (entry.output)() } },

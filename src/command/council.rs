@@ -75,8 +75,10 @@ fn replay(session: &mut Session, file: &Path) -> Result<Recorded, Failure> {
         url: Some(url.to_string_lossy().into_owned()),
         ..ProviderConfig::default()
     }];
-    let questions = Vec::new();
-    Ok(judged.unwrap_or(Recorded { name: String::new(), questions }))
+    match judged {
+        Ok(recorded) => Ok(recorded),
+        Err(_) => Ok(Recorded::of_transcripts(file)?),
+    }
 }
 
 /// Recorded answers as transcripts in the data directory, made once for each version of the file.
@@ -93,10 +95,6 @@ fn laid_out(data: &Path, file: &Path, recorded: &Recorded) -> Result<PathBuf, Fa
 }
 
 fn show(recorded: &Recorded) {
-    if recorded.questions.is_empty() {
-        say("The file holds transcripts; ask one of their questions word for word.\n");
-        return;
-    }
     say(&format!("{} recorded questions; ask one by its number:\n\n", recorded.questions.len()));
     for (at, question) in recorded.questions.iter().take(SHOWN).enumerate() {
         let line: Vec<&str> = question.question.split_whitespace().collect();

@@ -66,11 +66,60 @@ pub struct Recorded {
     pub questions: Vec<Question>,
 }
 
+/// A line of a file of transcripts.
+#[derive(Deserialize)]
+struct Transcript {
+    model: String,
+    #[serde(default)]
+    vendor: String,
+    #[serde(default)]
+    family: String,
+    question: String,
+    text: String,
+}
+
 fn wrong(path: &Path, what: impl Display) -> Fault {
     Fault::new(fault::UNPROCESSABLE, format!("{}: {what}", path.display()))
 }
 
 impl Recorded {
+    /// The questions of a file of transcripts, in the order in which they are first asked.
+    ///
+    /// # Errors
+    /// `unprocessable`, naming the file and the line.
+    pub fn of_transcripts(path: &Path) -> Result<Self, Fault> {
+        let file = std::fs::File::open(path).map_err(|e| wrong(path, e))?;
+        let mut questions: Vec<Question> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (at, line) in BufReader::new(file).lines().enumerate() {
+            let line = line.map_err(|e| wrong(path, e))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let row: Transcript = serde_json::from_str(&line)
+                .map_err(|e| wrong(path, format!("line {}: {e}", at + 1)))?;
+            let place = *places.entry(row.question.clone()).or_insert_with(|| {
+                let question = row.question.clone();
+                questions.push(Question {
+                    question,
+                    gold: None,
+                    options: Vec::new(),
+                    answers: Vec::new(),
+                });
+                questions.len() - 1
+            });
+            questions[place].answers.push(Answer {
+                model: row.model,
+                vendor: row.vendor,
+                family: row.family,
+                text: row.text,
+                correct: false,
+                claims: Vec::new(),
+            });
+        }
+        Ok(Recorded { name: String::new(), questions })
+    }
+
     /// Reads a file, compressed or not.
     ///
     /// # Errors

@@ -34,13 +34,14 @@ async fn answer(axum::Json(body): axum::Json<Value>) -> axum::Json<Value> {
     }))
 }
 
-struct Server {
+/// The scripted server as a process of its own.
+pub struct Server {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
         command.arg("chat").stdout(Stdio::piped());
@@ -75,7 +76,7 @@ fn percentile(sorted: &[Duration], p: f64) -> f64 {
 }
 
 /// Runs `calls` of `call` with `n` at a time and prints what came on top of `delay`.
-async fn measure<F, W>(name: &str, n: usize, calls: usize, delay: Duration, call: F)
+pub async fn measure<F, W>(name: &str, n: usize, calls: usize, delay: Duration, call: F)
 where
     F: Fn() -> W,
     W: Future<Output = ()> + Send + 'static,
@@ -201,4 +202,42 @@ pub fn run() {
             .await;
         }
     });
+}
+
+/// Anonymous memory of this process, in MB.
+fn anonymous_mb() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or("0");
+    let kb: f64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
+    kb / 1024.0
+}
+
+/// Memory over `n` calls, a hundred at a time, each with another question.
+pub fn calls(n: usize) {
+    let server = Server::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    println!("| calls | anonymous MB |");
+    println!("|---|---|");
+    runtime.expect("a runtime").block_on(async {
+        let engine = engine(&server.url, &[0]);
+        let mut running = tokio::task::JoinSet::new();
+        for call in 0..n {
+            if running.len() >= 100 {
+                running.join_next().await;
+            }
+            let engine = engine.clone();
+            running.spawn(async move {
+                // At temperature 0: each answer goes into the cache.
+                let mut ask = Ask::new("0", &format!("How many are {call}?"));
+                (ask.policy, ask.temperature) = (Policy::Cloud, Some(0.0));
+                let until = tokio::time::Instant::now() + Duration::from_secs(60);
+                engine.ask(ask, until).await.expect("an answer");
+            });
+            if (call + 1) % (n / 10).max(1) == 0 {
+                println!("| {} | {:.1} |", call + 1, anonymous_mb());
+            }
+        }
+        while running.join_next().await.is_some() {}
+    });
+    println!("| end | {:.1} |", anonymous_mb());
 }

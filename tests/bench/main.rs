@@ -14,6 +14,7 @@ mod life;
 mod meaning;
 mod peak;
 mod peer;
+mod proxy;
 mod serve;
 
 const USAGE: &str =
@@ -25,6 +26,8 @@ bench million [N]        scans over N (1,000,000) vectors
 bench peak               what the processor can do at most
 bench embed, vectors     embedding and scans, as `tests/bench/peers.py` compares them with others'
 bench council            a verdict, and what the engine adds to a call, beside a bare HTTP client
+bench proxy              one model behind `synod serve` and behind LiteLLM's proxy
+bench calls [N]          memory of the engine that asks over N (100,000) calls
 bench index [FOLDER]     indexing speed and disk, beside its bare parts
 bench http               an empty call over HTTP, beside a bare echo server
 bench engine [FOLDER]    the engine's part of a search, in process
@@ -52,6 +55,10 @@ fn main() {
         Some("serve") => serve::run(&corpus::folder(folder)),
         Some("http") => http::run(),
         Some("council") => council::run(),
+        Some("proxy") => proxy::run(),
+        Some("calls") => {
+            council::calls(args.get(1).and_then(|n| n.parse().ok()).unwrap_or(100_000));
+        }
         Some("peer") => peer::run(&corpus::folder(folder)),
         Some("hybrid") => meaning::hybrid(&corpus::folder(folder)),
         Some("million") => {

@@ -71,6 +71,11 @@ fn given_answers_are_scored_and_can_be_recomputed() {
     assert_eq!(client.answered("consensus", choice)["answer"], "B");
     let one = json!({"answers": answers(&[("a", "Answer: 7")])});
     let one = client.answered("consensus", one);
+    // Clients hold a reply against the schema: what may be null has no type there.
+    let listed = client.request("tools/list", json!({}))["result"]["tools"].clone();
+    let tool = listed.as_array().unwrap().iter().find(|t| t["name"] == "consensus").unwrap();
+    let properties = &tool["outputSchema"]["properties"];
+    assert!(properties["trust"]["type"].is_null() && properties["raw"]["type"] == "number");
     assert!(one["trust"].is_null() && one["reasons"][0].as_str().unwrap().contains("one model"));
 }
 

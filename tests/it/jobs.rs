@@ -220,6 +220,7 @@ fn jobs_are_left_over_rest_once_for_each_key() {
         (json!({"kind": "orchestrate", "input": {"query": ""}}), 400),
         (json!({"kind": "orchestrate", "input": {"query": "x"}, "priority": 9}), 400),
         (json!({"kind": "dance"}), 403),
+        (json!({"kind": "ingest", "input": {"op": "reindex"}}), 403),
         (
             json!({"kind": "orchestrate", "input": {"query": "x"}, "notify": "http://127.0.0.1/"}),
             422,
@@ -229,6 +230,13 @@ fn jobs_are_left_over_rest_once_for_each_key() {
         let reply = post(web.address, "/v1/tasks", &[], &body);
         assert_eq!(reply.status, status, "{body}: {reply:?}");
     }
+    // What is hidden is not offered through another door either.
+    let hiding = place.write(
+        "hiding.toml",
+        format!("{}[access]\nhidden_tools = [\"orchestrate\"]\n", server.config(&["seven"])),
+    );
+    let closed = place.http(&["--config", &hiding.to_string_lossy()], &[]);
+    assert_eq!(post(closed.address, "/v1/tasks", &[], &body).status, 404);
     // A council is its owner's, its actions too.
     let bearer = token(&place, "b", "read:context,read:jobs,write:jobs,llm:invoke");
     let theirs = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];

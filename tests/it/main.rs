@@ -7,6 +7,7 @@ mod archive;
 mod chat;
 mod commands;
 mod council;
+mod examples;
 mod faces;
 mod faults;
 mod fresh;

@@ -84,6 +84,14 @@ fn a_job_is_followed_to_its_end_and_again_from_where_it_was_cut() {
     let odd = get(web.address, &format!("/v1/stream/{job}?last_event_id=x"));
     assert_eq!((odd.status, odd.fault().as_str()), (400, "invalid_argument"));
     assert_eq!(get(web.address, "/v1/stream/j_none").status, 404);
+    let metrics = get(web.address, "/metrics").body;
+    for line in [
+        "synod_model_calls_total{provider=\"p\"} 2",
+        "synod_model_latency_ms_count{provider=\"p\"} 2",
+        "synod_model_breaker_closed{provider=\"p\",model=\"one\",key=\"\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     // The same as a WebSocket.
     let mut socket = connect(web.address, &format!("/v1/tasks/{job}/stream")).expect("a socket");
     let mut seen = Vec::new();

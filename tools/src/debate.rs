@@ -215,6 +215,20 @@ fn outcome(args: &Args, kind: Kind, rounds: &[Vec<Seat>]) -> DebateReply {
     let last_round = rounds.last().map(Vec::as_slice).unwrap_or_default();
     let last_word = speaker
         .and_then(|model| last_round.iter().find(|seat| seat.reply.model == model)?.text.clone());
+    let last_word = last_word.map(|text| cut(&text));
     let turned = most.is_some() && places.first().map(|row| majority(row)) != Some(most);
     DebateReply { rounds: out, settled: settled(last), last_word, turned }
+}
+
+/// Characters of the last word.
+const WORD_CHARS_MAX: usize = 8_000;
+
+fn cut(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut head: String = chars.by_ref().take(WORD_CHARS_MAX).collect();
+    let left = chars.count();
+    if left > 0 {
+        head.push_str(&format!(" [… {left} more characters]"));
+    }
+    head
 }

@@ -158,6 +158,12 @@ pub trait Operation: 'static {
         (Self::SCOPE, Self::EFFECT)
     }
 
+    /// Another tool that one call stands for: it has to be offered too. `args` were not checked
+    /// yet.
+    fn through(_args: &Value) -> Option<&'static str> {
+        None
+    }
+
     /// Does it.
     fn run(
         cx: &Context,
@@ -320,6 +326,8 @@ pub struct Entry {
     pub scope: Scope,
     /// The scope and the effect of one call.
     pub needs: fn(&Value) -> (Scope, Effect),
+    /// Another tool that one call stands for.
+    pub through: fn(&Value) -> Option<&'static str>,
     /// Where it runs.
     pub work: Work,
     /// Twice is once.
@@ -345,6 +353,7 @@ impl Entry {
             reads: T::READS,
             scope: T::SCOPE,
             needs: T::needs,
+            through: T::through,
             work: T::WORK,
             idempotent: T::IDEMPOTENT,
             routes: T::ROUTES,

@@ -15,12 +15,17 @@ pub fn note(cx: &Context, entry: Entry) {
     }
 }
 
+/// Who, as the ledger names them.
+fn actor(account: &str) -> String {
+    if account.is_empty() { "local".to_owned() } else { account.to_owned() }
+}
+
 /// A model was asked.
 pub fn asked(cx: &Context, by: &By, model: &str, outcome: &str, usd: Option<f64>, content: &str) {
     note(
         cx,
         Entry {
-            actor: by.account.to_owned(),
+            actor: actor(by.account),
             action: "ask".to_owned(),
             resource: model.chars().take(MODEL_CHARS_MAX).collect(),
             outcome: outcome.to_owned(),
@@ -56,7 +61,7 @@ pub fn decided(cx: &Context, run: &Run, action: &str, resource: &str) {
     note(
         cx,
         Entry {
-            actor: run.account.clone(),
+            actor: actor(&run.account),
             action: action.to_owned(),
             resource: resource.to_owned(),
             outcome: "ok".to_owned(),
@@ -79,7 +84,7 @@ pub fn guarded(cx: &Context, by: &By, report: &Report, enforced: &str) {
         note(
             cx,
             Entry {
-                actor: by.account.to_owned(),
+                actor: actor(by.account),
                 action: "guard".to_owned(),
                 resource: hit.rule.clone(),
                 outcome: outcome.to_owned(),

@@ -305,6 +305,10 @@ pub async fn drive(
         }
         Err(error) => {
             let text = error.to_string();
+            // Who no longer has the job says nothing of it.
+            if !cx.store.beat(&run.job, run.attempt, now_ms)? {
+                return Err(error);
+            }
             event::tell(&cx, &run.job, "error", &json!({ "message": event::shown(&text) }));
             cx.store.end_run(&run.job, run.attempt, JobState::Failed, &text, now_ms)?;
             Err(error)
@@ -330,6 +334,9 @@ fn lay_aside(cx: &Context, run: &Run, mut reply: Reply) -> Result<Reply, Error> 
 
 /// The council is over: its session, its stream, the ledger and its job hear of it.
 fn conclude(cx: &Context, run: &Run, args: &Args, reply: &Reply) -> Result<(), Error> {
+    if !cx.store.beat(&run.job, run.attempt, (cx.now_ms)())? {
+        return Err(lost());
+    }
     let verdict = reply.verdict.as_ref();
     let answer = reply.heads.as_ref().map(|heads| heads.final_answer.as_str());
     let answer = answer.or_else(|| verdict?.answer.as_deref());

@@ -7,7 +7,7 @@ use crate::Error;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Formats of JSON Schema's own list that we use.
 const FORMATS: &[&str] = &["date-time", "date", "uri"];
@@ -29,7 +29,40 @@ pub fn portable<T: JsonSchema>() -> Value {
 
 /// The schema of a reply.
 pub fn portable_output<T: JsonSchema>() -> Value {
-    shaped(raw::<T>(true))
+    let mut schema = raw::<T>(true);
+    open_nulls(&mut schema);
+    shaped(schema)
+}
+
+/// A field that is always there and may be null (a trust that cannot be said) has no type: clients
+/// hold replies against the schema, and a nullable type is not portable. One that is left out when
+/// it is null keeps its type.
+fn open_nulls(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(open_nulls),
+        Value::Object(map) => {
+            let required = map.get("required").and_then(Value::as_array).cloned();
+            let properties = map.get_mut("properties").and_then(Value::as_object_mut);
+            for (name, property) in properties.into_iter().flatten() {
+                let always = required.as_ref().is_some_and(|names| names.contains(&json!(name)));
+                if let Some(property) = property.as_object_mut().filter(|_| always) {
+                    let null = json!("null");
+                    let types = property.get("type").and_then(Value::as_array);
+                    let nullable = types.is_some_and(|types| types.contains(&null));
+                    let options = property.get("anyOf").and_then(Value::as_array);
+                    let either = options.is_some_and(|o| o.iter().any(|one| one["type"] == null));
+                    if nullable {
+                        property.remove("type");
+                    }
+                    if either {
+                        property.remove("anyOf");
+                    }
+                }
+            }
+            map.values_mut().for_each(open_nulls);
+        }
+        _ => {}
+    }
 }
 
 fn shaped(mut schema: Value) -> Value {

@@ -1,7 +1,7 @@
 //! `session`: conversations that outlive a client: what was asked, what was answered, where it was
 //! left.
 
-use crate::reply::timestamp;
+use crate::reply::{REPLY_BYTES_MAX, timestamp};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, once};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -282,7 +282,7 @@ fn one(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         Op::History => {
             let after = args.seq.unwrap_or(0);
             let found = cx.store.history(&id, owner, after, LISTED_MAX, now_ms)?;
-            reply.messages = found.map(shown).unwrap_or_default();
+            reply.messages = within(found.map(shown).unwrap_or_default());
             let last = reply.messages.last().map_or(0, |message| message.seq);
             reply.note = (last > 0 && last < known.n_messages)
                 .then(|| format!("{} more; pass `seq` = {last}", known.n_messages - last));
@@ -321,6 +321,26 @@ fn one(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
 
 fn shown(messages: Vec<synod_store::Message>) -> Vec<MessageReply> {
     messages.into_iter().map(Into::into).collect()
+}
+
+/// As many messages as fit a reply, one at least; a text that does not fit is cut and says so.
+fn within(messages: Vec<MessageReply>) -> Vec<MessageReply> {
+    let mut left = REPLY_BYTES_MAX;
+    let mut out: Vec<MessageReply> = Vec::new();
+    for mut message in messages {
+        if message.text.len() > left && !out.is_empty() {
+            break;
+        }
+        if message.text.len() > left {
+            let head = message.text.floor_char_boundary(left);
+            let more = message.text.len() - head;
+            message.text.truncate(head);
+            message.text.push_str(&format!(" [… {more} more bytes]"));
+        }
+        left = left.saturating_sub(message.text.len());
+        out.push(message);
+    }
+    out
 }
 
 fn append(cx: &Context, id: &str, args: &Args, call: &Call) -> Result<Option<i64>, Error> {

@@ -102,6 +102,10 @@ impl Voting<'_> {
                 seat = self.asking.join_next() => {
                     let Some(seat) = seat else { return Ok(()) };
                     if self.take(seat.map_err(|error| ended(&error))?).await? {
+                        // What has come by now is paid for, and counts.
+                        while let Some(seat) = self.asking.try_join_next() {
+                            self.take(seat.map_err(|error| ended(&error))?).await?;
+                        }
                         return Ok(());
                     }
                 }
