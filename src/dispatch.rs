@@ -177,7 +177,7 @@ impl Door {
             ["id", "job", "session", "path", "uri"].into_iter().find_map(|key| args.get(key));
         let resource = named.and_then(Value::as_str).unwrap_or_default();
         let actor = if caller.account.is_empty() { caller.face } else { &caller.account };
-        let cut = |text: &str, max: usize| text[..text.floor_char_boundary(max)].to_owned();
+        let cut = |text: &str, max: usize| synod_tools::head(text, max).to_owned();
         Some(LedgerEntry {
             actor: actor.to_owned(),
             action: cut(&action, ACTION_BYTES_MAX),

@@ -64,9 +64,9 @@ pub fn to_judge(case: &Case) -> Vec<(usize, usize)> {
     }
     let square = hall.phrases();
     let mut near = Vec::new();
-    for a in 0..square.len() {
-        for b in a + 1..square.len() {
-            let off = (square[a][b] - SAME).abs();
+    for (a, row) in square.iter().enumerate() {
+        for (b, likeness) in row.iter().enumerate().skip(a + 1) {
+            let off = (likeness - SAME).abs();
             if off < DOUBT {
                 near.push((off, hall.answers[a].0, hall.answers[b].0));
             }

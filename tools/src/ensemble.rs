@@ -306,7 +306,7 @@ pub fn alerts(cx: &Context) -> Result<Vec<AlertReply>, Error> {
         rows.sort_by_key(|row| row.at_ms);
         out.extend(alerts_of(kind, &rows));
     }
-    out.sort_by(|a, b| b.0.cmp(&a.0));
+    out.sort_by_key(|(risk, _)| std::cmp::Reverse(*risk));
     Ok(out.into_iter().take(ALERTS_MAX).map(|(_, alert)| alert).collect())
 }
 

@@ -113,6 +113,15 @@ pub fn timestamp(ms: i64) -> String {
     synod_index::timestamp(ms)
 }
 
+/// The beginning of a text, at most so many bytes.
+pub fn head(text: &str, bytes_max: usize) -> &str {
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A fence longer than any run of backticks in `text`.
 pub fn fence(text: &str) -> String {
     let mut longest = 0;

@@ -1,7 +1,7 @@
 //! `session`: conversations that outlive a client: what was asked, what was answered, where it was
 //! left.
 
-use crate::reply::{REPLY_BYTES_MAX, timestamp};
+use crate::reply::{REPLY_BYTES_MAX, head, timestamp};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, once};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -332,7 +332,7 @@ fn within(messages: Vec<MessageReply>) -> Vec<MessageReply> {
             break;
         }
         if message.text.len() > left {
-            let head = message.text.floor_char_boundary(left);
+            let head = head(&message.text, left).len();
             let more = message.text.len() - head;
             message.text.truncate(head);
             message.text.push_str(&format!(" [… {more} more bytes]"));

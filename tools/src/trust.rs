@@ -1,6 +1,6 @@
 //! `trust`: the full record of a past verdict, computed again from its stored votes.
 
-use crate::reply::REPLY_BYTES_MAX;
+use crate::reply::{REPLY_BYTES_MAX, head};
 use crate::verdict::{VerdictReply, verdict};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
@@ -155,7 +155,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let head = &text[..text.floor_char_boundary(bytes_max)];
+    let head = head(text, bytes_max);
     format!("{head} [… {} more bytes; `model` shows one answer alone]", text.len() - head.len())
 }
 
