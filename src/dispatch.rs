@@ -34,6 +34,16 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Refuses who could not see the job that it is about to leave.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn watches(&self) -> Result<(), Fault> {
+        if self.may(Scope::ReadJobs) { Ok(()) } else { Err(forbidden("job", Scope::ReadJobs)) }
+    }
+}
+
 /// What faces ask of the engines beside tools.
 pub const REQUESTS: [&str; 3] = ["resources/list", "resources/read", "completion/complete"];
 

@@ -352,7 +352,8 @@ impl ServerHandler for Server {
         let caller = self.caller(&context);
         let args = request.arguments.map_or(Value::Null, Value::Object);
         // A client that knows tasks waits for a council in its own way.
-        let tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
+        let tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks())
+            && self.door.tools().iter().any(|tool| tool.name == "job");
         if tasks && request.name == "orchestrate" && args.get("job").is_none_or(Value::is_null) {
             return match crate::task::begin(&self.door, &caller, args).await {
                 Ok(task) => Ok(CreateTaskResult::new(task).into()),

@@ -141,6 +141,7 @@ impl Talk {
         let said: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
             bad(format!("the message does not parse: {error}; send {{\"prompt\": …}}"))
         })?;
+        self.caller.watches()?;
         let mut input = said;
         let Some(prompt) = input.remove("prompt").filter(Value::is_string) else {
             return Err(bad("the message has no `prompt`; send `{\"prompt\": …}`".to_owned()));
@@ -154,12 +155,16 @@ impl Talk {
         self.streams.feed(&self.caller, &job, 0).await
     }
 
-    /// Shows what goes on until the job has ended, and its outcome; false when the client is gone.
-    /// The job goes on without it.
+    /// Shows what goes on until the job has ended or waits for a person, and how it stands then;
+    /// false when the client is gone. The job goes on without it.
     async fn follow(&mut self, mut feed: Feed) -> bool {
+        let stop = self.streams.stop.clone();
+        let mut kind = "complete";
         loop {
             let shown = tokio::select! {
                 shown = feed.next() => shown,
+                // The job goes on in another process, or when this one starts again.
+                () = stop.cancelled() => return true,
                 said = self.socket.recv() => {
                     match said {
                         Some(Ok(Message::Text(_))) => {
@@ -176,6 +181,10 @@ impl Talk {
                 }
             };
             let Some(shown) = shown else { break };
+            if shown.kind == "status" && shown.body["payload"]["state"] == "waiting" {
+                kind = "waiting";
+                break;
+            }
             let heads = matches!(
                 shown.kind.as_str(),
                 "heads_running" | "head_complete" | "witness_running" | "heartbeat"
@@ -196,7 +205,7 @@ impl Talk {
         let args = json!({ "job": feed.job() });
         match self.streams.door.call(&self.caller, "orchestrate", args, Call::silent()).await {
             Ok(answer) => {
-                let mut body = json!({ "type": "complete" });
+                let mut body = json!({ "type": kind });
                 if let (Some(body), Some(reply)) =
                     (body.as_object_mut(), answer.structured.as_object())
                 {

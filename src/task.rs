@@ -46,6 +46,7 @@ fn shown(job: &Job) -> Task {
 /// # Errors
 /// Those of the tool, which the model may mend.
 pub async fn begin(door: &Door, caller: &Caller, args: Value) -> Result<Task, Fault> {
+    caller.watches()?;
     let args = json!({ "op": "submit", "kind": "orchestrate", "input": args });
     let left = door.call(caller, "job", args, Call::silent()).await?;
     let id = left.structured["job"].as_str().unwrap_or_default();

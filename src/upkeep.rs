@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks at the wall clock the machine has slept, in milliseconds.
+const SLEPT_MS: i64 = 4_000;
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -16,11 +18,27 @@ pub async fn run(cx: Context, secret: Option<String>) {
     if cx.read_only {
         return;
     }
+    if let Some(secret) = secret {
+        // A place that does not answer holds up nothing else.
+        let cx = cx.clone();
+        tokio::spawn(async move {
+            loop {
+                webhook::tell_all(&cx, &secret).await;
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+    }
     let mut swept: Option<Instant> = None;
+    let (mut looked_ms, mut quiet_until_ms) = (now_ms(), 0);
     loop {
-        councils(&cx);
-        if let Some(secret) = &secret {
-            webhook::tell_all(&cx, secret).await;
+        let at_ms = now_ms();
+        // The machine has slept: councils of this very process say that they are alive first.
+        if at_ms - looked_ms > SLEPT_MS {
+            quiet_until_ms = at_ms + SLEPT_MS;
+        }
+        looked_ms = at_ms;
+        if at_ms >= quiet_until_ms {
+            councils(&cx);
         }
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             swept = Some(Instant::now());

@@ -6,6 +6,7 @@ use crate::fetch;
 use crate::now_ms;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ use synod_tools::Context;
 const CALL: Duration = Duration::from_secs(10);
 /// How long another process leaves a webhook to the one that took it, in milliseconds.
 const TAKEN_MS: i64 = 30_000;
+/// Places that are told at once.
+const AT_ONCE: usize = 8;
 /// Tries of one event.
 const TRIES_MAX: u32 = 6;
 /// First wait after a failure, in milliseconds; each next one is four times as long.
@@ -63,19 +66,18 @@ fn told(event: &Event) -> Option<String> {
 
 /// Tells whom there is something to be told; failures wait for their time.
 pub async fn tell_all(cx: &Context, secret: &str) {
-    let due = match cx.store.webhooks() {
+    let due = match cx.store.webhooks(now_ms()) {
         Ok(due) => due,
         Err(error) => return tracing::warn!(error = %error, "webhooks were not looked for"),
     };
-    for (job, text) in due {
-        let Ok(standing) = serde_json::from_str::<Standing>(&text) else { continue };
-        if standing.next_ms > now_ms() {
-            continue;
-        }
-        if let Err(error) = tell(cx, secret, &job, &text, standing).await {
-            tracing::warn!(job, error = %error, "a webhook was not told");
-        }
-    }
+    let telling =
+        futures::stream::iter(due).for_each_concurrent(AT_ONCE, |(job, text)| async move {
+            let Ok(standing) = serde_json::from_str::<Standing>(&text) else { return };
+            if let Err(error) = tell(cx, secret, &job, &text, standing).await {
+                tracing::warn!(job, error = %error, "a webhook was not told");
+            }
+        });
+    telling.await;
 }
 
 /// Tells the next event of one job.

@@ -28,7 +28,7 @@ pub struct Vote {
 
 impl Vote {
     /// The voter that it is.
-    pub(crate) fn voter(&self) -> String {
+    pub fn voter(&self) -> String {
         weights(self.counts_as.as_deref().unwrap_or(&self.model))
     }
 }

@@ -563,7 +563,10 @@ const NONE_MAX: f64 = 0.4;
 /// rounds.
 pub fn next_step(numbers: &Numbers, done: Done) -> Decision<Step> {
     let Some(trust) = numbers.trust else {
-        return Decision::of(Step::Stop, "one model was asked; there is no consensus to resolve");
+        if numbers.affordable && numbers.left > 0 && !done.added {
+            return Decision::of(Step::Add, "one voter is no council");
+        }
+        return Decision::of(Step::Stop, "one model answered; there is no consensus to resolve");
     };
     let required = numbers.required;
     if trust >= required {
@@ -971,7 +974,10 @@ mod tests {
         let (new, added) = (Done::default(), Done { added: true, recomposed: false });
         let both = Done { added: true, recomposed: true };
         assert_eq!(step(Numbers { trust: Some(0.8), ..base }, new), Step::Stop);
-        assert_eq!(step(Numbers { trust: None, ..base }, new), Step::Stop);
+        // One voter has no trust: another is asked, once, if there is one.
+        let alone = Numbers { trust: None, ..base };
+        assert_eq!((step(alone, new), step(alone, added)), (Step::Add, Step::Stop));
+        assert_eq!(step(Numbers { left: 0, ..alone }, new), Step::Stop);
         assert_eq!(step(base, new), Step::Add);
         assert_eq!(step(base, added), Step::Recompose);
         assert_eq!(step(base, both), Step::Escalate);

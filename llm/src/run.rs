@@ -142,7 +142,9 @@ impl Choice<'_> {
 
 /// Whether a server refuses a request for its temperature, as those of models that reason do.
 fn about_temperature(fault: &Fault) -> bool {
-    fault.kind == FailureKind::Invalid && fault.said.to_lowercase().contains("temperature")
+    let said = fault.said.to_lowercase();
+    let refused = ["unsupported", "not support", "may only be"].iter().any(|w| said.contains(w));
+    fault.kind == FailureKind::Invalid && refused && said.contains("temperature")
 }
 
 /// No key's breaker lets a call through.
@@ -391,10 +393,14 @@ impl Engine {
             result => return result,
         }
         // Models that reason take none. Nothing was billed for the refusal, and it is remembered.
-        self.untemper(provider, model);
         let prompt =
             Prompt { ask, model, url: &provider.url, stream: provider.stream, tempered: false };
-        Exchange { rules, wire, provider, prompt, secret, deadline }.run(&mut hear).await
+        let result =
+            Exchange { rules, wire, provider, prompt, secret, deadline }.run(&mut hear).await;
+        if result.is_ok() {
+            self.untemper(provider, model);
+        }
+        result
     }
 
     /// Keeps an answer of a server in the record, if there is one.

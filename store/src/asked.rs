@@ -41,6 +41,39 @@ impl Store {
         })
     }
 
+    /// Puts an answer under a key that has none, or that has exactly `before`; gives what stands
+    /// there instead, and nothing when it was put.
+    ///
+    /// # Errors
+    /// `Argument` for what is out of its bounds.
+    pub fn claim_answer(
+        &self,
+        key: &str,
+        before: Option<&str>,
+        json: &str,
+        now_ms: i64,
+    ) -> Result<Option<String>> {
+        bound::name("key", key, bound::ID_BYTES_MAX)?;
+        bound::json("answer", json, ANSWER_BYTES_MAX)?;
+        self.write(|tx| {
+            let sql = "DELETE FROM asked WHERE key=? AND (json=? OR at_ms<=?)";
+            tx.prepare_cached(sql)?.execute(params![key, before, now_ms - ANSWER_KEPT_MS])?;
+            let sql = "INSERT OR IGNORE INTO asked(key, json, at_ms) VALUES(?,?,?)";
+            if tx.prepare_cached(sql)?.execute(params![key, json, now_ms])? == 1 {
+                return Ok(None);
+            }
+            let mut statement = tx.prepare_cached("SELECT json FROM asked WHERE key=?")?;
+            Ok(Some(statement.query_row([key], |r| r.get(0))?))
+        })
+    }
+
+    /// Forgets the answer under a key if it is exactly this one.
+    pub fn forget_answer(&self, key: &str, json: &str) -> Result<()> {
+        let sql = "DELETE FROM asked WHERE key=? AND json=?";
+        self.db().execute(sql, [key, json])?;
+        Ok(())
+    }
+
     /// The answer under a key, if it was not swept.
     pub fn answer(&self, key: &str) -> Result<Option<String>> {
         let db = self.db();
@@ -58,6 +91,21 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_many_claims_a_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.claim_answer("k", None, "1", 10).unwrap(), None);
+        assert_eq!(store.claim_answer("k", None, "2", 11).unwrap().as_deref(), Some("1"));
+        // Only who knows what stands there may put another in its place.
+        assert_eq!(store.claim_answer("k", Some("0"), "2", 12).unwrap().as_deref(), Some("1"));
+        assert_eq!(store.claim_answer("k", Some("1"), "2", 13).unwrap(), None);
+        store.forget_answer("k", "1").unwrap();
+        assert_eq!(store.answer("k").unwrap().as_deref(), Some("2"));
+        store.forget_answer("k", "2").unwrap();
+        assert_eq!(store.claim_answer("k", None, "3", 14).unwrap(), None);
+    }
 
     #[test]
     fn answers_are_kept_for_a_week() {

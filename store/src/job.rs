@@ -83,6 +83,8 @@ pub struct Job {
     pub webhook: Option<String>,
     /// How often it was taken; a runner shows that it still holds the job by it.
     pub attempt: i64,
+    /// The number of its last attempt before a person wanted it once more.
+    pub attempt_base: i64,
     /// Left, milliseconds since 1970.
     pub made_ms: i64,
 }
@@ -106,6 +108,7 @@ pub(crate) fn row(row: &Row) -> rusqlite::Result<Job> {
         webhook: row.get(14)?,
         attempt: row.get(15)?,
         made_ms: row.get(16)?,
+        attempt_base: row.get(17)?,
     })
 }
 
@@ -137,11 +140,12 @@ fn same(known: &str, args: &str) -> bool {
 
 /// The same without what may be long or secret: lists do not show it.
 pub(crate) const LISTED: &str = "SELECT id, kind, '' AS args, state, progress, result, \
-    changed_ms, owner, priority, deadline_ms, session, needs, NULL, NULL, NULL, attempt, made_ms \
-    FROM job";
+    changed_ms, owner, priority, deadline_ms, session, needs, NULL, NULL, NULL, attempt, made_ms, \
+    attempt_base FROM job";
 
 pub(crate) const JOB: &str = "SELECT id, kind, args, state, progress, result, changed_ms, owner, \
-    priority, deadline_ms, session, needs, given, partial, webhook, attempt, made_ms FROM job";
+    priority, deadline_ms, session, needs, given, partial, webhook, attempt, made_ms, attempt_base \
+    FROM job";
 
 /// What became of a move.
 pub(crate) enum Moved {

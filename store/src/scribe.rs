@@ -46,15 +46,15 @@ impl Ledger {
     /// # Errors
     /// `Argument` if the system has no thread left.
     pub fn start(store: Arc<Store>) -> Result<Self> {
-        Self::with(move || Ok(store))
+        Self::with(move || Ok(Arc::clone(&store)))
     }
 
     /// The same; `open` is called on the thread when there is a first entry, so that a start does
-    /// not wait for it.
+    /// not wait for it, and again with the next when it failed.
     ///
     /// # Errors
     /// `Argument` if the system has no thread left.
-    pub fn with(open: impl FnOnce() -> Result<Arc<Store>> + Send + 'static) -> Result<Self> {
+    pub fn with(open: impl FnMut() -> Result<Arc<Store>> + Send + 'static) -> Result<Self> {
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
@@ -164,16 +164,16 @@ fn again(error: &Error) -> Error {
 }
 
 fn serve(
-    open: impl FnOnce() -> Result<Arc<Store>>,
+    mut open: impl FnMut() -> Result<Arc<Store>>,
     requests: &Receiver<Request>,
     lost: &AtomicU64,
 ) {
-    let mut open = Some(open);
-    let mut store: Option<Result<Arc<Store>>> = None;
+    let mut store: Option<Arc<Store>> = None;
     while let Ok(first) = requests.recv() {
-        if let Some(open) = open.take() {
-            store = Some(open());
-        }
+        let opened = match store.take() {
+            Some(store) => Ok(store),
+            None => open(),
+        };
         let until = Instant::now() + LINGER;
         let mut heard = first.done.is_some();
         let (mut entries, mut waiting) = (Vec::new(), Vec::new());
@@ -192,10 +192,9 @@ fn serve(
                 };
             }
         }
-        let result = match &store {
-            Some(Ok(store)) => store.record(&entries),
-            Some(Err(error)) => Err(again(error)),
-            None => Err(ended()),
+        let result = match opened {
+            Ok(opened) => store.insert(opened).record(&entries),
+            Err(error) => Err(error),
         };
         if result.is_err() {
             let unheard = waiting.iter().filter(|(_, done)| done.is_none()).count();

@@ -29,6 +29,8 @@ pub const GIVEN_MAX: usize = 16;
 pub const OPEN_MAX: usize = 1_000;
 /// How often a job is taken up again after its runner was lost.
 pub const ATTEMPTS_MAX: i64 = 5;
+/// Time that a job has which begins again behind its deadline.
+const AGAIN_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Jobs of one sweep.
 const SWEPT_MAX: i64 = 1_000;
 
@@ -179,8 +181,9 @@ fn carry_out(tx: &Transaction, job: &Job, action: &Action, now_ms: i64) -> Resul
     if job.state.ended() {
         // It begins again: a deadline that passed would end it at once.
         let sql = "UPDATE job SET result=NULL, progress=NULL, attempt_base=attempt, \
-                   deadline_ms=CASE WHEN deadline_ms>?1 THEN deadline_ms END WHERE id=?2";
-        tx.prepare_cached(sql)?.execute(params![now_ms, job.id])?;
+                   deadline_ms=CASE WHEN deadline_ms<=?1 THEN ?1+?3 ELSE deadline_ms END \
+                   WHERE id=?2";
+        tx.prepare_cached(sql)?.execute(params![now_ms, job.id, AGAIN_MS])?;
     }
     Ok(())
 }

@@ -109,7 +109,8 @@ fn an_ended_job_begins_again_when_its_owner_wants() {
     assert_eq!(job.result.as_deref(), Some("its deadline passed while it was running"));
     assert!(!store.beat("j_1", 1, 11).unwrap(), "its runner learns it");
     let job = store.act("j_1", "ada", &Action::Retry, 12).unwrap().unwrap();
-    assert_eq!((job.state, job.deadline_ms, job.result), (JobState::Pending, None, None));
+    let due = Some(12 + 24 * 60 * 60 * 1_000);
+    assert_eq!((job.state, job.deadline_ms, job.result), (JobState::Pending, due, None));
     assert_eq!((job.partial.as_deref(), job.args.as_str()), (Some("[2]"), "[1]"));
     let action = Action::Modify("[3]".into());
     let job = store.act("j_1", "ada", &action, 13).unwrap().unwrap();

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_newest_first_by_kind_and_domain() {
+    fn the_past_has_what_was_told_first_then_what_is_new() {
         let store = Store::memory().unwrap();
         let votes = votes(&[0, 1]);
         for (at, domain) in ["math", "law", "math"].into_iter().enumerate() {
@@ -438,8 +438,8 @@ mod tests {
             let rows = store.past("choice", domain, 10).unwrap();
             rows.into_iter().map(|row| (row.at_ms, row.told)).collect()
         };
-        assert_eq!(at(None), [(2, None), (1, Some(Some(1))), (0, Some(None))]);
-        assert_eq!(at(Some("math")), [(2, None), (0, Some(None))]);
+        assert_eq!(at(None), [(1, Some(Some(1))), (0, Some(None)), (2, None)]);
+        assert_eq!(at(Some("math")), [(0, Some(None)), (2, None)]);
         assert_eq!(store.past("choice", None, 1).unwrap().len(), 1);
         assert!(store.past("choice", None, TRUST_MAX + 1).is_err());
         assert_eq!(store.told_count("choice", None).unwrap(), 2);

@@ -11,15 +11,16 @@ use rusqlite::params;
 const LOOK_MAX: i64 = 200;
 
 impl Store {
-    /// Jobs with a webhook that has not heard everything: id, webhook.
-    pub fn webhooks(&self) -> Result<Vec<(String, String)>> {
+    /// Jobs with a webhook that has not heard everything and may be told now: id, webhook.
+    pub fn webhooks(&self, now_ms: i64) -> Result<Vec<(String, String)>> {
         // The bare URL of a job that was just left, or an event behind the last one that was told.
         let sql = "SELECT id, webhook FROM job WHERE webhook IS NOT NULL \
                    AND coalesce(json_extract(webhook, '$.seen'), 0) < n_events \
+                   AND coalesce(json_extract(webhook, '$.next_ms'), 0) <= ? \
                    ORDER BY changed_ms LIMIT ?";
         let db = self.db();
         let mut statement = db.prepare_cached(sql)?;
-        let rows = statement.query_map([LOOK_MAX], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rows = statement.query_map([now_ms, LOOK_MAX], |r| Ok((r.get(0)?, r.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -40,12 +41,16 @@ mod tests {
         let url = "{\"url\":\"u\"}";
         let task = NewTask { id: "j_1", kind: "ask", webhook: Some(url), ..NewTask::default() };
         store.leave_task(&task).unwrap();
-        assert_eq!(store.webhooks().unwrap(), [("j_1".to_owned(), url.to_owned())]);
+        assert_eq!(store.webhooks(9).unwrap(), [("j_1".to_owned(), url.to_owned())]);
         let seen = "{\"url\":\"u\",\"seen\":1}";
         assert!(store.change_webhook("j_1", url, seen).unwrap());
         assert!(!store.change_webhook("j_1", url, seen).unwrap());
-        assert_eq!(store.webhooks().unwrap(), [], "all was told");
+        assert_eq!(store.webhooks(9).unwrap(), [], "all was told");
         store.begin_job("j_1", 2).unwrap();
-        assert_eq!(store.webhooks().unwrap().len(), 1);
+        let later = "{\"url\":\"u\",\"seen\":1,\"next_ms\":10}";
+        assert!(store.change_webhook("j_1", seen, later).unwrap());
+        assert_eq!(store.webhooks(9).unwrap(), [], "it is not time");
+        assert!(store.change_webhook("j_1", later, seen).unwrap());
+        assert_eq!(store.webhooks(9).unwrap().len(), 1);
     }
 }

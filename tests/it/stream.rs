@@ -158,6 +158,14 @@ fn heads_speak_over_a_socket_one_question_at_a_time() {
         let history = get(web.address, &format!("/v1/sessions/{id}/history")).json();
         assert_eq!(history["messages"].as_array().map(Vec::len), Some(2 * round));
     }
+    // What waits for a person holds up nobody.
+    let held = json!({"prompt": "Which one?", "heads": ["logic"], "hold": true, "confidence": 1});
+    socket.send(Message::text(held.to_string())).expect("sent");
+    let waiting = std::iter::from_fn(|| next(&mut socket)).find(|body| {
+        ["waiting", "complete", "error"].contains(&body["type"].as_str().unwrap_or_default())
+    });
+    let waiting = waiting.expect("an end");
+    assert!(waiting["type"] == "waiting" && waiting["needs"]["kind"].is_string(), "{waiting}");
 }
 
 #[test]

@@ -97,28 +97,37 @@ pub async fn work(
     let end = Instant::now() + COUNCIL_MAX;
     let past = Arc::new(crate::talk::before(cx, args, run)?);
     let panel = &plan.order[..plan.panel];
+    seats.held().2 = plan.decision.clone();
     let mut asking = JoinSet::new();
     for id in panel {
         let (cx, run, id) = (cx.clone(), run.clone(), id.clone());
         asking.spawn(ask_one(cx, run, id, args.clone(), Arc::clone(&past), end));
     }
-    let blind = gather(cx, run, 1, asking).await?;
-    seats.held().0.extend(blind.iter().cloned());
+    let blind = gather(cx, run, 1, asking, |seat| {
+        let mut held = seats.held();
+        held.0.push(seat.clone());
+        if held.0.iter().any(|seat| seat.text.is_some()) {
+            held.1 = Some(round::case(args, &held.0));
+        }
+    });
+    let blind = blind.await?;
     let mut decision = plan.decision.clone();
     decision.panel = panel.to_vec();
     decision.stopped_because = "the debate is over".to_owned();
     let mut reply = round::finish(cx, run, args, plan, decision, seats).await?;
     let mut rounds = vec![blind];
     let kind = reply.verdict.as_ref().map_or(Kind::Long, |verdict| verdict.sort());
-    while rounds.len() <= ROUNDS_MAX && goes_on(args, kind, &rounds) {
+    let mut stood = places(args, kind, &rounds).await?;
+    while rounds.len() <= ROUNDS_MAX && goes_on(&stood) {
         let said = rounds[rounds.len() - 1].clone();
         let n = rounds.len() + 1;
         let next = again(cx, run, args, &past, &said, n, end).await?;
         reply.models.extend(next.iter().map(|seat| seat.reply.clone()));
         rounds.push(next);
+        stood = places(args, kind, &rounds).await?;
     }
     reply.cost_usd = round::cost(&reply.models);
-    reply.debate = Some(outcome(args, kind, &rounds));
+    reply.debate = Some(outcome(&stood, &rounds));
     Ok(reply)
 }
 
@@ -128,6 +137,7 @@ async fn gather(
     run: &Run,
     n: usize,
     mut asking: JoinSet<Seat>,
+    mut came: impl FnMut(&Seat),
 ) -> Result<Vec<Seat>, Error> {
     let mut out: Vec<Seat> = Vec::new();
     while let Some(seat) = asking.join_next().await {
@@ -138,6 +148,7 @@ async fn gather(
             "answered": out.len() + 1,
         });
         event::tell(cx, &run.job, "progress", &note);
+        came(&seat);
         out.push(seat);
     }
     out.sort_by(|a, b| a.reply.model.cmp(&b.reply.model));
@@ -146,24 +157,30 @@ async fn gather(
 
 /// Another round is worth its calls: two or more said something, not all the same, and in the last
 /// round somebody changed.
-fn goes_on(args: &Args, kind: Kind, rounds: &[Vec<Seat>]) -> bool {
-    let places = places(args, kind, rounds);
+fn goes_on(places: &[Places]) -> bool {
     let Some(last) = places.last() else { return false };
     let moved = places.len() < 2 || !flips(&places[places.len() - 2], last).is_empty();
     last.iter().flatten().count() >= 2 && !settled(last) && moved
 }
 
-/// By round, where the models of the blind vote stand, in its order.
-fn places(args: &Args, kind: Kind, rounds: &[Vec<Seat>]) -> Vec<Vec<Option<usize>>> {
+/// Where the models of the blind vote stand in a round, in its order.
+type Places = Vec<Option<usize>>;
+
+/// By round.
+async fn places(args: &Args, kind: Kind, rounds: &[Vec<Seat>]) -> Result<Vec<Places>, Error> {
     let names: Vec<&str> = rounds[0].iter().map(|seat| seat.reply.model.as_str()).collect();
     let said = |round: &Vec<Seat>| -> Vec<Option<String>> {
         let of = |name: &&str| round.iter().find(|seat| seat.reply.model == **name)?.text.clone();
         names.iter().map(of).collect()
     };
     let texts: Vec<Vec<Option<String>>> = rounds.iter().map(said).collect();
-    let texts: Vec<Vec<Option<&str>>> =
-        texts.iter().map(|round| round.iter().map(Option::as_deref).collect()).collect();
-    positions(&args.query, kind, &args.options, &texts)
+    let (query, options) = (args.query.clone(), args.options.clone());
+    let work = move || {
+        let texts: Vec<Vec<Option<&str>>> =
+            texts.iter().map(|round| round.iter().map(Option::as_deref).collect()).collect();
+        Ok(positions(&query, kind, &options, &texts))
+    };
+    round::computed(work).await
 }
 
 /// Asks everybody once more, with the others' answers.
@@ -189,11 +206,10 @@ async fn again(
         let (cx, run) = (cx.clone(), run.clone());
         asking.spawn(async move { ask_once(&cx, &run, &format!("round {n}"), ask, end).await });
     }
-    gather(cx, run, n, asking).await
+    gather(cx, run, n, asking, |_| {}).await
 }
 
-fn outcome(args: &Args, kind: Kind, rounds: &[Vec<Seat>]) -> DebateReply {
-    let places = places(args, kind, rounds);
+fn outcome(places: &[Places], rounds: &[Vec<Seat>]) -> DebateReply {
     let name = |model: usize| rounds[0][model].reply.model.clone();
     let mut out = Vec::new();
     for (at, row) in places.iter().enumerate() {

@@ -239,8 +239,13 @@ fn judge(cx: &Context, all: &[Said]) -> Result<Value, Error> {
     }
     let mut kept = value.clone();
     // What is normal stays what it was when all was well.
-    if let Some(normal) = before.as_ref().map(|kept| &kept["divergence_baseline"]) {
-        kept["divergence_baseline"] = normal.clone();
+    let normal = before.as_ref().map(|kept| &kept["divergence_baseline"]);
+    match normal.filter(|normal| normal.as_object().is_some_and(|known| !known.is_empty())) {
+        Some(normal) => kept["divergence_baseline"] = normal.clone(),
+        None if !all.iter().all(|said| said.ping.is_ok()) => {
+            kept["divergence_baseline"] = json!({});
+        }
+        None => {}
     }
     if !cx.read_only {
         cx.store.put_learned(KEPT, &ensemble, &kept.to_string(), (cx.now_ms)())?;

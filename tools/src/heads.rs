@@ -59,6 +59,7 @@ pub async fn work(
     seats: &Seats,
 ) -> Result<Reply, Error> {
     let (heads, why) = chosen(args)?;
+    seats.held().2 = DecisionReply { why: why.clone(), ..plan.decision.clone() };
     let end = Instant::now() + round::COUNCIL_MAX;
     let panel = ask_heads(cx, run, args, plan, &heads, seats, end).await?;
     let mut all = seats.all();
@@ -67,18 +68,22 @@ pub async fn work(
     if all.iter().all(|seat| seat.text.is_none()) {
         return Err(round::nobody(&all));
     }
-    let outputs: Vec<HeadOutput> =
-        all.iter().map(|seat| head::parse(seat.text.as_deref().unwrap_or_default())).collect();
+    let outputs: Vec<HeadOutput> = all.iter().map(output).collect();
     let case = case(args, &all, &outputs);
     let (for_score, owner, scored) = (cx.clone(), run.account.clone(), case.clone());
     let verdict =
         round::computed(move || score(&for_score, scored, Vec::new(), Some(&owner))).await?;
     event::tell(cx, &run.job, "witness_running", &json!({}));
-    let hall = Hall { args, case: &case, all: &all, outputs: &outputs };
-    let (said, by) = testify(cx, run, plan, &hall, end).await;
-    let heads = report(cx, run, &hall, &said, &by, &verdict);
+    let hall = Hall { args, all: &all, outputs: &outputs };
+    let clusters = groups(case.clone(), &all).await?;
+    let (said, witness) = testify(cx, run, plan, &hall, &clusters, end).await;
+    let by = witness.as_ref().filter(|seat| seat.text.is_some());
+    let by = by.map_or("template", |seat| seat.reply.model.as_str());
+    let heads = report(cx, run, &hall, &clusters, &said, by, &verdict);
     let stopped_because = "every head was asked".to_owned();
     let decision = DecisionReply { panel, why, stopped_because, ..plan.decision.clone() };
+    // The witness costs too.
+    all.extend(witness);
     Ok(round::whole(run, verdict, decision, &all, Some(heads)))
 }
 
@@ -121,7 +126,12 @@ async fn ask_heads(
             "failure": seat.reply.failure,
         });
         event::tell(cx, &run.job, "head_complete", &note);
-        seats.held().0.push(seat);
+        let mut held = seats.held();
+        held.0.push(seat);
+        let outputs: Vec<HeadOutput> = held.0.iter().map(output).collect();
+        if held.0.iter().any(|seat| seat.text.is_some()) {
+            held.1 = Some(case(args, &held.0, &outputs));
+        }
     }
     Ok(panel)
 }
@@ -129,9 +139,12 @@ async fn ask_heads(
 /// All that a council of heads has said.
 struct Hall<'a> {
     args: &'a Args,
-    case: &'a Case,
     all: &'a [Seat],
     outputs: &'a [HeadOutput],
+}
+
+fn output(seat: &Seat) -> HeadOutput {
+    head::parse(seat.text.as_deref().unwrap_or_default())
 }
 
 /// Heads as votes of the models that spoke.
@@ -154,27 +167,28 @@ fn case(args: &Args, all: &[Seat], outputs: &[HeadOutput]) -> Case {
 }
 
 /// The clusters as the witness sees them.
-fn groups(case: &Case, all: &[Seat]) -> Vec<Group> {
+async fn groups(case: Case, all: &[Seat]) -> Result<Vec<Group>, Error> {
     let voice = |vote: &usize| all[*vote].reply.head.clone().unwrap_or_default();
-    let found = decide(case);
+    let found = round::computed(move || Ok(decide(&case))).await?;
     let group = |group: &synod_council::verdict::Group| Group {
         text: group.answer.clone(),
         voices: group.votes.iter().map(voice).collect(),
         trust: Some(group.posterior),
     };
-    found.groups.iter().map(group).collect()
+    Ok(found.groups.iter().map(group).collect())
 }
 
-/// The witness: a model that did not win, if there is one, else a template.
+/// The witness: a model that did not win, if there is one, else a template. Gives its seat if it
+/// was asked; without a text the template spoke.
 async fn testify(
     cx: &Context,
     run: &Run,
     plan: &Plan,
     hall: &Hall<'_>,
+    clusters: &[Group],
     end: Instant,
-) -> (Said, String) {
-    let Hall { args, case, all, outputs } = *hall;
-    let clusters = groups(case, all);
+) -> (Said, Option<Seat>) {
+    let Hall { args, all, outputs } = *hall;
     let dissent: Vec<Dissent> = (clusters.iter().skip(1))
         .flat_map(|group| group.voices.iter().map(|by| (by.clone(), group.text.clone())))
         .map(|(by, text)| Dissent { by, text })
@@ -188,7 +202,7 @@ async fn testify(
         .collect();
     let council = witness::Council {
         question: &args.query,
-        clusters: &clusters,
+        clusters,
         dissent: &dissent,
         summaries: &summaries,
     };
@@ -202,16 +216,18 @@ async fn testify(
     let other = |id: &&String| {
         rows.iter().any(|row| row.id == **id && (row.family != family || family.is_empty()))
     };
+    let mut witness = None;
     if let Some(id) = plan.order.iter().rev().find(other).or(plan.order.first()) {
         let mut ask: Ask = seat::ask_of(cx, args, id, &prompt.user);
         ask.system = Some(prompt.system);
-        let seat = seat::ask_once(cx, run, "witness", ask, end).await;
-        if let Some(text) = seat.text.filter(|text| !text.trim().is_empty()) {
-            return (witness::parse(&text, clusters.len()), seat.reply.model);
-        }
+        let mut seat = seat::ask_once(cx, run, "witness", ask, end).await;
+        seat.reply.head = Some("witness".to_owned());
+        seat.text = seat.text.filter(|text| !text.trim().is_empty());
+        witness = Some(seat);
     }
-    let text = witness::template(&council);
-    (witness::parse(&text, clusters.len()), "template".to_owned())
+    let spoken = witness.as_ref().and_then(|seat| seat.text.clone());
+    let text = spoken.unwrap_or_else(|| witness::template(&council));
+    (witness::parse(&text, clusters.len()), witness)
 }
 
 /// What the guard has found in the question, and taken out of what was sent and said.
@@ -229,11 +245,12 @@ fn report(
     cx: &Context,
     run: &Run,
     hall: &Hall,
+    clusters: &[Group],
     said: &Said,
     by: &str,
     verdict: &VerdictReply,
 ) -> HeadsReply {
-    let Hall { args, case, all, outputs } = *hall;
+    let Hall { args, all, outputs } = *hall;
     let answered = || all.iter().zip(outputs).filter(|(seat, _)| seat.text.is_some());
     let spoke: Vec<Spoke> = answered()
         .map(|(seat, output)| Spoke {
@@ -243,7 +260,7 @@ fn report(
         })
         .collect();
     let safety = safety(cx, hall);
-    let report = witness::report(said, &spoke, &groups(case, all), &args.query, safety);
+    let report = witness::report(said, &spoke, clusters, &args.query, safety);
     let contributions = report.head_contributions.iter().zip(answered());
     let head_contributions = contributions.map(|(one, (_, output))| {
         let risks: Vec<Value> = (output.risks.iter())

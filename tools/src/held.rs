@@ -64,6 +64,9 @@ pub async fn judge(
         let why = format!("trust {trust:.2} of {:.2} needed", plan.required);
         reply.decision.escalate = Some(why);
     }
+    if trust.is_none() && args.hold && reply.decision.escalate.is_none() {
+        reply.decision.escalate = Some("there is no trust to go by".to_owned());
+    }
     let held_back = |kind: &str, why: &str| {
         let actions = ["approve", "provide", "modify", "cancel"];
         Some(json!({ "kind": kind, "why": why, "actions": actions }))

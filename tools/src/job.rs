@@ -115,23 +115,21 @@ impl Operation for Job {
     type Reply = Reply;
 
     fn needs(args: &Value) -> (Scope, Effect) {
-        let kind = args.get("kind").and_then(Value::as_str);
-        match (crate::named_op(args), kind) {
+        match (crate::named_op(args), kind_of(args)) {
             (None | Some("list" | "status" | "result"), _) => (Scope::ReadJobs, Effect::Read),
-            (Some("submit"), Some("orchestrate")) | (Some("act"), _) => {
-                (Scope::LlmInvoke, Effect::Spend)
-            }
-            (Some("submit"), _) => (Scope::WriteContext, Effect::Write),
+            (Some("submit"), "ingest") => (Scope::WriteContext, Effect::Write),
+            (Some("submit"), "orchestrate") | (Some("act"), _) => (Scope::LlmInvoke, Effect::Spend),
+            // Written in another way than as a plain name: it must not pass for less than it is.
+            (Some("submit"), _) => (Scope::Admin, Effect::Spend),
             _ => (Scope::WriteJobs, Effect::Write),
         }
     }
 
     /// What is left as a job is a call of its tool.
     fn through(args: &Value) -> Option<&'static str> {
-        let submits = crate::named_op(args) == Some("submit");
-        match args.get("kind").and_then(Value::as_str).filter(|_| submits) {
-            Some("orchestrate") => Some("orchestrate"),
-            Some("ingest") => Some("ingest"),
+        match (crate::named_op(args), kind_of(args)) {
+            (Some("submit"), "ingest") => Some("ingest"),
+            (Some("submit" | "act"), _) => Some("orchestrate"),
             _ => None,
         }
     }
@@ -141,8 +139,13 @@ impl Operation for Job {
         let (mut result, mut job) = (None, None);
         let jobs = match op {
             Op::List => {
-                let mut jobs = cx.store.jobs(LISTED_MAX)?;
+                let mut jobs = cx.store.jobs_of(&call.account, LISTED_MAX, None)?;
+                if !call.account.is_empty() {
+                    jobs.extend(cx.store.jobs_of("", LISTED_MAX, None)?);
+                }
                 jobs.retain(|job| visible(job, call));
+                jobs.sort_by_key(|job| (job.state.ended(), std::cmp::Reverse(job.changed_ms)));
+                jobs.truncate(LISTED_MAX);
                 jobs
             }
             Op::Status => vec![found(cx, id, call)?],
@@ -180,6 +183,11 @@ impl Operation for Job {
         }
         out
     }
+}
+
+/// The kind that unchecked arguments name; empty for what is no plain name.
+fn kind_of(args: &Value) -> &str {
+    args.get("kind").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Indexing is everybody's matter, a council its owner's.
@@ -252,6 +260,8 @@ fn allowed(cx: &Context, url: &str) -> Result<String, Error> {
     let places = &cx.council.webhooks;
     // No way out of an allowed folder, however it is written.
     let leaves = ["..", "\\", "%2e", "%5c"].iter().any(|way| url.to_lowercase().contains(way));
+    // Parsers drop what nobody sees.
+    let leaves = leaves || url.contains(|c: char| c.is_whitespace() || c.is_control());
     if places.iter().any(begins) && !leaves {
         return Ok(url.to_owned());
     }
@@ -277,6 +287,7 @@ fn act(cx: &Context, args: Args, call: &Call) -> Result<synod_store::Job, Error>
                 return refuse("`text` is over 20,000 characters; shorten it");
             }
             crate::safety::before(cx, call, "job", &text)?;
+            round::room_for(&job, &text)?;
             Action::Provide(text)
         }
         (Some(ActionName::Provide), ..) => return refuse("`provide` wants a `text`"),

@@ -10,7 +10,7 @@ use crate::{Context, Error};
 use std::collections::BTreeSet;
 use synod_council::head::Prompt;
 use synod_council::judge::{PAIRS_MAX, differs, pairs, premise, same};
-use synod_council::verdict::{Case, to_judge};
+use synod_council::verdict::{Case, Vote, to_judge};
 use tokio::time::Instant;
 
 /// What a model was asked beside the vote.
@@ -35,6 +35,13 @@ async fn ask(
     seat
 }
 
+/// The votes of a model and its family.
+fn own(case: &Case, model: &str, family: &str) -> BTreeSet<usize> {
+    let its = |vote: &Vote| vote.model == model || !family.is_empty() && vote.family == family;
+    let votes = case.votes.iter().enumerate();
+    votes.filter(|(_, vote)| its(vote)).map(|(at, _)| at).collect()
+}
+
 /// Lets the judge look at phrases that are nearly alike. A pair with an answer of its own family is
 /// none of its business. Gives what it cost, or why nothing was asked.
 ///
@@ -51,12 +58,7 @@ pub async fn compare(
     let Some(row) = cx.engine.model(model) else { return Ok(None) };
     let held = case.clone();
     let near = crate::round::computed(move || Ok(to_judge(&held))).await?;
-    let own: BTreeSet<usize> = (case.votes.iter().enumerate())
-        .filter(|(_, vote)| {
-            vote.model == row.id || !row.family.is_empty() && vote.family == row.family
-        })
-        .map(|(at, _)| at)
-        .collect();
+    let own = own(case, &row.id, &row.family);
     let near: Vec<(usize, usize)> = (near.into_iter())
         .filter(|(a, b)| !own.contains(a) && !own.contains(b))
         .take(PAIRS_MAX)
@@ -73,7 +75,11 @@ pub async fn compare(
     let prompt = pairs(&args.query, &shown);
     let seat = ask(cx, run, args, "judge", model, prompt, end).await;
     if let Some(said) = seat.text.as_deref().and_then(|text| same(text, near.len())) {
-        case.judged = near.into_iter().zip(said).map(|((a, b), same)| (a, b, same)).collect();
+        // Another may have answered for the judge, and is no judge of its own words either.
+        let own = self::own(case, &seat.reply.model, &seat.family);
+        let pairs = near.into_iter().zip(said);
+        let pairs = pairs.filter(|((a, b), _)| !own.contains(a) && !own.contains(b));
+        case.judged = pairs.map(|((a, b), same)| (a, b, same)).collect();
     }
     Ok(Some(Aside { seat }))
 }

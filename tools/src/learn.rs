@@ -81,13 +81,20 @@ impl Learned {
             vote.known = self.model(&vote.model);
         }
         let n = |vote: &Vote| vote.known.map_or(0.0, |known| known.1);
-        for at in 0..case.votes.len() {
-            let one = &case.votes[at];
-            let twin = case.votes.iter().find(|other| {
-                let before = (n(other), &one.model) > (n(one), &other.model);
-                before && self.excess(&one.model, &other.model).is_some_and(|e| e >= ONE_VOTER)
+        // Best known first: what it counts as has been decided when the next one looks at it.
+        let mut order: Vec<usize> = (0..case.votes.len()).collect();
+        order.sort_by(|a, b| {
+            let (a, b) = (&case.votes[*a], &case.votes[*b]);
+            n(b).total_cmp(&n(a)).then_with(|| a.model.cmp(&b.model))
+        });
+        for (place, at) in order.iter().enumerate() {
+            let one = &case.votes[*at];
+            let twin = order[..place].iter().map(|before| &case.votes[*before]).find(|other| {
+                other.model != one.model
+                    && self.excess(&one.model, &other.model).is_some_and(|e| e >= ONE_VOTER)
             });
-            case.votes[at].counts_as = twin.map(|twin| twin.model.clone());
+            let voter = twin.map(|twin| twin.counts_as.as_ref().unwrap_or(&twin.model).clone());
+            case.votes[*at].counts_as = voter;
         }
         case.calibration = restored(self.calibration.clone());
     }

@@ -2,6 +2,7 @@
 
 use crate::ensemble::{AlertReply, alerts};
 use crate::learn::{Learned, mean};
+use crate::once::Begun;
 use crate::record::{self, By};
 use crate::round::computed;
 use crate::{Call, Context, Effect, Error, Hear, Operation, Piece, Route, Work, once, safety};
@@ -291,9 +292,14 @@ async fn infer(cx: &Context, args: Args, call: &Call) -> Result<InferReply, Erro
     let input =
         args.input.ok_or_else(|| Error::Args("models: `infer` wants an `input`".to_owned()))?;
     let request = format!("{model}\n{input}\n{:?}\n{:?}", args.params, args.policy);
-    if let Some(known) = once::known(cx, call, "models", &request)? {
-        return Ok(known);
+    let temperature = args.params.as_ref().and_then(|params| params.temperature);
+    if temperature.is_some_and(|t| !(0.0..=2.0).contains(&t)) {
+        return Err(Error::Args("models: `temperature` is 0 to 2".to_owned()));
     }
+    let once = match once::begin(cx, call, "models", &request)? {
+        Begun::Known(known) => return Ok(known),
+        Begun::New(once) => once,
+    };
     safety::before(cx, call, "models", &input)?;
     let mut ask = Ask::new(&model, &input);
     ask.policy = args.policy.map_or(cx.council.policy, Into::into);
@@ -333,8 +339,19 @@ async fn infer(cx: &Context, args: Args, call: &Call) -> Result<InferReply, Erro
         redacted: safety::rules(&report, synod_guard::Mode::Enforcing),
     };
     record::asked(cx, &by, &reply.model, "ok", reply.cost_usd, &input);
-    once::keep(cx, call, "models", &request, &reply)?;
+    once.keep(&reply)?;
     Ok(reply)
+}
+
+/// Bytes of a text that may be passed on: whole lines, and no block of a key that has not ended.
+fn whole(text: &str) -> usize {
+    let end = text.rfind('\n').map_or(0, |at| at + 1);
+    match text[..end].rfind("-----BEGIN") {
+        Some(begin) if !text[begin..end].contains("-----END") => {
+            text[..begin].rfind('\n').map_or(0, |at| at + 1)
+        }
+        _ => end,
+    }
 }
 
 /// Passes an answer on line by line, so that the guard sees whole lines before anybody else does.
@@ -355,10 +372,11 @@ impl Lines {
             Event::Begun { .. } => {}
             Event::Text { delta, .. } => {
                 rest.push_str(delta);
-                if let Some(at) = rest.rfind('\n') {
-                    let left = rest.split_off(at + 1);
-                    let whole = std::mem::replace(&mut *rest, left);
-                    self.pass(&whole);
+                let at = whole(&rest);
+                if at > 0 {
+                    let left = rest.split_off(at);
+                    let ready = std::mem::replace(&mut *rest, left);
+                    self.pass(&ready);
                 }
             }
             Event::Void { .. } => {
@@ -380,5 +398,20 @@ impl Lines {
         let stage = synod_guard::Stage::After;
         let (text, _) = self.cx.guard.redact(text, stage, synod_guard::Mode::Enforcing);
         (self.hear)(Piece::Text(&text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_has_not_ended_is_held_back() {
+        assert_eq!(whole("no line"), 0);
+        assert_eq!(whole("one\ntw"), 4);
+        let begun = "one\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n";
+        assert_eq!(whole(begun), 4);
+        let ended = format!("{begun}-----END RSA PRIVATE KEY-----\nmo");
+        assert_eq!(whole(&ended), ended.len() - 2);
     }
 }

@@ -281,6 +281,8 @@ impl Operation for Orchestrate {
         if let Some(job) = &args.job {
             return round::look(cx, job, &call.account);
         }
+        // What a person may have to decide about first is not shown before it was looked at.
+        let guarded = args.hold || args.gate.is_some();
         let (job, wait_ms, begun) = begin(cx, args, call)?;
         let Some((mut driving, seats)) = begun else {
             return round::look(cx, &job, &call.account);
@@ -298,7 +300,7 @@ impl Operation for Orchestrate {
             told += 1;
             (call.progress)(f64::from(told), None, seats.said());
             if Instant::now() >= until {
-                return round::partial(cx, &job, &seats).await;
+                return round::partial(cx, &job, &seats, guarded).await;
             }
         }
     }

@@ -9,14 +9,14 @@ use crate::held::{self, GateReply};
 use crate::orchestrate::{Args, COUNCIL_JOB, DecisionReply, Mode, Reply, SeatReply};
 use crate::panel::Plan;
 use crate::seat::Seat;
-use crate::verdict::VerdictReply;
+use crate::verdict::{QUESTION_BYTES_MAX, VerdictReply};
 use crate::{Call, Context, Error, event, judge};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use synod_council::verdict::{Case, Vote};
-use synod_store::{Job, JobState, NewTask};
+use synod_store::{ATTEMPTS_MAX, Job, JobState, NewTask};
 use tokio::time::Instant;
 
 /// How often a caller hears that the council is at work.
@@ -125,6 +125,19 @@ impl Left {
         }
         Some(left)
     }
+}
+
+/// Refuses context that would make the question of a job longer than one may be.
+///
+/// # Errors
+/// `Args`.
+pub fn room_for(job: &Job, text: &str) -> Result<(), Error> {
+    let known = Left::of(job).map_or(0, |left| left.args.query.len());
+    if known + text.len() > QUESTION_BYTES_MAX {
+        let text = format!("job: with this the question is over {QUESTION_BYTES_MAX} bytes");
+        return Err(Error::Args(text));
+    }
+    Ok(())
 }
 
 /// What persons said of a job, oldest first.
@@ -236,13 +249,18 @@ pub fn cost(models: &[SeatReply]) -> f64 {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn partial(cx: &Context, job: &str, seats: &Seats) -> Result<Reply, Error> {
+pub async fn partial(
+    cx: &Context,
+    job: &str,
+    seats: &Seats,
+    guarded: bool,
+) -> Result<Reply, Error> {
     let (models, case, decision) = {
         let held = seats.held();
         let models: Vec<SeatReply> = held.0.iter().map(|seat| seat.reply.clone()).collect();
         (models, held.1.clone(), held.2.clone())
     };
-    let verdict = match case {
+    let verdict = match case.filter(|_| !guarded) {
         Some(case) => {
             let cx = cx.clone();
             let late = vec!["answers".to_owned()];
@@ -526,13 +544,23 @@ pub fn resume(cx: &Context) -> Result<Vec<String>, Error> {
     let silent_ms = (cx.now_ms)() - SILENT_MS;
     while let Some(job) = cx.store.take_silent(COUNCIL_JOB, silent_ms, (cx.now_ms)())? {
         let age_ms = (cx.now_ms)() - job.made_ms;
-        if age_ms > COUNCIL_MAX.as_millis() as i64 && job.given.is_none() {
-            let why = "its process was gone for too long; `job` with `op` = `act` and `action` = \
-                       `retry` asks again";
-            cx.store.end_run(&job.id, job.attempt, JobState::Failed, why, (cx.now_ms)())?;
+        let spoken = job.given.is_some() || job.attempt_base > 0;
+        let why = if age_ms > COUNCIL_MAX.as_millis() as i64 && !spoken {
+            Some("its process was gone for too long")
+        } else if job.attempt - job.attempt_base > ATTEMPTS_MAX {
+            Some("its process was lost too often")
+        } else {
+            None
+        };
+        let failed = match why {
+            Some(why) => Some(why.to_owned()),
+            None => start(cx, &job).err().map(|error| error.to_string()),
+        };
+        if let Some(why) = failed {
+            let why = format!("{why}; `job` with `op` = `act` and `action` = `retry` asks again");
+            cx.store.end_run(&job.id, job.attempt, JobState::Failed, &why, (cx.now_ms)())?;
             continue;
         }
-        start(cx, &job)?;
         begun.push(job.id);
     }
     Ok(begun)

@@ -8,7 +8,7 @@ use synod_guard::{Mode, Report, Stage};
 /// Refuses what must not leave the machine.
 ///
 /// # Errors
-/// `Refused`, naming the rules and never what they found.
+/// `Args`, naming the rules and never what they found.
 pub fn before(cx: &Context, call: &Call, tool: &str, text: &str) -> Result<Report, Error> {
     let report = cx.guard.check(text, Stage::Before);
     let by = By { account: &call.account, correlation: &call.correlation };
@@ -17,7 +17,7 @@ pub fn before(cx: &Context, call: &Call, tool: &str, text: &str) -> Result<Repor
         return Ok(report);
     }
     let rules = rules(&report, Mode::Enforcing).join("`, `");
-    Err(Error::Refused(format!(
+    Err(Error::Args(format!(
         "{tool}: the question was not sent: `{rules}`; take it out of the text, or change \
          `[guard]` in synod.toml"
     )))

@@ -99,6 +99,7 @@ pub fn voting(cx: &Context, args: &Args, id: &str, past: &[Message]) -> Ask {
 /// that a question which a person changed is asked anew.
 fn key(run: &Run, part: &str, ask: &Ask) -> String {
     let mut text = format!("{}\n{part}\n{}", run.job, ask.model);
+    text.push_str(&format!("\n{}", ask.system.as_deref().unwrap_or_default()));
     for message in &ask.messages {
         text.push_str(&format!("\n{}\n{}", message.role.name(), message.text));
     }

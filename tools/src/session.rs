@@ -218,12 +218,15 @@ impl From<synod_store::Message> for MessageReply {
 fn create(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
     let now_ms = (cx.now_ms)();
     let request = format!("{:?}\n{:?}\n{:?}", args.title, args.user_id, args.days);
-    if let Some(id) = once::known::<String>(cx, call, "session", &request)?
-        && let Some(made) = cx.store.session(&id, &call.account, now_ms)?
-    {
-        let (session_id, sessions) = (Some(id), vec![made.into()]);
-        return Ok(Reply { session_id, user_id: args.user_id, sessions, ..empty() });
-    }
+    let once = match once::begin::<String>(cx, call, "session", &request)? {
+        once::Begun::Known(id) => {
+            let made = cx.store.session(&id, &call.account, now_ms)?;
+            let gone = || Error::Missing("session: the one of this key is gone".to_owned());
+            let (session_id, sessions) = (Some(id), vec![made.ok_or_else(gone)?.into()]);
+            return Ok(Reply { session_id, user_id: args.user_id, sessions, ..empty() });
+        }
+        once::Begun::New(once) => once,
+    };
     let id = synod_store::new_id("s", now_ms, synod_store::random()?);
     let title = args.title.unwrap_or_default();
     let metadata =
@@ -236,7 +239,7 @@ fn create(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         expires_ms: args.days.map(|days| now_ms + i64::from(days) * DAY_MS),
         now_ms,
     })?;
-    once::keep(cx, call, "session", &request, &id)?;
+    once.keep(&id)?;
     let (session_id, sessions) = (Some(id), vec![made.into()]);
     Ok(Reply { session_id, user_id: args.user_id, sessions, ..empty() })
 }

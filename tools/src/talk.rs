@@ -56,8 +56,10 @@ fn say(cx: &Context, args: &Args, run: &Run, answer: Option<(&str, &str)>) -> Re
         None => (Role::User, "", args.query.as_str()),
     };
     let refs = json!({ "job": run.job, "trust": answer.map(|(trust, _)| trust) }).to_string();
-    // A council that goes on after a crash says nothing twice.
-    let key = format!("{} {}", run.job, role.name());
+    // A council that goes on after a crash says nothing twice; one whose question a person changed
+    // says the new one too.
+    let hash: String = crate::verdict::digest(text).chars().take(16).collect();
+    let key = format!("{} {} {hash}", run.job, role.name());
     let now_ms = (cx.now_ms)();
     let message = NewMessage { role, author, text, refs: Some(&refs), key: Some(&key), now_ms };
     cx.store.append(session, &run.account, &message)?;
@@ -88,6 +90,9 @@ pub fn before(cx: &Context, args: &Args, run: &Run) -> Result<Vec<Message>, Erro
         },
         text: message.text,
     };
-    // The question itself is no past of its own.
-    Ok(rebuilt.messages.into_iter().filter(|m| !own(m)).map(message).collect())
+    // What was said before the question, whatever came after it: a council that goes on after a
+    // crash must ask the same, or it pays again.
+    let first = rebuilt.messages.iter().filter(|m| own(m)).map(|m| m.seq).min();
+    let before = |m: &synod_store::Message| first.is_none_or(|seq| m.seq < seq);
+    Ok(rebuilt.messages.into_iter().filter(before).map(message).collect())
 }

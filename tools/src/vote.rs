@@ -10,10 +10,11 @@ use crate::seat::{Seat, ask_one};
 use crate::verdict::VerdictReply;
 use crate::{Context, Error, event};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use synod_council::plan::{Done, Numbers, Step, next_step, shared_prior};
-use synod_council::verdict::{Case, decide, to_embed};
+use synod_council::verdict::{Case, decide, to_embed, weights};
 use synod_council::{Kind, Shape, ability, options_of, stop};
 use synod_llm::Message;
 use tokio::task::JoinSet;
@@ -128,7 +129,12 @@ impl Voting<'_> {
     async fn replace_failed(&mut self, patience: Duration) -> Result<(), Error> {
         let wanted = self.plan.panel.min(2);
         loop {
-            let answered = self.seats.held().0.iter().filter(|seat| seat.text.is_some()).count();
+            let answered = {
+                let held = self.seats.held();
+                let answered = held.0.iter().filter(|seat| seat.text.is_some());
+                let names: BTreeSet<String> = answered.map(|s| weights(&s.reply.model)).collect();
+                names.len()
+            };
             if answered >= wanted || self.next >= self.reach() {
                 return Ok(());
             }
@@ -244,10 +250,15 @@ fn enough(
     let found = decide(&case);
     let shape = Shape::of(kind, n_options);
     let unknown = ability(synod_council::PRIOR_MEAN, shape.sigma);
+    // A voter counts once, whatever number of names it answers under.
+    let mut voters: Vec<String> = Vec::new();
     let votes: Vec<Option<(f64, usize)>> = (case.votes.iter().enumerate())
         .map(|(at, vote)| {
             let group = found.groups.iter().position(|g| g.votes.contains(&at))?;
-            Some((vote.known.map_or(unknown, |k| k.0), group))
+            let voter = vote.voter();
+            let new = !voters.contains(&voter);
+            voters.push(voter);
+            new.then(|| (vote.known.map_or(unknown, |k| k.0), group))
         })
         .collect();
     if kind == Kind::Long {
