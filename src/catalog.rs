@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use synod_guard::{Entry, Guard, Mode, Settings};
 use synod_llm::{Catalog, Dialect, Engine, Key, Limits, Model, Policy, Price, Provider, Recorder};
-use synod_tools::CouncilSettings;
+use synod_tools::{CouncilSettings, SpecSettings};
 
 /// Dollars as millionths.
 fn micros(usd: f64) -> u64 {
@@ -199,6 +199,19 @@ pub fn settings(config: &Config, environment: Environment) -> Result<CouncilSett
             None => Vec::new(),
         },
     })
+}
+
+/// What the operator wants of Spec-Kit.
+pub fn specs(config: &Config) -> SpecSettings {
+    let wanted = &config.spec_kit;
+    let path = |text: &Option<String>| text.as_deref().map(crate::job::expand_home);
+    SpecSettings {
+        off: !wanted.enabled,
+        program: path(&wanted.bin),
+        workdir: path(&wanted.workdir),
+        integration: wanted.ai.clone(),
+        path: std::env::var_os("PATH"),
+    }
 }
 
 /// What webhooks are signed with.

@@ -63,6 +63,8 @@ pub enum Command {
     Ask(AskArgs),
     /// List, show, search and end sessions with the council.
     Session(SessionArgs),
+    /// Show Spec-Kit features: all, one, or a part of one; the next task; what is amiss.
+    Spec(SpecArgs),
     /// Show every setting with its origin, or a commented example file.
     Config(ConfigArgs),
     /// Check the index and repair it; or explain why a file is or is not found.
@@ -106,6 +108,26 @@ pub struct SessionArgs {
     /// End the session that is named.
     #[arg(long, requires = "id")]
     pub end: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct SpecArgs {
+    /// The feature, by its id, name or path; without one all are listed.
+    pub feature: Option<String>,
+    /// The part to show: T012, US1, FR-003, plan, spec.md#Heading, checklists/NAME.
+    pub what: Option<String>,
+    /// The project: a source, or a path inside one; needed where there are several.
+    #[arg(long)]
+    pub project: Option<String>,
+    /// Show the next task instead.
+    #[arg(long, requires = "feature", conflicts_with_all = ["what", "check", "tick"])]
+    pub next: bool,
+    /// Check it instead.
+    #[arg(long, requires = "feature", conflicts_with_all = ["what", "tick"])]
+    pub check: bool,
+    /// Tick this task of it.
+    #[arg(long, value_name = "ID", requires = "feature", conflicts_with = "what")]
+    pub tick: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -546,6 +568,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => command::admin::doctor(&session, &args),
         Command::Ledger(args) => command::admin::ledger(&session, &args),
         Command::Session(args) => command::council::sessions(&session, &args),
+        Command::Spec(args) => command::spec::run(&session, &args),
         Command::Export(args) => command::archive::export(&session, &args),
         Command::Import(args) => command::archive::import(&session, &args),
         Command::Eval(args) => command::eval::run(&session, &args),
@@ -590,8 +613,10 @@ impl Session {
         let mut loaded = config::load(file.as_deref(), named, &environment, &flags)?;
         if common.allow_write {
             let scopes = &mut loaded.config.access.local_scopes;
-            if !scopes.contains(&synod_store::Scope::WriteContext) {
-                scopes.push(synod_store::Scope::WriteContext);
+            for scope in [synod_store::Scope::WriteContext, synod_store::Scope::SpecWrite] {
+                if !scopes.contains(&scope) {
+                    scopes.push(scope);
+                }
             }
             loaded.origins.insert("access.local_scopes".to_owned(), config::Origin::Flag);
             let roots = &mut loaded.config.access.add_roots;

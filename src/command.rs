@@ -8,6 +8,7 @@ pub mod eval;
 pub mod index;
 pub mod init;
 pub mod model;
+pub mod spec;
 pub mod tool;
 
 use std::io::Write;

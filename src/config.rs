@@ -34,6 +34,8 @@ pub struct Config {
     pub council: Council,
     /// What is looked for in questions and answers of models.
     pub guard: GuardConfig,
+    /// Spec-Kit projects among the sources.
+    pub spec_kit: SpecKit,
     /// Who did what: a chain of hashes in the data directory, without contents.
     pub ledger: LedgerConfig,
     /// Bounds of the process.
@@ -52,6 +54,26 @@ pub struct SourceConfig {
     pub name: Option<String>,
     /// A collection to search apart from others; `notes` for vaults and `code` for repositories by default.
     pub collection: Option<String>,
+}
+
+/// Spec-Kit projects among the sources.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpecKit {
+    /// Whether its tools do anything.
+    pub enabled: bool,
+    /// The Spec-Kit CLI; the first `specify` of PATH by default.
+    pub bin: Option<String>,
+    /// The project that is meant where a call names none.
+    pub workdir: Option<String>,
+    /// The integration that a new project gets.
+    pub ai: Option<String>,
+}
+
+impl Default for SpecKit {
+    fn default() -> Self {
+        SpecKit { enabled: true, bin: None, workdir: None, ai: None }
+    }
 }
 
 /// Who did what: a chain of hashes in the data directory, without contents.
@@ -346,7 +368,10 @@ pub fn load(
     let lists = ["source", "provider", "model"];
     for key in keys.iter().filter(|key| !lists.contains(&key.as_str())) {
         let variable = format!("SYNOD_{}", key.replace('.', "_").to_uppercase());
-        if let Some(text) = environment(&variable) {
+        // Settings of Spec-Kit are known by a shorter name too.
+        let short = variable.strip_prefix("SYNOD_").filter(|name| name.starts_with("SPEC_KIT_"));
+        let text = environment(&variable).or_else(|| environment(short?));
+        if let Some(text) = text {
             let value = typed(&built_in, key, &text)
                 .map_err(|why| Error::Variable { variable: variable.clone(), why })?;
             put(&mut tree, key, value);

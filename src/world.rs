@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use synod_index::Index;
 use synod_store::{Ledger, Store};
-use synod_tools::Context;
+use synod_tools::{Context, Specs};
 
 /// Everything a face needs.
 #[derive(Clone)]
@@ -121,6 +121,7 @@ impl World {
             engine,
             guard: Arc::new(crate::catalog::guard(&config, &environment)?),
             council: Arc::new(crate::catalog::settings(&config, &environment)?),
+            specs: Arc::new(Specs::new(crate::catalog::specs(&config))),
             store,
             ledger,
             read_only: config.access.read_only,

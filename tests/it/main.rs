@@ -23,6 +23,7 @@ mod program;
 mod provider;
 mod quality;
 mod soak;
+mod specs;
 mod stream;
 mod tidy;
 mod traps;

@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synod-llm",
             "synod-prompts",
             "synod-resources",
+            "synod-speckit",
             "synod-store",
             "synod-tools",
         ],
@@ -36,7 +37,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("llm", &[]),
     ("council", &[]),
     ("guard", &[]),
-    ("tools", &["synod-council", "synod-guard", "synod-index", "synod-llm", "synod-store"]),
+    ("speckit", &[]),
+    (
+        "tools",
+        &[
+            "synod-council",
+            "synod-guard",
+            "synod-index",
+            "synod-llm",
+            "synod-speckit",
+            "synod-store",
+        ],
+    ),
 ];
 
 /// Where a foreign library may be named: a file, or a folder with `/` at its end.

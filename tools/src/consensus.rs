@@ -20,15 +20,14 @@ pub struct Consensus;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
-    /// What was asked.
     #[serde(default)]
     question: String,
-    /// The sort of answer; by default judged from question and answers.
+    /// By default judged from question and answers.
     kind: Option<KindName>,
-    /// Texts of a choice's options, in the order of their letters.
+    /// Of a choice, in the order of their letters.
     #[serde(default)]
     options: Vec<String>,
-    /// The answers; your own too, if you like.
+    /// Your own too, if you like.
     answers: Vec<AnswerArgs>,
 }
 

@@ -35,7 +35,7 @@ pub struct Args {
     /// Other wordings, or parts of the question.
     #[serde(default)]
     also: Vec<String>,
-    /// Budget in o200k tokens, 200 to 32000.
+    /// Budget in o200k tokens.
     #[serde(default = "default_tokens")]
     #[schemars(range(min = 200, max = 32000))]
     tokens: usize,

@@ -13,8 +13,8 @@ use synod_store::Scope;
 
 pub struct Feedback;
 
-/// Say what the right answer to a past question was. A few dozen such words are worth more than any
-/// other tuning: they teach which models are right about what, and what a trust of 80 % means.
+/// Say what the right answer to a past question was: a few dozen teach which models are right about
+/// what, and what a trust of 80 % means.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {

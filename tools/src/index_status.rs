@@ -22,7 +22,7 @@ const ERRORS_MAX: usize = 20;
 pub struct Args {
     /// Only this vault or repository.
     source: Option<String>,
-    /// Also this job of `ingest`, ended or not.
+    /// Also this job of `ingest`.
     job: Option<String>,
 }
 

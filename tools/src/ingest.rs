@@ -43,7 +43,6 @@ pub struct IngestArgs {
     /// Wait for the end.
     #[serde(default)]
     pub wait: bool,
-    /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -52,14 +51,14 @@ pub struct IngestArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IngestOp {
-    /// Compare with the disk and bring up to date.
+    /// Compare with the disk.
     #[default]
     Reindex,
-    /// A folder becomes a source.
+    /// A new source.
     Add,
-    /// Text becomes a document.
+    /// Text as a document.
     Push,
-    /// A source leaves the index.
+    /// A source goes.
     Remove,
 }
 

@@ -18,8 +18,7 @@ const LISTED_MAX: usize = 50;
 const TEXT_CHARS_MAX: usize = 20_000;
 
 /// See and steer what runs longer than a call: `submit` leaves a council or an `ingest` and returns
-/// at once, `result` has what came of it, `act` is a person's word on a council that waits for one:
-/// approve, provide (`text`), modify (`input`), retry, cancel.
+/// at once, `result` has what came of it, `act` is a person's word on a council that waits for one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -37,7 +36,7 @@ pub struct Args {
     text: Option<String>,
     /// submit: 1 (first) to 5.
     priority: Option<u8>,
-    /// submit: a webhook (allowed by `council.webhooks`) that is told of changes.
+    /// submit: a webhook of `council.webhooks` that is told of changes.
     notify: Option<String>,
 }
 

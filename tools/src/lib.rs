@@ -30,6 +30,14 @@ mod schema;
 mod search;
 mod seat;
 mod session;
+mod spec;
+mod spec_create;
+mod spec_list;
+mod spec_next;
+mod spec_read;
+mod spec_run;
+mod spec_update;
+mod spec_validate;
 mod talk;
 mod trust;
 mod verdict;
@@ -42,6 +50,7 @@ pub use reply::{REPLY_BYTES_MAX, head};
 pub use round::resume as resume_councils;
 pub use schema::portable;
 pub use seat::prompt;
+pub use spec::{Runs, SpecSettings, Specs};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -69,6 +78,13 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<related::Related>(),
     Entry::of::<search::Search>(),
     Entry::of::<session::Session>(),
+    Entry::of::<spec_create::SpecCreate>(),
+    Entry::of::<spec_list::SpecList>(),
+    Entry::of::<spec_next::SpecNext>(),
+    Entry::of::<spec_read::SpecRead>(),
+    Entry::of::<spec_run::SpecRun>(),
+    Entry::of::<spec_update::SpecUpdate>(),
+    Entry::of::<spec_validate::SpecValidate>(),
     Entry::of::<trust::Trust>(),
 ];
 
@@ -186,6 +202,8 @@ pub struct Context {
     pub guard: Arc<Guard>,
     /// What the operator wants of the council.
     pub council: Arc<CouncilSettings>,
+    /// The engine of specs.
+    pub specs: Arc<Specs>,
     /// The engine that remembers.
     pub store: Arc<Store>,
     /// Who did what; nothing where nothing may be written.

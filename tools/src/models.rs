@@ -26,13 +26,13 @@ pub struct Models;
 pub struct Args {
     #[serde(default)]
     op: Op,
-    /// infer: which model.
+    /// infer: whom.
     model: Option<String>,
     /// infer: what is asked.
     input: Option<String>,
-    /// infer: where it may go.
+    /// infer.
     policy: Option<PolicyName>,
-    /// infer: `temperature`, `max_tokens`.
+    /// infer.
     params: Option<Params>,
 }
 

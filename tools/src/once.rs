@@ -25,7 +25,7 @@ pub enum Begun<T> {
     /// It was replied to.
     Known(T),
     /// It is the caller's to do.
-    New(Once),
+    New(Box<Once>),
 }
 
 /// A request in hand. Dropped before [`Once::keep`], it is forgotten, so that it can be tried
@@ -77,7 +77,7 @@ pub fn begin<T: DeserializeOwned>(
             return conflict(format!("{tool}: the request of this idempotency key is at work"));
         }
     }
-    Ok(Begun::New(Once { cx: cx.clone(), key, request, place }))
+    Ok(Begun::New(Box::new(Once { cx: cx.clone(), key, request, place })))
 }
 
 impl Once {

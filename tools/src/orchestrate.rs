@@ -26,43 +26,39 @@ pub struct Orchestrate;
 /// What a job of the council is called.
 pub const COUNCIL_JOB: &str = "council";
 
-/// Put a question to a council of models: one answer, a calibrated trust, who dissents about what,
-/// what it cost, and an id. Use it where being wrong is expensive. It asks two models and goes on
-/// only while they leave doubt. Not for searching the user's notes: `search` and `context_pack` do.
-///
-/// Past its deadline it returns what is there with a `job`, which goes on: `orchestrate` with that
-/// `job`, or `job`, has the rest.
+/// Put a question to a council of models: one answer, a calibrated trust, who dissents about what.
+/// Use it where being wrong is expensive; it asks two and goes on while they leave doubt. Not for
+/// searching the user's notes: `search` and `context_pack` do. Past its deadline it returns what is
+/// there with a `job` that goes on.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
-    /// The question, with all that the models need to know; may begin with `/head NAME`.
+    /// With all that the models need to know; may begin with `/head NAME`.
     #[serde(default, alias = "prompt")]
     pub query: String,
-    /// Instead: a council that is still at work.
+    /// Instead: one that is still at work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// The sort of answer; by default judged from the answers.
+    /// By default judged from the answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<KindName>,
-    /// Texts of a choice's options.
+    /// Of a choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
-    /// Exactly these models (ids of `models`); by default the panel chooses itself.
+    /// Exactly these; by default the panel chooses itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
-    /// vote: blind and in parallel. heads: in several roles, with a witness. debate: vote, then
-    /// they see each other's answers. single: no trust.
+    /// vote: blind. heads: in roles, with a witness. debate: they see each other's answers.
     #[serde(default)]
     pub mode: Mode,
-    /// heads: logic, research, systems, strategy, product, security, safety, reliability, cost,
-    /// data, devex; by default those that the question wants.
+    /// logic, research, systems, strategy, product, security, safety, reliability, cost, data,
+    /// devex.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heads: Vec<String>,
-    /// All eleven.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_all_heads: bool,
-    /// How many may be asked: quick 2, normal 5, deep 8; by default judged from the question, as
-    /// the next four.
+    /// At most: quick 2, normal 5, deep 8 models. This and the next four: by default judged from
+    /// the question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,22 +67,21 @@ pub struct Args {
     pub stakes: Option<StakesName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    /// Trust that the answer needs, 0 to 1.
+    /// Trust needed, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
-    /// Wait for a person's word (`job`, act) where trust stays below that.
+    /// Wait for a person (`job`, act) where trust stays below.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,
-    /// The same where answers diverge by more than this; 0.3 is usual.
+    /// The same where answers diverge by more; 0.3 is usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<f64>,
-    /// How long you wait; 45,000 by default.
+    /// 45,000 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
-    /// Where the question may go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyName>,
-    /// The session that it belongs to: what was said there is known to the models.
+    /// What was said there is known to the models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
 }

@@ -33,7 +33,7 @@ pub struct Args {
     id: Option<String>,
     /// Only in this vault or repository.
     source: Option<String>,
-    /// Rows per relation, 1 to 100.
+    /// Rows per relation.
     #[serde(default = "default_limit")]
     #[schemars(range(min = 1, max = 100))]
     limit: usize,

@@ -98,8 +98,25 @@ fn clean_object(map: &mut Map<String, Value>) {
     if map.get("format").is_some_and(odd) {
         map.remove("format");
     }
-    if map.get("default").is_some_and(Value::is_null) {
+    // What is empty or false says nothing that a reader would not expect.
+    let empty =
+        |v: &Value| [json!(null), json!(false), json!(""), json!([]), json!({})].contains(v);
+    if map.get("default").is_some_and(empty) {
         map.remove("default");
+    }
+    // An object may have more unless it is said that it may not.
+    if map.get("additionalProperties") == Some(&json!(true)) {
+        map.remove("additionalProperties");
+    }
+    // Bounds of a Rust type are none that a reader should think about.
+    if map.get("minimum") == Some(&json!(0)) {
+        map.remove("minimum");
+    }
+    if map.get("maximum") == Some(&json!(255)) {
+        map.remove("maximum");
+    }
+    if let Some(Value::Array(names)) = map.get_mut("enum") {
+        names.retain(|name| !name.is_null());
     }
     if let Some(Value::Array(types)) = map.get_mut("type") {
         types.retain(|t| t != "null");

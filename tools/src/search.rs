@@ -24,10 +24,10 @@ pub struct Search;
 pub struct Args {
     /// What to look for: a question, words, a name, a phrase.
     query: String,
-    /// Other wordings of the same question; the first query weighs double.
+    /// Other wordings of the same question; `query` weighs double.
     #[serde(default)]
     also: Vec<String>,
-    /// Hits to return, 1 to 200.
+    /// Hits to return.
     #[serde(default = "default_limit")]
     #[schemars(range(min = 1, max = 200))]
     limit: usize,
@@ -36,7 +36,7 @@ pub struct Args {
     mode: Mode,
     /// Only this vault or repository.
     source: Option<String>,
-    /// Only this collection, for example notes or code.
+    /// Only this collection, as notes or code.
     collection: Option<String>,
     /// Only this kind: note, code, markdown, rust, python, …
     kind: Option<String>,
@@ -45,10 +45,10 @@ pub struct Args {
     /// Only notes with all of these tags.
     #[serde(default)]
     tags: Vec<String>,
-    /// Only notes whose front matter has these values.
+    /// Only notes with these front matter values.
     #[serde(default, rename = "where")]
     properties: BTreeMap<String, String>,
-    /// Only files modified at or after this date.
+    /// Only files modified since this date.
     after: Option<String>,
     /// Only files modified before this date.
     before: Option<String>,
@@ -121,7 +121,9 @@ struct HitReply {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     also: Vec<[u32; 2]>,
     modified: String,
+    /// document, passage, meaning, exact.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     explain: Option<ExplainReply>,
     /// Byte ranges of the snippet that match; only for the text that a model reads.
     #[serde(skip)]

@@ -16,8 +16,8 @@ const LISTED_MAX: usize = 50;
 const RESUME_TOKENS: usize = 2_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// Conversations with the council that survive restarts: create one, pass its id as `session` to
-/// `orchestrate`, and come back to it from any client with `resume`.
+/// Conversations with the council: create one, pass its id as `session` to `orchestrate`, and come
+/// back to it from any client with `resume`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -27,7 +27,7 @@ pub struct Args {
     id: Option<String>,
     /// create: what it is called.
     title: Option<String>,
-    /// create: who it is for, as you call them.
+    /// create: who it is for.
     user_id: Option<String>,
     /// create: days until it is forgotten.
     days: Option<u32>,
@@ -37,7 +37,7 @@ pub struct Args {
     text: Option<String>,
     /// history: messages after this one; fork: up to this one.
     seq: Option<i64>,
-    /// resume: how much of it is wanted, in tokens; 2,000 by default.
+    /// resume: of it; 2,000 by default.
     tokens: Option<usize>,
 }
 
@@ -103,7 +103,9 @@ pub struct Reply {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     sessions: Vec<SessionReply>,
+    /// seq, role, text, at; author, trust, session.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     messages: Vec<MessageReply>,
     /// decision (resume, ask or archive), confidence, unanswered.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,8 +15,8 @@ const LISTED_MAX: usize = 20;
 /// Characters of a question in a list.
 const QUESTION_CHARS: usize = 160;
 
-/// The full record behind a verdict of `consensus` or `orchestrate`: every answer, what was known
-/// of each model, and the verdict computed again from them. Without `id` the latest verdicts.
+/// The record behind a verdict of `consensus` or `orchestrate`: every answer, what was known of
+/// each model, and the verdict computed anew. Without `id` the latest verdicts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {

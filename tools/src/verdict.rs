@@ -41,20 +41,17 @@ impl From<KindName> for Kind {
     }
 }
 
-/// One answer, as callers give it.
+/// Of one model.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerArgs {
-    /// Who gave it.
     pub model: String,
-    /// Whose model it is.
     vendor: Option<String>,
     /// Lineage of its weights.
     family: Option<String>,
-    /// The whole text.
     #[serde(default)]
     text: String,
-    /// The answer alone, if you took it out already.
+    /// Alone, if you took it out already.
     answer: Option<String>,
 }
 

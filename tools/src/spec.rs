@@ -1,0 +1,262 @@
+//! What the Spec-Kit tools share: which project and feature a call means, what may be done there,
+//! and the engine's errors as faults.
+
+use crate::{Context, Error};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use synod_speckit::{Cache, Error as Fault, Feature, Project};
+
+/// Documents that are remembered as they were parsed.
+const CACHED: usize = 20_000;
+/// How long a search for projects holds.
+const FOUND: Duration = Duration::from_secs(10);
+/// Folders whose search is remembered.
+const FOUND_MAX: usize = 256;
+
+/// What the operator wants of Spec-Kit.
+#[derive(Clone, Debug, Default)]
+pub struct SpecSettings {
+    /// Nothing of it is offered.
+    pub off: bool,
+    /// The CLI; else the first `specify` of the path.
+    pub program: Option<PathBuf>,
+    /// The project that is meant where none is named.
+    pub workdir: Option<PathBuf>,
+    /// The integration that a new project gets.
+    pub integration: Option<String>,
+    /// Where programs are looked for.
+    pub path: Option<std::ffi::OsString>,
+}
+
+/// Runs of one command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// All.
+    pub n: u64,
+    /// Those that failed or ran out of time.
+    pub failed: u64,
+    /// Together.
+    pub ms: u64,
+}
+
+/// What is kept of Spec-Kit between calls.
+#[derive(Debug)]
+pub struct Specs {
+    /// As configured.
+    pub settings: SpecSettings,
+    cache: Mutex<Cache>,
+    found: Mutex<HashMap<PathBuf, (Instant, Vec<PathBuf>)>>,
+    /// Projects in which something runs that changes them.
+    running: Mutex<BTreeSet<PathBuf>>,
+    runs: Mutex<BTreeMap<String, Runs>>,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Specs {
+    /// With these settings.
+    pub fn new(settings: SpecSettings) -> Self {
+        Specs {
+            settings,
+            cache: Mutex::new(Cache::new(CACHED)),
+            found: Mutex::default(),
+            running: Mutex::default(),
+            runs: Mutex::default(),
+        }
+    }
+
+    /// Documents as they were parsed.
+    pub fn cache(&self) -> MutexGuard<'_, Cache> {
+        held(&self.cache)
+    }
+
+    /// Runs by command, for those who watch.
+    pub fn runs(&self) -> Vec<(String, Runs)> {
+        held(&self.runs).iter().map(|(name, runs)| (name.clone(), *runs)).collect()
+    }
+
+    /// Counts a run.
+    pub fn count(&self, command: &str, failed: bool, ms: u64) {
+        let mut all = held(&self.runs);
+        let runs = all.entry(command.to_owned()).or_default();
+        (runs.n, runs.failed, runs.ms) =
+            (runs.n + 1, runs.failed + u64::from(failed), runs.ms + ms);
+    }
+
+    /// Takes a project for a run that changes it; given back when the value is dropped. Nothing
+    /// when another one has it.
+    pub fn take(&self, root: &Path) -> Option<Taken<'_>> {
+        let root = root.to_owned();
+        held(&self.running).insert(root.clone()).then_some(Taken { specs: self, root })
+    }
+
+    /// Roots of the projects below a source.
+    fn below(&self, root: &Path) -> Result<Vec<PathBuf>, Error> {
+        // A project at the root needs no search.
+        if root.join(".specify").is_dir() {
+            return Ok(vec![root.to_owned()]);
+        }
+        if let Some((at, known)) = held(&self.found).get(root)
+            && at.elapsed() < FOUND
+        {
+            return Ok(known.clone());
+        }
+        let found = Project::discover(root).map_err(|error| fault("spec", error))?;
+        let roots: Vec<PathBuf> = found.projects.into_iter().map(|project| project.root).collect();
+        let mut all = held(&self.found);
+        if all.len() >= FOUND_MAX {
+            all.clear();
+        }
+        all.insert(root.to_owned(), (Instant::now(), roots.clone()));
+        Ok(roots)
+    }
+}
+
+/// A project that something changes.
+pub struct Taken<'a> {
+    specs: &'a Specs,
+    root: PathBuf,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        held(&self.specs.running).remove(&self.root);
+    }
+}
+
+/// An error of the engine as a fault of a tool.
+pub fn fault(tool: &str, error: Fault) -> Error {
+    let text = format!("{tool}: {error}");
+    match error {
+        Fault::Argument(_) | Fault::Outside { .. } => Error::Args(text),
+        Fault::Missing { .. } | Fault::NoProject { .. } | Fault::NoProgram { .. } => {
+            Error::Missing(text)
+        }
+        Fault::Conflict { .. } | Fault::Exists(_) | Fault::Ambiguous { .. } => {
+            Error::Store(synod_store::Error::Conflict(text))
+        }
+        _ => Error::Refused(text),
+    }
+}
+
+/// Folders of sources, resolved.
+fn roots(cx: &Context) -> Result<Vec<(String, PathBuf)>, Error> {
+    let sources = cx.index.sources()?.into_iter().filter(|source| !source.root.is_empty());
+    let resolved = sources.filter_map(|source| {
+        let root = Path::new(&source.root).canonicalize().ok()?;
+        Some((source.name, root))
+    });
+    Ok(resolved.collect())
+}
+
+/// The project that a call means: by a path inside a source (absolute, or behind the source's
+/// name), by the source's name, or the only one that there is.
+///
+/// # Errors
+/// `Missing` with the projects that there are, `Args` for a path outside of every source, `Refused`
+/// where Spec-Kit is switched off.
+pub fn project(cx: &Context, tool: &str, named: Option<&str>) -> Result<Project, Error> {
+    if cx.specs.settings.off {
+        let text = "Spec-Kit is switched off here; the operator sets `spec_kit.enabled` in \
+                    synod.toml, or SPEC_KIT_ENABLED";
+        return Err(Error::Refused(format!("{tool}: {text}")));
+    }
+    let roots = roots(cx)?;
+    let workdir = cx.specs.settings.workdir.as_ref();
+    let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else {
+        if let Some(workdir) = workdir {
+            return Project::find(workdir, None).map_err(|error| fault(tool, error));
+        }
+        return only(cx, tool, &roots);
+    };
+    let (path, ceiling) = place(named, &roots, workdir).ok_or_else(|| {
+        let names: Vec<&str> = roots.iter().map(|(name, _)| name.as_str()).collect();
+        Error::Args(format!(
+            "{tool}: `{named}` lies in no source; name a source (`{}`) or a path inside one, or \
+             add its folder with `synod index`",
+            names.join("`, `")
+        ))
+    })?;
+    match Project::find(&path, Some(&ceiling)) {
+        Ok(project) => Ok(project),
+        // A source that is no project may hold one.
+        Err(error) => match cx.specs.below(&path)?.as_slice() {
+            [root] => Project::open(root).map_err(|error| fault(tool, error)),
+            [] => Err(fault(tool, error)),
+            several => Err(several_of(tool, several)),
+        },
+    }
+}
+
+/// The folder that a name or a path means, and the source that it may not leave.
+fn place(
+    named: &str,
+    roots: &[(String, PathBuf)],
+    workdir: Option<&PathBuf>,
+) -> Option<(PathBuf, PathBuf)> {
+    let (first, rest) = named.split_once('/').unwrap_or((named, ""));
+    let joined = match roots.iter().find(|(name, _)| name == first) {
+        Some((_, root)) if !Path::new(named).is_absolute() => root.join(rest),
+        _ if Path::new(named).is_absolute() => PathBuf::from(named),
+        // Where the process runs is nothing that a caller knows.
+        _ => return None,
+    };
+    let path = joined.canonicalize().ok()?;
+    let below = roots.iter().map(|(_, root)| root).chain(workdir);
+    let ceiling =
+        below.filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len());
+    Some((path.clone(), ceiling?.clone()))
+}
+
+fn several_of(tool: &str, roots: &[PathBuf]) -> Error {
+    let names: Vec<String> = roots.iter().map(|root| root.display().to_string()).collect();
+    let names = names.join("`, `");
+    Error::Args(format!("{tool}: there are several projects; name one as `project`: `{names}`"))
+}
+
+fn only(cx: &Context, tool: &str, roots: &[(String, PathBuf)]) -> Result<Project, Error> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for (_, root) in roots {
+        found.extend(cx.specs.below(root)?);
+    }
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [root] => Project::open(root).map_err(|error| fault(tool, error)),
+        [] => Err(Error::Missing(format!(
+            "{tool}: no Spec-Kit project in any source; add its folder with `synod index`, or make \
+             one with `specify init --integration none`"
+        ))),
+        several => Err(several_of(tool, several)),
+    }
+}
+
+/// The feature that a call means.
+///
+/// # Errors
+/// `Args` when none is named, `Missing` with the nearest.
+pub fn feature(tool: &str, project: &Project, named: Option<&str>) -> Result<Feature, Error> {
+    let named = named.map(str::trim).filter(|named| !named.is_empty()).ok_or_else(|| {
+        Error::Args(format!("{tool}: name a `feature`, by its id, name or path; see `spec_list`"))
+    })?;
+    project.feature(named).map_err(|error| fault(tool, error))
+}
+
+/// Refuses a change on the main branch of a project in git.
+///
+/// # Errors
+/// `Refused`, saying how to go on.
+pub fn on_a_branch(tool: &str, project: &Project) -> Result<(), Error> {
+    let Some(branch) = project.git().and_then(|git| git.branch) else { return Ok(()) };
+    if matches!(branch.as_str(), "main" | "master" | "trunk" | "develop") {
+        return Err(Error::Refused(format!(
+            "{tool}: the project is on `{branch}`; make a feature branch first, or pass \
+             `any_branch`"
+        )));
+    }
+    Ok(())
+}

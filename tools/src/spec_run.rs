@@ -1,0 +1,352 @@
+//! `spec_run`: the steps that the project's scripts do, natively, and the Spec-Kit CLI for what
+//! needs it, behind an allow-list.
+
+use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use synod_guard::{Mode, Stage};
+use synod_speckit::{
+    Class, Limits, OUTPUT_BYTES_MAX, Project, RUN_MS_MAX, Required, check_prerequisites,
+    find_program, invocation, paths, resolve_template, run, setup_plan, setup_tasks,
+};
+use synod_store::Scope;
+
+pub struct SpecRun;
+
+/// Time of one run.
+const TIME_MS: u64 = 60_000;
+/// Files that are looked at before and after a run.
+const FILES_MAX: usize = 20_000;
+/// Artifacts that a reply names.
+const ARTIFACTS_MAX: usize = 100;
+/// Bytes of an artifact's text in a dry run.
+const TEXT_BYTES_MAX: usize = 24_000;
+
+/// Run a step of Spec-Kit: plan, tasks (set up from templates), prerequisites, paths, template;
+/// through its CLI, if installed: init, version, check, integration, extension, preset.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    project: Option<String>,
+    /// As `plan` or `extension add`.
+    command: String,
+    #[serde(default)]
+    args: Vec<String>,
+    feature: Option<String>,
+    #[serde(default, alias = "dryRun")]
+    dry_run: bool,
+    #[serde(default)]
+    any_branch: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ArtifactReply {
+    path: String,
+    /// new, changed, gone, or would be written.
+    state: &'static str,
+    /// Of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Reply {
+    command: String,
+    /// succeeded, failed, timed_out or dry_run.
+    status: &'static str,
+    /// What the script would print, or the CLI printed as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    result: Option<Value>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stdout: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stderr: String,
+    /// path, state, text.
+    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
+    artifacts: Vec<ArtifactReply>,
+    /// Of the CLI: what was, or would be run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    argv: Vec<String>,
+    took_ms: u64,
+}
+
+impl Operation for SpecRun {
+    const NAME: &'static str = "spec_run";
+    const TITLE: &'static str = "Run a step of Spec-Kit";
+    const EFFECT: Effect = Effect::Write;
+    const SCOPE: Scope = Scope::SpecWrite;
+    const WORK: Work = Work::Wait;
+    const IDEMPOTENT: bool = false;
+    const ROUTES: &'static [Route] = &[Route::post("/v1/spec-kit/run", 200)];
+    type Args = Args;
+    type Reply = Reply;
+
+    async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
+        (call.progress)(0.0, None, format!("{} begins", args.command));
+        let (cx, command) = (cx.clone(), args.command.clone());
+        let (for_count, start) = (cx.clone(), std::time::Instant::now());
+        let done = crate::round::computed(move || step(&cx, &args)).await;
+        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let failed =
+            done.as_ref().map_or(true, |reply| !matches!(reply.status, "succeeded" | "dry_run"));
+        // Only names that there are: a counter for each wrong word would never end.
+        let known = done.is_ok();
+        for_count.specs.count(if known { &command } else { "refused" }, failed, ms);
+        (call.progress)(1.0, None, format!("{command} ended"));
+        done
+    }
+
+    fn render(reply: &Reply) -> String {
+        let mut out = format!("`{}`: {} ({} ms)\n", reply.command, reply.status, reply.took_ms);
+        if let Some(result) = &reply.result {
+            out.push_str(&format!("{result:#}\n"));
+        }
+        for artifact in &reply.artifacts {
+            out.push_str(&format!("- {} {}\n", artifact.state, artifact.path));
+            if let Some(text) = &artifact.text {
+                let fence = crate::reply::fence(text);
+                out.push_str(&format!("{fence}\n{}\n{fence}\n", text.trim_end()));
+            }
+        }
+        for (name, text) in [("stdout", &reply.stdout), ("stderr", &reply.stderr)] {
+            if !text.is_empty() {
+                out.push_str(&format!("\n{name}:\n{text}\n"));
+            }
+        }
+        out
+    }
+}
+
+/// A step, native or through the CLI.
+fn step(cx: &Context, args: &Args) -> Result<Reply, Error> {
+    let start = std::time::Instant::now();
+    let command = args.command.split_whitespace().collect::<Vec<_>>().join(" ");
+    let native = ["plan", "tasks", "prerequisites", "paths", "template"];
+    let mut reply = if native.contains(&command.as_str()) {
+        let project = spec::project(cx, SpecRun::NAME, args.project.as_deref())?;
+        scripted(cx, &project, args, &command)?
+    } else {
+        through_cli(cx, args, &command)?
+    };
+    reply.took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(reply)
+}
+
+fn bare(command: &str, status: &'static str) -> Reply {
+    Reply {
+        command: command.to_owned(),
+        status,
+        result: None,
+        stdout: String::new(),
+        stderr: String::new(),
+        artifacts: Vec::new(),
+        argv: Vec::new(),
+        took_ms: 0,
+    }
+}
+
+/// What would be written.
+fn would(path: String, text: &str) -> ArtifactReply {
+    let text = Some(crate::reply::head(text, TEXT_BYTES_MAX).to_owned());
+    ArtifactReply { path, state: "would be written", text }
+}
+
+/// What the project's scripts do.
+fn scripted(cx: &Context, project: &Project, args: &Args, command: &str) -> Result<Reply, Error> {
+    let fail = |error| spec::fault(SpecRun::NAME, error);
+    let status = if args.dry_run { "dry_run" } else { "succeeded" };
+    let mut reply = bare(command, status);
+    if command == "template" {
+        let name = args.args.first().ok_or_else(|| {
+            Error::Args("spec_run: `template` wants its name as the first of `args`".to_owned())
+        })?;
+        reply.result = Some(serde_json::to_value(resolve_template(project, name).map_err(fail)?)?);
+        return Ok(reply);
+    }
+    let feature = spec::feature(SpecRun::NAME, project, args.feature.as_deref())?;
+    match command {
+        "plan" => {
+            if !args.dry_run {
+                if !args.any_branch {
+                    spec::on_a_branch(SpecRun::NAME, project)?;
+                }
+                cx.specs.take(&project.root).ok_or_else(|| busy(project))?;
+            }
+            let done = setup_plan(project, &feature, args.dry_run).map_err(fail)?;
+            let path = format!("{}/plan.md", feature.path);
+            if let Some(text) = &done.text {
+                reply.artifacts.push(match args.dry_run {
+                    true => would(path, text),
+                    false => ArtifactReply { path, state: "new", text: None },
+                });
+            }
+            reply.result = Some(serde_json::to_value(done.json)?);
+        }
+        "tasks" => {
+            let done = setup_tasks(project, &feature).map_err(fail)?;
+            let path = format!("{}/tasks.md", feature.path);
+            // The script writes nothing: an agent fills the template in.
+            if args.dry_run {
+                reply.artifacts.push(would(path, &done.tasks_template_content));
+            }
+            reply.result = Some(serde_json::to_value(done)?);
+        }
+        "prerequisites" => {
+            let has = |flag: &str| args.args.iter().any(|arg| arg == flag);
+            let required = Required {
+                spec: has("--require-spec"),
+                tasks: has("--require-tasks"),
+                include_tasks: has("--include-tasks"),
+                template: None,
+            };
+            let done = check_prerequisites(project, &feature, &required).map_err(fail)?;
+            reply.result = Some(serde_json::to_value(done)?);
+        }
+        _ => reply.result = Some(serde_json::to_value(paths(project, &feature))?),
+    }
+    Ok(reply)
+}
+
+fn busy(project: &Project) -> Error {
+    Error::Refused(format!(
+        "spec_run: something changes `{}` already; try again when it has ended",
+        project.root.display()
+    ))
+}
+
+/// Where a new project may be made: a folder inside a source.
+fn folder(cx: &Context, args: &Args, init: bool) -> Result<(PathBuf, Option<Project>), Error> {
+    match spec::project(cx, SpecRun::NAME, args.project.as_deref()) {
+        Ok(project) => Ok((project.root.clone(), Some(project))),
+        Err(error) if !init => Err(error),
+        Err(error) => {
+            let named = args.project.as_deref().map(Path::new).filter(|path| path.is_absolute());
+            let inside = |path: &Path| {
+                let sources = cx.index.sources().unwrap_or_default();
+                sources.iter().any(|s| !s.root.is_empty() && path.starts_with(&s.root))
+            };
+            let path = named.and_then(|path| path.canonicalize().ok()).filter(|path| inside(path));
+            path.map(|path| (path, None)).ok_or(error)
+        }
+    }
+}
+
+/// The CLI, if the command is on its list.
+fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error> {
+    let fail = |error| spec::fault(SpecRun::NAME, error);
+    let mut words: Vec<&str> = args.args.iter().map(String::as_str).collect();
+    let init = command == "init";
+    if init
+        && let Some(integration) = &cx.specs.settings.integration
+        && !words.contains(&"--integration")
+    {
+        words.extend(["--integration", integration]);
+    }
+    let call = invocation(command, &words).map_err(fail)?;
+    let (root, project) = folder(cx, args, init)?;
+    let writes = call.allowed.class == Class::Write;
+    if args.dry_run {
+        let mut reply = bare(command, "dry_run");
+        reply.argv = call.argv;
+        return Ok(reply);
+    }
+    if let Some(project) = project.as_ref().filter(|_| writes && !args.any_branch) {
+        spec::on_a_branch(SpecRun::NAME, project)?;
+    }
+    let settings = &cx.specs.settings;
+    let program =
+        find_program(settings.program.as_deref(), settings.path.as_deref()).map_err(fail)?;
+    let taken = if writes { Some(cx.specs.take(&root)) } else { None };
+    if matches!(taken, Some(None)) {
+        let text = "spec_run: something changes this project already; try again later";
+        return Err(Error::Refused(text.to_owned()));
+    }
+    let before = if writes { seen(&root) } else { BTreeMap::new() };
+    let limits =
+        Limits { time_ms: TIME_MS.min(RUN_MS_MAX), output_bytes: OUTPUT_BYTES_MAX.min(24_000) };
+    let done = run(&program, &call, &root, &root, &limits).map_err(fail)?;
+    let mut reply = bare(
+        command,
+        match (done.timed_out, done.status) {
+            (true, _) => "timed_out",
+            (false, Some(0)) => "succeeded",
+            _ => "failed",
+        },
+    );
+    // What a program prints may hold what must not be passed on.
+    let clean = |text: &str| cx.guard.redact(text, Stage::After, Mode::Enforcing).0;
+    let (out, err) = (clean(&done.stdout.text), clean(&done.stderr.text));
+    match serde_json::from_str::<Map<String, Value>>(&out) {
+        Ok(map) => reply.result = Some(Value::Object(map)),
+        Err(_) => reply.stdout = noted(out, done.stdout.cut),
+    }
+    reply.stderr = noted(err, done.stderr.cut);
+    reply.argv = call.argv;
+    if writes {
+        reply.artifacts = differences(&before, &seen(&root));
+    }
+    Ok(reply)
+}
+
+fn noted(text: String, cut: u64) -> String {
+    if cut == 0 { text } else { format!("{text}\n[… {cut} more bytes]") }
+}
+
+type Seen = BTreeMap<String, (u64, Option<SystemTime>)>;
+
+/// Files of a project by path, with size and time; those of other programs are left out.
+fn seen(root: &Path) -> Seen {
+    let mut out = Seen::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let skipped = matches!(
+                name.to_str(),
+                Some(".git" | "node_modules" | "target" | ".venv" | "dist" | "build")
+            );
+            let (Ok(kind), path) = (entry.file_type(), entry.path()) else { continue };
+            if kind.is_dir() && !skipped {
+                open.push(path);
+            } else if kind.is_file()
+                && out.len() < FILES_MAX
+                && let (Ok(meta), Ok(short)) = (entry.metadata(), path.strip_prefix(root))
+            {
+                out.insert(short.display().to_string(), (meta.len(), meta.modified().ok()));
+            }
+        }
+    }
+    out
+}
+
+fn differences(before: &Seen, after: &Seen) -> Vec<ArtifactReply> {
+    let new = after.iter().filter_map(|(path, now)| match before.get(path) {
+        None => Some((path, "new")),
+        Some(then) if then != now => Some((path, "changed")),
+        Some(_) => None,
+    });
+    let gone = before.keys().filter(|path| !after.contains_key(*path)).map(|path| (path, "gone"));
+    let all = new.chain(gone).take(ARTIFACTS_MAX);
+    all.map(|(path, state)| ArtifactReply { path: path.clone(), state, text: None }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_came_changed_and_went_are_named() {
+        let at = |n: u64| (n, None);
+        let before = Seen::from([("a".to_owned(), at(1)), ("b".to_owned(), at(1))]);
+        let after = Seen::from([("b".to_owned(), at(2)), ("c".to_owned(), at(1))]);
+        let found: Vec<(String, &str)> =
+            differences(&before, &after).into_iter().map(|one| (one.path, one.state)).collect();
+        let named = |path: &str, state| (path.to_owned(), state);
+        assert_eq!(found, [named("b", "changed"), named("c", "new"), named("a", "gone")]);
+    }
+}
