@@ -27,7 +27,7 @@ const DIALECTS: [&str; 4] = ["openai", "responses", "anthropic", "gemini"];
 const SAID: &str = "Answer: 42";
 
 /// What a script of `tests/` put below `target`; absent is a failure where everything is checked.
-fn installed(path: &str, script: &str) -> Option<PathBuf> {
+pub fn installed(path: &str, script: &str) -> Option<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let found = target.unwrap_or_else(|| root().join("target")).join(path);
     if found.exists() {

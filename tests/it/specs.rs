@@ -2,6 +2,7 @@
 //! REST and the command line.
 
 use super::http::{get, post};
+use super::peer::installed;
 use super::program::{Client, Place};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -137,6 +138,49 @@ fn what_does_not_fit_says_what_does() {
     let said = reader.refused("spec_update", tick);
     assert!(said.contains("spec:write"), "{said}");
     assert_eq!(std::fs::read_to_string(root.join("specs/001-albums/tasks.md")).unwrap(), TASKS);
+}
+
+#[test]
+fn one_of_two_questions_in_a_line_is_answered() {
+    let (place, root) = place();
+    let spec = root.join("specs/001-albums/spec.md");
+    let text = SPEC.replace(
+        "by date or by name?].",
+        "by date or by name?] and share [NEEDS CLARIFICATION: with whom?].",
+    );
+    std::fs::write(&spec, text).expect("written");
+    let mut client = client(&place);
+    let answer = json!({"feature": "001", "op": "answer", "id": "With whom", "text": "Friends"});
+    client.answered("spec_update", answer);
+    let now = std::fs::read_to_string(&spec).expect("the spec");
+    assert!(now.contains("[NEEDS CLARIFICATION: by date or by name?] and share"), "{now}");
+    assert!(!now.contains("with whom?]") && now.contains("Friends"), "{now}");
+}
+
+#[test]
+fn the_cli_makes_a_project_in_the_folder_that_is_named() {
+    let Some(version) = installed("speckit/version", "tests/speckit.sh") else { return };
+    let program = version.with_file_name("venv/bin/specify");
+    let (place, root) = place();
+    let web = place.http(&["--allow-write"], &[("SPEC_KIT_BIN", &program.to_string_lossy())]);
+    let run = |body: Value| post(web.address, "/v1/spec-kit/run", &[], &body);
+    let said = run(json!({"command": "version"})).json();
+    assert_eq!(said["status"], "succeeded", "{said}");
+    assert!(said.to_string().contains("1.2.3"), "{said}");
+    let new = root.join("inner");
+    std::fs::create_dir(&new).expect("a folder");
+    let init = json!({"command": "init", "project": new.to_string_lossy(),
+                      "args": ["--here", "--integration", "claude"]});
+    let made = run(init).json();
+    assert_eq!(made["status"], "succeeded", "{made}");
+    assert!(new.join(".specify/templates/spec-template.md").is_file(), "{made}");
+    assert!(made["artifacts"].as_array().is_some_and(|all| all.len() > 5), "{made}");
+    let inner = json!({"description": "Share photos", "project": new.to_string_lossy()});
+    let feature = post(web.address, "/v1/spec-kit/features", &[], &inner);
+    assert_eq!(feature.status, 201, "{feature:?}");
+    assert!(new.join("specs/001-share-photos/spec.md").is_file(), "{feature:?}");
+    // What is not on the list is not run.
+    assert_eq!(run(json!({"command": "workflow run", "args": ["x"]})).status, 404);
 }
 
 #[test]

@@ -4,14 +4,17 @@
 use crate::{Context, Error};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use synod_speckit::{Cache, Error as Fault, Feature, Project};
+use synod_speckit::{Cache, Error as Fault, Feature, Project, Status};
 
 /// Documents that are remembered as they were parsed.
 const CACHED: usize = 20_000;
 /// How long a search for projects holds.
 const FOUND: Duration = Duration::from_secs(10);
+/// Programs of the CLI that run at once.
+const AT_WORK_MAX: usize = 4;
 /// Folders whose search is remembered.
 const FOUND_MAX: usize = 256;
 
@@ -46,7 +49,9 @@ pub struct Runs {
 pub struct Specs {
     /// As configured.
     pub settings: SpecSettings,
-    cache: Mutex<Cache>,
+    caches: Mutex<HashMap<PathBuf, Arc<Mutex<Cache>>>>,
+    /// Programs at work.
+    at_work: AtomicUsize,
     found: Mutex<HashMap<PathBuf, (Instant, Vec<PathBuf>)>>,
     /// Projects in which something runs that changes them.
     running: Mutex<BTreeSet<PathBuf>>,
@@ -62,16 +67,42 @@ impl Specs {
     pub fn new(settings: SpecSettings) -> Self {
         Specs {
             settings,
-            cache: Mutex::new(Cache::new(CACHED)),
+            caches: Mutex::default(),
+            at_work: AtomicUsize::new(0),
             found: Mutex::default(),
             running: Mutex::default(),
             runs: Mutex::default(),
         }
     }
 
-    /// Documents as they were parsed.
-    pub fn cache(&self) -> MutexGuard<'_, Cache> {
-        held(&self.cache)
+    /// Features of a project, from the documents as they were parsed before.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn list(&self, project: &Project) -> synod_speckit::Result<Vec<Status>> {
+        let cache = {
+            let mut all = held(&self.caches);
+            if all.len() >= FOUND_MAX {
+                all.clear();
+            }
+            let new = || Arc::new(Mutex::new(Cache::new(CACHED)));
+            Arc::clone(all.entry(project.root.clone()).or_insert_with(new))
+        };
+        // A slow project holds up itself and no other.
+        let mut cache = held(&cache);
+        synod_speckit::list(project, &mut cache)
+    }
+
+    /// Room for one more program; nothing while there are too many.
+    pub fn room(&self) -> Option<Room<'_>> {
+        let before = self.at_work.fetch_add(1, Ordering::Relaxed);
+        let room = Room(&self.at_work);
+        (before < AT_WORK_MAX).then_some(room)
+    }
+
+    /// Looks for projects anew from now on.
+    pub fn forget(&self) {
+        held(&self.found).clear();
     }
 
     /// Runs by command, for those who watch.
@@ -91,7 +122,9 @@ impl Specs {
     /// when another one has it.
     pub fn take(&self, root: &Path) -> Option<Taken<'_>> {
         let root = root.to_owned();
-        held(&self.running).insert(root.clone()).then_some(Taken { specs: self, root })
+        let free = held(&self.running).insert(root.clone());
+        // Made only when it is ours: what is dropped gives the project back.
+        free.then(|| Taken { specs: self, root })
     }
 
     /// Roots of the projects below a source.
@@ -113,6 +146,15 @@ impl Specs {
         }
         all.insert(root.to_owned(), (Instant::now(), roots.clone()));
         Ok(roots)
+    }
+}
+
+/// Room for a program, given back when it is dropped.
+pub struct Room<'a>(&'a AtomicUsize);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -160,27 +202,17 @@ fn roots(cx: &Context) -> Result<Vec<(String, PathBuf)>, Error> {
 /// `Missing` with the projects that there are, `Args` for a path outside of every source, `Refused`
 /// where Spec-Kit is switched off.
 pub fn project(cx: &Context, tool: &str, named: Option<&str>) -> Result<Project, Error> {
-    if cx.specs.settings.off {
-        let text = "Spec-Kit is switched off here; the operator sets `spec_kit.enabled` in \
-                    synod.toml, or SPEC_KIT_ENABLED";
-        return Err(Error::Refused(format!("{tool}: {text}")));
-    }
+    enabled(cx, tool)?;
     let roots = roots(cx)?;
     let workdir = cx.specs.settings.workdir.as_ref();
     let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else {
         if let Some(workdir) = workdir {
-            return Project::find(workdir, None).map_err(|error| fault(tool, error));
+            return Project::find(workdir, Some(workdir)).map_err(|error| fault(tool, error));
         }
         return only(cx, tool, &roots);
     };
-    let (path, ceiling) = place(named, &roots, workdir).ok_or_else(|| {
-        let names: Vec<&str> = roots.iter().map(|(name, _)| name.as_str()).collect();
-        Error::Args(format!(
-            "{tool}: `{named}` lies in no source; name a source (`{}`) or a path inside one, or \
-             add its folder with `synod index`",
-            names.join("`, `")
-        ))
-    })?;
+    let (path, ceiling) =
+        place(named, &roots, workdir).ok_or_else(|| outside(tool, named, &roots))?;
     match Project::find(&path, Some(&ceiling)) {
         Ok(project) => Ok(project),
         // A source that is no project may hold one.
@@ -190,6 +222,50 @@ pub fn project(cx: &Context, tool: &str, named: Option<&str>) -> Result<Project,
             several => Err(several_of(tool, several)),
         },
     }
+}
+
+/// Refuses where Spec-Kit is switched off.
+///
+/// # Errors
+/// `Refused`.
+pub fn enabled(cx: &Context, tool: &str) -> Result<(), Error> {
+    if !cx.specs.settings.off {
+        return Ok(());
+    }
+    let text = "Spec-Kit is switched off here; the operator sets `spec_kit.enabled` in synod.toml, \
+                or SPEC_KIT_ENABLED";
+    Err(Error::Refused(format!("{tool}: {text}")))
+}
+
+fn outside(tool: &str, named: &str, roots: &[(String, PathBuf)]) -> Error {
+    let names: Vec<&str> = roots.iter().map(|(name, _)| name.as_str()).collect();
+    Error::Args(format!(
+        "{tool}: `{named}` lies in no source; name a source (`{}`) or a path inside one, or add \
+         its folder with `synod index`",
+        names.join("`, `")
+    ))
+}
+
+/// The folder inside a source that a call means which needs no project yet: what is named, or the
+/// only source that there is.
+///
+/// # Errors
+/// `Args` for a path outside of every source, or when there are several.
+pub fn folder(cx: &Context, tool: &str, named: Option<&str>) -> Result<PathBuf, Error> {
+    enabled(cx, tool)?;
+    let roots = roots(cx)?;
+    let workdir = cx.specs.settings.workdir.as_ref();
+    let found = match (named.map(str::trim).filter(|named| !named.is_empty()), roots.as_slice()) {
+        (Some(named), _) => {
+            let found = place(named, &roots, workdir);
+            return found.map(|(path, _)| path).ok_or_else(|| outside(tool, named, &roots));
+        }
+        (None, [(_, root)]) => Some(root.clone()),
+        (None, _) => workdir.cloned(),
+    };
+    found.ok_or_else(|| {
+        Error::Args(format!("{tool}: name a source, or a path inside one, as `project`"))
+    })
 }
 
 /// The folder that a name or a path means, and the source that it may not leave.
@@ -259,4 +335,29 @@ pub fn on_a_branch(tool: &str, project: &Project) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_is_taken_by_one_and_given_back() {
+        let specs = Specs::new(SpecSettings::default());
+        let root = Path::new("/p");
+        let first = specs.take(root);
+        assert!(first.is_some() && specs.take(root).is_none() && specs.take(root).is_none());
+        assert!(specs.take(Path::new("/q")).is_some(), "another one is free");
+        drop(first);
+        assert!(specs.take(root).is_some());
+    }
+
+    #[test]
+    fn only_so_many_programs_run_at_once() {
+        let specs = Specs::new(SpecSettings::default());
+        let rooms: Vec<Room> = (0..AT_WORK_MAX).filter_map(|_| specs.room()).collect();
+        assert_eq!((rooms.len(), specs.room().is_none()), (AT_WORK_MAX, true));
+        drop(rooms);
+        assert!(specs.room().is_some());
+    }
 }

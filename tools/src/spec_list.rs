@@ -3,7 +3,7 @@
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use synod_speckit::{Status, list};
+use synod_speckit::Status;
 use synod_store::Scope;
 
 pub struct SpecList;
@@ -101,13 +101,13 @@ impl Operation for SpecList {
             return Err(Error::Args(text));
         }
         let project = spec::project(cx, Self::NAME, args.project.as_deref())?;
-        let found = list(&project, &mut cx.specs.cache());
-        let mut all = found.map_err(|error| spec::fault(Self::NAME, error))?;
+        let mut all = cx.specs.list(&project).map_err(|error| spec::fault(Self::NAME, error))?;
         all.retain(|status| args.stage.as_ref().is_none_or(|stage| status.stage.name() == stage));
         let total = all.len();
         let first = match &args.cursor {
             None => 0,
-            Some(cursor) => all.iter().position(|s| s.path == *cursor).map_or(0, |at| at + 1),
+            // By path, so that a feature that is gone by now is no fresh start.
+            Some(cursor) => all.partition_point(|status| status.path <= *cursor),
         };
         let mut page: Vec<Status> = all.into_iter().skip(first).collect();
         let more = page.len() > LISTED_MAX;

@@ -13,6 +13,8 @@ pub struct SpecRead;
 const TOKENS: usize = 1_200;
 /// Most of them.
 const TOKENS_MAX: usize = 20_000;
+/// Bytes of a command's text.
+const COMMAND_BYTES_MAX: usize = 30_000;
 /// Bytes of a token of prose, at the least that is usual.
 const TOKEN_BYTES: usize = 3;
 
@@ -110,7 +112,13 @@ impl Operation for SpecRead {
         }
         if let Some(name) = what.strip_prefix("command ").or_else(|| what.strip_prefix('/')) {
             let found = prompt(&project, name).map_err(|error| spec::fault(Self::NAME, error))?;
-            let (path, text) = (found.path, found.text);
+            let head = crate::reply::head(&found.text, COMMAND_BYTES_MAX);
+            let mut text = head.to_owned();
+            if head.len() < found.text.len() {
+                let left = found.text.len() - head.len();
+                text.push_str(&format!("\n[… {left} more bytes in {}]", found.path));
+            }
+            let path = found.path;
             reply.pieces =
                 vec![PieceReply { role: "command", path, lines: None, text, hash: String::new() }];
             return Ok(reply);

@@ -95,8 +95,8 @@ impl Operation for SpecRun {
         let failed =
             done.as_ref().map_or(true, |reply| !matches!(reply.status, "succeeded" | "dry_run"));
         // Only names that there are: a counter for each wrong word would never end.
-        let known = done.is_ok();
-        for_count.specs.count(if known { &command } else { "refused" }, failed, ms);
+        let name = done.as_ref().map_or("refused", |reply| reply.command.as_str());
+        for_count.specs.count(name, failed, ms);
         (call.progress)(1.0, None, format!("{command} ended"));
         done
     }
@@ -165,18 +165,20 @@ fn scripted(cx: &Context, project: &Project, args: &Args, command: &str) -> Resu
         let name = args.args.first().ok_or_else(|| {
             Error::Args("spec_run: `template` wants its name as the first of `args`".to_owned())
         })?;
-        reply.result = Some(serde_json::to_value(resolve_template(project, name).map_err(fail)?)?);
+        let found = resolve_template(project, name).map_err(fail)?;
+        reply.result = Some(bounded(serde_json::to_value(found)?));
         return Ok(reply);
     }
     let feature = spec::feature(SpecRun::NAME, project, args.feature.as_deref())?;
     match command {
         "plan" => {
-            if !args.dry_run {
-                if !args.any_branch {
-                    spec::on_a_branch(SpecRun::NAME, project)?;
-                }
-                cx.specs.take(&project.root).ok_or_else(|| busy(project))?;
+            if !args.dry_run && !args.any_branch {
+                spec::on_a_branch(SpecRun::NAME, project)?;
             }
+            let _taken = match args.dry_run {
+                true => None,
+                false => Some(cx.specs.take(&project.root).ok_or_else(|| busy(&project.root))?),
+            };
             let done = setup_plan(project, &feature, args.dry_run).map_err(fail)?;
             let path = format!("{}/plan.md", feature.path);
             if let Some(text) = &done.text {
@@ -194,9 +196,15 @@ fn scripted(cx: &Context, project: &Project, args: &Args, command: &str) -> Resu
             if args.dry_run {
                 reply.artifacts.push(would(path, &done.tasks_template_content));
             }
-            reply.result = Some(serde_json::to_value(done)?);
+            reply.result = Some(bounded(serde_json::to_value(done)?));
         }
         "prerequisites" => {
+            const FLAGS: [&str; 3] = ["--require-spec", "--require-tasks", "--include-tasks"];
+            if let Some(odd) = args.args.iter().find(|arg| !FLAGS.contains(&arg.as_str())) {
+                let flags = FLAGS.join(", ");
+                let text = format!("spec_run: `prerequisites` has no `{odd}`; it has {flags}");
+                return Err(Error::Args(text));
+            }
             let has = |flag: &str| args.args.iter().any(|arg| arg == flag);
             let required = Required {
                 spec: has("--require-spec"),
@@ -212,44 +220,70 @@ fn scripted(cx: &Context, project: &Project, args: &Args, command: &str) -> Resu
     Ok(reply)
 }
 
-fn busy(project: &Project) -> Error {
+/// Texts within the bounds of a reply.
+fn bounded(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > TEXT_BYTES_MAX => {
+            let head = crate::reply::head(&text, TEXT_BYTES_MAX);
+            format!("{head}\n[… {} more bytes]", text.len() - head.len()).into()
+        }
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, bounded(value))).collect(),
+        other => other,
+    }
+}
+
+fn busy(root: &Path) -> Error {
     Error::Refused(format!(
         "spec_run: something changes `{}` already; try again when it has ended",
-        project.root.display()
+        root.display()
     ))
 }
 
-/// Where a new project may be made: a folder inside a source.
-fn folder(cx: &Context, args: &Args, init: bool) -> Result<(PathBuf, Option<Project>), Error> {
+/// Where the CLI runs: in the project, or, for what needs none, in a folder of a source.
+fn folder(
+    cx: &Context,
+    args: &Args,
+    init: bool,
+    bare: bool,
+) -> Result<(PathBuf, Option<Project>), Error> {
+    spec::enabled(cx, SpecRun::NAME)?;
+    if init {
+        // That very folder, whatever project is around it or in it.
+        let folder = spec::folder(cx, SpecRun::NAME, args.project.as_deref())?;
+        let project = Project::open(&folder).ok();
+        return Ok((folder, project));
+    }
     match spec::project(cx, SpecRun::NAME, args.project.as_deref()) {
         Ok(project) => Ok((project.root.clone(), Some(project))),
-        Err(error) if !init => Err(error),
-        Err(error) => {
-            let named = args.project.as_deref().map(Path::new).filter(|path| path.is_absolute());
-            let inside = |path: &Path| {
-                let sources = cx.index.sources().unwrap_or_default();
-                sources.iter().any(|s| !s.root.is_empty() && path.starts_with(&s.root))
-            };
-            let path = named.and_then(|path| path.canonicalize().ok()).filter(|path| inside(path));
-            path.map(|path| (path, None)).ok_or(error)
-        }
+        Err(error) if !bare => Err(error),
+        Err(_) => Ok((spec::folder(cx, SpecRun::NAME, args.project.as_deref())?, None)),
     }
+}
+
+/// What a program prints for people, without the pictures of it.
+fn plain(text: &str) -> String {
+    let lines = text.lines().filter(|line| line.chars().any(char::is_alphanumeric));
+    // A line in the middle of a wide screen.
+    let lines = lines.map(|line| if line.starts_with("        ") { line.trim() } else { line });
+    lines.map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// The CLI, if the command is on its list.
 fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error> {
     let fail = |error| spec::fault(SpecRun::NAME, error);
     let mut words: Vec<&str> = args.args.iter().map(String::as_str).collect();
-    let init = command == "init";
+    let mut call = invocation(command, &words).map_err(fail)?;
+    let init = call.allowed.name == "init";
     if init
         && let Some(integration) = &cx.specs.settings.integration
-        && !words.contains(&"--integration")
+        && !words.iter().any(|word| word.starts_with("--integration"))
     {
         words.extend(["--integration", integration]);
+        call = invocation(command, &words).map_err(fail)?;
     }
-    let call = invocation(command, &words).map_err(fail)?;
-    let (root, project) = folder(cx, args, init)?;
+    let command = call.allowed.name;
     let writes = call.allowed.class == Class::Write;
+    let (root, project) = folder(cx, args, init, !writes)?;
     if args.dry_run {
         let mut reply = bare(command, "dry_run");
         reply.argv = call.argv;
@@ -261,12 +295,15 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
     let settings = &cx.specs.settings;
     let program =
         find_program(settings.program.as_deref(), settings.path.as_deref()).map_err(fail)?;
-    let taken = if writes { Some(cx.specs.take(&root)) } else { None };
-    if matches!(taken, Some(None)) {
-        let text = "spec_run: something changes this project already; try again later";
-        return Err(Error::Refused(text.to_owned()));
-    }
-    let before = if writes { seen(&root) } else { BTreeMap::new() };
+    let _taken = match writes {
+        true => Some(cx.specs.take(&root).ok_or_else(|| busy(&root))?),
+        false => None,
+    };
+    let busy = || {
+        Error::Refused("spec_run: too many steps run at once; try again when some ended".to_owned())
+    };
+    let _room = cx.specs.room().ok_or_else(busy)?;
+    let before = if writes { seen(&root) } else { None };
     let limits =
         Limits { time_ms: TIME_MS.min(RUN_MS_MAX), output_bytes: OUTPUT_BYTES_MAX.min(24_000) };
     let done = run(&program, &call, &root, &root, &limits).map_err(fail)?;
@@ -283,12 +320,16 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
     let (out, err) = (clean(&done.stdout.text), clean(&done.stderr.text));
     match serde_json::from_str::<Map<String, Value>>(&out) {
         Ok(map) => reply.result = Some(Value::Object(map)),
-        Err(_) => reply.stdout = noted(out, done.stdout.cut),
+        Err(_) => reply.stdout = noted(plain(&out), done.stdout.cut),
     }
-    reply.stderr = noted(err, done.stderr.cut);
+    reply.stderr = noted(plain(&err), done.stderr.cut);
     reply.argv = call.argv;
     if writes {
-        reply.artifacts = differences(&before, &seen(&root));
+        cx.specs.forget();
+        match (before, seen(&root)) {
+            (Some(before), Some(after)) => reply.artifacts = differences(&before, &after),
+            _ => reply.stderr.push_str("\n[too many files to say which of them changed]"),
+        }
     }
     Ok(reply)
 }
@@ -299,8 +340,9 @@ fn noted(text: String, cut: u64) -> String {
 
 type Seen = BTreeMap<String, (u64, Option<SystemTime>)>;
 
-/// Files of a project by path, with size and time; those of other programs are left out.
-fn seen(root: &Path) -> Seen {
+/// Files of a project by path, with size and time; those of other programs are left out. Nothing
+/// where there are too many.
+fn seen(root: &Path) -> Option<Seen> {
     let mut out = Seen::new();
     let mut open = vec![root.to_owned()];
     while let Some(dir) = open.pop() {
@@ -313,15 +355,16 @@ fn seen(root: &Path) -> Seen {
             let (Ok(kind), path) = (entry.file_type(), entry.path()) else { continue };
             if kind.is_dir() && !skipped {
                 open.push(path);
+            } else if kind.is_file() && out.len() >= FILES_MAX {
+                return None;
             } else if kind.is_file()
-                && out.len() < FILES_MAX
                 && let (Ok(meta), Ok(short)) = (entry.metadata(), path.strip_prefix(root))
             {
                 out.insert(short.display().to_string(), (meta.len(), meta.modified().ok()));
             }
         }
     }
-    out
+    Some(out)
 }
 
 fn differences(before: &Seen, after: &Seen) -> Vec<ArtifactReply> {

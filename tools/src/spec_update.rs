@@ -81,12 +81,16 @@ impl Operation for SpecUpdate {
             (Op::Answer, Some(id)) => Some(question(&feature, id)?),
             _ => None,
         };
+        // Where an id stands twice, its line may follow: `T012:34`.
+        let lined = id.and_then(|id| id.rsplit_once(':'));
+        let lined = lined.and_then(|(id, line)| Some((id, line.parse::<usize>().ok()?)));
+        let (ticked, line) = lined.map_or((id, None), |(id, line)| (Some(id), Some(line)));
         let tasks = [text.map(tagged).unwrap_or_default()];
         let change = match args.op {
             Op::Tick | Op::Untick => Edit::Tick {
                 doc: args.doc.as_deref().unwrap_or("tasks.md"),
-                id: id.ok_or_else(|| wanted("an `id`, as T012"))?,
-                line: None,
+                id: ticked.ok_or_else(|| wanted("an `id`, as T012"))?,
+                line,
                 done: args.op == Op::Tick,
             },
             Op::Append if tasks[0].text.is_empty() => return Err(wanted("the task as `text`")),
@@ -94,10 +98,13 @@ impl Operation for SpecUpdate {
                 Edit::Append { place: id.map_or(Place::End, Place::Phase), tasks: &tasks }
             }
             Op::Answer => {
-                let (question, line) =
+                let (question, marker) =
                     asked.as_ref().ok_or_else(|| wanted("the question, or its line, as `id`"))?;
                 let answer = text.ok_or_else(|| wanted("the answer as `text`"))?;
-                let marker = line.map(MarkerRef::Line);
+                let marker = marker.map(|line| match line {
+                    Some(line) => MarkerRef::Line(line),
+                    None => MarkerRef::Question(question),
+                });
                 Edit::Answer { question, answer, date: &today, marker }
             }
             Op::Status => Edit::Status(text.ok_or_else(|| wanted("the status as `text`"))?),
@@ -132,15 +139,15 @@ fn tagged(text: &str) -> NewTask<'_> {
     task
 }
 
-/// The question that is answered, and the line of its marker if it is open: by that line, or by its
+/// The question that is answered, and its marker if it is open: by its line, or (no line) by its
 /// words.
-fn question(feature: &Feature, id: &str) -> Result<(String, Option<usize>), Error> {
+fn question(feature: &Feature, id: &str) -> Result<(String, Option<Option<usize>>), Error> {
     let doc = feature.read("spec.md").map_err(|error| spec::fault("spec_update", error))?;
     let markers = Spec::parse(&doc.text).markers;
-    let same = |text: &str| text.trim().eq_ignore_ascii_case(id);
+    let plain = |text: &str| text.trim().trim_end_matches(['?', '.', '？']).to_lowercase();
     if let Ok(line) = id.parse::<usize>() {
         let found = markers.iter().find(|marker| marker.line == line);
-        let text = found.map(|marker| (marker.question.clone(), Some(line)));
+        let text = found.map(|marker| (marker.question.clone(), Some(Some(line))));
         return text.ok_or_else(|| {
             let lines: Vec<String> = markers.iter().map(|m| m.line.to_string()).collect();
             Error::Missing(format!(
@@ -150,8 +157,9 @@ fn question(feature: &Feature, id: &str) -> Result<(String, Option<usize>), Erro
             ))
         });
     }
-    let found = markers.iter().find(|marker| same(&marker.question));
-    Ok((id.to_owned(), found.map(|marker| marker.line)))
+    // One that no marker asks was answered elsewhere, and is only noted down.
+    let open = markers.iter().any(|marker| plain(&marker.question) == plain(id));
+    Ok((id.to_owned(), open.then_some(None)))
 }
 
 /// The first change as what was asked for, the others beside it.

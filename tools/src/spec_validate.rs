@@ -11,6 +11,8 @@ pub struct SpecValidate;
 
 /// Findings of one reply.
 const FINDINGS_MAX: usize = 60;
+/// Requirements of one reply.
+const COVERAGE_MAX: usize = 200;
 
 /// Check a feature by Spec-Kit's rules: requirements without tasks, open questions, checklists,
 /// constitution, ids, missing documents.
@@ -36,9 +38,9 @@ struct FindingReply {
 struct CoverageReply {
     requirements: usize,
     covered: usize,
-    /// Ids that neither a task nor a story with tasks names.
+    /// Ids that neither a task nor a story with tasks names, the first 200.
     uncovered: Vec<String>,
-    /// By id, the tasks that name it.
+    /// By id, the tasks that name it; the first 200.
     tasks: serde_json::Map<String, Value>,
 }
 
@@ -99,7 +101,8 @@ impl Operation for SpecValidate {
         };
         let all = report.coverage.requirements;
         let uncovered = report.coverage.uncovered;
-        let tasks = all.iter().map(|one| (one.id.clone(), json!(one.tasks)));
+        let tasks = all.iter().take(COVERAGE_MAX).map(|one| (one.id.clone(), json!(one.tasks)));
+        let not_covered = uncovered.len();
         let (n, shown) = (report.findings.len(), report.findings.len().min(FINDINGS_MAX));
         Ok(Reply {
             feature: feature.name,
@@ -108,9 +111,9 @@ impl Operation for SpecValidate {
             left_out: report.left_out + n - shown,
             coverage: CoverageReply {
                 requirements: all.len(),
-                covered: all.len() - uncovered.len().min(all.len()),
+                covered: all.len() - not_covered.min(all.len()),
                 tasks: tasks.collect(),
-                uncovered,
+                uncovered: uncovered.into_iter().take(COVERAGE_MAX).collect(),
             },
             prerequisites: match prerequisites {
                 Value::Object(map) => map,
