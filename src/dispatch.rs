@@ -385,6 +385,7 @@ impl Door {
             out.push_str(&format!("synod_ledger_lost_total {}\n", ledger.lost()));
         }
         out.push_str(&crate::metric::models(&self.cx.engine));
+        out.push_str(&crate::metric::specs(&self.cx.specs));
         out
     }
 }

@@ -1,7 +1,8 @@
-//! What was counted of models, in Prometheus' text format.
+//! What was counted of models and of Spec-Kit's steps, in Prometheus' text format.
 
 use std::fmt::Write as _;
 use synod_llm::{Engine, LATENCY_BORDERS_MS, ProviderMetrics};
+use synod_tools::{Runs, Specs};
 
 /// A label's value as the format wants it.
 fn label(text: &str) -> String {
@@ -56,6 +57,22 @@ pub fn models(engine: &Engine) -> String {
     let _ = writeln!(out, "synod_model_cached_total {}", metrics.cached);
     let _ = writeln!(out, "# TYPE synod_model_fell_back_total counter");
     let _ = writeln!(out, "synod_model_fell_back_total {}", metrics.fell_back);
+    out
+}
+
+/// Runs of Spec-Kit's steps by command: how many, how many failed, and milliseconds together.
+pub fn specs(specs: &Specs) -> String {
+    let all = specs.runs();
+    let mut out = String::new();
+    let mut counter = |name: &str, value: fn(&Runs) -> u64| {
+        let _ = writeln!(out, "# TYPE {name} counter");
+        for (command, runs) in &all {
+            let _ = writeln!(out, "{name}{{command=\"{}\"}} {}", label(command), value(runs));
+        }
+    };
+    counter("synod_spec_runs_total", |runs| runs.n);
+    counter("synod_spec_failures_total", |runs| runs.failed);
+    counter("synod_spec_ms_total", |runs| runs.ms);
     out
 }
 

@@ -179,6 +179,8 @@ fn the_cli_makes_a_project_in_the_folder_that_is_named() {
     let feature = post(web.address, "/v1/spec-kit/features", &[], &inner);
     assert_eq!(feature.status, 201, "{feature:?}");
     assert!(new.join("specs/001-share-photos/spec.md").is_file(), "{feature:?}");
+    let counted = get(web.address, "/metrics").body;
+    assert!(counted.contains("synod_spec_runs_total{command=\"init\"} 1"), "{counted}");
     // What is not on the list is not run.
     assert_eq!(run(json!({"command": "workflow run", "args": ["x"]})).status, 404);
 }
