@@ -113,7 +113,7 @@ impl Servers {
 fn tool(entry: &Entry) -> Tool {
     let annotations = ToolAnnotations::with_title(entry.title)
         .read_only(entry.effect == Effect::Read)
-        .destructive(false)
+        .destructive(entry.destructive)
         .idempotent(entry.idempotent)
         .open_world(entry.effect == Effect::Spend);
     Tool::new(entry.name, (entry.description)(), Arc::new(object((entry.input)())))

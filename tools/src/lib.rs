@@ -93,7 +93,7 @@ pub const TOOLS: &[Entry] = &[
 pub enum Effect {
     /// Changes nothing.
     Read,
-    /// Changes the index or its state, never the sources.
+    /// Changes the index or its state, or a feature of Spec-Kit; of sources nothing else.
     Write,
     /// Asks models beyond this process, which may cost money.
     Spend,
@@ -161,6 +161,8 @@ pub trait Operation: 'static {
     const WORK: Work;
     /// The same call twice does no more than once.
     const IDEMPOTENT: bool;
+    /// It may take away or overwrite what a person wrote.
+    const DESTRUCTIVE: bool = false;
     /// Its routes.
     const ROUTES: &'static [Route];
     /// The doc comment of this type is the tool's description.
@@ -350,6 +352,8 @@ pub struct Entry {
     pub work: Work,
     /// Twice is once.
     pub idempotent: bool,
+    /// It may take away or overwrite what a person wrote.
+    pub destructive: bool,
     /// Its routes.
     pub routes: &'static [Route],
     /// The description.
@@ -374,6 +378,7 @@ impl Entry {
             through: T::through,
             work: T::WORK,
             idempotent: T::IDEMPOTENT,
+            destructive: T::DESTRUCTIVE,
             routes: T::ROUTES,
             description: || schema::description::<T::Args>(),
             input: || schema::portable::<T::Args>(),

@@ -82,6 +82,7 @@ impl Operation for SpecRun {
     const SCOPE: Scope = Scope::SpecWrite;
     const WORK: Work = Work::Wait;
     const IDEMPOTENT: bool = false;
+    const DESTRUCTIVE: bool = true;
     const ROUTES: &'static [Route] = &[Route::post("/v1/spec-kit/run", 200)];
     type Args = Args;
     type Reply = Reply;
