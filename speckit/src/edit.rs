@@ -518,13 +518,9 @@ fn clarification_place(
 }
 
 fn find_marker<'a>(spec: &'a Spec, wanted: MarkerRef) -> Result<&'a crate::Marker> {
-    let plain = |text: &str| text.trim().trim_end_matches(['?', '.', '？']).to_lowercase();
     let found: Vec<&crate::Marker> = match wanted {
         MarkerRef::Line(line) => spec.markers.iter().filter(|m| m.line == line).take(1).collect(),
-        MarkerRef::Question(asked) => {
-            let asked = plain(asked);
-            spec.markers.iter().filter(|m| plain(&m.question) == asked).collect()
-        }
+        MarkerRef::Question(asked) => spec.markers.iter().filter(|m| m.asks(asked)).collect(),
     };
     let shown = |m: &crate::Marker| format!("line {}: {}", m.line, m.question);
     match found.as_slice() {

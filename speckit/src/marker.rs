@@ -18,6 +18,14 @@ pub struct Marker {
     pub bytes: Range<usize>,
 }
 
+impl Marker {
+    /// Whether this is the question that is meant: case, and how it ends, do not matter.
+    pub fn asks(&self, question: &str) -> bool {
+        let plain = |text: &str| text.trim().trim_end_matches(['?', '.', '？']).to_lowercase();
+        plain(&self.question) == plain(question)
+    }
+}
+
 /// End of a bracketed marker that begins here, or of the line if it is never closed.
 fn close(text: &str) -> usize {
     let mut depth = 0usize;

@@ -94,7 +94,7 @@ impl Specs {
     }
 
     /// Room for one more program; nothing while there are too many.
-    pub fn room(&self) -> Option<Room<'_>> {
+    fn room(&self) -> Option<Room<'_>> {
         let before = self.at_work.fetch_add(1, Ordering::Relaxed);
         let room = Room(&self.at_work);
         (before < AT_WORK_MAX).then_some(room)
@@ -120,7 +120,7 @@ impl Specs {
 
     /// Takes a project for a run that changes it; given back when the value is dropped. Nothing
     /// when another one has it.
-    pub fn take(&self, root: &Path) -> Option<Taken<'_>> {
+    fn take(&self, root: &Path) -> Option<Taken<'_>> {
         let root = root.to_owned();
         let free = held(&self.running).insert(root.clone());
         // Made only when it is ours: what is dropped gives the project back.
@@ -168,6 +168,29 @@ impl Drop for Taken<'_> {
     fn drop(&mut self) {
         held(&self.specs.running).remove(&self.root);
     }
+}
+
+/// Takes a project for what changes it, until the value is dropped.
+///
+/// # Errors
+/// `Refused` while another one has it.
+pub fn take<'a>(cx: &'a Context, tool: &str, root: &Path) -> Result<Taken<'a>, Error> {
+    cx.specs.take(root).ok_or_else(|| {
+        let root = root.display();
+        let text = format!("something changes `{root}` already; try again when it has ended");
+        Error::Refused(format!("{tool}: {text}"))
+    })
+}
+
+/// Room for one more program, until the value is dropped.
+///
+/// # Errors
+/// `Refused` while there are too many.
+pub fn room<'a>(cx: &'a Context, tool: &str) -> Result<Room<'a>, Error> {
+    cx.specs.room().ok_or_else(|| {
+        let text = format!("{AT_WORK_MAX} programs run already; try again when one has ended");
+        Error::Refused(format!("{tool}: {text}"))
+    })
 }
 
 /// An error of the engine as a fault of a tool.

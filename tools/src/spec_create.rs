@@ -58,10 +58,7 @@ impl Operation for SpecCreate {
         let stamp = stamp(&synod_index::timestamp((cx.now_ms)()));
         let by_time = project.numbering == Numbering::Timestamp && args.number.is_none();
         let _taken = match args.branch && !args.dry_run {
-            true => Some(cx.specs.take(&project.root).ok_or_else(|| {
-                let text = "spec_create: something changes this project; try again when it ended";
-                Error::Refused(text.to_owned())
-            })?),
+            true => Some(spec::take(cx, Self::NAME, &project.root)?),
             false => None,
         };
         let made = create(

@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use synod_guard::{Mode, Stage};
 use synod_speckit::{
-    Class, Limits, OUTPUT_BYTES_MAX, Project, RUN_MS_MAX, Required, check_prerequisites,
-    find_program, invocation, paths, resolve_template, run, setup_plan, setup_tasks,
+    Class, Limits, Project, Required, check_prerequisites, find_program, invocation, paths,
+    resolve_template, run, setup_plan, setup_tasks,
 };
 use synod_store::Scope;
 
 pub struct SpecRun;
 
-/// Time of one run.
+/// Time of one run, in milliseconds.
 const TIME_MS: u64 = 60_000;
 /// Files that are looked at before and after a run.
 const FILES_MAX: usize = 20_000;
 /// Artifacts that a reply names.
 const ARTIFACTS_MAX: usize = 100;
-/// Bytes of an artifact's text in a dry run.
+/// Bytes of one text of a reply: an artifact's in a dry run, what a program prints.
 const TEXT_BYTES_MAX: usize = 24_000;
 
 /// Run a step of Spec-Kit: plan, tasks (set up from templates), prerequisites, paths, template;
@@ -178,7 +178,7 @@ fn scripted(cx: &Context, project: &Project, args: &Args, command: &str) -> Resu
             }
             let _taken = match args.dry_run {
                 true => None,
-                false => Some(cx.specs.take(&project.root).ok_or_else(|| busy(&project.root))?),
+                false => Some(spec::take(cx, SpecRun::NAME, &project.root)?),
             };
             let done = setup_plan(project, &feature, args.dry_run).map_err(fail)?;
             let path = format!("{}/plan.md", feature.path);
@@ -231,13 +231,6 @@ fn bounded(value: Value) -> Value {
         Value::Object(map) => map.into_iter().map(|(key, value)| (key, bounded(value))).collect(),
         other => other,
     }
-}
-
-fn busy(root: &Path) -> Error {
-    Error::Refused(format!(
-        "spec_run: something changes `{}` already; try again when it has ended",
-        root.display()
-    ))
 }
 
 /// Where the CLI runs: in the project, or, for what needs none, in a folder of a source.
@@ -297,16 +290,12 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
     let program =
         find_program(settings.program.as_deref(), settings.path.as_deref()).map_err(fail)?;
     let _taken = match writes {
-        true => Some(cx.specs.take(&root).ok_or_else(|| busy(&root))?),
+        true => Some(spec::take(cx, SpecRun::NAME, &root)?),
         false => None,
     };
-    let busy = || {
-        Error::Refused("spec_run: too many steps run at once; try again when some ended".to_owned())
-    };
-    let _room = cx.specs.room().ok_or_else(busy)?;
+    let _room = spec::room(cx, SpecRun::NAME)?;
     let before = if writes { seen(&root) } else { None };
-    let limits =
-        Limits { time_ms: TIME_MS.min(RUN_MS_MAX), output_bytes: OUTPUT_BYTES_MAX.min(24_000) };
+    let limits = Limits { time_ms: TIME_MS, output_bytes: TEXT_BYTES_MAX };
     let done = run(&program, &call, &root, &root, &limits).map_err(fail)?;
     let mut reply = bare(
         command,

@@ -144,7 +144,6 @@ fn tagged(text: &str) -> NewTask<'_> {
 fn question(feature: &Feature, id: &str) -> Result<(String, Option<Option<usize>>), Error> {
     let doc = feature.read("spec.md").map_err(|error| spec::fault("spec_update", error))?;
     let markers = Spec::parse(&doc.text).markers;
-    let plain = |text: &str| text.trim().trim_end_matches(['?', '.', '？']).to_lowercase();
     if let Ok(line) = id.parse::<usize>() {
         let found = markers.iter().find(|marker| marker.line == line);
         let text = found.map(|marker| (marker.question.clone(), Some(Some(line))));
@@ -158,7 +157,7 @@ fn question(feature: &Feature, id: &str) -> Result<(String, Option<Option<usize>
         });
     }
     // One that no marker asks was answered elsewhere, and is only noted down.
-    let open = markers.iter().any(|marker| plain(&marker.question) == plain(id));
+    let open = markers.iter().any(|marker| marker.asks(id));
     Ok((id.to_owned(), open.then_some(None)))
 }
 
