@@ -370,7 +370,9 @@ pub fn load(
         let variable = format!("SYNOD_{}", key.replace('.', "_").to_uppercase());
         // Settings of Spec-Kit are known by a shorter name too.
         let short = variable.strip_prefix("SYNOD_").filter(|name| name.starts_with("SPEC_KIT_"));
-        let text = environment(&variable).or_else(|| environment(short?));
+        // The CLI's own way to say which of several projects is meant.
+        let init = (key == "spec_kit.workdir").then(|| environment("SPECIFY_INIT_DIR")).flatten();
+        let text = environment(&variable).or_else(|| environment(short?)).or(init);
         if let Some(text) = text {
             let value = typed(&built_in, key, &text)
                 .map_err(|why| Error::Variable { variable: variable.clone(), why })?;

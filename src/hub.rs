@@ -90,6 +90,8 @@ impl Hub {
         if let Some(id) = uri.strip_prefix("session://") {
             return self.store.session_messages(id).ok().flatten();
         }
+        let behind = synod_resources::spec_document(uri);
+        let uri = behind.as_deref().unwrap_or(uri);
         let bare = uri.split('#').next().unwrap_or(uri);
         self.index.generation_of(bare).ok().flatten()
     }

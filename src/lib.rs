@@ -27,6 +27,7 @@ mod obtain;
 mod openapi;
 mod page;
 mod power;
+mod prompt;
 mod rest;
 mod socket;
 mod sse;

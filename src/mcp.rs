@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use synod_resources::{COMPLETIONS_MAX, Complete, Completed, Content, Read, Scheme};
-use synod_tools::{Call, Effect, Entry};
+use synod_tools::{Call, Effect, Entry, SpecCommand};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long clients may keep lists, in milliseconds.
@@ -34,6 +34,12 @@ const READ_TTL_MS: u64 = 1_000;
 
 /// The template whose first argument is the name of a source.
 const NOTE_TEMPLATE: &str = "note://{vault}/{+path}";
+
+/// The template whose arguments prompts of Spec-Kit share.
+const SPEC_TEMPLATE: &str = "spec://{project}/{feature}/{+doc}";
+
+/// How long clients may keep the list of prompts, in milliseconds: projects come and go.
+const PROMPTS_TTL_MS: u64 = 60_000;
 
 /// Progress notes of one call that wait to be sent.
 const PROGRESS_MAX: usize = 64;
@@ -173,6 +179,24 @@ fn prompt(prompt: &synod_prompts::Prompt) -> Prompt {
         .with_title(prompt.title.as_str())
 }
 
+/// A command of Spec-Kit projects, with what it may be told.
+fn command(command: SpecCommand) -> Prompt {
+    let argument = |name: &str, description: &str| {
+        PromptArgument::new(name).with_description(description).with_required(false)
+    };
+    let hint = match command.hint.as_str() {
+        "" => "What the command is told.",
+        hint => hint,
+    };
+    let arguments = vec![
+        argument("arguments", hint),
+        argument("feature", "Id or name of the feature it is about; what it works on comes along."),
+        argument("project", "Source, or a path inside one, if there are several projects."),
+    ];
+    let description = Some(command.description).filter(|text| !text.is_empty());
+    Prompt::new(command.name, description, Some(arguments))
+}
+
 /// A fault as a tool result: the model reads it and mends its call. Text only: clients of the
 /// TypeScript SDK hold structured content of failures against the schema of replies.
 fn failed(fault: &Fault) -> CallToolResult {
@@ -232,6 +256,18 @@ fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = 
     (Call { progress, cancelled, ..Call::silent() }, sending)
 }
 
+/// Those that begin with what is there.
+fn beginning<'a>(all: impl Iterator<Item = &'a str>, value: &str) -> Completed {
+    let mut values: Vec<String> = all
+        .filter(|one| one.starts_with(value))
+        .take(COMPLETIONS_MAX + 1)
+        .map(str::to_owned)
+        .collect();
+    let more = values.len() > COMPLETIONS_MAX;
+    values.truncate(COMPLETIONS_MAX);
+    Completed { values, more }
+}
+
 impl Server {
     /// Who calls: the token's owner on HTTP, else the local caller.
     fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
@@ -267,22 +303,20 @@ impl Server {
         let id = uri.strip_prefix(scheme.prefix).unwrap_or(uri);
         let caller = self.caller(context);
         let answer = self.door.call(&caller, tool.name, (tool.args)(id), Call::silent()).await?;
-        Ok(Content { text: format!("{:#}", answer.structured), mime: "application/json" })
+        Ok((tool.show)(&answer.structured))
     }
 
-    /// Ids of a list that begin with what is there.
+    /// Values of a list that begin with what is there.
     async fn complete_state(
         &self,
         context: &RequestContext<RoleServer>,
         list: synod_resources::List,
         value: &str,
+        args: Value,
     ) -> Result<Completed, Fault> {
-        let args = list.op.map_or_else(|| json!({}), |op| json!({ "op": op }));
         let answer = self.door.call(&self.caller(context), list.name, args, Call::silent()).await?;
         let items = answer.structured[list.list].as_array().cloned().unwrap_or_default();
-        let ids = items.iter().filter_map(|item| item["id"].as_str());
-        let fitting = ids.filter(|id| id.starts_with(value)).map(str::to_owned);
-        Ok(Completed { values: fitting.take(COMPLETIONS_MAX).collect(), more: false })
+        Ok(beginning(items.iter().filter_map(|item| item[list.key].as_str()), value))
     }
 
     /// Off the runtime's threads: the index is asked for what the client knows already. What
@@ -460,13 +494,17 @@ impl ServerHandler for Server {
     async fn list_prompts(
         &self,
         request: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         Self::one_page(request.as_ref())?;
+        let mut prompts = self.listing.prompts.clone();
+        let found = crate::prompt::commands(&self.door, &self.caller(&context)).await;
+        prompts.extend(found.into_iter().map(command));
+        prompts.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(ListPromptsResult {
-            prompts: self.listing.prompts.clone(),
-            ttl_ms: Some(LIST_TTL_MS),
-            cache_scope: Some(CacheScope::Public),
+            prompts,
+            ttl_ms: Some(PROMPTS_TTL_MS),
+            cache_scope: Some(CacheScope::Private),
             ..Default::default()
         })
     }
@@ -474,7 +512,7 @@ impl ServerHandler for Server {
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
         let given: Vec<(String, String)> = request
             .arguments
@@ -485,10 +523,12 @@ impl ServerHandler for Server {
                 other => (key, other.to_string()),
             })
             .collect();
-        let (prompt, text) = synod_prompts::render(&request.name, &given)
-            .map_err(|error| protocol(&Fault::from(error), None))?;
-        let message = PromptMessage::new_text(Role::User, text);
-        Ok(GetPromptResult::new(vec![message]).with_description(prompt.description).into())
+        let caller = self.caller(&context);
+        let rendered = crate::prompt::render(&self.door, &caller, &request.name, &given).await;
+        let (description, text) = rendered.map_err(|fault| protocol(&fault, None))?;
+        let mut result = GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]);
+        result.description = description;
+        Ok(result.into())
     }
 
     async fn complete(
@@ -500,8 +540,9 @@ impl ServerHandler for Server {
         let ArgumentInfo { name, value, .. } = request.argument;
         let template = match &request.r#ref {
             Reference::Resource(reference) => reference.uri.as_str(),
-            // Prompts complete the names of sources, as resources do.
+            // Prompts complete the names of sources and features, as resources do.
             _ if name == "source" => NOTE_TEMPLATE,
+            _ if name == "feature" || name == "project" => SPEC_TEMPLATE,
             _ => return Ok(CompleteResult::default()),
         };
         let scheme = synod_resources::SCHEMES
@@ -509,11 +550,17 @@ impl ServerHandler for Server {
             .find(|scheme| scheme.template.is_some_and(|t| t.uri == template));
         let Some(scheme) = scheme else { return Ok(CompleteResult::default()) };
         let argument = if name == "source" { "vault".to_owned() } else { name };
-        let done = match scheme.complete {
-            Complete::Tool(list) => self.complete_state(&context, list, &value).await,
+        let way = scheme.complete.iter().find(|(name, _)| *name == argument);
+        let Some((_, way)) = way else { return Ok(CompleteResult::default()) };
+        let known = move |key: &str| known.get(key).cloned();
+        let done = match *way {
+            Complete::Words(words) => Ok(beginning(words.iter().copied(), &value)),
+            Complete::Tool(list) => {
+                let args = (list.args)(&known);
+                self.complete_state(&context, list, &value, args).await
+            }
             Complete::Index(complete) => {
                 let work = move |index: &synod_index::Index| {
-                    let known = |key: &str| known.get(key).cloned();
                     Ok(complete(index, &argument, &value, &known)?)
                 };
                 self.engine(&context, "completion/complete", work).await

@@ -34,7 +34,7 @@ pub const FORMAT: u32 = 4;
 
 /// How files become rows: raised when kinds, chunks or words change, so that files that were read
 /// by an older program are read again.
-pub const READING: i64 = 1;
+pub const READING: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -408,6 +408,13 @@ pub fn file_at(db: &Connection, source: i64, path: &str) -> Result<Option<FileRo
     Ok(db.prepare_cached(&sql)?.query_row(params![source, path], file_row).optional()?)
 }
 
+/// What the file system said of a document's file, and the hash of what was read.
+pub fn stamp_of(db: &Connection, id: u32) -> Result<Option<(Stamp, Hash)>> {
+    let sql = "SELECT size, mtime_ns, ctime_ns, inode, hash FROM file WHERE id=?";
+    let row = |row: &Row| Ok((stamp(row, 0)?, row.get(4)?));
+    Ok(db.prepare_cached(sql)?.query_row([id], row).optional()?)
+}
+
 /// The row number of the document at `path` of a source.
 pub fn id_at(db: &Connection, source: i64, path: &str) -> Result<Option<u32>> {
     let mut statement = db.prepare_cached("SELECT id FROM file WHERE source=? AND path=?")?;
@@ -532,7 +539,7 @@ pub fn put_file(db: &Connection, row: &FileRow) -> Result<u32> {
 pub fn remove_file(db: &Connection, id: u32, generation: u64) -> Result<()> {
     clear_graph(db, id)?;
     vector::forget(db, id)?;
-    db.prepare_cached("DELETE FROM pushed WHERE file=?")?.execute([id])?;
+    unkeep(db, id)?;
     db.prepare_cached("DELETE FROM file WHERE id=?")?.execute([id])?;
     db.prepare_cached("INSERT OR REPLACE INTO gone(file, gen) VALUES(?, ?)")?
         .execute(params![id, generation as i64])?;
@@ -655,15 +662,21 @@ pub fn clear_problems(db: &Connection, source: i64) -> Result<()> {
     Ok(())
 }
 
-/// Keeps pushed text.
-pub fn put_pushed(db: &Connection, file: u32, text: &str) -> Result<()> {
+/// Keeps the text of a document that is not the bytes of a file: pushed, or made of them.
+pub fn keep(db: &Connection, file: u32, text: &str) -> Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO pushed(file, text) VALUES(?,?)")?
         .execute(params![file, text])?;
     Ok(())
 }
 
-/// Pushed text.
-pub fn pushed(db: &Connection, file: u32) -> Result<Option<String>> {
+/// Keeps it no longer.
+pub fn unkeep(db: &Connection, file: u32) -> Result<()> {
+    db.prepare_cached("DELETE FROM pushed WHERE file=?")?.execute([file])?;
+    Ok(())
+}
+
+/// Text that was kept.
+pub fn kept(db: &Connection, file: u32) -> Result<Option<String>> {
     let sql = "SELECT text FROM pushed WHERE file=?";
     Ok(db.prepare_cached(sql)?.query_row([file], |r| r.get(0)).optional()?)
 }

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::jail;
-use crate::limit::{BINARY_PROBE_BYTES, FILE_BYTES_MAX};
+use crate::limit::{BINARY_PROBE_BYTES, EXTRACTED_BYTES_MAX, FILE_BYTES_MAX};
 use std::io::Read;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -81,11 +81,14 @@ pub struct Loaded {
     pub content: Content,
 }
 
-/// Reads `path` below `root` whole.
+/// Makes text of bytes that are none as they are, or says why there is none.
+pub type Extract = fn(&[u8]) -> std::result::Result<String, String>;
+
+/// Reads `path` below `root` whole; `extract` makes its text where it has to be made.
 ///
 /// # Errors
 /// As [`jail::open`]; `Data` when reading fails.
-pub fn load(root: &Path, path: &str) -> Result<Loaded> {
+pub fn load(root: &Path, path: &str, extract: Option<Extract>) -> Result<Loaded> {
     let fail = |source| Error::data(root.join(path), source);
     let mut file = jail::open(root, path)?;
     let meta = file.metadata().map_err(fail)?;
@@ -94,10 +97,12 @@ pub fn load(root: &Path, path: &str) -> Result<Loaded> {
         let reason = "is not a regular file".to_owned();
         return Ok(Loaded { stamp, hash: [0; 16], content: Content::NameOnly { reason } });
     }
-    if stamp.size > FILE_BYTES_MAX {
+    // Pictures and fonts, not text, make documents large.
+    let most = if extract.is_some() { EXTRACTED_BYTES_MAX } else { FILE_BYTES_MAX };
+    if stamp.size > most {
         // The stamp stands for the content: reading gigabytes to find a name pays for nothing.
         let seed = format!("{}:{}", stamp.size, stamp.mtime_ns);
-        let limit = FILE_BYTES_MAX / (1024 * 1024);
+        let limit = most / (1024 * 1024);
         let reason = format!("is {} MiB, the limit is {limit} MiB", stamp.size / (1024 * 1024));
         return Ok(Loaded {
             stamp,
@@ -106,8 +111,26 @@ pub fn load(root: &Path, path: &str) -> Result<Loaded> {
         });
     }
     let mut bytes = Vec::with_capacity(stamp.size as usize + 1);
-    file.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fail)?;
-    Ok(Loaded { stamp, hash: hash(&bytes), content: decode(bytes) })
+    file.by_ref().take(most + 1).read_to_end(&mut bytes).map_err(fail)?;
+    let hash = hash(&bytes);
+    let content = match extract {
+        Some(extract) => extracted(extract(&bytes)),
+        None => decode(bytes),
+    };
+    Ok(Loaded { stamp, hash, content })
+}
+
+/// Text that was made of a file's bytes.
+fn extracted(made: std::result::Result<String, String>) -> Content {
+    match made {
+        Ok(text) if text.len() as u64 > FILE_BYTES_MAX => {
+            let limit = FILE_BYTES_MAX / (1024 * 1024);
+            let size = text.len() / (1024 * 1024);
+            Content::NameOnly { reason: format!("holds {size} MiB of text, the limit is {limit}") }
+        }
+        Ok(text) => Content::Text { text, encoding: "UTF-8", plain: false },
+        Err(reason) => Content::NameOnly { reason },
+    }
 }
 
 /// What the file system says of `path` below `root` now.

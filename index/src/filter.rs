@@ -4,6 +4,7 @@
 
 use crate::db::{self, Source};
 use crate::error::{Error, Result};
+use crate::kind::spec;
 use crate::query::{Filter, Query};
 use crate::view::View;
 use globset::{GlobBuilder, GlobMatcher};
@@ -146,13 +147,15 @@ pub(crate) fn evaluate(
     db::filter_rows(db, |row| {
         let Some(entry) = view.entry(row.id) else { return };
         let source = source_of.get(&row.source);
-        let named = |want: &Option<String>, have: Option<&String>| {
-            want.as_ref().is_none_or(|want| have.is_some_and(|have| have == want))
+        let collected = |want: &String| {
+            // Documents of features are a collection of their own, whatever source they stand in.
+            source.is_some_and(|s| s.collection == *want)
+                || want == spec::COLLECTION && row.kind == spec::NAME
         };
         let kind = |want: &String| row.kind == want || row.class.name() == want;
         let called = |want: &String| source.is_some_and(|s| s.is_called(want));
         rows[entry as usize] = filters.source.as_ref().is_none_or(called)
-            && named(&filters.collection, source.map(|s| &s.collection))
+            && filters.collection.as_ref().is_none_or(collected)
             && filters.kind.as_ref().is_none_or(kind)
             && path.as_ref().is_none_or(|p| p.matches(row.path))
             && filters.after_ms.is_none_or(|ms| row.modified_ms >= ms)

@@ -4,9 +4,11 @@
 
 pub mod code;
 pub mod markdown;
+pub mod spec;
 pub mod text;
 
 use crate::chunk::LineIndex;
+use crate::disk::Extract;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -37,13 +39,17 @@ pub struct Kind {
     pub class: Class,
     /// Cuts a text.
     pub parse: fn(&Input) -> Parsed,
+    /// Makes text of bytes that are none as they are; else they are decoded. Its error goes on
+    /// behind "the file", and the file is found by its name only.
+    pub extract: Option<Extract>,
 }
 
 /// Every kind, asked in this order; the last one takes whatever is text.
-pub const KINDS: &[Kind] = &[markdown::KIND, text::PROSE, code_kind(), text::FALLBACK];
+pub const KINDS: &[Kind] = &[spec::KIND, markdown::KIND, text::PROSE, code_kind(), text::FALLBACK];
 
 const fn code_kind() -> Kind {
-    Kind { recognise: recognise_code, class: Class::Code, parse: crate::chunk::parse_code }
+    let parse = crate::chunk::parse_code;
+    Kind { recognise: recognise_code, class: Class::Code, parse, extract: None }
 }
 
 fn recognise_code(path: &str) -> Option<&'static str> {

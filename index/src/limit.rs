@@ -6,6 +6,9 @@ use std::time::Duration;
 
 /// Largest file that is read, in bytes. Beyond it a file is findable by name only, and says so.
 pub const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// The same for files whose text is made of their bytes (PDF, notebooks); the text itself may not
+/// be larger than [`FILE_BYTES_MAX`].
+pub const EXTRACTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How many bytes at the head of a file decide whether it is binary.
 pub const BINARY_PROBE_BYTES: usize = 8 * 1024;
 /// Wanted size of a chunk, in bytes: 200 word pieces of prose are some 900 bytes.

@@ -125,10 +125,12 @@ impl Salvage {
             });
             let source = found.ok().and_then(|(source, path, modified_ms)| {
                 let source = self.sources.iter().find(|s| s.id == source)?;
-                Some((source.name.clone(), path, modified_ms))
+                Some((source.name.clone(), source.kind, path, modified_ms))
             });
             match source {
-                Some((name, path, modified_ms)) => {
+                // What was made of a file is made again.
+                Some((_, from, ..)) if from != SourceKind::Pushed => {}
+                Some((name, _, path, modified_ms)) => {
                     let push = Push { path, text, modified_ms };
                     self.pushed.entry(name).or_default().push(push);
                 }

@@ -201,7 +201,7 @@ impl Updater {
         for source in self.sources()?.iter().filter(|s| s.kind == SourceKind::Pushed) {
             let mut pushes = Vec::new();
             for (path, known) in db::known(&self.db, source.id)? {
-                let text = db::pushed(&self.db, known.id)?.unwrap_or_default();
+                let text = db::kept(&self.db, known.id)?.unwrap_or_default();
                 let modified_ms = known.stamp.mtime_ns / 1_000_000;
                 pushes.push(Push { path, text, modified_ms });
             }
@@ -259,6 +259,9 @@ impl Updater {
         for Push { path, text, modified_ms } in pushes {
             let known = db::known_below(&batch.updater.db, source.id, &path)?.remove(&path);
             let mtime_ns = modified_ms * 1_000_000;
+            // A notebook is pushed as it is, or as what was made of it before.
+            let made = kind::of(&path).0.extract.and_then(|make| make(text.as_bytes()).ok());
+            let text = made.unwrap_or(text);
             let stamp = Stamp { size: text.len() as u64, mtime_ns, ..Stamp::default() };
             let loaded = Loaded {
                 stamp,
@@ -627,7 +630,7 @@ fn prepare_all(
 }
 
 fn prepare(source: &Source, path: &str, known: Option<&Known>, now: i64) -> Result<Ready> {
-    let loaded = disk::load(Path::new(&source.root), path)?;
+    let loaded = disk::load(Path::new(&source.root), path, kind::of(path).0.extract)?;
     if let Some(known) = known
         && known.hash == loaded.hash
     {
@@ -638,15 +641,23 @@ fn prepare(source: &Source, path: &str, known: Option<&Known>, now: i64) -> Resu
 
 /// The content of a document as it is now.
 pub(crate) fn load(db: &Connection, source: &Source, path: &str, id: u32) -> Result<Loaded> {
-    if source.kind != SourceKind::Pushed {
-        return disk::load(Path::new(&source.root), path);
+    let text = |text| Content::Text { text, encoding: "UTF-8", plain: false };
+    if source.kind == SourceKind::Pushed {
+        let kept = db::kept(db, id)?.unwrap_or_default();
+        let hash = disk::hash(kept.as_bytes());
+        return Ok(Loaded { stamp: Stamp::default(), hash, content: text(kept) });
     }
-    let text = db::pushed(db, id)?.unwrap_or_default();
-    Ok(Loaded {
-        stamp: Stamp::default(),
-        hash: disk::hash(text.as_bytes()),
-        content: Content::Text { text, encoding: "UTF-8", plain: false },
-    })
+    let root = Path::new(&source.root);
+    let extract = kind::of(path).0.extract;
+    // What was made of a file is kept: making it again takes far longer than reading it.
+    if extract.is_some()
+        && let Some((stamp, hash)) = db::stamp_of(db, id)?
+        && disk::stamp(root, path)? == stamp
+        && let Some(kept) = db::kept(db, id)?
+    {
+        return Ok(Loaded { stamp, hash, content: text(kept) });
+    }
+    disk::load(root, path, extract)
 }
 
 /// Parses a loaded file into everything that is written of it.
@@ -889,8 +900,11 @@ impl<'u> Batch<'u> {
         let mut props = std::mem::take(&mut document.parsed.props);
         props.extend(document.parsed.tags.iter().map(|tag| ("#".to_owned(), tag.clone())));
         db::put_graph(db, id, &names, &links, &props)?;
-        if self.source.kind == SourceKind::Pushed {
-            db::put_pushed(db, id, &document.text)?;
+        let extracted = kind::of(&document.row.path).0.extract.is_some();
+        if self.source.kind == SourceKind::Pushed || extracted && document.row.note.is_none() {
+            db::keep(db, id, &document.text)?;
+        } else if extracted {
+            db::unkeep(db, id)?;
         }
         match &document.row.note {
             Some(note) if note != disk::NOT_TEXT => {

@@ -11,6 +11,7 @@ pub const PROMPTS: &[&str] = &[
     include_str!("../templates/daily_brief.md"),
     include_str!("../templates/explain_dissent.md"),
     include_str!("../templates/explain_topic.md"),
+    include_str!("../templates/feature_status.md"),
     include_str!("../templates/review_change.md"),
 ];
 

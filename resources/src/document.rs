@@ -18,7 +18,7 @@ pub const NOTE: Scheme = Scheme {
     }),
     fixed: None,
     read: Read::Index(|index, uri| read(index, uri, "text/markdown")),
-    complete: Complete::Index(complete),
+    complete: &[("vault", Complete::Index(complete)), ("path", Complete::Index(complete))],
 };
 
 /// Source code.
@@ -33,7 +33,7 @@ pub const CODE: Scheme = Scheme {
     }),
     fixed: None,
     read: Read::Index(|index, uri| read(index, uri, "text/plain")),
-    complete: Complete::Index(complete),
+    complete: &[("repo", Complete::Index(complete)), ("path", Complete::Index(complete))],
 };
 
 fn read(index: &Index, uri: &str, mime: &'static str) -> Result<Content> {
@@ -60,13 +60,13 @@ fn read(index: &Index, uri: &str, mime: &'static str) -> Result<Content> {
     Ok(Content { text, mime })
 }
 
-fn complete(
+pub(crate) fn complete(
     index: &Index,
     argument: &str,
     value: &str,
     known: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Completed> {
-    if matches!(argument, "vault" | "repo") {
+    if matches!(argument, "vault" | "repo" | "project") {
         let names = index.sources()?.into_iter().map(|s| s.name);
         let values: Vec<String> = names.filter(|name| name.starts_with(value)).collect();
         let more = values.len() > COMPLETIONS_MAX;

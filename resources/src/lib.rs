@@ -4,15 +4,25 @@
 //! index; knows neither MCP nor the tools but by their names.
 
 mod document;
+mod spec;
 mod state;
 mod status;
+
+pub use spec::document as spec_document;
 
 use serde_json::Value;
 use synod_index::Index;
 
 /// Every scheme, sorted by prefix.
-pub const SCHEMES: &[Scheme] =
-    &[document::CODE, state::JOB, document::NOTE, state::SESSION, status::STATUS, state::TRUST];
+pub const SCHEMES: &[Scheme] = &[
+    document::CODE,
+    state::JOB,
+    document::NOTE,
+    state::SESSION,
+    spec::SPEC,
+    status::STATUS,
+    state::TRUST,
+];
 
 /// Resources of one page of the listing.
 pub const PAGE: usize = 100;
@@ -29,8 +39,8 @@ pub struct Scheme {
     pub fixed: Option<Fixed>,
     /// How a URI is read.
     pub read: Read,
-    /// How an argument of the template is completed.
-    pub complete: Complete,
+    /// How each argument of the template is completed.
+    pub complete: &'static [(&'static str, Complete)],
 }
 
 /// How a URI is read.
@@ -49,6 +59,8 @@ pub struct Tool {
     pub name: &'static str,
     /// Its arguments for what stands behind the prefix.
     pub args: fn(&str) -> Value,
+    /// The resource in its reply.
+    pub show: fn(&Value) -> Content,
 }
 
 /// How an argument of a template is completed.
@@ -56,8 +68,10 @@ pub struct Tool {
 pub enum Complete {
     /// In the index, given the arguments that are known.
     Index(fn(&Index, &str, &str, Known) -> Result<Completed>),
-    /// By the ids of a list that a tool gives.
+    /// By a list that a tool gives.
     Tool(List),
+    /// By these.
+    Words(&'static [&'static str]),
 }
 
 /// A list that a tool gives.
@@ -65,10 +79,12 @@ pub enum Complete {
 pub struct List {
     /// The tool's name.
     pub name: &'static str,
-    /// Its operation, if it has several.
-    pub op: Option<&'static str>,
-    /// Where the list stands in its reply; its items have an `id`.
+    /// Its arguments, given those of the template that are known.
+    pub args: fn(Known) -> Value,
+    /// Where the list stands in its reply.
     pub list: &'static str,
+    /// The field of its items that is a value.
+    pub key: &'static str,
 }
 
 /// Arguments that the caller has filled in already, by name.

@@ -3,10 +3,15 @@
 //! Read by the process through that tool, with the grant of whoever asks: what is another one's is
 //! not there.
 
-use crate::{Complete, List, Read, Scheme, Template, Tool};
-use serde_json::json;
+use crate::{Complete, Content, List, Read, Scheme, Template, Tool};
+use serde_json::{Value, json};
 
 const MIME: &str = "application/json";
+
+/// The reply as it is.
+fn show(reply: &Value) -> Content {
+    Content { text: format!("{reply:#}"), mime: MIME }
+}
 
 /// A job.
 pub const JOB: Scheme = Scheme {
@@ -19,8 +24,16 @@ pub const JOB: Scheme = Scheme {
         mime: MIME,
     }),
     fixed: None,
-    read: Read::Tool(Tool { name: "job", args: |id| json!({ "op": "status", "id": id }) }),
-    complete: Complete::Tool(List { name: "job", op: Some("list"), list: "jobs" }),
+    read: Read::Tool(Tool { name: "job", args: |id| json!({ "op": "status", "id": id }), show }),
+    complete: &[(
+        "id",
+        Complete::Tool(List {
+            name: "job",
+            args: |_| json!({ "op": "list" }),
+            list: "jobs",
+            key: "id",
+        }),
+    )],
 };
 
 /// A session.
@@ -34,8 +47,20 @@ pub const SESSION: Scheme = Scheme {
         mime: MIME,
     }),
     fixed: None,
-    read: Read::Tool(Tool { name: "session", args: |id| json!({ "op": "history", "id": id }) }),
-    complete: Complete::Tool(List { name: "session", op: Some("list"), list: "sessions" }),
+    read: Read::Tool(Tool {
+        name: "session",
+        args: |id| json!({ "op": "history", "id": id }),
+        show,
+    }),
+    complete: &[(
+        "id",
+        Complete::Tool(List {
+            name: "session",
+            args: |_| json!({ "op": "list" }),
+            list: "sessions",
+            key: "id",
+        }),
+    )],
 };
 
 /// The record of a verdict.
@@ -49,6 +74,9 @@ pub const TRUST: Scheme = Scheme {
         mime: MIME,
     }),
     fixed: None,
-    read: Read::Tool(Tool { name: "trust", args: |id| json!({ "id": id }) }),
-    complete: Complete::Tool(List { name: "trust", op: None, list: "verdicts" }),
+    read: Read::Tool(Tool { name: "trust", args: |id| json!({ "id": id }), show }),
+    complete: &[(
+        "id",
+        Complete::Tool(List { name: "trust", args: |_| json!({}), list: "verdicts", key: "id" }),
+    )],
 };

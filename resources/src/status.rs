@@ -1,6 +1,6 @@
 //! `synod://status`: what is indexed, as JSON.
 
-use crate::{Complete, Completed, Content, Error, Fixed, Read, Result, Scheme};
+use crate::{Content, Error, Fixed, Read, Result, Scheme};
 use serde_json::json;
 use synod_index::Index;
 
@@ -18,7 +18,7 @@ pub const STATUS: Scheme = Scheme {
         mime: "application/json",
     }),
     read: Read::Index(read),
-    complete: Complete::Index(|_, _, _, _| Ok(Completed::default())),
+    complete: &[],
 };
 
 fn read(index: &Index, uri: &str) -> Result<Content> {

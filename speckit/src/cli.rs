@@ -269,25 +269,52 @@ fn settle_init(argv: &mut Vec<String>, operands: usize) -> Result<()> {
     Ok(())
 }
 
-/// The CLI: the path that was given, else the first `specify` of a `PATH`.
+/// A program that runs the CLI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The CLI itself, or a runner that gets it for one call.
+    pub file: PathBuf,
+    /// What stands in front of a call's arguments; empty for the CLI itself.
+    pub before: &'static [&'static str],
+}
+
+/// Runners that get the CLI for one call where it is not installed, each with what it wants.
+const RUNNERS: &[(&str, &[&str])] = &[
+    ("uvx", &["--from", "specify-cli", "specify"]),
+    ("pipx", &["run", "--spec", "specify-cli", "specify"]),
+];
+
+/// The CLI: the path that was given, else the first `specify` of a `PATH`, else the first runner
+/// that gets it for one call.
 ///
 /// # Errors
 /// `NoProgram` with where it was looked for.
-pub fn find_program(given: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf> {
+pub fn find_program(given: Option<&Path>, path: Option<&OsStr>) -> Result<Program> {
     if let Some(given) = given {
         if is_program(given) {
-            return Ok(given.to_owned());
+            return Ok(Program { file: given.to_owned(), before: &[] });
         }
         return Err(Error::NoProgram { looked: format!("`{}` is no program", given.display()) });
     }
-    let names: &[&str] = if cfg!(windows) { &["specify.exe"] } else { &["specify"] };
-    let folders = path.map(std::env::split_paths).into_iter().flatten();
     // A relative entry would depend on the folder that the program runs in.
-    let mut all = folders
+    let folders: Vec<PathBuf> = path
+        .map(std::env::split_paths)
+        .into_iter()
+        .flatten()
         .filter(|folder| folder.is_absolute())
-        .flat_map(|folder| names.iter().map(move |name| folder.join(name)));
-    all.find(|file| is_program(file))
-        .ok_or_else(|| Error::NoProgram { looked: "no `specify` in PATH".to_owned() })
+        .collect();
+    let ending = if cfg!(windows) { ".exe" } else { "" };
+    let first = |name: &str| {
+        let files = folders.iter().map(|folder| folder.join(format!("{name}{ending}")));
+        files.into_iter().find(|file| is_program(file))
+    };
+    if let Some(file) = first("specify") {
+        return Ok(Program { file, before: &[] });
+    }
+    let runner = RUNNERS.iter().find_map(|(name, before)| Some((first(name)?, *before)));
+    runner.map(|(file, before)| Program { file, before }).ok_or_else(|| Error::NoProgram {
+        looked: "no `specify`, `uvx` or `pipx` in PATH".to_owned(),
+    })
 }
 
 fn is_program(path: &Path) -> bool {
@@ -359,8 +386,16 @@ mod tests {
         let path = dir.path().as_os_str();
         assert!(find_program(None, Some(path)).is_err());
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(find_program(None, Some(path)).unwrap(), file);
-        assert_eq!(find_program(Some(&file), None).unwrap(), file);
+        let installed = Program { file: file.clone(), before: &[] };
+        assert_eq!(find_program(None, Some(path)).unwrap(), installed);
+        assert_eq!(find_program(Some(&file), None).unwrap(), installed);
+        // A runner stands in for what is not installed, and for nothing else.
+        let runner = dir.path().join("pipx");
+        std::fs::copy(&file, &runner).unwrap();
+        assert_eq!(find_program(None, Some(path)).unwrap(), installed);
+        std::fs::remove_file(&file).unwrap();
+        let found = find_program(None, Some(path)).unwrap();
+        assert_eq!((found.file, found.before[0]), (runner, "run"));
         let missing = find_program(Some(dir.path()), Some(path)).unwrap_err().to_string();
         assert!(missing.contains("uv tool install specify-cli"), "{missing}");
     }

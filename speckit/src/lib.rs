@@ -35,7 +35,7 @@ mod write;
 
 pub use checklist::{Checklist, Item};
 pub use cli::{
-    ALLOWED, ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, Allowed, Class, ENVIRONMENT, Invocation,
+    ALLOWED, ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, Allowed, Class, ENVIRONMENT, Invocation, Program,
     find_program, invocation,
 };
 pub use constitution::Constitution;
@@ -59,7 +59,7 @@ pub use project::{
     Project,
 };
 pub use prompt::{PROMPTS_MAX, Prompt, prompt, prompts};
-pub use run::{Limits, OUTPUT_BYTES_MAX, Output, RUN_MS_MAX, Run, run};
+pub use run::{Limits, OUTPUT_BYTES_MAX, Output, RUN_MS_MAX, Run, bounded, run};
 pub use script::{
     NewFeatureJson, PathsJson, PlanJson, PlanSetup, PrerequisitesJson, Required, TasksJson,
     TemplateJson, check_prerequisites, new_feature_json, paths, resolve_template, setup_plan,

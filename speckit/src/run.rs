@@ -4,7 +4,7 @@
 //! what it started ends too. What it prints is cut, not redacted: that is the caller's part.
 //! Invariant: when this returns, no process of the group holds the pipes.
 
-use crate::cli::{ENVIRONMENT, Invocation};
+use crate::cli::{ENVIRONMENT, Invocation, Program};
 use crate::error::{Error, Result};
 use std::io::{self, Read};
 use std::path::Path;
@@ -60,7 +60,7 @@ pub struct Run {
 /// `Outside` for a folder elsewhere, `Io` if the program cannot be started. A call that fails or is
 /// killed is no error here.
 pub fn run(
-    program: &Path,
+    program: &Program,
     call: &Invocation,
     folder: &Path,
     inside: &Path,
@@ -72,27 +72,35 @@ pub fn run(
         let path = folder.display().to_string();
         return Err(Error::Outside { path, why: "lies outside the folder that was agreed on" });
     }
-    let mut command = Command::new(program);
-    command.args(&call.argv).current_dir(&folder).env_clear();
+    let mut command = Command::new(&program.file);
+    command.args(program.before).args(&call.argv).current_dir(&folder).env_clear();
     for name in ENVIRONMENT {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
     command.envs(call.env.iter().copied());
+    bounded(command, limits).map_err(|source| Error::io(&program.file, source))
+}
+
+/// Runs a command without a terminal, within a time and an output limit.
+///
+/// # Errors
+/// If it cannot be started or waited for. One that fails or is killed is no error here.
+pub fn bounded(mut command: Command, limits: &Limits) -> io::Result<Run> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let from = Instant::now();
-    let mut child = command.spawn().map_err(|source| Error::io(program, source))?;
+    let mut child = command.spawn()?;
     let keep = limits.output_bytes.min(OUTPUT_BYTES_MAX);
     let stdout = child.stdout.take().map(|pipe| collect(pipe, keep));
     let stderr = child.stderr.take().map(|pipe| collect(pipe, keep));
     let until = from + Duration::from_millis(limits.time_ms.min(RUN_MS_MAX));
-    let ended = wait(&mut child, until).map_err(|source| Error::io(program, source))?;
+    let ended = wait(&mut child, until)?;
     if ended.is_none() {
         kill_group(&mut child);
-        child.wait().map_err(|source| Error::io(program, source))?;
+        child.wait()?;
     }
     let (stdout, stderr) = drain(&mut child, stdout, stderr);
     let took_ms = u64::try_from(from.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -193,7 +201,7 @@ mod tests {
 
     fn go(body: &str, time_ms: u64, output_bytes: usize) -> Run {
         let dir = tempfile::tempdir().unwrap();
-        let program = script(dir.path(), body);
+        let program = Program { file: script(dir.path(), body), before: &[] };
         let call = invocation("version", &["--json"]).unwrap();
         let limits = Limits { time_ms, output_bytes };
         run(&program, &call, dir.path(), dir.path(), &limits).unwrap()
@@ -246,7 +254,8 @@ mod tests {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let call = invocation("version", &[]).unwrap();
         let limits = Limits { time_ms: 1_000, output_bytes: 10 };
-        let refused = run(Path::new("/bin/true"), &call, a.path(), b.path(), &limits);
+        let program = Program { file: "/bin/true".into(), before: &[] };
+        let refused = run(&program, &call, a.path(), b.path(), &limits);
         assert!(matches!(refused, Err(Error::Outside { .. })));
     }
 }

@@ -85,7 +85,7 @@ fn bare(folder: &Path) {
             let (next, chunks, bytes, writer, walked) = (&next, &chunks, &bytes, &writer, &walked);
             scope.spawn(move || {
                 while let Some(found) = walked.files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let loaded = disk::load(folder, &found.path).expect("a file");
+                    let loaded = disk::load(folder, &found.path, None).expect("a file");
                     let Content::Text { text, .. } = loaded.content else { continue };
                     let lines = LineIndex::new(&text);
                     let (kind, _) = kind::of(&found.path);

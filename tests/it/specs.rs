@@ -214,3 +214,194 @@ fn the_same_over_rest_and_the_command_line() {
     let said = get(off.address, "/v1/spec-kit/features");
     assert!(said.status == 422 && said.body.contains("spec_kit.enabled"), "{said:?}");
 }
+
+/// Tokens of what a model is given: a tool's reply as text.
+fn shown(client: &mut Client, tool: &str, args: Value) -> (String, usize) {
+    let result = client.call(tool, args);
+    let text = result["content"][0]["text"].as_str().expect("a text").to_owned();
+    let tokens = bpe_openai::o200k_base().count(&text);
+    (text, tokens)
+}
+
+#[test]
+fn features_are_a_collection_and_a_source_file_knows_its_tasks() {
+    let (place, root) = place();
+    for (path, text) in [
+        ("src/sort.rs", "//! Albums in order.\npub fn sort() {}\n"),
+        ("notes/albums.md", "Albums: see [[specs/001-albums/spec]].\n"),
+    ] {
+        place.write(&format!("shop/{path}"), text);
+    }
+    place.index(&root);
+    let mut client = client(&place);
+    let search = |client: &mut Client, collection: Value| {
+        let found = client.answered("search", json!({"query": "albums", "collection": collection}));
+        let hits = found["hits"].as_array().cloned().unwrap_or_default();
+        let mut paths: Vec<String> =
+            hits.iter().filter_map(|hit| hit["path"].as_str().map(str::to_owned)).collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    };
+    let specs = search(&mut client, json!("specs"));
+    let wanted =
+        ["specs/001-albums/plan.md", "specs/001-albums/spec.md", "specs/001-albums/tasks.md"];
+    assert_eq!(specs, wanted);
+    assert!(search(&mut client, Value::Null).contains(&"notes/albums.md".to_owned()));
+    let around = client.answered("related", json!({"path": "src/sort.rs"}));
+    let task = &around["relations"]["backlinks"][0];
+    assert_eq!(task["path"], "specs/001-albums/tasks.md", "{around}");
+    assert!(task.to_string().contains("Sort albums"), "{task}");
+    let around = client.answered("related", json!({"path": "specs/001-albums/spec.md"}));
+    assert_eq!(around["relations"]["backlinks"][0]["path"], "notes/albums.md", "{around}");
+    let read = client.answered("read", json!({"path": "specs/001-albums/tasks.md#^T004"}));
+    assert!(read["text"].as_str().is_some_and(|text| text.contains("T004 [US1]")), "{read}");
+    let pack = client.answered("context_pack", json!({"query": "sort albums", "tokens": 2_000}));
+    assert!(pack.to_string().contains("specs/001-albums/tasks.md"), "{pack}");
+}
+
+#[test]
+fn documents_of_features_are_resources_that_say_when_they_change() {
+    let (place, root) = place();
+    let mut client = client(&place);
+    let read = |client: &mut Client, uri: &str| {
+        let read = client.request("resources/read", json!({ "uri": uri }));
+        read["result"]["contents"][0]["text"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(read(&mut client, "spec://shop/001-albums/spec.md"), SPEC);
+    let task = read(&mut client, "spec://shop/001/T003");
+    assert!(task.contains("T003 [P] Add the index") && task.contains("FR-001"), "{task}");
+    let none = client.request("resources/read", json!({"uri": "spec://shop/009-x/spec.md"}));
+    assert!(none["error"]["message"].to_string().contains("009-x"), "{none}");
+    let complete = |client: &mut Client, name: &str, value: &str| {
+        let params = json!({
+            "ref": {"type": "ref/resource", "uri": "spec://{project}/{feature}/{+doc}"},
+            "argument": {"name": name, "value": value},
+            "context": {"arguments": {"project": "shop"}},
+        });
+        client.request("completion/complete", params)["result"]["completion"]["values"].clone()
+    };
+    assert_eq!(complete(&mut client, "project", "sh"), json!(["shop"]));
+    assert_eq!(complete(&mut client, "feature", "001"), json!(["001-albums"]));
+    assert_eq!(complete(&mut client, "doc", "pl"), json!(["plan.md"]));
+    // A change, whoever makes it, is told once the index has seen it.
+    let uri = "spec://shop/001-albums/tasks.md";
+    assert!(client.request("resources/subscribe", json!({ "uri": uri }))["error"].is_null());
+    std::fs::write(root.join("specs/001-albums/tasks.md"), TASKS.replace("[ ] T002", "[x] T002"))
+        .expect("written");
+    let told = loop {
+        let message = client.next();
+        if message["method"] == "notifications/resources/updated" {
+            break message;
+        }
+    };
+    assert_eq!(told["params"]["uri"], uri);
+}
+
+#[test]
+fn commands_of_the_project_are_prompts_that_bring_what_they_work_on() {
+    let (place, _root) = place();
+    for (path, text) in [
+        (
+            ".claude/skills/speckit-plan/SKILL.md",
+            "---\nname: speckit-plan\ndescription: Plan \
+             it.\nargument-hint: How to build it\n---\n\nUser input: $ARGUMENTS\n\nMake the \
+             plan.\n",
+        ),
+        (".claude/skills/speckit-implement/SKILL.md", "---\ndescription: Do it.\n---\nDo it.\n"),
+    ] {
+        place.write(&format!("shop/{path}"), text);
+    }
+    let mut client = client(&place);
+    let listed = client.request("prompts/list", json!({}))["result"]["prompts"].clone();
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
+    assert!(names.is_sorted() && names.contains(&"feature_status"), "{names:?}");
+    let plan = listed.as_array().unwrap().iter().find(|one| one["name"] == "speckit_plan");
+    let plan = plan.expect("the command is a prompt");
+    assert_eq!(
+        (&plan["description"], &plan["arguments"][0]["description"]),
+        (&json!("Plan it."), &json!("How to build it"))
+    );
+    let get = |client: &mut Client, name: &str, arguments: Value| {
+        client.request("prompts/get", json!({"name": name, "arguments": arguments}))
+    };
+    let got = get(&mut client, "speckit_plan", json!({"arguments": "in Rust", "feature": "001"}));
+    let text = got["result"]["messages"][0]["content"]["text"].as_str().expect("a text");
+    assert!(text.contains("User input: in Rust") && text.contains("Make the plan"), "{text}");
+    assert!(text.contains("FR-002") && text.contains("001-albums"), "the spec comes along: {text}");
+    // The next task, and what it stands on, is what there is to implement.
+    let got = get(&mut client, "speckit_implement", json!({"feature": "001"}));
+    let text = got["result"]["messages"][0]["content"]["text"].as_str().expect("a text");
+    assert!(text.contains("T002 [P] Configure") && !text.contains("T004"), "{text}");
+    let odd = get(&mut client, "speckit_plan", json!({"featur": "001"}));
+    assert!(odd["error"]["message"].to_string().contains("`feature`"), "{odd}");
+    let none = get(&mut client, "speckit_plon", json!({}));
+    assert!(none["error"]["message"].to_string().contains("plan"), "{none}");
+    // Clients without prompts get the same from a tool.
+    let (text, _) =
+        shown(&mut client, "spec_read", json!({"what": "command plan in Rust", "feature": "001"}));
+    assert!(text.contains("User input: in Rust") && text.contains("FR-002"), "{text}");
+}
+
+#[test]
+fn a_conflict_shows_what_the_other_one_changed() {
+    let (place, root) = place();
+    let mut client = client(&place);
+    let hash = client.answered("spec_next", json!({"feature": "001"}))["hash"].clone();
+    let path = root.join("specs/001-albums/tasks.md");
+    let other = TASKS.replace("- [ ] T003", "- [x] T003");
+    std::fs::write(&path, &other).expect("written");
+    let args = json!({"feature": "001", "op": "tick", "id": "T002", "hash": hash});
+    let said = client.refused("spec_update", args);
+    assert!(said.contains("-- [ ] T003") && said.contains("+- [x] T003"), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).expect("tasks"), other, "nothing was written");
+}
+
+#[test]
+fn answers_cost_a_few_hundred_tokens() {
+    let place = Place::new();
+    let mut tasks = "# Tasks: Large\n".to_owned();
+    for phase in 1..=10 {
+        tasks.push_str(&format!("\n## Phase {phase}: Part {phase} (Priority: P{phase})\n\n"));
+        for n in 1..=20 {
+            let (id, mark) = ((phase - 1) * 20 + n, if phase < 3 { "x" } else { " " });
+            tasks.push_str(&format!(
+                "- [{mark}] T{id:03} [P] [US{phase}] Implement the {n}th step of part {phase} with \
+                 its validation and error handling in src/part{phase}/step{n}.rs (FR-{id:03})\n"
+            ));
+        }
+    }
+    let mut spec = "# Feature Specification: Large\n\n**Status**: Draft\n".to_owned();
+    for story in 1..=10 {
+        spec.push_str(&format!(
+            "\n### User Story {story} - Part {story} (Priority: P{story})\n\nA person does part \
+             {story} and sees at once what became of it, without having to ask anybody else.\n\n\
+             **Acceptance Scenarios**:\n\n1. **Given** a part, **When** it is done, **Then** it \
+             is shown.\n"
+        ));
+    }
+    spec.push_str("\n### Functional Requirements\n\n");
+    for n in 1..=200 {
+        spec.push_str(&format!("- **FR-{n:03}**: The system MUST do step {n} within a second.\n"));
+    }
+    place.write("big/.specify/templates/spec-template.md", "# Feature Specification\n");
+    for n in 1..=12 {
+        place.write(&format!("big/specs/{n:03}-feature-{n}/tasks.md"), &tasks);
+        place.write(&format!("big/specs/{n:03}-feature-{n}/spec.md"), &spec);
+        place.write(&format!("big/specs/{n:03}-feature-{n}/plan.md"), "# Implementation Plan\n");
+    }
+    place.index(&place.path().join("big"));
+    let mut client = client(&place);
+    for (tool, args, most) in [
+        ("spec_list", json!({}), 600),
+        ("spec_next", json!({"feature": "007"}), 600),
+        ("spec_read", json!({"feature": "007"}), 600),
+        ("spec_read", json!({"feature": "007", "what": "T123"}), 1_200),
+        ("spec_read", json!({"feature": "007", "what": "US3"}), 1_200),
+        ("spec_update", json!({"feature": "007", "op": "tick", "id": "T041"}), 600),
+    ] {
+        let (text, tokens) = shown(&mut client, tool, args.clone());
+        assert!(tokens <= most, "{tool} {args}: {tokens} tokens, at most {most}:\n{text}");
+    }
+}

@@ -31,6 +31,7 @@ mod search;
 mod seat;
 mod session;
 mod spec;
+mod spec_command;
 mod spec_create;
 mod spec_list;
 mod spec_next;
@@ -51,6 +52,7 @@ pub use round::resume as resume_councils;
 pub use schema::portable;
 pub use seat::prompt;
 pub use spec::{Runs, SpecSettings, Specs};
+pub use spec_command::{SpecCommand, spec_command_of, spec_commands};
 
 use schemars::JsonSchema;
 use serde::Serialize;

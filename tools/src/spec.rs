@@ -2,7 +2,7 @@
 //! and the engine's errors as faults.
 
 use crate::{Context, Error};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,15 @@ const FOUND: Duration = Duration::from_secs(10);
 const AT_WORK_MAX: usize = 4;
 /// Folders whose search is remembered.
 const FOUND_MAX: usize = 256;
+
+/// Texts of documents that callers have seen, for what changed since.
+const SEEN_MAX: usize = 64;
+/// Bytes of all of them.
+const SEEN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a difference that a fault shows.
+const DIFF_BYTES_MAX: usize = 2_000;
+/// How long a difference may be looked for; beyond it, it is a coarse one.
+const DIFF_TIME: Duration = Duration::from_millis(50);
 
 /// What the operator wants of Spec-Kit.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +65,8 @@ pub struct Specs {
     /// Projects in which something runs that changes them.
     running: Mutex<BTreeSet<PathBuf>>,
     runs: Mutex<BTreeMap<String, Runs>>,
+    /// Hash and text, newest last.
+    seen: Mutex<VecDeque<(String, String)>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -72,6 +83,7 @@ impl Specs {
             found: Mutex::default(),
             running: Mutex::default(),
             runs: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
@@ -91,6 +103,43 @@ impl Specs {
         // A slow project holds up itself and no other.
         let mut cache = held(&cache);
         synod_speckit::list(project, &mut cache)
+    }
+
+    /// Keeps the documents that a caller has seen as they are now, by the project's paths.
+    pub fn remember<'p>(&self, feature: &Feature, paths: impl IntoIterator<Item = &'p str>) {
+        let inside = paths.into_iter().filter_map(|path| path.strip_prefix(&feature.path));
+        let docs: BTreeSet<&str> = inside.map(|doc| doc.trim_start_matches('/')).collect();
+        for doc in docs {
+            // One that cannot be read now cannot be shown later: that is all that is lost.
+            if let Ok(doc) = feature.read(doc) {
+                self.keep(doc.hash, doc.text);
+            }
+        }
+    }
+
+    fn keep(&self, hash: String, text: String) {
+        let mut seen = held(&self.seen);
+        seen.retain(|(old, _)| *old != hash);
+        seen.push_back((hash, text));
+        let bytes = |seen: &VecDeque<(String, String)>| -> usize {
+            seen.iter().map(|(_, text)| text.len()).sum()
+        };
+        while seen.len() > SEEN_MAX || bytes(&seen) > SEEN_BYTES_MAX {
+            seen.pop_front();
+        }
+    }
+
+    /// What changed in a document since it had this hash, as a unified difference; nothing if its
+    /// text is not known any more.
+    pub fn changed(&self, feature: &Feature, doc: &str, since: &str) -> Option<String> {
+        let seen = held(&self.seen);
+        let (_, old) = seen.iter().find(|(hash, _)| hash == since)?;
+        let new = feature.read(doc).ok()?.text;
+        let diff = similar::TextDiff::configure().timeout(DIFF_TIME).diff_lines(old, &new);
+        let shown = diff.unified_diff().context_radius(1).header(since, "now").to_string();
+        let head = crate::reply::head(&shown, DIFF_BYTES_MAX);
+        let cut = if head.len() < shown.len() { "\n[…]" } else { "" };
+        Some(format!("{head}{cut}"))
     }
 
     /// Room for one more program; nothing while there are too many.
@@ -218,6 +267,23 @@ fn roots(cx: &Context) -> Result<Vec<(String, PathBuf)>, Error> {
     Ok(resolved.collect())
 }
 
+/// Roots of the projects of all sources; none where Spec-Kit is switched off.
+///
+/// # Errors
+/// Those of the index and of the search.
+pub fn roots_of_projects(cx: &Context) -> Result<Vec<PathBuf>, Error> {
+    if cx.specs.settings.off {
+        return Ok(Vec::new());
+    }
+    let mut found: Vec<PathBuf> = cx.specs.settings.workdir.iter().cloned().collect();
+    for (_, root) in roots(cx)? {
+        found.extend(cx.specs.below(&root)?);
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
 /// The project that a call means: by a path inside a source (absolute, or behind the source's
 /// name), by the source's name, or the only one that there is.
 ///
@@ -232,7 +298,7 @@ pub fn project(cx: &Context, tool: &str, named: Option<&str>) -> Result<Project,
         if let Some(workdir) = workdir {
             return Project::find(workdir, Some(workdir)).map_err(|error| fault(tool, error));
         }
-        return only(cx, tool, &roots);
+        return only(cx, tool);
     };
     let (path, ceiling) =
         place(named, &roots, workdir).ok_or_else(|| outside(tool, named, &roots))?;
@@ -317,14 +383,8 @@ fn several_of(tool: &str, roots: &[PathBuf]) -> Error {
     Error::Args(format!("{tool}: there are several projects; name one as `project`: `{names}`"))
 }
 
-fn only(cx: &Context, tool: &str, roots: &[(String, PathBuf)]) -> Result<Project, Error> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    for (_, root) in roots {
-        found.extend(cx.specs.below(root)?);
-    }
-    found.sort();
-    found.dedup();
-    match found.as_slice() {
+fn only(cx: &Context, tool: &str) -> Result<Project, Error> {
+    match roots_of_projects(cx)?.as_slice() {
         [root] => Project::open(root).map_err(|error| fault(tool, error)),
         [] => Err(Error::Missing(format!(
             "{tool}: no Spec-Kit project in any source; add its folder with `synod index`, or make \
@@ -382,5 +442,30 @@ mod tests {
         assert_eq!((rooms.len(), specs.room().is_none()), (AT_WORK_MAX, true));
         drop(rooms);
         assert!(specs.room().is_some());
+    }
+
+    #[test]
+    fn what_was_seen_is_kept_within_bounds_and_its_changes_are_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("specs/001-x");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir(dir.path().join(".specify")).unwrap();
+        let tasks = folder.join("tasks.md");
+        std::fs::write(&tasks, "- [ ] T001 a\n- [ ] T002 b\n").unwrap();
+        let feature = Project::open(dir.path()).unwrap().feature("001").unwrap();
+        let specs = Specs::new(SpecSettings::default());
+        specs.remember(&feature, ["specs/001-x/tasks.md", "specs/001-x/none.md"]);
+        let hash = feature.read("tasks.md").unwrap().hash;
+        std::fs::write(&tasks, "- [ ] T001 a\n- [x] T002 b\n").unwrap();
+        let shown = specs.changed(&feature, "tasks.md", &hash).unwrap();
+        assert!(shown.contains("-- [ ] T002 b\n+- [x] T002 b"), "{shown}");
+        assert_eq!(specs.changed(&feature, "tasks.md", "another"), None);
+        for n in 0..SEEN_MAX {
+            specs.keep(n.to_string(), "x".repeat(SEEN_BYTES_MAX / 10));
+        }
+        assert_eq!(
+            (held(&specs.seen).len(), specs.changed(&feature, "tasks.md", &hash)),
+            (10, None)
+        );
     }
 }

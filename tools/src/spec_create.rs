@@ -5,10 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
-use synod_speckit::{NewFeature, Numbering, create};
+use synod_speckit::{Limits, NewFeature, Numbering, bounded, create};
 use synod_store::Scope;
 
 pub struct SpecCreate;
+
+/// Time that git gets for a branch, in milliseconds.
+const BRANCH_MS: u64 = 20_000;
 
 /// Make a feature: folder and spec.md from the project's template. Then write the spec there.
 #[derive(Deserialize, JsonSchema)]
@@ -108,17 +111,19 @@ fn stamp(at: &str) -> String {
 
 /// A new branch, with nothing run that the repository brings along.
 fn branch(root: &Path, name: &str) -> Result<(), String> {
-    let output = Command::new("git")
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "switch", "-c"])
+    let mut git = Command::new("git");
+    git.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "switch", "-c"])
         .arg(name)
         .current_dir(root)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .map_err(|error| format!("git: {error}"))?;
-    if output.status.success() {
-        return Ok(());
+        .env("GIT_TERMINAL_PROMPT", "0");
+    let limits = Limits { time_ms: BRANCH_MS, output_bytes: 4_000 };
+    let done = bounded(git, &limits).map_err(|error| format!("git: {error}"))?;
+    match (done.timed_out, done.status) {
+        (true, _) => Err(format!("git did not end within {} s", BRANCH_MS / 1_000)),
+        (false, Some(0)) => Ok(()),
+        _ => {
+            let said = done.stderr.text.lines().next().unwrap_or("git refused");
+            Err(said.chars().take(200).collect())
+        }
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(said.lines().next().unwrap_or("git refused").chars().take(200).collect())
 }

@@ -73,6 +73,7 @@ impl Operation for SpecNext {
         let feature = spec::feature(Self::NAME, &project, args.feature.as_deref())?;
         let most = args.limit.unwrap_or(PARALLEL_MAX).max(1);
         let found = next(&feature, most).map_err(|error| spec::fault(Self::NAME, error))?;
+        cx.specs.remember(&feature, [&format!("{}/tasks.md", feature.path)[..]]);
         Ok(Reply {
             feature: feature.name,
             tasks: found.tasks.into_iter().map(TaskReply::from).collect(),

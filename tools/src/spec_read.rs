@@ -1,10 +1,10 @@
 //! `spec_read`: the part of a feature that is needed, with what it depends on; and the project's
 //! own commands.
 
-use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
+use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec, spec_command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use synod_speckit::{Piece, Project, Want, prompt, prompts, slice};
+use synod_speckit::{Piece, Project, Slice, Want, prompts, slice};
 use synod_store::Scope;
 
 pub struct SpecRead;
@@ -13,14 +13,12 @@ pub struct SpecRead;
 const TOKENS: usize = 1_200;
 /// Most of them.
 const TOKENS_MAX: usize = 20_000;
-/// Bytes of a command's text.
-const COMMAND_BYTES_MAX: usize = 30_000;
 /// Bytes of a token of prose, at the least that is usual.
 const TOKEN_BYTES: usize = 3;
 
 /// Read what is needed of a feature: `what` is overview, T012 (with its story, requirements and
 /// dependencies), US1, FR-003, plan, spec.md#Heading, checklists/NAME, contracts/FILE,
-/// constitution; or commands, command NAME.
+/// constitution; or commands, command NAME WHAT.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -110,29 +108,33 @@ impl Operation for SpecRead {
             reply.commands = commands(&project);
             return Ok(reply);
         }
-        if let Some(name) = what.strip_prefix("command ").or_else(|| what.strip_prefix('/')) {
-            let found = prompt(&project, name).map_err(|error| spec::fault(Self::NAME, error))?;
-            let head = crate::reply::head(&found.text, COMMAND_BYTES_MAX);
-            let mut text = head.to_owned();
-            if head.len() < found.text.len() {
-                let left = found.text.len() - head.len();
-                text.push_str(&format!("\n[… {left} more bytes in {}]", found.path));
-            }
-            let path = found.path;
-            reply.pieces =
-                vec![PieceReply { role: "command", path, lines: None, text, hash: String::new() }];
-            return Ok(reply);
-        }
         let tokens = args.tokens.unwrap_or(TOKENS);
         if !(50..=TOKENS_MAX).contains(&tokens) {
             let text = format!("spec_read: `tokens` is {tokens}; give 50 to {TOKENS_MAX}");
             return Err(Error::Args(text));
         }
-        let want = Want::parse(what);
-        let feature = spec::feature(Self::NAME, &project, args.feature.as_deref())?;
-        let found = slice(&project, &feature, &want, tokens * TOKEN_BYTES);
-        let found = found.map_err(|error| spec::fault(Self::NAME, error))?;
-        reply.feature = Some(feature.name);
+        let bytes = tokens * TOKEN_BYTES;
+        let command = what.strip_prefix("command ").or_else(|| what.strip_prefix('/'));
+        let named = args.feature.as_deref().filter(|named| !named.trim().is_empty());
+        let feature = match named {
+            // A command may be one that makes a feature.
+            None if command.is_some() => None,
+            named => Some(spec::feature(Self::NAME, &project, named)?),
+        };
+        let found = match (command, &feature) {
+            (Some(asked), feature) => {
+                spec_command::pieces(&project, feature.as_ref(), asked, bytes)?
+            }
+            (None, Some(feature)) => {
+                let found = slice(&project, feature, &Want::parse(what), bytes);
+                found.map_err(|error| spec::fault(Self::NAME, error))?
+            }
+            (None, None) => Slice::default(),
+        };
+        if let Some(feature) = &feature {
+            cx.specs.remember(feature, found.pieces.iter().map(|piece| &piece.path[..]));
+        }
+        reply.feature = feature.map(|feature| feature.name);
         reply.pieces = found.pieces.into_iter().map(PieceReply::from).collect();
         let left = found.left_out.into_iter().map(|left| LeftReply {
             role: left.role,

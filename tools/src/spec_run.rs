@@ -19,6 +19,10 @@ pub struct SpecRun;
 
 /// Time of one run, in milliseconds.
 const TIME_MS: u64 = 60_000;
+/// The same where a runner gets the CLI first.
+const FETCHED_TIME_MS: u64 = 240_000;
+/// Between two times that the caller hears that it still runs.
+const TOLD: std::time::Duration = std::time::Duration::from_secs(1);
 /// Files that are looked at before and after a run.
 const FILES_MAX: usize = 20_000;
 /// Artifacts that a reply names.
@@ -91,14 +95,26 @@ impl Operation for SpecRun {
         (call.progress)(0.0, None, format!("{} begins", args.command));
         let (cx, command) = (cx.clone(), args.command.clone());
         let (for_count, start) = (cx.clone(), std::time::Instant::now());
-        let done = crate::round::computed(move || step(&cx, &args)).await;
+        let mut done = std::pin::pin!(crate::round::computed(move || step(&cx, &args)));
+        let mut tick = tokio::time::interval(TOLD);
+        tick.tick().await;
+        let done = loop {
+            tokio::select! {
+                done = &mut done => break done,
+                _ = tick.tick() => {
+                    let s = start.elapsed().as_secs();
+                    (call.progress)(s as f64, None, format!("{command} has run for {s} s"));
+                }
+            }
+        };
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let failed =
             done.as_ref().map_or(true, |reply| !matches!(reply.status, "succeeded" | "dry_run"));
         // Only names that there are: a counter for each wrong word would never end.
         let name = done.as_ref().map_or("refused", |reply| reply.command.as_str());
         for_count.specs.count(name, failed, ms);
-        (call.progress)(1.0, None, format!("{command} ended"));
+        let s = start.elapsed().as_secs() + 1;
+        (call.progress)(s as f64, None, format!("{command} ended"));
         done
     }
 
@@ -295,7 +311,8 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
     };
     let _room = spec::room(cx, SpecRun::NAME)?;
     let before = if writes { seen(&root) } else { None };
-    let limits = Limits { time_ms: TIME_MS, output_bytes: TEXT_BYTES_MAX };
+    let time_ms = if program.before.is_empty() { TIME_MS } else { FETCHED_TIME_MS };
+    let limits = Limits { time_ms, output_bytes: TEXT_BYTES_MAX };
     let done = run(&program, &call, &root, &root, &limits).map_err(fail)?;
     let mut reply = bare(
         command,
@@ -313,7 +330,7 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
         Err(_) => reply.stdout = noted(plain(&out), done.stdout.cut),
     }
     reply.stderr = noted(plain(&err), done.stderr.cut);
-    reply.argv = call.argv;
+    reply.argv = program.before.iter().map(|word| (*word).to_owned()).chain(call.argv).collect();
     if writes {
         cx.specs.forget();
         match (before, seen(&root)) {

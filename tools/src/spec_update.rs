@@ -3,7 +3,9 @@
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use synod_speckit::{Change, Edit, Edited, Feature, MarkerRef, NewTask, Place, Spec, edit};
+use synod_speckit::{
+    Change, Edit, Edited, Error as Fault, Feature, MarkerRef, NewTask, Place, Spec, edit,
+};
 use synod_store::Scope;
 
 pub struct SpecUpdate;
@@ -109,8 +111,21 @@ impl Operation for SpecUpdate {
             }
             Op::Status => Edit::Status(text.ok_or_else(|| wanted("the status as `text`"))?),
         };
-        let done = edit(&feature, &change, args.hash.as_deref());
-        reply(done.map_err(|error| spec::fault(Self::NAME, error))?)
+        let done = edit(&feature, &change, args.hash.as_deref()).map_err(|error| {
+            let since = match (&error, &args.hash) {
+                (Fault::Conflict { doc, .. }, Some(hash)) => cx.specs.changed(&feature, doc, hash),
+                _ => None,
+            };
+            match (spec::fault(Self::NAME, error), since) {
+                (Error::Store(synod_store::Error::Conflict(text)), Some(since)) => {
+                    let text = format!("{text}\nWhat changed since:\n{since}");
+                    Error::Store(synod_store::Error::Conflict(text))
+                }
+                (fault, _) => fault,
+            }
+        })?;
+        cx.specs.remember(&feature, [&format!("{}/{}", feature.path, done.doc)[..]]);
+        reply(done)
     }
 
     fn render(reply: &Reply) -> String {

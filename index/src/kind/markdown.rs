@@ -10,7 +10,7 @@ use pulldown_cmark::{Event, LinkType, MetadataBlockKind, Options, Parser, Tag, T
 use std::ops::Range;
 
 /// Notes and documentation.
-pub const KIND: Kind = Kind { recognise, class: Class::Note, parse };
+pub const KIND: Kind = Kind { recognise, class: Class::Note, parse, extract: None };
 
 /// Longest value of a property that is kept, in bytes.
 const PROP_BYTES_MAX: usize = 2_000;

@@ -4,10 +4,12 @@ use super::{Class, Input, Kind, Parsed, has_extension, stem};
 use crate::chunk::{self, Border};
 
 /// Prose without markup that we read.
-pub const PROSE: Kind = Kind { recognise: recognise_prose, class: Class::Note, parse };
+pub const PROSE: Kind =
+    Kind { recognise: recognise_prose, class: Class::Note, parse, extract: None };
 
 /// Any other text: configuration, scripts in languages without a grammar, logs.
-pub const FALLBACK: Kind = Kind { recognise: |_| Some("text"), class: Class::Code, parse };
+pub const FALLBACK: Kind =
+    Kind { recognise: |_| Some("text"), class: Class::Code, parse, extract: None };
 
 fn recognise_prose(path: &str) -> Option<&'static str> {
     has_extension(path, &["txt", "text", "rst", "adoc", "asciidoc", "org", "tex", "log"])
