@@ -2,8 +2,15 @@
 //!
 //! To add a kind: a file beside the others and a row in [`KINDS`]. Everything here is pure.
 
+pub mod adoc;
+pub mod base;
+pub mod canvas;
 pub mod code;
 pub mod markdown;
+pub mod notebook;
+mod outline;
+pub mod pdf;
+pub mod rst;
 pub mod spec;
 pub mod text;
 

@@ -12,8 +12,7 @@ pub const FALLBACK: Kind =
     Kind { recognise: |_| Some("text"), class: Class::Code, parse, extract: None };
 
 fn recognise_prose(path: &str) -> Option<&'static str> {
-    has_extension(path, &["txt", "text", "rst", "adoc", "asciidoc", "org", "tex", "log"])
-        .then_some("text")
+    has_extension(path, &["txt", "text", "org", "tex", "log"]).then_some("text")
 }
 
 fn parse(input: &Input) -> Parsed {
