@@ -10,8 +10,8 @@ mod vector;
 
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
-    LinkRow, NameKind, Named, changed_together, changes_of, clear_graph, links_of, links_to, named,
-    names_of, put_changes, put_graph, with_prop,
+    LANGUAGE, LinkRow, NameKind, Named, changed_together, changes_of, clear_graph, languages,
+    links_of, links_to, named, names_of, put_changes, put_graph, with_prop,
 };
 
 pub use vector::{

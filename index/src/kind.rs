@@ -52,7 +52,19 @@ pub struct Kind {
 }
 
 /// Every kind, asked in this order; the last one takes whatever is text.
-pub const KINDS: &[Kind] = &[spec::KIND, markdown::KIND, text::PROSE, code_kind(), text::FALLBACK];
+pub const KINDS: &[Kind] = &[
+    spec::KIND,
+    markdown::KIND,
+    notebook::KIND,
+    canvas::KIND,
+    base::KIND,
+    rst::KIND,
+    adoc::KIND,
+    pdf::KIND,
+    text::PROSE,
+    code_kind(),
+    text::FALLBACK,
+];
 
 const fn code_kind() -> Kind {
     let parse = crate::chunk::parse_code;

@@ -8,6 +8,7 @@
 
 use crate::error::Result;
 use crate::kind::Class;
+use crate::language::Language;
 use crate::limit::WRITER_BYTES;
 use crate::token::{WordTokenizer, name_key};
 use std::path::Path;
@@ -100,6 +101,8 @@ pub struct DocumentText<'a> {
     pub path: &'a str,
     /// Tags, one a line.
     pub tags: &'a str,
+    /// What it is written in, if that is neither English nor unknown.
+    pub language: Option<Language>,
 }
 
 /// The word index of one data directory.
@@ -193,6 +196,7 @@ pub struct Writer {
 impl Writer {
     /// Adds a document: its passages in order, the first one with what belongs to the whole.
     pub fn add(&self, document: &DocumentText, passages: &[PassageText]) -> Result<()> {
+        let language = document.language;
         let nameless = [PassageText::default()];
         let passages = if passages.is_empty() { &nameless } else { passages };
         for (number, passage) in passages.iter().enumerate() {
@@ -201,18 +205,18 @@ impl Writer {
             doc.add_u64(self.fields.file, u64::from(document.file));
             doc.add_u64(self.fields.address, address);
             doc.add_u64(self.fields.generation, document.generation);
-            self.text(&mut doc, Part::Body, passage.body);
-            self.text(&mut doc, Part::Head, passage.header);
-            self.text(&mut doc, Part::Name, passage.names);
+            self.text(&mut doc, Part::Body, passage.body, language);
+            self.text(&mut doc, Part::Head, passage.header, language);
+            self.text(&mut doc, Part::Name, passage.names, language);
             let mut exact = String::new();
             for name in &passage.exact {
                 push_exact(&mut exact, 'd', name);
                 exact.push_str(&format!("v:{name}\n"));
             }
             if number == 0 {
-                self.text(&mut doc, Part::Title, document.titles);
-                self.text(&mut doc, Part::Path, document.path);
-                self.text(&mut doc, Part::Tag, document.tags);
+                self.text(&mut doc, Part::Title, document.titles, language);
+                self.text(&mut doc, Part::Path, document.path, language);
+                self.text(&mut doc, Part::Tag, document.tags, language);
                 for title in document.titles.lines() {
                     push_exact(&mut exact, 't', title);
                 }
@@ -225,9 +229,14 @@ impl Writer {
         Ok(())
     }
 
-    fn text(&self, doc: &mut TantivyDocument, part: Part, text: &str) {
-        if !text.is_empty() {
-            doc.add_text(self.fields.parts[part as usize], text);
+    fn text(&self, doc: &mut TantivyDocument, part: Part, text: &str, language: Option<Language>) {
+        if text.is_empty() {
+            return;
+        }
+        let field = self.fields.parts[part as usize];
+        match language {
+            Some(language) => doc.add_text(field, format!("{}{text}", language.sign())),
+            None => doc.add_text(field, text),
         }
     }
 
@@ -246,7 +255,7 @@ impl Writer {
         doc.add_u64(self.fields.linked, u64::from(file));
         doc.add_u64(self.fields.address, pack(file, LINK_CHUNK, Class::Note));
         doc.add_u64(self.fields.generation, 0);
-        self.text(&mut doc, Part::Link, texts);
+        self.text(&mut doc, Part::Link, texts, None);
         self.writer.add_document(doc)?;
         Ok(())
     }

@@ -19,6 +19,7 @@ pub mod hnsw;
 pub mod jail;
 mod kernel;
 pub mod kind;
+mod language;
 mod lexical;
 pub mod limit;
 mod list;

@@ -3,8 +3,9 @@
 //! Invariant: no text is an error. What cannot be understood is searched as words, and a note says
 //! what was done with it.
 
+use crate::language::Language;
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
-use crate::token::{Form, Word, lower, name_key, words};
+use crate::token::{Form, Word, lower, name_key, native_stem, words};
 use unicode_normalization::char::is_combining_mark;
 
 /// Something to look for in one document.
@@ -35,6 +36,8 @@ pub struct Query {
     pub filters: Vec<(Filter, bool)>,
     /// What the caller should know.
     pub notes: Vec<String>,
+    /// Languages by whose rules its words are stemmed too.
+    pub languages: Vec<Language>,
 }
 
 /// A filter typed as `name:value`; with `false` beside it, documents that match are left out.
@@ -109,6 +112,21 @@ impl Query {
     /// Nothing is looked for by its words.
     pub fn is_wordless(&self) -> bool {
         self.scored.is_empty() && self.required.is_empty()
+    }
+
+    /// Lets words be found by their stems in these languages too.
+    pub(crate) fn speak(&mut self, languages: &[Language]) {
+        self.languages = languages.to_vec();
+        let scored = self.scored.iter_mut().map(|(leaf, _)| leaf);
+        let leaves = scored.chain(&mut self.required).chain(&mut self.excluded);
+        for leaf in leaves {
+            match leaf {
+                Leaf::Word(forms) => add_native(forms, languages),
+                Leaf::Phrase(positions) => {
+                    positions.iter_mut().for_each(|forms| add_native(forms, languages));
+                }
+            }
+        }
     }
 
     /// Takes back that there is nothing to look for: filters or other wordings say what.
@@ -316,6 +334,18 @@ fn leaf_of(group: &[&Word], plain: &str) -> Option<Leaf> {
             Some(Leaf::Word(forms))
         }
         _ => Some(Leaf::Word(group.iter().map(|w| w.text.clone()).collect())),
+    }
+}
+
+/// The stems of a word, which is the last of its forms unless one keeps its diacritics.
+fn add_native(forms: &mut Vec<String>, languages: &[Language]) {
+    let typed = forms.iter().find(|form| !form.is_ascii()).or(forms.last()).cloned();
+    let Some(typed) = typed.filter(|typed| typed.chars().all(char::is_alphabetic)) else { return };
+    for language in languages {
+        let stem = native_stem(*language, &typed);
+        if !forms.contains(&stem) {
+            forms.push(stem);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::filter::{self, Filters};
 use crate::fuse::Meaning;
 use crate::hit::{hit, roots};
+use crate::language::Language;
 use crate::limit::HITS_MAX;
 use crate::meaning::Way;
 use crate::query::{self, Leaf, Query};
@@ -206,7 +207,7 @@ impl Index {
         top: usize,
     ) -> Result<Answer> {
         let view = &current.view;
-        let mut query = parse_all(&args.query, &args.also);
+        let mut query = parse_all(&db::languages(db)?, &args.query, &args.also);
         let mut found = Found { generation: view.generation, ..Found::default() };
         let sources = db::sources(db)?;
         let filters = filter::merge(&args.filters, &mut query, &sources);
@@ -330,7 +331,7 @@ impl Index {
         found: &mut Found,
     ) -> Result<Option<Ranking>> {
         let Some(text) = query::unquoted(&ask.args.query) else { return Ok(None) };
-        let mut words = parse_all(&text, &ask.args.also);
+        let mut words = parse_all(&query.languages, &text, &ask.args.also);
         let loose = match dense {
             Some(dense) => self.both(ask, &words, dense, found).0?,
             None => self.rank(ask, &words, None)?,
@@ -482,7 +483,7 @@ fn quote_list(words: &[String]) -> String {
 
 /// Sub-queries add their words and phrases at half the weight of the first one's. What only the
 /// first one can say for all of them is left out of the others, with a note.
-fn parse_all(text: &str, also: &[String]) -> Query {
+fn parse_all(languages: &[Language], text: &str, also: &[String]) -> Query {
     let mut query = query::parse(text);
     let mut left_out = false;
     for other in also {
@@ -503,6 +504,7 @@ fn parse_all(text: &str, also: &[String]) -> Query {
     if !query.is_wordless() {
         query.asks_for_something();
     }
+    query.speak(languages);
     query
 }
 

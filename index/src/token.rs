@@ -7,6 +7,7 @@
 //!
 //! Invariant: positions count parts, so a phrase of words matches the identifier made of them.
 
+use crate::language::{self, Language};
 use crate::limit::TOKEN_BYTES_MAX;
 use crate::stem::stem;
 use std::borrow::Cow;
@@ -18,6 +19,9 @@ use unicode_normalization::char::is_combining_mark;
 /// A letter-digit run with more switches than this is a hash or a blob: it is not split.
 const DIGIT_SPLITS_MAX: usize = 6;
 
+/// A letter and its signs in a script without spaces, in bytes.
+const CLUSTER_BYTES_MAX: usize = 24;
+
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -27,7 +31,9 @@ pub enum Form {
     Part,
     /// A word with its diacritics kept, beside its folded `Part`.
     Accented,
-    /// One character of a script without spaces.
+    /// A word's stem in the language of its text, beside the others.
+    Native,
+    /// One character of a script without spaces, with the signs that belong to it.
     Unigram,
     /// Two neighbouring characters of a script without spaces.
     Bigram,
@@ -52,12 +58,20 @@ pub struct Scanner<'t> {
     at: usize,
     position: usize,
     parts: Vec<Range<usize>>,
+    language: Option<Language>,
 }
 
 impl<'t> Scanner<'t> {
-    /// Starts at the head of `text`.
+    /// Starts at the head of `text`, behind the sign of its language if it has one.
     pub fn new(text: &'t str) -> Self {
-        Scanner { text, at: 0, position: 0, parts: Vec::new() }
+        let language = Language::signed(text);
+        let at = language.map_or(0, |language| language.sign().len_utf8());
+        Scanner { text, at, position: 0, parts: Vec::new(), language }
+    }
+
+    /// The same for a text in `language`.
+    pub fn of(text: &'t str, language: Option<Language>) -> Self {
+        Scanner { language, ..Scanner::new(text) }
     }
 
     /// Appends the tokens of the next run to `out`; false at the end of the text.
@@ -92,16 +106,20 @@ impl<'t> Scanner<'t> {
         if spaceless { self.grams(bytes, out) } else { self.identifier(bytes, out) }
     }
 
-    /// Characters and their bigrams.
+    /// Characters and their bigrams. Vowel and tone signs belong to the letter before them.
     fn grams(&mut self, bytes: Range<usize>, out: &mut Vec<Word>) {
         let mut before: Option<(usize, String)> = None;
-        for (offset, c) in self.text[bytes.clone()].char_indices() {
-            if is_combining_mark(c) && before.is_some() {
-                continue;
+        let mut chars = self.text[bytes.clone()].char_indices().peekable();
+        while let Some((offset, c)) = chars.next() {
+            let mut end = offset + c.len_utf8();
+            while let Some((at, sign)) = chars.next_if(|(_, c)| is_combining_mark(*c)) {
+                // More signs than a letter has are noise.
+                if at - offset < CLUSTER_BYTES_MAX {
+                    end = at + sign.len_utf8();
+                }
             }
-            let at = bytes.start + offset;
-            let end = at + c.len_utf8();
-            let text: String = c.nfkc().flat_map(char::to_lowercase).collect();
+            let (at, end) = (bytes.start + offset, bytes.start + end);
+            let text: String = self.text[at..end].nfkc().flat_map(char::to_lowercase).collect();
             if let Some((from, head)) = &before {
                 out.push(Word {
                     text: format!("{head}{text}"),
@@ -124,7 +142,7 @@ impl<'t> Scanner<'t> {
     /// A word or an identifier: its whole form when it has several parts, then its parts.
     fn identifier(&mut self, run: Range<usize>, out: &mut Vec<Word>) {
         // Most runs are plain words, which have one part and nothing to fold.
-        if run.len() <= TOKEN_BYTES_MAX && self.is_plain(&run) {
+        if run.len() <= TOKEN_BYTES_MAX && self.language.is_none() && self.is_plain(&run) {
             let text = stem(&self.text[run.clone()]);
             out.push(Word { text, form: Form::Part, position: self.position, bytes: run });
             self.position += 1;
@@ -140,17 +158,43 @@ impl<'t> Scanner<'t> {
             }
             if whole.len() <= TOKEN_BYTES_MAX {
                 let position = self.position;
-                out.push(Word { text: whole, form: Form::Whole, position, bytes: run });
+                let bytes = run.clone();
+                out.push(Word { text: whole, form: Form::Whole, position, bytes });
             }
         }
-        for part in &parts {
+        let hyphens = parts.len() > 2 && self.text[run.clone()].contains('-');
+        let mut piece = 0..0;
+        for (at, part) in parts.iter().enumerate() {
             if part.len() > TOKEN_BYTES_MAX {
                 continue;
+            }
+            if hyphens && at >= piece.end {
+                piece = self.piece(&parts, at, &run, out);
             }
             self.part(part.clone(), out);
             self.position += 1;
         }
         self.parts = parts;
+    }
+
+    /// The parts from `at` on that no hyphen parts (`dBase` of `dBase-Datenbanken`), with a whole
+    /// form of their own if they are several and not the whole run.
+    fn piece(
+        &self,
+        parts: &[Range<usize>],
+        at: usize,
+        run: &Range<usize>,
+        out: &mut Vec<Word>,
+    ) -> Range<usize> {
+        let joined = |pair: &[Range<usize>]| !self.text[pair[0].end..pair[1].start].contains('-');
+        let n = parts[at..].windows(2).take_while(|pair| joined(pair)).count() + 1;
+        let bytes = parts[at].start..parts[at + n - 1].end;
+        if n > 1 && bytes.len() <= TOKEN_BYTES_MAX && bytes != *run {
+            let lowered = parts[at..at + n].iter().map(|part| lower(&self.text[part.clone()]));
+            let text: String = lowered.collect();
+            out.push(Word { text, form: Form::Whole, position: self.position, bytes });
+        }
+        at..at + n
     }
 
     fn is_plain(&self, run: &Range<usize>) -> bool {
@@ -171,9 +215,27 @@ impl<'t> Scanner<'t> {
             out.push(Word { text, form: Form::Accented, position, bytes: bytes.clone() });
         }
         let english = folded.bytes().all(|b| b.is_ascii_lowercase());
-        let text = if english { stem(&folded) } else { folded.into_owned() };
+        let text = match english {
+            true => stem(&folded),
+            false => match language::stem_by_script(&lowered) {
+                Some(stem) => fold(&stem).into_owned(),
+                None => folded.into_owned(),
+            },
+        };
+        if let Some(native) = self.language.filter(|_| english) {
+            let native = native_stem(native, &lowered);
+            if native != text {
+                let bytes = bytes.clone();
+                out.push(Word { text: native, form: Form::Native, position, bytes });
+            }
+        }
         out.push(Word { text, form: Form::Part, position, bytes });
     }
+}
+
+/// The stem of a word in lower case in a language, as it is indexed.
+pub fn native_stem(language: Language, lowered: &str) -> String {
+    fold(&language.stem(lowered)).into_owned()
 }
 
 /// All words of `text`.
@@ -188,7 +250,7 @@ pub fn words(text: &str) -> Vec<Word> {
 /// shares are passed over without stemming: a stem keeps the head of its word.
 pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
     let heads = Heads::of(forms);
-    let mut scanner = Scanner::new(text);
+    let mut scanner = Scanner::of(text, language::of(text));
     let (mut run, mut out) = (Vec::new(), Vec::new());
     while let Some(next) = next_run(text, scanner.at) {
         let bytes = text[next.clone()].as_bytes();

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph;
 use crate::history;
 use crate::kind::{self, Chunk, Class, Input, Link, Parsed};
+use crate::language::{self, Language};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{
     BATCH_BYTES_MAX, BATCH_FILES_MAX, BULK_CACHE_KIB, CACHE_KIB, HEAD_BYTES_MAX, RACY,
@@ -101,6 +102,8 @@ struct Document {
     row: FileRow,
     text: String,
     parsed: Parsed,
+    /// Other than English.
+    language: Option<Language>,
 }
 
 /// Takes the writer's lock of an index's folder, without waiting; it ends with the file.
@@ -689,7 +692,8 @@ fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Result<Doc
         chunks: Chunks::new(&rows)?,
         body: body(&parsed),
     };
-    Ok(Document { row, text, parsed })
+    let language = (kind.class == Class::Note).then(|| language::of(&text)).flatten();
+    Ok(Document { row, text, parsed, language })
 }
 
 /// The row of a document as it is now, if it is not what was indexed any more; not for content that
@@ -758,7 +762,7 @@ fn body(parsed: &Parsed) -> Body {
 
 /// Adds what a document says to the word index.
 fn add_words(writer: &Writer, document: &Document) -> Result<()> {
-    let Document { row, text, parsed } = document;
+    let Document { row, text, parsed, .. } = document;
     let titles = std::iter::once(&parsed.title).chain(&parsed.aliases);
     let titles = titles.cloned().collect::<Vec<_>>().join("\n");
     let tags = parsed.tags.join("\n");
@@ -769,6 +773,7 @@ fn add_words(writer: &Writer, document: &Document) -> Result<()> {
         titles: &titles,
         path: &row.path,
         tags: &tags,
+        language: document.language,
     };
     let passages: Vec<PassageText> = parsed
         .chunks
@@ -899,6 +904,7 @@ impl<'u> Batch<'u> {
             .collect();
         let mut props = std::mem::take(&mut document.parsed.props);
         props.extend(document.parsed.tags.iter().map(|tag| ("#".to_owned(), tag.clone())));
+        props.extend(document.language.map(|l| (db::LANGUAGE.to_owned(), l.code().to_owned())));
         db::put_graph(db, id, &names, &links, &props)?;
         let extracted = kind::of(&document.row.path).0.extract.is_some();
         if self.source.kind == SourceKind::Pushed || extracted && document.row.note.is_none() {

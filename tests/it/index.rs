@@ -8,6 +8,7 @@ mod edit;
 mod filter;
 mod history;
 mod identifier;
+mod kinds;
 mod link;
 mod meaning;
 mod pack;

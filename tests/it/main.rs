@@ -27,3 +27,4 @@ mod specs;
 mod stream;
 mod tidy;
 mod traps;
+mod world;

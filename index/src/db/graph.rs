@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::kind::Link;
-use rusqlite::{Connection, Row, params};
+use crate::language::Language;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// What a name of a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,4 +181,22 @@ pub fn changed_together(db: &Connection, source: i64, path: &str) -> Result<Vec<
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map(params![source, path], |r| Ok((r.get(0)?, r.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The property under which a document's language stands, where it is not English; no front matter
+/// can have a key like it.
+pub const LANGUAGE: &str = "@language";
+
+/// Languages, other than English, that documents are written in.
+pub fn languages(db: &Connection) -> Result<Vec<Language>> {
+    let sql = "SELECT value FROM prop WHERE key=? AND value>? ORDER BY value LIMIT 1";
+    let mut statement = db.prepare_cached(sql)?;
+    let (mut out, mut last) = (Vec::new(), String::new());
+    // From one language to the next: there are few, and many documents of each.
+    loop {
+        let next = statement.query_row(params![LANGUAGE, last], |row| row.get::<_, String>(0));
+        let Some(next) = next.optional()? else { return Ok(out) };
+        out.extend(Language::by_code(&next));
+        last = next;
+    }
 }
