@@ -221,7 +221,7 @@ mod tests {
      "traceback": ["\u001b[0;31mValueError\u001b[0m\u001b]0;t\u0007: no tide"]}
   ]}
  ]
-}"###;
+ }"###;
 
     #[test]
     fn cells_become_markdown() {

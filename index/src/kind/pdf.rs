@@ -108,13 +108,23 @@ fn reason(error: &Error) -> String {
     }
 }
 
-/// Adds a page: line ends as ours, no white space at them, no control characters, and not more
-/// than a few blank lines in a row.
+/// Adds a page: line ends as ours, no white space at them, no control characters, not more than a
+/// few blank lines in a row, and words that were parted at a line's end in one piece.
 fn tidy(page: &str, out: &mut String) {
     let mut n_blank = BLANK_LINES_MAX;
     for line in page.split(['\n', '\r']) {
         let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
-        let line = line.trim_end();
+        let mut line = line.trim_end();
+        if let Some(rest) = parted(out, line) {
+            out.truncate(out.len() - "-\n".len());
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            out.push_str(&rest[..end]);
+            out.push('\n');
+            line = rest[end..].trim_start();
+            if line.is_empty() {
+                continue;
+            }
+        }
         n_blank = if line.is_empty() { n_blank + 1 } else { 0 };
         if n_blank <= BLANK_LINES_MAX {
             out.push_str(line);
@@ -125,6 +135,14 @@ fn tidy(page: &str, out: &mut String) {
     while out.ends_with("\n\n") {
         out.pop();
     }
+}
+
+/// The line, if a word of the text goes on at its head.
+fn parted<'l>(text: &str, line: &'l str) -> Option<&'l str> {
+    let before = text.strip_suffix("-\n")?.chars().next_back()?;
+    let rest = line.trim_start();
+    let goes_on = before.is_lowercase() && rest.starts_with(char::is_lowercase);
+    goes_on.then_some(rest)
 }
 
 /// A section for every page, called by its number.

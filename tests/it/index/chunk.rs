@@ -65,7 +65,11 @@ fn hits_in(engine: &Engine, query: &str, path: &str) -> Vec<Hit> {
 
 /// Every word is found at its line, and the id of each hit reads exactly the hit's lines.
 fn covered(place: &Place, engine: &Engine, path: &str) {
-    let text = std::fs::read_to_string(place.root().join(path)).expect("a file");
+    // What is shown of a canvas was made of it.
+    let text = match path.ends_with(".canvas") {
+        true => engine.read(path).expect("a canvas").text,
+        false => std::fs::read_to_string(place.root().join(path)).expect("a file"),
+    };
     for at in 0..90 {
         let word = word(at);
         let hits = hits_in(engine, &word, path);

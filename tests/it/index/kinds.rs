@@ -47,9 +47,17 @@ fn place() -> Place {
             {"id":"b","type":"file","file":"zoo.md","x":0,"y":20,"width":9,"height":9}],
             "edges":[{"id":"e","fromNode":"a","toNode":"b","label":"feeds"}]}"#,
     );
-    place.write("zoo.base", "filters:\n  and:\n    - file.hasTag(\"ape\")\nviews:\n  - type: table\n    name: Siamangs\n");
+    place.write(
+        "zoo.base",
+        "filters:\n  and:\n    - file.hasTag(\"ape\")\nviews:\n  - type: table\n    name: \
+         Siamangs\n",
+    );
     place.write("zoo.md", "# Zoo\n\nAll of them.\n");
-    place.write("guide.rst", "Guide\n=====\n\nOn colobus.\n\n.. _deep:\n\nDeep part\n---------\n\nSee `zoo <zoo.md>`_.\n");
+    place.write(
+        "guide.rst",
+        "Guide\n=====\n\nOn colobus.\n\n.. _deep:\n\nDeep part\n---------\n\nSee `zoo \
+         <zoo.md>`_.\n",
+    );
     place.write(
         "book.adoc",
         "= Book\n:keywords: primate\n\nIntro.\n\n== Howlers\n\nSee link:guide.rst[the guide].\n",

@@ -254,6 +254,18 @@ fn simple(document: &Document, dict: &Dictionary) -> Vec<char> {
             *entry = character(&encoding, code as u8).unwrap_or('\0');
         }
     }
+    let based = match dict.get_deref(b"Encoding", document) {
+        Ok(Object::Dictionary(encoding)) => encoding.has(b"BaseEncoding"),
+        Ok(_) => true,
+        Err(_) => false,
+    };
+    if !based {
+        for (code, name) in built_in(document, dict) {
+            if let (Some(entry), Some(c)) = (table.get_mut(code), named(document, &name)) {
+                *entry = c;
+            }
+        }
+    }
     let mut code = 0_usize;
     for item in differences.iter().flatten().take(DIFFERENCES_MAX) {
         match document.dereference(item) {
@@ -268,6 +280,31 @@ fn simple(document: &Document, dict: &Dictionary) -> Vec<char> {
         }
     }
     table
+}
+
+/// Codes and names of glyphs that an embedded Type 1 font lists itself, in clear text at its head:
+/// `dup 12 /fi put`. TeX's fonts say it nowhere else.
+fn built_in(document: &Document, dict: &Dictionary) -> Vec<(usize, Vec<u8>)> {
+    let descriptor = dict.get_deref(b"FontDescriptor", document).and_then(Object::as_dict);
+    let file = descriptor.and_then(|found| found.get_deref(b"FontFile", document));
+    let Ok(stream) = file.and_then(Object::as_stream) else { return Vec::new() };
+    let Ok(program) = stream.get_plain_content_with_limit(STREAM_BYTES_MAX) else {
+        return Vec::new();
+    };
+    let mark = b"eexec";
+    let head = program.windows(mark.len()).position(|part| part == mark).unwrap_or(0);
+    let words: Vec<&[u8]> = program[..head]
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let entry = |words: &[&[u8]]| match words {
+        [b"dup", code, name, b"put"] => {
+            let code = std::str::from_utf8(code).ok()?.parse().ok()?;
+            Some((code, name.strip_prefix(b"/")?.to_vec()))
+        }
+        _ => None,
+    };
+    words.windows(4).filter_map(entry).take(DIFFERENCES_MAX).collect()
 }
 
 /// The one character of a code.

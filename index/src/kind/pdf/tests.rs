@@ -191,6 +191,9 @@ fn pages_are_tidied() {
     let mut out = String::new();
     tidy("\n\n\na  \r\nb\u{0}\u{7}\tc\n\n\n\n\n\nd\u{c}\n\n\n", &mut out);
     assert_eq!(out, "a\n\nb\tc\n\n\nd\n");
+    out.clear();
+    tidy("the con-\n  catenation of\nwell-\nKnown things, a-\n", &mut out);
+    assert_eq!(out, "the concatenation\nof\nwell-\nKnown things, a-\n");
 }
 
 #[test]
