@@ -25,6 +25,7 @@ pub mod limit;
 mod list;
 mod meaning;
 mod pack;
+pub mod place;
 mod plan;
 pub mod query;
 mod rank;

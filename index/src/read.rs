@@ -7,6 +7,7 @@ use crate::disk::Content;
 use crate::error::{Error, Result};
 use crate::hit::{short_id, uri};
 use crate::kind::Symbol;
+use crate::place::{self, System};
 use crate::token::{lower, name_key};
 use crate::{Current, Index};
 use rusqlite::Connection;
@@ -255,13 +256,11 @@ impl Finder<'_> {
 
     /// An absolute path, as file managers and other tools give it; `#Heading` may follow.
     fn by_full_path(&self, full: &str) -> Result<Target> {
-        let path = Path::new(full);
-        let below = |s: &&Source| !s.root.is_empty() && path.starts_with(&s.root);
-        let source = self.searched().filter(below).max_by_key(|s| s.root.len());
-        let relative = source.and_then(|s| {
-            let relative = path.strip_prefix(&s.root).ok().and_then(crate::walk::slashed)?;
-            Some((s, relative))
-        });
+        let folders = self.searched().filter(|source| !source.root.is_empty());
+        let inside = folders
+            .filter_map(|source| Some((source, place::below(&source.root, full, System::HERE)?)));
+        // Of nested sources the innermost, whose path is the shortest.
+        let relative = inside.min_by_key(|(_, path)| path.len());
         let Some((source, relative)) = relative else {
             return Err(Error::Argument(format!(
                 "`{full}` lies in no source; give a path inside one, as `search` shows it"

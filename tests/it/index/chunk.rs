@@ -110,7 +110,9 @@ fn passages_cover_every_kind_of_file_and_are_read_by_their_ids() {
     }
     let all = engine.search(&word(7));
     assert_eq!(all.total, KINDS.len());
-    assert_at_lines(&place.root(), &all.hits);
+    let mut as_written = all.hits;
+    as_written.retain(|hit| !hit.path.ends_with(".canvas"));
+    assert_at_lines(&place.root(), &as_written);
 }
 
 #[test]
