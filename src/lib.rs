@@ -1,7 +1,7 @@
 //! The process: the only code that knows MCP, HTTP, the command line and the environment.
 //!
 //! In reading order: how a call comes in (`stdio`, `http`, `mcp`, `rest`, `sse`), the one door it
-//! passes (`dispatch`), what it stands on (`world`, `config`), who writes (`writer`, `job`), and
+//! passes (`dispatch`), what it stands on (`world`, `config`), who writes (`writer`, `schedule`, `job`), and
 //! what people type (`cli` and the commands it calls).
 
 mod background;
@@ -29,6 +29,7 @@ mod page;
 mod power;
 mod prompt;
 mod rest;
+mod schedule;
 mod socket;
 mod sse;
 mod stdio;

@@ -23,6 +23,7 @@ mod lexical;
 pub mod limit;
 mod list;
 mod meaning;
+pub mod mount;
 mod pack;
 mod plan;
 pub mod query;
@@ -38,6 +39,7 @@ mod space;
 mod status;
 mod stem;
 pub mod token;
+mod touch;
 mod update;
 pub mod vector;
 mod view;
@@ -69,6 +71,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tantivy::{IndexReader, ReloadPolicy};
 use view::View;
+use watch::Watching;
 
 /// The index of one data directory, as readers see it.
 pub struct Index {
@@ -84,6 +87,7 @@ pub struct Index {
     embedders: RwLock<Embedders>,
     asked: Mutex<HashMap<u32, u32>>,
     rate: RwLock<f32>,
+    watching: RwLock<HashMap<i64, Watching>>,
     dense: Mutex<Option<Arc<dense::Dense>>>,
     vector_index: RwLock<VectorIndex>,
 }
@@ -147,6 +151,7 @@ impl Index {
             embedders: RwLock::default(),
             asked: Mutex::default(),
             rate: RwLock::default(),
+            watching: RwLock::default(),
             dense: Mutex::new(None),
             vector_index: RwLock::default(),
         }))
@@ -230,6 +235,16 @@ impl Index {
     /// How many passages are embedded each second, by what was said last.
     pub fn rate(&self) -> f32 {
         *self.rate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how changes of each source are noticed, by source id.
+    pub fn set_watching(&self, watching: HashMap<i64, Watching>) {
+        *self.watching.write().unwrap_or_else(PoisonError::into_inner) = watching;
+    }
+
+    /// How changes of a source are noticed, by what was said last.
+    pub fn watching(&self, source: i64) -> Option<Watching> {
+        self.watching.read().unwrap_or_else(PoisonError::into_inner).get(&source).copied()
     }
 
     /// What is pending.
