@@ -1,10 +1,10 @@
 //! File events of sources: which paths of which source to look at again.
 //!
-//! Says only that something may have changed; what did is the updater's comparison, and when to look
-//! is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches single
-//! ones. A lost event asks for the whole source, whose watches are put anew before it is compared.
-//! Invariant: whoever looks at a folder has put its watches before, so that what comes into it later
-//! is either found or told of.
+//! Says only that something may have changed; what did is the updater's comparison, and when to
+//! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
+//! single ones. A lost event asks for the whole source, whose watches are put anew before it is
+//! compared. Invariant: whoever looks at a folder has put its watches before, so that what comes
+//! into it later is either found or told of.
 
 use crate::db::Source;
 use crate::mount;
@@ -118,8 +118,8 @@ fn identity(root: &Path) -> Identity {
 }
 
 impl Watch {
-    /// Watches nothing yet. Leaves out the folders `skip`; what cannot be watched is to be looked at
-    /// each `poll`; `tell` gets what was touched.
+    /// Watches nothing yet. Leaves out the folders `skip`; what cannot be watched is to be looked
+    /// at each `poll`; `tell` gets what was touched.
     pub fn new(
         skip: Vec<PathBuf>,
         poll: Duration,
@@ -162,8 +162,8 @@ impl Watch {
         }
     }
 
-    /// Sources whose path means another folder now, or none, or one again: it was moved, removed, or
-    /// mounted. The system watches folders, not paths, and tells nothing of it.
+    /// Sources whose path means another folder now, or none, or one again: it was moved, removed,
+    /// or mounted. The system watches folders, not paths, and tells nothing of it.
     pub fn outdated(&self) -> Vec<i64> {
         let changed = |place: &&Place| identity(&place.root) != place.known;
         self.places.iter().filter(changed).map(|place| place.id).collect()
@@ -419,8 +419,8 @@ fn sift(root: &Path, path: String, folder: bool, rules: &mut Rules) -> Option<St
         return None;
     }
     // `out/` leaves out a folder of that name, and no file.
-    let is_dir = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-    let left_out = rules.leave_out(&path, true) && (folder || is_dir(&root.join(&path)));
+    let is_dir = || root.join(&path).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let left_out = rules.leave_out(&path, true) && (folder || is_dir());
     (!left_out).then_some(path)
 }
 
