@@ -214,6 +214,7 @@ impl Loop {
             }
             if let Some(id) = self.schedule.due(Instant::now()) {
                 self.compare(updater, id)?;
+                self.settle();
                 continue;
             }
             if beaten.elapsed() >= TICK * 4 {
@@ -358,12 +359,14 @@ impl Loop {
     }
 
     /// Puts the watches of a source anew and compares it with the disk, in this order: what changes
-    /// meanwhile is told of.
+    /// meanwhile is told of. Until that is done the source does not count as current.
     fn compare(&mut self, updater: &mut Updater, id: i64) -> Result<(), Error> {
         let Some(source) = updater.sources()?.into_iter().find(|source| source.id == id) else {
             return self.note_sources(updater);
         };
         let start = Instant::now();
+        let new = self.schedule.is_new(id);
+        self.schedule.again(id);
         self.busy(1);
         if let Some(watch) = &mut self.watch {
             watch.renew(id);
@@ -381,11 +384,10 @@ impl Loop {
             Err(error) => return Err(error),
         };
         log_outcome(&source, &outcome, start);
-        if outcome.changed > 0 || self.schedule.is_new(id) {
+        if outcome.changed > 0 || new {
             self.embed_soon();
         }
         self.schedule.compared(id, start, start.elapsed());
-        self.settle();
         Ok(())
     }
 
