@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use synod_index::VectorIndex;
+use synod_index::watch::Mode;
 use synod_store::Scope;
 
 /// Everything that can be set.
@@ -54,6 +55,32 @@ pub struct SourceConfig {
     pub name: Option<String>,
     /// A collection to search apart from others; `notes` for vaults and `code` for repositories by default.
     pub collection: Option<String>,
+    /// How changes are noticed: `auto` (the default), `events`, or `poll` (each `limits.poll_s`).
+    #[schemars(with = "String")]
+    pub watch: WatchMode,
+}
+
+/// How changes of a source are noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchMode {
+    /// By events, where its file system has them.
+    #[default]
+    Auto,
+    /// By events, whatever its file system is.
+    Events,
+    /// By comparing it with the disk again and again.
+    Poll,
+}
+
+impl From<WatchMode> for Mode {
+    fn from(mode: WatchMode) -> Self {
+        match mode {
+            WatchMode::Auto => Mode::Auto,
+            WatchMode::Events => Mode::Events,
+            WatchMode::Poll => Mode::Poll,
+        }
+    }
 }
 
 /// Spec-Kit projects among the sources.
@@ -244,6 +271,8 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// Seconds between two full comparisons of sources with the disk; 0 is only at the start.
     pub rescan_s: u64,
+    /// Seconds between two comparisons of a source that no events tell of; at least 1.
+    pub poll_s: u64,
 }
 
 impl Default for Limits {
@@ -255,6 +284,7 @@ impl Default for Limits {
             calls_per_second: 0,
             line_bytes_max: 16 * 1024 * 1024,
             rescan_s: 600,
+            poll_s: 10,
         }
     }
 }
@@ -427,7 +457,7 @@ fn known_keys() -> Vec<String> {
     let built_in = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut keys = Vec::new();
     leaves("", &built_in, &mut |key| keys.extend(key.split('.').map(str::to_owned)));
-    keys.extend(["path", "name", "collection"].map(str::to_owned));
+    keys.extend(["path", "name", "collection", "watch"].map(str::to_owned));
     let rows = [
         serde_json::to_value(ProviderConfig::default()).unwrap_or_default(),
         serde_json::to_value(ModelConfig::default()).unwrap_or_default(),

@@ -4,7 +4,9 @@
 
 use crate::config::Config;
 use crate::now_ms;
+use std::collections::HashMap;
 use std::path::PathBuf;
+use synod_index::watch::Mode;
 use synod_index::{Error, Outcome, Progress, Source, SourceSpec, Updater};
 use synod_store::{Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
@@ -190,8 +192,10 @@ pub fn says(outcome: &Outcome) -> String {
     )
 }
 
-/// Adds the sources of the configuration; a wrong one is logged and does not stop the others.
-pub fn add_configured(updater: &mut Updater, config: &Config) {
+/// Adds the sources of the configuration and says how each is to be watched, by its id; a wrong one
+/// is logged and does not stop the others.
+pub fn add_configured(updater: &mut Updater, config: &Config) -> HashMap<i64, Mode> {
+    let mut modes = HashMap::new();
     for wanted in &config.source {
         let path = expand_home(&wanted.path);
         let spec = SourceSpec {
@@ -200,10 +204,17 @@ pub fn add_configured(updater: &mut Updater, config: &Config) {
             home: home(),
             ..SourceSpec::default()
         };
-        if let Err(error) = updater.add_source(&path, &spec) {
-            tracing::error!(path = wanted.path, error = %error, "a configured source was left out");
+        match updater.add_source(&path, &spec) {
+            Ok(source) => {
+                modes.insert(source.id, wanted.watch.into());
+            }
+            Err(error) => {
+                let path = &wanted.path;
+                tracing::error!(path, error = %error, "a configured source was left out");
+            }
         }
     }
+    modes
 }
 
 /// The home directory.

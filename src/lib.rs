@@ -1,8 +1,8 @@
 //! The process: the only code that knows MCP, HTTP, the command line and the environment.
 //!
 //! In reading order: how a call comes in (`stdio`, `http`, `mcp`, `rest`, `sse`), the one door it
-//! passes (`dispatch`), what it stands on (`world`, `config`), who writes (`writer`, `job`), and
-//! what people type (`cli` and the commands it calls).
+//! passes (`dispatch`), what it stands on (`world`, `config`), who writes (`writer`, `schedule`,
+//! `job`), and what people type (`cli` and the commands it calls).
 
 mod background;
 mod catalog;
@@ -29,6 +29,7 @@ mod page;
 mod power;
 mod prompt;
 mod rest;
+mod schedule;
 mod socket;
 mod sse;
 mod stdio;

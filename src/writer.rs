@@ -3,17 +3,20 @@
 //!
 //! One thread per process. While another process holds the lock, this one only looks whether it
 //! still does, and how fresh its index is. Invariant: `fresh` is said only when every source is
-//! watched, has been compared since it is, and nothing that was touched waits.
+//! watched and was compared since, or is polled and was compared within its interval, and nothing
+//! that was touched waits.
 
 use crate::background::{Embedding, Graphs};
 use crate::config::Config;
 use crate::job::{self, Request};
+use crate::schedule::{self, Schedule};
 use crate::{now_ms, power};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
-use synod_index::watch::{self, Inbox, Touched, Watch};
+use synod_index::watch::{Inbox, Mode, Touched, Watch};
 use synod_index::{
     Coverage, Embedder, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work,
 };
@@ -88,8 +91,8 @@ impl Pending {
                 wake: self,
                 inbox: Arc::default(),
                 watch: None,
-                compared: false,
-                broken: false,
+                modes: HashMap::new(),
+                schedule: Schedule::new(Duration::ZERO),
                 meaning: Work::default(),
                 embedding,
                 graphs: Graphs::default(),
@@ -111,10 +114,10 @@ struct Loop {
     /// What the watcher saw.
     inbox: Arc<Inbox>,
     watch: Option<Watch>,
-    /// Every source was compared with the disk since the watcher began.
-    compared: bool,
-    /// A comparison was broken off by whoever asked for it: files are left behind.
-    broken: bool,
+    /// How sources are to be watched, where the configuration says so.
+    modes: HashMap<i64, Mode>,
+    /// When each source is to be compared, and was.
+    schedule: Schedule,
     /// What is being embedded.
     meaning: Work,
     /// Who embeds it.
@@ -164,6 +167,7 @@ impl Loop {
         let sign = Sign::read(&self.index);
         self.index.set_freshness(sign.freshness);
         self.index.set_rate(sign.rate);
+        schedule::adopt(&self.index);
         let until = Instant::now() + TAKEOVER;
         while Instant::now() < until && !self.stopped() {
             std::thread::sleep(Duration::from_millis(50));
@@ -182,12 +186,11 @@ impl Loop {
 
     /// Says what is known when no work is in hand.
     fn settle(&self) {
-        let sound = |watch: &Watch| watch.failed.is_empty() && !watch.is_outdated();
-        let watched = self.watch.as_ref().is_some_and(sound);
+        let watched = self.watch.as_ref().is_some_and(|watch| watch.outdated().is_empty());
         // Within the look, so that a touch in this moment is not overwritten.
         self.inbox.look(|waiting| {
-            let fresh = self.compared && !self.broken && watched && waiting == 0;
-            self.set(waiting as u64, fresh);
+            let current = watched && self.schedule.is_current(Instant::now());
+            self.set(waiting as u64, current && waiting == 0);
         });
         self.beat(self.index.freshness());
     }
@@ -195,29 +198,29 @@ impl Loop {
     fn write(&mut self, updater: &mut Updater) -> Result<(), Error> {
         self.busy(1);
         self.store.recover_jobs(INDEX_JOB, now_ms()).map_err(job::other)?;
-        job::add_configured(updater, &self.config);
-        self.rewatch(updater)?;
-        let rescan = Duration::from_secs(self.config.limits.rescan_s);
-        let mut scanned = Instant::now();
+        self.modes = job::add_configured(updater, &self.config);
+        self.schedule = Schedule::new(Duration::from_secs(self.config.limits.rescan_s));
+        self.watch = Some(self.watcher(updater));
+        self.note_sources(updater)?;
         let mut beaten = Instant::now();
         while !self.stopped() {
             while let Some(job) = self.store.take(INDEX_JOB, now_ms()).map_err(job::other)? {
                 self.work(updater, &job)?;
             }
-            if !self.compared || (!rescan.is_zero() && scanned.elapsed() >= rescan) {
-                self.scan_all(updater)?;
-                scanned = Instant::now();
-            }
-            let touched = self.inbox.take();
+            let touched = self.inbox.take(Instant::now());
             if !touched.is_empty() {
                 self.refresh(updater, &touched)?;
                 continue;
             }
+            if let Some(id) = self.schedule.due(Instant::now()) {
+                self.compare(updater, id)?;
+                self.settle();
+                continue;
+            }
             if beaten.elapsed() >= TICK * 4 {
-                if self.watch.as_ref().is_some_and(Watch::is_outdated) {
+                for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {
                     tracing::info!("a source is another folder now; watching anew");
-                    self.rewatch(updater)?;
-                    continue;
+                    self.schedule.again(id);
                 }
                 self.settle();
                 beaten = Instant::now();
@@ -226,8 +229,11 @@ impl Loop {
                 continue;
             }
             self.graph(updater);
-            match self.wake.receive.recv_timeout(TICK) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            let pause = self.inbox.due(Instant::now()).unwrap_or(TICK).min(TICK);
+            match self.wake.receive.recv_timeout(pause) {
+                // Other processes, too, learn at once that something was touched.
+                Ok(()) => self.settle(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
@@ -352,75 +358,104 @@ impl Loop {
         self.embed_at.get_or_insert_with(Instant::now);
     }
 
-    /// Compares every source with the disk.
-    fn scan_all(&mut self, updater: &mut Updater) -> Result<(), Error> {
+    /// Puts the watches of a source anew and compares it with the disk, in this order: what changes
+    /// meanwhile is told of. Until that is done the source does not count as current.
+    fn compare(&mut self, updater: &mut Updater, id: i64) -> Result<(), Error> {
+        let Some(source) = updater.sources()?.into_iter().find(|source| source.id == id) else {
+            return self.note_sources(updater);
+        };
         let start = Instant::now();
+        let new = self.schedule.is_new(id);
+        self.schedule.again(id);
+        self.busy(1);
+        if let Some(watch) = &mut self.watch {
+            watch.renew(id);
+        }
+        self.note_watching(&source);
+        let report = |progress: &Progress| {
+            if progress.done.is_multiple_of(64) {
+                self.busy(left(progress));
+            }
+            !self.stopped()
+        };
+        let outcome = match updater.scan(&source, &report) {
+            Ok(outcome) => outcome,
+            Err(Error::Cancelled) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        log_outcome(&source, &outcome, start);
+        if outcome.changed > 0 || new {
+            self.embed_soon();
+        }
+        self.schedule.compared(id, start, start.elapsed());
+        Ok(())
+    }
+
+    /// Looks at what was touched. If that fails, the writer starts again and compares everything.
+    fn refresh(&mut self, updater: &mut Updater, touched: &Touched) -> Result<(), Error> {
+        self.embed_soon();
+        self.busy(touched.values().map(std::collections::HashSet::len).sum::<usize>() as u64);
+        let began = Instant::now();
         for source in updater.sources()? {
-            let report = |progress: &Progress| {
-                if progress.done.is_multiple_of(64) {
-                    self.busy(left(progress));
-                }
-                !self.stopped()
-            };
-            match updater.scan(&source, &report) {
+            let Some(paths) = touched.get(&source.id) else { continue };
+            if paths.contains("") {
+                self.compare(updater, source.id)?;
+                continue;
+            }
+            let start = Instant::now();
+            if let Some(watch) = &mut self.watch {
+                watch.follow(source.id, paths);
+            }
+            self.note_watching(&source);
+            match updater.refresh(&source, paths, &|_| !self.stopped()) {
                 Ok(outcome) => log_outcome(&source, &outcome, start),
                 Err(Error::Cancelled) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        self.compared = true;
-        self.broken = false;
-        self.embed_soon();
+        self.inbox.took(touched, began.elapsed());
         self.settle();
         Ok(())
     }
 
-    fn refresh(&mut self, updater: &mut Updater, touched: &Touched) -> Result<(), Error> {
-        self.embed_soon();
-        self.busy(touched.values().map(std::collections::HashSet::len).sum::<usize>() as u64);
-        for source in updater.sources()? {
-            let Some(paths) = touched.get(&source.id) else { continue };
-            let start = Instant::now();
-            match updater.refresh(&source, paths, &|_| !self.stopped()) {
-                Ok(outcome) => log_outcome(&source, &outcome, start),
-                Err(Error::Cancelled) => return Ok(()),
-                Err(error) => {
-                    // What was taken out of the inbox is not done: everything is compared anew.
-                    self.compared = false;
-                    return Err(error);
-                }
-            }
-        }
-        self.settle();
-        Ok(())
-    }
-
-    /// Watches the sources there are now.
-    fn rewatch(&mut self, updater: &Updater) -> Result<(), Error> {
+    /// A watcher that fills the inbox, of no source yet.
+    fn watcher(&self, updater: &Updater) -> Watch {
         let (inbox, index) = (Arc::clone(&self.inbox), Arc::clone(&self.index));
         let waker = self.wake.waker.clone();
-        let tell = move |touched: Touched| {
-            inbox.put(touched, |waiting| {
+        let poll = Duration::from_secs(self.config.limits.poll_s.max(1));
+        Watch::new(updater.skipped(), poll, move |touched| {
+            let begins = inbox.put(touched, Instant::now(), |waiting| {
                 index.set_freshness(Freshness { pending: waiting as u64, fresh: false });
             });
-            waker.wake();
-        };
-        self.watch = None;
-        self.compared = false;
-        match watch::watch(&updater.sources()?, updater.skipped(), tell) {
-            Ok(watch) => {
-                for (source, reason) in &watch.failed {
-                    tracing::warn!(
-                        source,
-                        reason,
-                        "cannot watch; compared every `rescan_s` instead"
-                    );
-                }
-                self.watch = Some(watch);
+            if begins {
+                waker.wake();
             }
-            Err(reason) => tracing::warn!(reason, "cannot watch files; compared every `rescan_s`"),
+        })
+    }
+
+    /// Knows the sources there are now; new ones are watched and compared next.
+    fn note_sources(&mut self, updater: &Updater) -> Result<(), Error> {
+        let sources = updater.sources()?;
+        if let Some(watch) = &mut self.watch {
+            watch.set_sources(&sources, &self.modes);
         }
+        let folders = sources.iter().filter(|source| !source.root.is_empty());
+        self.schedule.set(folders.map(|source| source.id));
+        schedule::leave(&self.index, self.schedule.watching());
         Ok(())
+    }
+
+    /// Notes how changes of a source are noticed now.
+    fn note_watching(&mut self, source: &Source) {
+        let Some(watch) = &self.watch else { return };
+        let Some(watching) = watch.watching(source.id) else { return };
+        if !self.schedule.watched(source.id, watching, watch.is_there(source.id)) {
+            return;
+        }
+        if let Some(reason) = watch.why(source.id) {
+            tracing::warn!(source = source.name, reason, "no events; compared every `poll_s`");
+        }
+        schedule::leave(&self.index, self.schedule.watching());
     }
 
     /// Does one job and ends it; only a failure of the stores themselves ends the writer.
@@ -457,9 +492,11 @@ impl Loop {
             }
         }
         if before != ids(&updater.sources()?) {
-            self.rewatch(updater)?;
+            self.note_sources(updater)?;
         }
-        self.broken |= cancelled && request.args.op == IngestOp::Reindex;
+        if cancelled && request.args.op == IngestOp::Reindex {
+            self.schedule.break_off();
+        }
         self.settle();
         self.end(job, result)
     }

@@ -24,6 +24,7 @@ mod lexical;
 pub mod limit;
 mod list;
 mod meaning;
+pub mod mount;
 mod pack;
 pub mod place;
 mod plan;
@@ -40,6 +41,7 @@ mod space;
 mod status;
 mod stem;
 pub mod token;
+mod touch;
 mod update;
 pub mod vector;
 mod view;
@@ -71,6 +73,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tantivy::{IndexReader, ReloadPolicy};
 use view::View;
+use watch::Watching;
 
 /// The index of one data directory, as readers see it.
 pub struct Index {
@@ -86,6 +89,7 @@ pub struct Index {
     embedders: RwLock<Embedders>,
     asked: Mutex<HashMap<u32, u32>>,
     rate: RwLock<f32>,
+    watching: RwLock<HashMap<i64, Watching>>,
     dense: Mutex<Option<Arc<dense::Dense>>>,
     vector_index: RwLock<VectorIndex>,
 }
@@ -149,6 +153,7 @@ impl Index {
             embedders: RwLock::default(),
             asked: Mutex::default(),
             rate: RwLock::default(),
+            watching: RwLock::default(),
             dense: Mutex::new(None),
             vector_index: RwLock::default(),
         }))
@@ -232,6 +237,16 @@ impl Index {
     /// How many passages are embedded each second, by what was said last.
     pub fn rate(&self) -> f32 {
         *self.rate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how changes of each source are noticed, by source id.
+    pub fn set_watching(&self, watching: HashMap<i64, Watching>) {
+        *self.watching.write().unwrap_or_else(PoisonError::into_inner) = watching;
+    }
+
+    /// How changes of a source are noticed, by what was said last.
+    pub fn watching(&self, source: i64) -> Option<Watching> {
+        self.watching.read().unwrap_or_else(PoisonError::into_inner).get(&source).copied()
     }
 
     /// What is pending.

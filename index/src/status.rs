@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::limit::ERRORS_LISTED_MAX;
 use crate::space::SpaceStatus;
 use crate::vector;
+use crate::watch::Watching;
 use crate::{Freshness, Index, Updater};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub struct SourceStatus {
     pub errors: Vec<(String, String)>,
     /// How many there are.
     pub n_errors: u64,
+    /// How its changes are noticed; `None` while nobody watches it.
+    pub watching: Option<Watching>,
 }
 
 /// What the index holds.
@@ -106,9 +109,12 @@ impl Index {
     }
 
     /// With what only this process knows, and what needs no counting.
-    fn current_status(&self, status: Status) -> Status {
+    fn current_status(&self, mut status: Status) -> Status {
         let serving = status.spaces.iter().find(|space| space.role == Some(db::Role::Serving));
         let model = serving.is_some_and(|space| self.has_embedder(&space.name));
+        for source in &mut status.sources {
+            source.watching = self.watching(source.source.id);
+        }
         Status { freshness: self.freshness(), rate: self.rate(), model, ..status }
     }
 
@@ -127,6 +133,7 @@ impl Index {
                     bytes,
                     errors,
                     n_errors,
+                    watching: None,
                 });
             }
             Ok(out)

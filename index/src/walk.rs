@@ -4,7 +4,7 @@
 
 use crate::disk::Stamp;
 use crate::limit::WALK_DEPTH_MAX;
-use ignore::{DirEntry, WalkBuilder, WalkState};
+use ignore::{DirEntry, IncrementalIgnore, WalkBuilder, WalkState};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -102,13 +102,8 @@ pub fn walk_only(root: &Path, skip: &[PathBuf], only: Option<Only>) -> Walked {
     let excluded = Arc::new(obsidian_filters(root));
     let skip: Arc<[PathBuf]> = skip.into();
     let filter_root = root.to_owned();
-    let mut builder = WalkBuilder::new(root);
+    let mut builder = builder(root);
     builder
-        .hidden(false)
-        .follow_links(false)
-        .require_git(false)
-        .max_depth(Some(WALK_DEPTH_MAX))
-        .add_custom_ignore_filename(".synodignore")
         .filter_entry(move |entry| {
             let about = |only: &Only| {
                 let path = entry.path().strip_prefix(&filter_root).ok().and_then(slashed);
@@ -129,6 +124,64 @@ pub fn walk_only(root: &Path, skip: &[PathBuf], only: Option<Only>) -> Walked {
     walked.files.sort_by(|a, b| a.path.cmp(&b.path));
     walked.errors.sort();
     walked
+}
+
+/// What ignore files leave out, as walks and [`Rules`] have it.
+fn builder(root: &Path) -> WalkBuilder {
+    let mut builder = WalkBuilder::new(root);
+    builder
+        .hidden(false)
+        .follow_links(false)
+        .require_git(false)
+        .max_depth(Some(WALK_DEPTH_MAX))
+        .add_custom_ignore_filename(".synodignore");
+    builder
+}
+
+/// The rules of a walk, asked for single paths. Ignore files are read once, when a path below them
+/// is asked for: whoever learns that one may have changed makes new rules.
+pub(crate) struct Rules {
+    root: PathBuf,
+    skip: Vec<PathBuf>,
+    excluded: Filters,
+    ignored: Option<IncrementalIgnore>,
+    /// Questions until what was read is forgotten: what is kept of folders that come and go is
+    /// bounded.
+    left: usize,
+}
+
+/// Questions to [`Rules`] before they forget what they know of folders.
+const RULES_ASKED_MAX: usize = 200_000;
+
+impl Rules {
+    /// Of a walk of `root` without the folders `skip`.
+    pub(crate) fn new(root: &Path, skip: &[PathBuf]) -> Self {
+        Rules {
+            root: root.to_owned(),
+            skip: skip.to_vec(),
+            excluded: obsidian_filters(root),
+            ignored: builder(root).build_matchers().into_iter().next(),
+            left: RULES_ASKED_MAX,
+        }
+    }
+
+    /// Whether a walk leaves out the file or folder at a relative path, or a folder above it.
+    pub(crate) fn leave_out(&mut self, path: &str, is_dir: bool) -> bool {
+        let mut end = 0;
+        for name in path.split('/') {
+            end += name.len() + usize::from(end > 0);
+            let here = &path[..end];
+            let skipped = || self.skip.iter().any(|dir| *dir == self.root.join(here));
+            if is_left_out(name) || skipped() || self.excluded.matches(here) {
+                return true;
+            }
+        }
+        if self.left == 0 {
+            *self = Rules::new(&self.root, &self.skip);
+        }
+        self.left -= 1;
+        self.ignored.as_mut().is_some_and(|rules| rules.matched(path, is_dir).is_ignore())
+    }
 }
 
 fn lock(out: &Mutex<Walked>) -> std::sync::MutexGuard<'_, Walked> {
@@ -204,16 +257,18 @@ pub(crate) fn is_temporary(name: &str) -> bool {
         || name == "4913"
 }
 
+/// Whether no entry of this name is ever content.
+fn is_left_out(name: &str) -> bool {
+    let hidden = name.starts_with('.') && !HIDDEN_KEPT.contains(&name);
+    hidden || NEVER.contains(&name) || is_temporary(name)
+}
+
 fn wanted(entry: &DirEntry, root: &Path, excluded: &Filters, skip: &[PathBuf]) -> bool {
     if entry.depth() == 0 {
         return true;
     }
     let name = entry.file_name().to_string_lossy();
-    let never = NEVER.contains(&name.as_ref()) || is_temporary(&name);
-    if never || skip.iter().any(|dir| dir == entry.path()) {
-        return false;
-    }
-    if name.starts_with('.') && !HIDDEN_KEPT.contains(&name.as_ref()) {
+    if is_left_out(&name) || skip.iter().any(|dir| dir == entry.path()) {
         return false;
     }
     if excluded.is_empty() {
@@ -406,6 +461,47 @@ mod tests {
         assert_eq!(found(&["a/b"]), ["a/b/c.md", "a/b/d/e.md"]);
         assert_eq!(found(&["a/f.md", "build/g.md", "gone.md"]), ["a/f.md"]);
         assert_eq!(found(&[""]).len(), 4);
+    }
+
+    #[test]
+    fn rules_for_single_paths_are_those_of_the_walk() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let all = [
+            "a.md",
+            "out/b.md",
+            "out/deep/c.md",
+            "kept/d.md",
+            "kept/skip.md",
+            "kept/in/skip.md",
+            "kept/in/e.log",
+            "kept/in/f.tmp",
+            ".hidden/g.md",
+            ".github/h.md",
+            "data/i.md",
+            "none/j.md",
+            ".git/k",
+        ];
+        for path in all {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), "x").unwrap();
+        }
+        fs::write(root.join(".gitignore"), "out/\n*.log\n").unwrap();
+        fs::write(root.join("kept/.gitignore"), "skip.md\n").unwrap();
+        fs::write(root.join("kept/in/.synodignore"), "!e.log\n!skip.md\n").unwrap();
+        fs::create_dir_all(root.join(".obsidian")).unwrap();
+        let app = r#"{"userIgnoreFilters": ["none/"]}"#;
+        fs::write(root.join(".obsidian/app.json"), app).unwrap();
+        let skip = [root.join("data")];
+        let found = walk(root, &skip).files;
+        let mut rules = Rules::new(root, &skip);
+        for path in all {
+            let walked = found.iter().any(|file| file.path == path);
+            assert_eq!(!rules.leave_out(path, false), walked, "{path}");
+        }
+        assert!(rules.leave_out("out", true) && !rules.leave_out("out", false));
+        assert!(rules.leave_out("data", true) && !rules.leave_out("kept/in", true));
+        assert!(rules.leave_out("out/new/none.md", false), "what is not there has rules too");
     }
 
     #[test]

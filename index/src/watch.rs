@@ -1,74 +1,103 @@
-//! File events of sources, batched: which paths of which source to look at again.
+//! File events of sources: which paths of which source to look at again.
 //!
-//! Says only that something may have changed; what did is the updater's comparison. An overflow
-//! asks for the whole source. What was seen and not yet compared stands in an [`Inbox`], which is
-//! bounded: a source with too many touched paths is touched as a whole.
+//! Says only that something may have changed; what did is the updater's comparison, and when to
+//! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
+//! single ones. A lost event asks for the whole source, whose watches are put anew before it is
+//! compared. Invariant: whoever looks at a folder has put its watches before, so that what comes
+//! into it later is either found or told of.
 
 use crate::db::Source;
-use notify::RecursiveMode;
-use notify_debouncer_full::DebounceEventResult;
-use std::collections::{HashMap, HashSet};
+use crate::mount;
+pub use crate::touch::{Inbox, Touched};
+use crate::walk::{Rules, slashed};
+use notify::event::{AccessKind, AccessMode, CreateKind, RemoveKind};
+use notify::{
+    ErrorKind, Event, EventKind, EventKindMask, PathOp, RecommendedWatcher, RecursiveMode,
+    WatchPathConfig, Watcher,
+};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Quiet time after which a burst of events is handed on.
-const QUIET: Duration = Duration::from_millis(100);
+/// Whether single folders are watched: where the system watches trees, that is one watch a source.
+const SINGLY: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Paths of one source that wait singly; more mean the whole source.
-const PATHS_MAX: usize = 10_000;
+/// Before another attempt to watch what could not be watched.
+const AGAIN: Duration = Duration::from_secs(60);
 
-/// By source id: relative paths; an empty path means the whole source.
-pub type Touched = HashMap<i64, HashSet<String>>;
+/// Folders that are no content and are watched for a file in them.
+const BESIDE: &[&str] = &[".git", ".git/logs", ".git/info", ".obsidian"];
 
-/// What was touched and not yet compared.
-#[derive(Default)]
-pub struct Inbox(Mutex<Touched>);
+/// Files that say what belongs to a source, in any of its folders.
+const RULES: &[&str] = &[".gitignore", ".ignore", ".synodignore"];
 
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, Touched> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The same at the root of a source.
+const RULES_AT_ROOT: &[&str] = &[".git/info/exclude", ".obsidian/app.json"];
 
-    /// Adds what was touched, then calls `then` with how many paths wait, before anybody else sees
-    /// the inbox.
-    pub fn put(&self, more: Touched, then: impl FnOnce(usize)) {
-        let mut all = self.lock();
-        for (source, paths) in more {
-            let known = all.entry(source).or_default();
-            known.extend(paths);
-            if known.contains("") || known.len() > PATHS_MAX {
-                *known = HashSet::from([String::new()]);
-            }
+/// The file of version control that grows with every commit and checkout.
+const COMMITS: &str = ".git/logs/HEAD";
+
+/// How a source is to be watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// By events, where the file system has them.
+    #[default]
+    Auto,
+    /// By events, whatever the file system is.
+    Events,
+    /// By looking at it again and again.
+    Poll,
+}
+
+/// How changes of a source's files are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watching {
+    /// The system tells of them.
+    Events,
+    /// The source is compared with the disk this often.
+    Polled(Duration),
+}
+
+impl fmt::Display for Watching {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Watching::Events => out.write_str("events"),
+            Watching::Polled(every) => write!(out, "polled every {} s", every.as_secs()),
         }
-        then(count(&all));
-    }
-
-    /// Empties the inbox.
-    pub fn take(&self) -> Touched {
-        std::mem::take(&mut self.lock())
-    }
-
-    /// Calls `then` with how many paths wait; none is added meanwhile.
-    pub fn look(&self, then: impl FnOnce(usize)) {
-        then(count(&self.lock()));
     }
 }
 
-fn count(touched: &Touched) -> usize {
-    touched.values().map(HashSet::len).sum()
-}
+/// Gets what was touched, on a thread of the watcher's.
+type Tell = Arc<dyn Fn(Touched) + Send + Sync>;
 
-/// Keeps watching until it is dropped.
+/// Watches sources until it is dropped. A source is watched from [`Watch::renew`] on.
 pub struct Watch {
-    _debouncer: notify_debouncer_full::Debouncer<
-        notify::RecommendedWatcher,
-        notify_debouncer_full::NoCache,
-    >,
-    /// Sources that cannot be watched, with the reason: they are polled.
-    pub failed: Vec<(String, String)>,
-    /// The watched folders as they were when the watching began.
-    roots: Vec<(PathBuf, Identity)>,
+    places: Vec<Place>,
+    /// Folders that are left out wherever they lie.
+    skip: Vec<PathBuf>,
+    poll: Duration,
+    tell: Tell,
+}
+
+/// A source and its watches. Each has a watcher of its own: watches are known by their paths, and
+/// one source may lie in another.
+struct Place {
+    id: i64,
+    root: PathBuf,
+    mode: Mode,
+    /// The root as it was when the watching began.
+    known: Identity,
+    /// What a walk leaves out, as the watcher asks for it.
+    rules: Arc<Mutex<Rules>>,
+    watcher: Option<RecommendedWatcher>,
+    /// Watched folders, where single ones are.
+    folders: BTreeSet<PathBuf>,
+    /// Why there is no watcher, if somebody should know.
+    why: Option<String>,
+    /// When it was last tried in vain.
+    failed: Option<Instant>,
 }
 
 /// Which folder a path means: device and inode; nothing while there is none.
@@ -89,127 +118,366 @@ fn identity(root: &Path) -> Identity {
 }
 
 impl Watch {
-    /// A watched path means another folder now, or none, or one again: it was moved, removed, or
-    /// mounted. The system watches folders, not paths, and tells nothing of it.
-    pub fn is_outdated(&self) -> bool {
-        self.roots.iter().any(|(root, known)| identity(root) != *known)
+    /// Watches nothing yet. Leaves out the folders `skip`; what cannot be watched is to be looked
+    /// at each `poll`; `tell` gets what was touched.
+    pub fn new(
+        skip: Vec<PathBuf>,
+        poll: Duration,
+        tell: impl Fn(Touched) + Send + Sync + 'static,
+    ) -> Self {
+        Watch { places: Vec::new(), skip, poll, tell: Arc::new(tell) }
     }
-}
 
-/// Watches the folders of `sources`, but for `skip` below them, and tells what was touched, on a
-/// thread of its own.
-///
-/// # Errors
-/// The text of the system's refusal, when no watcher can be made at all.
-pub fn watch(
-    sources: &[Source],
-    skip: Vec<PathBuf>,
-    tell: impl Fn(Touched) + Send + 'static,
-) -> Result<Watch, String> {
-    let roots: Vec<(i64, PathBuf)> = sources
-        .iter()
-        .filter(|s| !s.root.is_empty())
-        .map(|s| (s.id, PathBuf::from(&s.root)))
-        .collect();
-    let of_events = roots.clone();
-    let handler = move |result: DebounceEventResult| {
-        let touched = match result {
-            Ok(events) => {
-                let paths = events.iter().filter(|e| !e.kind.is_access());
-                let paths = paths.flat_map(|e| e.paths.iter());
-                let paths = paths.filter(|path| !skip.iter().any(|dir| path.starts_with(dir)));
-                touched(&of_events, paths, events.iter().any(|e| e.need_rescan()))
-            }
-            Err(_) => touched(&of_events, std::iter::empty(), true),
+    /// Knows these sources from now on and no others; those that it knew stay as they are.
+    pub fn set_sources(&mut self, sources: &[Source], modes: &HashMap<i64, Mode>) {
+        let folders = || sources.iter().filter(|source| !source.root.is_empty());
+        let is = |place: &Place, source: &Source| {
+            place.id == source.id && place.root == Path::new(&source.root)
         };
-        if !touched.is_empty() {
-            tell(touched);
-        }
-    };
-    // Reading is no change: a search that opens its hits would wake this thread for each of them.
-    let config = notify::Config::default()
-        .with_follow_symlinks(false)
-        .with_event_kinds(notify::EventKindMask::CORE | notify::EventKindMask::ACCESS_CLOSE);
-    let mut debouncer = notify_debouncer_full::new_debouncer_opt::<
-        _,
-        notify::RecommendedWatcher,
-        notify_debouncer_full::NoCache,
-    >(QUIET, None, handler, notify_debouncer_full::NoCache::new(), config)
-    .map_err(|e| e.to_string())?;
-    let mut failed = Vec::new();
-    // Before the watching: what is replaced in between is noticed.
-    let known = |root: PathBuf| (root.clone(), identity(&root));
-    let roots = roots.into_iter().map(|(_, root)| known(root)).collect();
-    for source in sources.iter().filter(|s| !s.root.is_empty()) {
-        if let Err(error) = debouncer.watch(Path::new(&source.root), RecursiveMode::Recursive) {
-            failed.push((source.name.clone(), error.to_string()));
-        }
-    }
-    Ok(Watch { _debouncer: debouncer, failed, roots })
-}
-
-fn touched<'p>(
-    roots: &[(i64, PathBuf)],
-    paths: impl Iterator<Item = &'p PathBuf>,
-    rescan: bool,
-) -> Touched {
-    let mut out = Touched::new();
-    if rescan {
-        for (id, _) in roots {
-            out.entry(*id).or_default().insert(String::new());
-        }
-        return out;
-    }
-    for path in paths {
-        for (id, root) in roots {
-            let Ok(relative) = path.strip_prefix(root) else { continue };
-            let Some(relative) = crate::walk::slashed(relative) else { continue };
-            if is_noise(&relative) {
+        self.places.retain(|place| folders().any(|source| is(place, source)));
+        for source in folders() {
+            if self.places.iter().any(|place| is(place, source)) {
                 continue;
             }
-            // A changed ignore file changes what else belongs to the source.
-            let rules = relative.ends_with("ignore") || relative == ".obsidian/app.json";
-            out.entry(*id).or_default().insert(if rules { String::new() } else { relative });
+            let root = PathBuf::from(&source.root);
+            let mode = modes.get(&source.id).copied().unwrap_or_default();
+            self.places.push(Place::new(source.id, root, mode, &self.skip));
         }
     }
-    out
+
+    /// Puts the watches of a source anew; whoever calls this compares the whole source afterwards.
+    pub fn renew(&mut self, id: i64) {
+        let Watch { places, skip, tell, .. } = self;
+        if let Some(place) = places.iter_mut().find(|place| place.id == id) {
+            place.renew(skip, tell);
+        }
+    }
+
+    /// Watches the new folders among what was touched; whoever calls this looks at all of it
+    /// afterwards.
+    pub fn follow(&mut self, id: i64, touched: &HashSet<String>) {
+        let Watch { places, skip, .. } = self;
+        if let Some(place) = places.iter_mut().find(|place| place.id == id) {
+            place.follow(touched, skip);
+        }
+    }
+
+    /// Sources whose path means another folder now, or none, or one again: it was moved, removed,
+    /// or mounted. The system watches folders, not paths, and tells nothing of it.
+    pub fn outdated(&self) -> Vec<i64> {
+        let changed = |place: &&Place| identity(&place.root) != place.known;
+        self.places.iter().filter(changed).map(|place| place.id).collect()
+    }
+
+    /// How changes of a source are noticed; `None` for one that has no folder.
+    pub fn watching(&self, id: i64) -> Option<Watching> {
+        let place = self.places.iter().find(|place| place.id == id)?;
+        Some(match place.watcher {
+            Some(_) => Watching::Events,
+            None => Watching::Polled(self.poll),
+        })
+    }
+
+    /// Why the system does not tell of a source's changes, unless that was wanted.
+    pub fn why(&self, id: i64) -> Option<&str> {
+        self.places.iter().find(|place| place.id == id)?.why.as_deref()
+    }
+
+    /// Whether the folder of a source was there when its watching began.
+    pub fn is_there(&self, id: i64) -> bool {
+        self.places.iter().any(|place| place.id == id && place.known.is_some())
+    }
 }
 
-/// Version control's own files, but for the one that grows with every commit, and editors'
-/// temporary ones.
-fn is_noise(path: &str) -> bool {
-    if path == ".git/logs/HEAD" {
-        return false;
+impl Place {
+    fn new(id: i64, root: PathBuf, mode: Mode, skip: &[PathBuf]) -> Self {
+        let rules = Arc::new(Mutex::new(Rules::new(&root, skip)));
+        Place {
+            id,
+            root,
+            mode,
+            known: None,
+            rules,
+            watcher: None,
+            folders: BTreeSet::new(),
+            why: None,
+            failed: None,
+        }
     }
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let git = path.split('/').any(|part| matches!(part, ".git" | ".hg" | ".svn" | "node_modules"));
-    let obsidian = path.starts_with(".obsidian/") && path != ".obsidian/app.json";
-    git || obsidian || crate::walk::is_temporary(name)
+
+    fn renew(&mut self, skip: &[PathBuf], tell: &Tell) {
+        // Before the watching: what is replaced in between is noticed.
+        let there = identity(&self.root);
+        let same = there == self.known;
+        self.known = there;
+        if same && self.failed.is_some_and(|at| at.elapsed() < AGAIN) {
+            return;
+        }
+        self.stop();
+        (self.why, self.failed) = (None, None);
+        if self.mode == Mode::Poll {
+            return;
+        }
+        if self.mode == Mode::Auto && !mount::tells(&self.root) {
+            self.why = Some("its file system does not tell of all changes".to_owned());
+            return;
+        }
+        if let Err(reason) = self.start(skip, tell) {
+            self.fail(reason);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.watcher = None;
+        self.folders.clear();
+    }
+
+    fn fail(&mut self, reason: String) {
+        self.stop();
+        self.why = Some(reason);
+        self.failed = Some(Instant::now());
+    }
+
+    fn start(&mut self, skip: &[PathBuf], tell: &Tell) -> Result<(), String> {
+        std::fs::read_dir(&self.root).map_err(|error| error.to_string())?;
+        let ears = Ears {
+            id: self.id,
+            root: self.root.clone(),
+            rules: Arc::clone(&self.rules),
+            tell: Arc::clone(tell),
+        };
+        // Reading is no change: a search that opens its hits would be heard for each of them.
+        let config = notify::Config::default()
+            .with_follow_symlinks(false)
+            .with_event_kinds(EventKindMask::CORE | EventKindMask::ACCESS_CLOSE);
+        let hear = move |event: notify::Result<Event>| ears.hear(event);
+        let watcher = RecommendedWatcher::new(hear, config);
+        self.watcher = Some(watcher.map_err(|error| error.to_string())?);
+        self.cover(vec![self.root.clone()], Rules::new(&self.root, skip))
+    }
+
+    /// Watches folders and what a walk enters below them, each before it is listed.
+    fn cover(&mut self, mut level: Vec<PathBuf>, mut rules: Rules) -> Result<(), String> {
+        let Some(watcher) = &mut self.watcher else { return Ok(()) };
+        if SINGLY {
+            while !level.is_empty() {
+                apply(watcher, level.iter().map(|folder| watch_op(folder)).collect())?;
+                let below = level.iter().flat_map(|folder| entered(folder, &self.root, &mut rules));
+                let below: Vec<PathBuf> = below.collect();
+                self.folders.extend(std::mem::replace(&mut level, below));
+            }
+        } else if level.contains(&self.root) {
+            apply(watcher, vec![PathOp::watch_recursive(&self.root)])?;
+        }
+        // From here on events are judged by what was read just now; what they were judged by
+        // before may be older than what is about to be looked at.
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+        Ok(())
+    }
+
+    fn follow(&mut self, touched: &HashSet<String>, skip: &[PathBuf]) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let (mut gone, mut new) = (BTreeSet::new(), Vec::new());
+        let mut rules = None;
+        for path in touched {
+            let full = self.root.join(path);
+            let meta = std::fs::symlink_metadata(&full);
+            let is_dir = meta.as_ref().is_ok_and(std::fs::Metadata::is_dir);
+            let known = self.folders.range(full.clone()..).take_while(|at| at.starts_with(&full));
+            let before = gone.len();
+            gone.extend(known.cloned());
+            if !is_dir && gone.len() == before && (SINGLY || meta.is_ok()) {
+                continue;
+            }
+            // A folder came, went, or is another one: its ignore files are others too.
+            let rules = rules.get_or_insert_with(|| Rules::new(&self.root, skip));
+            if is_dir && enters(path, rules) {
+                new.push(full);
+            }
+        }
+        let Some(rules) = rules else { return };
+        for folder in &gone {
+            self.folders.remove(folder);
+        }
+        // What the system dropped by itself is no failure.
+        let dropped = apply(watcher, gone.into_iter().map(PathOp::unwatch).collect());
+        new.sort();
+        new.dedup_by(|next, kept| next.starts_with(&*kept));
+        if let Err(reason) = dropped.and_then(|()| self.cover(new, rules)) {
+            self.fail(reason);
+        }
+    }
+}
+
+fn watch_op(folder: &Path) -> PathOp {
+    let config = WatchPathConfig::new(RecursiveMode::NonRecursive);
+    PathOp::Watch(folder.to_owned(), config.with_dereference_symlinks(false))
+}
+
+/// Does all of `ops`. A folder that went away is told of by the one above it; one that may not be
+/// read is an error of the walk, and is told of when that changes.
+fn apply(watcher: &mut RecommendedWatcher, mut ops: Vec<PathOp>) -> Result<(), String> {
+    while !ops.is_empty() {
+        let Err(error) = watcher.update_paths(ops) else { return Ok(()) };
+        let harmless = match (&error.origin, &error.source.kind) {
+            (None, _) => false,
+            (Some(PathOp::Unwatch(_)), _) | (Some(_), ErrorKind::PathNotFound) => true,
+            (Some(_), ErrorKind::Io(why)) => matches!(
+                why.kind(),
+                std::io::ErrorKind::NotFound
+                    | std::io::ErrorKind::NotADirectory
+                    | std::io::ErrorKind::PermissionDenied
+            ),
+            _ => false,
+        };
+        if !harmless {
+            return Err(error.source.to_string());
+        }
+        ops = error.remaining;
+    }
+    Ok(())
+}
+
+/// The folders in `folder` that a walk enters, and those beside that are watched for a file.
+fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Vec<PathBuf> {
+    // One that cannot be listed is an error of the walk.
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let folders = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path());
+    let wanted = |path: &PathBuf| {
+        let relative = path.strip_prefix(root).ok().and_then(slashed);
+        relative.is_some_and(|relative| enters(&relative, rules))
+    };
+    folders.filter(wanted).collect()
+}
+
+fn enters(folder: &str, rules: &mut Rules) -> bool {
+    BESIDE.contains(&folder) || !rules.leave_out(folder, true)
+}
+
+/// What hears the events of one source.
+struct Ears {
+    id: i64,
+    root: PathBuf,
+    rules: Arc<Mutex<Rules>>,
+    tell: Tell,
+}
+
+impl Ears {
+    fn hear(&self, event: notify::Result<Event>) {
+        let paths = match event {
+            Ok(event) if event.need_rescan() => HashSet::from([String::new()]),
+            Ok(event) => {
+                let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+                touched(&self.root, &event, &mut rules)
+            }
+            // Something was missed, and maybe what comes after it will be.
+            Err(_) => HashSet::from([String::new()]),
+        };
+        if !paths.is_empty() {
+            (self.tell)(Touched::from([(self.id, paths)]));
+        }
+    }
+}
+
+/// The relative paths that an event asks to look at.
+fn touched(root: &Path, event: &Event, rules: &mut Rules) -> HashSet<String> {
+    let change = match event.kind {
+        // What was written through a mapping of the file is heard of when it is closed.
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    };
+    if !change {
+        return HashSet::new();
+    }
+    let folder = matches!(
+        event.kind,
+        EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder)
+    );
+    let relative = event.paths.iter().filter_map(|path| path.strip_prefix(root).ok());
+    relative.filter_map(slashed).filter_map(|path| sift(root, path, folder, rules)).collect()
+}
+
+/// What to look at when `path` was touched: itself, everything (an empty path), or nothing, since
+/// no walk comes to it. `folder` when it is known to be one.
+fn sift(root: &Path, path: String, folder: bool, rules: &mut Rules) -> Option<String> {
+    let (above, name) = path.rsplit_once('/').unwrap_or(("", path.as_str()));
+    if RULES.contains(&name) {
+        // What belongs to the source changes with it.
+        return (above.is_empty() || !rules.leave_out(above, true)).then(String::new);
+    }
+    if RULES_AT_ROOT.contains(&path.as_str()) {
+        return Some(String::new());
+    }
+    if path.is_empty() || path == COMMITS || BESIDE.contains(&path.as_str()) {
+        return Some(path);
+    }
+    if rules.leave_out(&path, false) {
+        return None;
+    }
+    // `out/` leaves out a folder of that name, and no file.
+    let is_dir = || root.join(&path).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let left_out = rules.leave_out(&path, true) && (folder || is_dir());
+    (!left_out).then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
-    #[test]
-    fn events_become_relative_paths_without_noise() {
-        let roots = [(1, PathBuf::from("/v")), (2, PathBuf::from("/r"))];
-        let paths = ["/v/a/b.md", "/v/.git/index", "/r/x.rs~", "/elsewhere/c", "/r/.gitignore"];
-        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        let found = touched(&roots, paths.iter(), false);
-        assert_eq!(found[&1], HashSet::from(["a/b.md".to_owned()]));
-        assert_eq!(found[&2], HashSet::from([String::new()]));
+    /// A folder with an ignore file, and what is to be looked at when paths of it are touched.
+    fn heard(root: &Path, paths: &[&str]) -> Vec<String> {
+        let mut rules = Rules::new(root, &[root.join("data")]);
+        let mut event = Event::new(EventKind::Any);
+        event.paths = paths.iter().map(|path| root.join(path)).collect();
+        let mut found: Vec<String> = touched(root, &event, &mut rules).into_iter().collect();
+        found.sort();
+        found
     }
 
     #[test]
-    fn an_inbox_that_is_too_full_asks_for_the_whole_source() {
-        let inbox = Inbox::default();
-        let some = |n: usize| (0..n).map(|n| format!("{n}.md")).collect::<HashSet<_>>();
-        inbox.put(Touched::from([(1, some(3)), (2, some(1))]), |n| assert_eq!(n, 4));
-        inbox.put(Touched::from([(1, some(PATHS_MAX + 1))]), |n| assert_eq!(n, 2));
-        let all = inbox.take();
-        assert_eq!(all[&1], HashSet::from([String::new()]));
-        assert_eq!(all[&2], some(1));
-        inbox.look(|n| assert_eq!(n, 0));
+    fn events_become_relative_paths_without_what_no_walk_comes_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::write(root.join(".gitignore"), "out/\n*.log\n").unwrap();
+        fs::create_dir(root.join("out")).unwrap();
+        fs::write(root.join("in"), "").unwrap();
+        let noise = [
+            ".git/index",
+            ".git/objects/aa/bb",
+            "out",
+            "out/deep/b.md",
+            "out/.gitignore",
+            "c.log",
+            "a/d.md~",
+            "a/.d.md.swp",
+            ".obsidian/workspace.json",
+            "node_modules/m/x.md",
+            "data/index/index.db",
+        ];
+        assert_eq!(heard(root, &noise), Vec::<String>::new());
+        assert_eq!(heard(root, &["a/b.md", "in", "a/out.md"]), ["a/b.md", "a/out.md", "in"]);
+        assert_eq!(heard(root, &[COMMITS, ".git"]), [".git", COMMITS]);
+        for rule in ["a/.gitignore", ".synodignore", ".obsidian/app.json", ".git/info/exclude"] {
+            assert_eq!(heard(root, &[rule]), [""], "{rule}");
+        }
+        assert_eq!(heard(root, &["/elsewhere/x.md"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn reading_is_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rules = Rules::new(dir.path(), &[]);
+        let mut of = |kind| {
+            let event = Event::new(EventKind::Access(kind)).add_path(dir.path().join("a.md"));
+            touched(dir.path(), &event, &mut rules).len()
+        };
+        assert_eq!(of(AccessKind::Open(AccessMode::Any)), 0);
+        assert_eq!(of(AccessKind::Close(AccessMode::Read)), 0);
+        assert_eq!(of(AccessKind::Close(AccessMode::Write)), 1);
     }
 }

@@ -5,6 +5,7 @@ use crate::cli::{Failure, FilterArgs, PackArgs, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
 use crate::job;
 use crate::now_ms;
+use crate::schedule;
 use crate::world::World;
 use crate::writer;
 use serde_json::{Value, json};
@@ -80,6 +81,7 @@ fn refresh(session: &Session, world: &World) {
         Err(Error::NotWriter) => {
             // The server watches; its sign of life says how fresh it is.
             index.set_freshness(writer::Sign::read(index).freshness);
+            schedule::adopt(index);
             return;
         }
         Err(error) => return note(&format!("synod: the index was not refreshed: {error}")),

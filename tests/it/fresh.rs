@@ -4,6 +4,10 @@ use super::faces::{token, with_token};
 use super::http::{post, request};
 use super::program::{PATIENCE, Place, Server, poll};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn vault(files: usize) -> Place {
     let place = Place::new();
@@ -227,4 +231,179 @@ fn a_folder_that_takes_the_place_of_a_source_is_watched() {
         let found = super::http::get(server.address, "/v1/search?q=%2Blimpet").json();
         (found["total"] == 1).then_some(())
     });
+}
+
+/// Waits until a word is found and nothing waits.
+fn found(server: &Server, word: &str) {
+    poll(word, PATIENCE, || {
+        let found = super::http::get(server.address, &format!("/v1/search?q=%2B{word}")).json();
+        (found["total"] == 1 && found["fresh"] == true).then_some(())
+    });
+}
+
+/// Does `work` while the server is stopped and hears nothing.
+#[cfg(target_os = "linux")]
+fn while_stopped(server: &Server, work: impl FnOnce()) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = Pid::from_child(&server.child);
+    kill_process(pid, Signal::STOP).expect("a signal");
+    work();
+    kill_process(pid, Signal::CONT).expect("a signal");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_whose_events_were_lost_is_watched_from_then_on() {
+    let place = vault(5);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    let bound = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+    let bound: usize = bound.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(16_384);
+    while_stopped(&server, || {
+        // Two files by turns: a change that repeats the one before it takes no place in the queue.
+        let mut files = ["a.tmp", "b.tmp"].map(|name| {
+            let path = place.path().join("vault").join(name);
+            std::fs::File::create(path).expect("a file")
+        });
+        for n in 0..=bound {
+            files[n % 2].write_all(b"x").expect("written");
+        }
+        place.write("vault/late/deep/a.md", "# Late\n\nbarnacle\n");
+    });
+    found(&server, "barnacle");
+    for word in ["limpet", "periwinkle"] {
+        place.write("vault/late/deep/a.md", format!("# Late\n\n{word}\n"));
+        found(&server, word);
+    }
+}
+
+#[test]
+fn a_folder_that_is_moved_in_is_watched_at_once() {
+    let place = vault(5);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    for letter in 'a'..='e' {
+        let (old, new) = (format!("{letter}barnacle"), format!("{letter}limpet"));
+        place.write(&format!("away/{letter}/b/c/d/old.md"), format!("{old}\n"));
+        let to = place.path().join(format!("vault/in{letter}"));
+        std::fs::rename(place.path().join(format!("away/{letter}")), &to).expect("moved in");
+        std::fs::write(to.join("b/c/d/new.md"), format!("{new}\n")).expect("a file");
+        found(&server, &old);
+        found(&server, &new);
+        std::fs::write(to.join("b/c/d/old.md"), format!("{letter}walrus\n")).expect("a file");
+        found(&server, &format!("{letter}walrus"));
+    }
+}
+
+/// A word of its own for each number, without vowels: no ending is taken off it.
+fn word(n: usize) -> String {
+    let letters = n.to_string().into_bytes().into_iter();
+    letters.map(|digit| char::from(b"bcdfghjkmp"[usize::from(digit - b'0')])).collect()
+}
+
+/// Ends a thread, also when the test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_file_that_is_written_all_the_time_is_read_and_never_passes_for_fresh() {
+    let place = vault(3);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    let (stop, written) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        let _end = End(&stop);
+        scope.spawn(|| {
+            let path = place.path().join("vault/grows.md");
+            let mut file = std::fs::File::create(path).expect("a file");
+            for n in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                file.write_all(format!("{}\n\n", word(n)).as_bytes()).expect("written");
+                written.lock().expect("no panic").push((Instant::now(), n));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let start = Instant::now();
+        poll("the file while it grows", PATIENCE, || {
+            let old = |(at, n): &(Instant, usize)| (at.elapsed().as_secs() >= 2).then_some(*n);
+            let last = written.lock().expect("no panic").iter().rev().find_map(old);
+            if let Some(n) = last {
+                let path = format!("/v1/search?q=%2B{}", word(n));
+                let found = super::http::get(server.address, &path).json();
+                let told = found["fresh"] == false || found["total"] == 1;
+                assert!(told, "{} is fresh and not found: {found}", word(n));
+            }
+            let read = status(&server)["documents"] == 4;
+            (read && start.elapsed().as_secs() >= 4).then_some(())
+        });
+    });
+    let last = written.lock().expect("no panic").last().map_or(0, |(_, n)| *n);
+    found(&server, &word(last));
+}
+
+#[test]
+fn a_source_that_is_polled_says_so_and_its_changes_are_found() {
+    let place = vault(3);
+    let folder = place.path().join("vault").display().to_string();
+    let source = format!("[[source]]\npath = {folder:?}\nwatch = \"poll\"\n");
+    let file = place.write("synod.toml", format!("{source}\n[limits]\npoll_s = 1\n"));
+    let server = place.http(&["--config", &file.display().to_string()], &[]);
+    fresh(&server);
+    assert_eq!(status(&server)["sources"][0]["watched"], "polled every 1 s");
+    for word in ["barnacle", "limpet"] {
+        place.write("vault/n1.md", format!("# Note 1\n\n{word}\n"));
+        found(&server, word);
+    }
+    // Other processes say what the one that writes does.
+    let said = place.call("index_status", json!({}));
+    assert_eq!(said["sources"][0]["watched"], "polled every 1 s", "{said}");
+}
+
+/// How many folders a process watches.
+#[cfg(target_os = "linux")]
+fn watches(pid: u32) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("a process");
+    let texts = files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
+    texts.map(|text| text.lines().filter(|line| line.starts_with("inotify ")).count()).sum()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ignored_folders_cost_no_watch_and_no_freshness() {
+    let place = vault(3);
+    place.write("vault/.gitignore", "target/\n");
+    place.write("vault/src/in/deep.md", "# Deep\n");
+    for n in 0..200 {
+        place.write(&format!("vault/target/d{n}/x.md"), "object\n");
+        place.write(&format!("vault/.git/objects/{n}/x"), "object\n");
+    }
+    place.write("vault/.git/logs/HEAD", "");
+    let folder = place.path().join("vault").display().to_string();
+    let source = format!("[[source]]\npath = {folder:?}\nwatch = \"events\"\n");
+    let file = place.write("synod.toml", source);
+    let server = place.http(&["--config", &file.display().to_string()], &[]);
+    fresh(&server);
+    let said = status(&server);
+    assert_eq!(said["sources"][0]["watched"], "events", "{said}");
+    let n = watches(server.child.id());
+    assert!((3..20).contains(&n), "{n} watches for three folders with content");
+    for n in 0..400 {
+        place.write(&format!("vault/target/d{n}/y.md"), "object\n");
+        if n % 20 == 0 {
+            let said = status(&server);
+            assert!(said["fresh"] == true && said["pending"] == 0, "{n}: {said}");
+        }
+    }
+    place.write("vault/src/in/deep.md", "# Deep\n\nbarnacle\n");
+    found(&server, "barnacle");
 }

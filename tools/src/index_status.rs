@@ -71,6 +71,8 @@ struct SourceReply {
     chunks: u64,
     bytes: u64,
     pending: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watched: Option<String>,
     /// Where its passages go to be embedded; `nobody` for a collection that may not leave here.
     #[serde(skip_serializing_if = "Option::is_none")]
     embedded_by: Option<String>,
@@ -153,9 +155,11 @@ impl Operation for IndexStatus {
         for s in &reply.sources {
             let errors =
                 if s.n_errors > 0 { format!(", {} errors", s.n_errors) } else { String::new() };
+            let polled = s.watched.as_deref().filter(|watched| watched.starts_with("polled"));
+            let polled = polled.map(|watched| format!(", {watched}")).unwrap_or_default();
             let _ = writeln!(
                 out,
-                "- `{}` ({}, {}) {}: {} documents, {} passages{errors}",
+                "- `{}` ({}, {}) {}: {} documents, {} passages{polled}{errors}",
                 s.name, s.kind, s.collection, s.path, s.documents, s.chunks
             );
             for error in &s.errors {
@@ -222,6 +226,7 @@ fn source(status: SourceStatus, pending: u64, embedder: Option<&dyn Embedder>) -
         chunks: status.chunks,
         bytes: status.bytes,
         pending: if unread { pending.max(1) } else { pending },
+        watched: status.watching.map(|watching| watching.to_string()),
         embedded_by,
         n_errors: status.n_errors,
         errors: errors.map(|(path, reason)| ErrorReply { path, reason }).collect(),

@@ -1,24 +1,61 @@
-//! The watcher names what was touched, so that a refresh of it brings the index up to date.
+//! A watched folder: whatever happens in it is named, and looking at what is named brings the index
+//! up to date.
 
 use super::{Engine, Place};
-use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, sync_channel};
+use crate::program::poll;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use synod_index::watch::{Touched, watch};
+use synod_index::watch::{Inbox, Mode, Touched, Watch, Watching};
 
 /// How long an event may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const POLL: Duration = Duration::from_secs(7);
+
 struct Watched {
     engine: Engine,
-    events: Receiver<Touched>,
+    inbox: Arc<Inbox>,
+    watch: Watch,
+    /// Events since the start.
+    heard: Arc<AtomicUsize>,
 }
 
 impl Watched {
-    /// Waits until every path is covered by what was touched, then refreshes that.
+    /// Watches the source of an index, then compares it.
+    fn new(place: &Place, mode: Mode) -> Self {
+        let engine = place.open();
+        let (inbox, heard) = (Arc::new(Inbox::default()), Arc::new(AtomicUsize::new(0)));
+        let (into, counted) = (Arc::clone(&inbox), Arc::clone(&heard));
+        let mut watch = Watch::new(engine.updater.skipped(), POLL, move |touched: Touched| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            into.put(touched, Instant::now(), |_| {});
+        });
+        let modes = HashMap::from([(engine.source.id, mode)]);
+        watch.set_sources(&engine.updater.sources().expect("sources"), &modes);
+        let mut watched = Watched { engine, inbox, watch, heard };
+        watched.look(&HashSet::from([String::new()]));
+        watched
+    }
+
+    fn watching(&self) -> Option<Watching> {
+        self.watch.watching(self.engine.source.id)
+    }
+
+    /// Looks at what was touched, as the writer does.
+    fn look(&mut self, touched: &HashSet<String>) {
+        let source = self.engine.source.clone();
+        match touched.contains("") {
+            true => self.watch.renew(source.id),
+            false => self.watch.follow(source.id, touched),
+        }
+        self.engine.updater.refresh(&source, touched, &|_| true).expect("refreshed");
+    }
+
+    /// Waits until every path is covered by what was touched, and looks at all that.
     #[track_caller]
     fn settle(&mut self, paths: &[&str]) -> HashSet<String> {
-        let deadline = Instant::now() + PATIENCE;
         let mut touched = HashSet::new();
         let covers = |touched: &HashSet<String>, path: &str| {
             touched.iter().any(|t| {
@@ -26,15 +63,12 @@ impl Watched {
                 t.is_empty() || t == path || below
             })
         };
-        while !paths.iter().all(|path| covers(&touched, path)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(mut more) = self.events.recv_timeout(left) else {
-                panic!("{paths:?} were touched, but only {touched:?} were named");
-            };
-            touched.extend(more.remove(&self.engine.source.id).unwrap_or_default());
-        }
-        let source = self.engine.source.clone();
-        self.engine.updater.refresh(&source, &touched, &|_| true).expect("refreshed");
+        let inbox = Arc::clone(&self.inbox);
+        poll(&format!("{paths:?}"), PATIENCE, || {
+            touched.extend(inbox.take(Instant::now()).into_values().flatten());
+            paths.iter().all(|path| covers(&touched, path)).then_some(())
+        });
+        self.look(&touched);
         touched
     }
 }
@@ -44,18 +78,9 @@ fn whatever_is_touched_is_named_and_a_refresh_of_it_suffices() {
     let place = Place::new();
     place.write("a.md", "alpha\n");
     place.write("old/b.md", "beta\n");
-    let engine = place.scanned();
-    let (send, events) = sync_channel(1024);
-    let watch = watch(
-        &engine.updater.sources().expect("sources"),
-        engine.updater.skipped(),
-        move |touched| {
-            let _ = send.send(touched);
-        },
-    )
-    .expect("a watcher");
-    assert_eq!(watch.failed, Vec::<(String, String)>::new());
-    let mut watched = Watched { engine, events };
+    let mut watched = Watched::new(&place, Mode::Events);
+    assert_eq!(watched.watching(), Some(Watching::Events));
+    assert_eq!(watched.engine.paths("alpha"), ["a.md"]);
 
     place.write("new.md", "created\n");
     let touched = watched.settle(&["new.md"]);
@@ -95,9 +120,24 @@ fn whatever_is_touched_is_named_and_a_refresh_of_it_suffices() {
     watched.settle(&["deep/d.md", "shallow/d.md"]);
     assert_eq!(watched.engine.paths("gamma"), ["shallow/er/c.md"]);
 
+    // The moved folder is watched under its new name, and another one under its old name.
+    place.write("shallow/er/c.md", "zeta\n");
+    watched.settle(&["shallow/er/c.md"]);
+    assert_eq!(watched.engine.paths("zeta"), ["shallow/er/c.md"]);
+    place.write("deep/er/c.md", "eta\n");
+    watched.settle(&["deep/er/c.md"]);
+    place.write("deep/er/c.md", "theta\n");
+    watched.settle(&["deep/er/c.md"]);
+    assert_eq!(watched.engine.paths("theta"), ["deep/er/c.md"]);
+
     place.write(".synodignore", "old/\n");
     watched.settle(&["old/b.md"]);
     assert_eq!(watched.engine.paths("beta"), Vec::<String>::new());
+    place.remove(".synodignore");
+    watched.settle(&["old/b.md"]);
+    place.write("old/b.md", "iota\n");
+    watched.settle(&["old/b.md"]);
+    assert_eq!(watched.engine.paths("iota"), ["old/b.md"]);
     watched.engine.assert_clean();
 }
 
@@ -106,17 +146,7 @@ fn noise_is_not_named() {
     let place = Place::new();
     place.write(".git/index", "x");
     place.write("a.md", "alpha\n");
-    let engine = place.scanned();
-    let (send, events) = sync_channel(1024);
-    let _watch = watch(
-        &engine.updater.sources().expect("sources"),
-        engine.updater.skipped(),
-        move |touched| {
-            let _ = send.send(touched);
-        },
-    )
-    .expect("a watcher");
-    let mut watched = Watched { engine, events };
+    let mut watched = Watched::new(&place, Mode::Events);
     place.write(".git/index", "y");
     place.write("a.md~", "backup");
     place.write(".a.md.swp", "swap");
@@ -125,4 +155,129 @@ fn noise_is_not_named() {
     let noise =
         touched.iter().any(|p| p.starts_with(".git") || p.ends_with('~') || p.ends_with("swp"));
     assert!(!noise, "{touched:?}");
+}
+
+/// Files of a build.
+const OBJECTS: usize = 600;
+
+#[test]
+fn what_is_ignored_is_no_change() {
+    let place = Place::new();
+    place.write(".gitignore", "out/\n*.log\n");
+    place.write("note.md", "alpha\n");
+    place.write("out/kept.md", "x");
+    let mut watched = Watched::new(&place, Mode::Events);
+    let before = watched.heard.load(Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        // A build: many folders and files, all of them ignored.
+        scope.spawn(|| {
+            for n in 0..OBJECTS {
+                place.write(&format!("out/d{}/f{n}.md", n % 50), "object");
+                place.write(&format!("{n}.log"), "line\n");
+            }
+        });
+        place.write("note.md", "edited\n");
+        let touched = watched.settle(&["note.md"]);
+        assert_eq!(touched, HashSet::from(["note.md".to_owned()]));
+    });
+    place.write("last.md", "done\n");
+    let touched = watched.settle(&["last.md"]);
+    assert_eq!(touched, HashSet::from(["last.md".to_owned()]));
+    let heard = watched.heard.load(Ordering::Relaxed) - before;
+    assert!(heard < 50, "{heard} events for two notes");
+    assert_eq!(watched.engine.paths("edited"), ["note.md"]);
+    assert_eq!(watched.engine.paths("object"), Vec::<String>::new());
+    // What is not ignored any more is watched from then on.
+    place.write(".gitignore", "*.log\n");
+    watched.settle(&["out/kept.md"]);
+    assert_eq!(watched.engine.search("object").total, OBJECTS);
+    place.write("out/kept.md", "released\n");
+    watched.settle(&["out/kept.md"]);
+    assert_eq!(watched.engine.paths("released"), ["out/kept.md"]);
+}
+
+/// Ends a thread, also when the test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_file_that_is_written_all_the_time_is_named_all_the_same() {
+    let place = Place::new();
+    place.write("a.md", "alpha\n");
+    let mut watched = Watched::new(&place, Mode::Events);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _end = End(&stop);
+        scope.spawn(|| {
+            use std::io::Write;
+            let path = place.root().join("grows.md");
+            let mut file = std::fs::File::create(path).expect("a file");
+            while !stop.load(Ordering::Relaxed) {
+                file.write_all(b"another line of it\n").expect("written");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            file.write_all(b"omega\n").expect("written");
+        });
+        // It never pauses, and is named and read while it grows.
+        watched.settle(&["grows.md"]);
+        let (listed, _) = watched.engine.index.list(None, 10).expect("a list");
+        assert_eq!(listed.len(), 2);
+        // Others do not wait for it.
+        place.write("a.md", "edited\n");
+        watched.settle(&["a.md"]);
+        assert_eq!(watched.engine.paths("edited"), ["a.md"]);
+    });
+    // The end of it is named too.
+    poll("its end", PATIENCE, || {
+        let touched = watched.inbox.take(Instant::now()).into_values().flatten().collect();
+        watched.look(&touched);
+        (watched.engine.paths("omega") == ["grows.md"]).then_some(())
+    });
+    watched.engine.assert_clean();
+}
+
+#[test]
+fn a_source_that_is_polled_says_so_and_hears_nothing() {
+    let place = Place::new();
+    place.write("a.md", "alpha\n");
+    let mut watched = Watched::new(&place, Mode::Poll);
+    assert_eq!(watched.watching(), Some(Watching::Polled(POLL)));
+    assert_eq!(watched.watch.why(watched.engine.source.id), None, "it was wanted");
+    place.write("a.md", "edited\n");
+    assert_eq!(watched.inbox.due(Instant::now()), None);
+    watched.look(&HashSet::from([String::new()]));
+    assert_eq!(watched.engine.paths("edited"), ["a.md"]);
+}
+
+#[test]
+fn a_source_inside_another_is_watched_for_both() {
+    let place = Place::new();
+    place.write("outer.md", "alpha\n");
+    place.write("inner/a.md", "beta\n");
+    let mut watched = Watched::new(&place, Mode::Events);
+    let inner = place.root().join("inner");
+    let spec = synod_index::SourceSpec::default();
+    let inner = watched.engine.updater.add_source(&inner, &spec).expect("a source");
+    let sources = watched.engine.updater.sources().expect("sources");
+    watched.watch.set_sources(&sources, &HashMap::from([(inner.id, Mode::Events)]));
+    watched.watch.renew(inner.id);
+    let ids = HashSet::from([inner.id, watched.engine.source.id]);
+    let both = |watched: &Watched, what: &str| {
+        let mut heard = HashSet::new();
+        poll(what, PATIENCE, || {
+            heard.extend(watched.inbox.take(Instant::now()).into_keys());
+            (heard == ids).then_some(())
+        });
+    };
+    place.write("inner/a.md", "edited\n");
+    both(&watched, "an edit for both");
+    // Watching one of them anew takes nothing from the other.
+    watched.watch.renew(inner.id);
+    place.write("inner/a.md", "edited again\n");
+    both(&watched, "another edit for both");
 }
