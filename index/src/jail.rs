@@ -5,7 +5,7 @@
 //! file is opened, so a link swapped in between gains nothing.
 
 use crate::error::{Error, Result};
-use crate::place::{self, System};
+use crate::path::{self, System};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub fn check(path: &str) -> Result<()> {
     if path.split(['/', '\\']).any(|part| part == "..") {
         return refuse("leaves its source (`..`)");
     }
-    if let Some(why) = place::unusable(path, System::HERE) {
+    if let Some(why) = path::unusable(path, System::HERE) {
         return refuse(why);
     }
     Ok(())

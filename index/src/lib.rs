@@ -26,7 +26,7 @@ mod list;
 mod meaning;
 pub mod mount;
 mod pack;
-pub mod place;
+pub mod path;
 mod plan;
 pub mod query;
 mod rank;

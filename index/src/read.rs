@@ -7,7 +7,7 @@ use crate::disk::Content;
 use crate::error::{Error, Result};
 use crate::hit::{short_id, uri};
 use crate::kind::Symbol;
-use crate::place::{self, System};
+use crate::path::{self, System};
 use crate::token::{lower, name_key};
 use crate::{Current, Index};
 use rusqlite::Connection;
@@ -258,7 +258,7 @@ impl Finder<'_> {
     fn by_full_path(&self, full: &str) -> Result<Target> {
         let folders = self.searched().filter(|source| !source.root.is_empty());
         let inside = folders
-            .filter_map(|source| Some((source, place::below(&source.root, full, System::HERE)?)));
+            .filter_map(|source| Some((source, path::below(&source.root, full, System::HERE)?)));
         // Of nested sources the innermost, whose path is the shortest.
         let relative = inside.min_by_key(|(_, path)| path.len());
         let Some((source, relative)) = relative else {
