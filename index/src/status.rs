@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::limit::ERRORS_LISTED_MAX;
 use crate::space::SpaceStatus;
 use crate::vector;
-use crate::{Freshness, Index, Updater};
+use crate::{Doing, Freshness, Index, Updater};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub struct Status {
     pub generation: u64,
     /// Pending work.
     pub freshness: Freshness,
+    /// The work in hand.
+    pub doing: Doing,
     /// Embedding spaces, oldest first.
     pub spaces: Vec<SpaceStatus>,
     /// Passages embedded each second, by what the writer said last; 0 when it embeds nothing.
@@ -109,7 +111,8 @@ impl Index {
     fn current_status(&self, status: Status) -> Status {
         let serving = status.spaces.iter().find(|space| space.role == Some(db::Role::Serving));
         let model = serving.is_some_and(|space| self.has_embedder(&space.name));
-        Status { freshness: self.freshness(), rate: self.rate(), model, ..status }
+        let (freshness, doing) = (self.freshness(), self.doing());
+        Status { freshness, doing, rate: self.rate(), model, ..status }
     }
 
     fn count(&self) -> Result<Status> {

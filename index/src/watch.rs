@@ -7,7 +7,7 @@
 use crate::db::Source;
 use notify::RecursiveMode;
 use notify_debouncer_full::DebounceEventResult;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +47,11 @@ impl Inbox {
     /// Empties the inbox.
     pub fn take(&self) -> Touched {
         std::mem::take(&mut self.lock())
+    }
+
+    /// How many paths of each source wait.
+    pub fn by_source(&self) -> BTreeMap<i64, u64> {
+        self.lock().iter().map(|(source, paths)| (*source, paths.len() as u64)).collect()
     }
 
     /// Calls `then` with how many paths wait; none is added meanwhile.
@@ -206,6 +211,7 @@ mod tests {
         let inbox = Inbox::default();
         let some = |n: usize| (0..n).map(|n| format!("{n}.md")).collect::<HashSet<_>>();
         inbox.put(Touched::from([(1, some(3)), (2, some(1))]), |n| assert_eq!(n, 4));
+        assert_eq!(inbox.by_source(), BTreeMap::from([(1, 3), (2, 1)]));
         inbox.put(Touched::from([(1, some(PATHS_MAX + 1))]), |n| assert_eq!(n, 2));
         let all = inbox.take();
         assert_eq!(all[&1], HashSet::from([String::new()]));
