@@ -41,6 +41,12 @@ function meaning(embedding) {
 function showStatus(status) {
   const jobs = (status.jobs ?? []).map((job) =>
     job.total ? `${job.state} ${job.done} of ${job.total} files` : job.state);
+  const run = status.indexing ?? {};
+  if (run.total) {
+    const left = run.seconds_left === undefined ? "" : `, ${run.seconds_left} s left`;
+    jobs.push(`reading ${run.source}: ${run.done} of ${run.total} files${left}`);
+  }
+  if (run.reads_only) jobs.push(run.reads_only);
   const state = status.fresh ? "up to date" : `${status.pending} files pending`;
   $("state").textContent = [
     `${status.documents} documents, ${status.chunks} passages`, state, meaning(status.embedding), ...jobs,

@@ -422,9 +422,14 @@ async fn guarded(
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
+    Fault::internal(&panic_text(panic))
+}
+
+/// What a panic said, for the log.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    Fault::internal(&format!("panic: {}", text.unwrap_or_default()))
+    format!("panic: {}", text.unwrap_or_default())
 }
 
 fn forbidden(name: &str, scope: Scope) -> Fault {

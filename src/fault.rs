@@ -168,7 +168,7 @@ impl From<synod_index::Error> for Fault {
         let text = error.to_string();
         let damaged = error.is_damage();
         match error {
-            E::Data { .. } | E::Newer { .. } => Fault::new(STORAGE, text),
+            E::Data { .. } | E::Newer { .. } | E::NewerReading { .. } => Fault::new(STORAGE, text),
             E::Source(_) => Fault::new(UNPROCESSABLE, text),
             E::Argument(_) => Fault::new(INVALID, text),
             E::Missing { what, nearest } => {

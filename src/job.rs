@@ -7,7 +7,7 @@ use crate::now_ms;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use synod_index::watch::Mode;
-use synod_index::{Error, Outcome, Progress, Source, SourceSpec, Updater};
+use synod_index::{Error, Outcome, Run, Source, SourceSpec, Updater};
 use synod_store::{Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
 
@@ -78,25 +78,18 @@ pub fn other(error: synod_store::Error) -> Error {
 }
 
 /// How far a job is, as `index_status` reads it.
-pub fn progress(progress: &Progress) -> String {
-    let text = serde_json::json!({
-        "source": progress.source, "done": progress.done, "total": progress.total,
-        "bytes": progress.bytes, "current": progress.current,
-    });
-    text.to_string()
+pub fn progress(run: &Run) -> String {
+    synod_tools::indexing(run).to_string()
 }
 
-/// One line about the jobs in hand, for a person who waits.
-pub fn progress_line(jobs: &[Job]) -> String {
+/// One line about the work in hand, a job's or not, for a person who waits.
+pub fn progress_line(jobs: &[Job], run: Option<&Run>) -> String {
     let text = jobs.iter().find_map(|job| job.progress.as_deref());
-    let progress: serde_json::Value =
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    match (progress["done"].as_u64(), progress["total"].as_u64()) {
-        (Some(done), Some(total)) => format!(
-            "indexing {} … {done} of {total} files",
-            progress["source"].as_str().unwrap_or_default()
-        ),
-        _ => "looking at the files …".to_owned(),
+    let of_job: Option<serde_json::Value> = text.and_then(|text| serde_json::from_str(text).ok());
+    let run = of_job.or_else(|| run.map(synod_tools::indexing)).unwrap_or_default();
+    match synod_tools::indexing_text(&run) {
+        line if line.is_empty() => "looking at the files …".to_owned(),
+        line => line,
     }
 }
 

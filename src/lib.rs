@@ -5,6 +5,7 @@
 //! `job`), and what people type (`cli` and the commands it calls).
 
 mod background;
+mod beat;
 mod catalog;
 pub mod cli;
 pub mod client_config;
@@ -25,6 +26,7 @@ pub mod memory;
 mod metric;
 mod obtain;
 mod openapi;
+mod pace;
 mod page;
 mod power;
 mod prompt;

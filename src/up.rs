@@ -19,12 +19,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use synod_index::{Source, SourceKind};
 use synod_store::NewJob;
 use synod_tools::{INDEX_JOB, IngestOp};
 use tokio_util::sync::CancellationToken;
 
 /// After a signal, running calls and commits get this long.
 const SHUTDOWN: Duration = Duration::from_secs(3);
+/// After the end of input and of its calls, a commit gets this long: clients wait two seconds for
+/// the end of the process, and then end it themselves.
+const SHUTDOWN_STDIO: Duration = Duration::from_millis(700);
+
+/// How long the first look at a source of the configuration is waited for before serving begins.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// A world with its writer.
 struct Running {
@@ -47,8 +54,9 @@ impl Running {
         Ok(Running { world, waker, stop, thread })
     }
 
-    /// Lets the writer end its batch, for a while.
-    fn end(self) {
+    /// Lets the writer end its batch, for a while. To be ended in the middle of it costs what is
+    /// not committed, no more.
+    fn end(self, patience: Duration) {
         // What was done is in the ledger before the process is gone.
         if let Some(ledger) = &self.world.door.context().ledger
             && let Err(error) = ledger.flush()
@@ -57,9 +65,17 @@ impl Running {
         }
         self.stop.store(true, Ordering::Relaxed);
         self.waker.wake();
-        let until = std::time::Instant::now() + SHUTDOWN;
+        let until = std::time::Instant::now() + patience;
         while !self.thread.is_finished() && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.thread.is_finished() {
+            return;
+        }
+        // It still holds the lock, so the job in hand is its own, and ends in order.
+        let laid_down = self.world.door.context().store.lay_down_jobs(INDEX_JOB, now_ms());
+        if let Err(error) = laid_down {
+            tracing::warn!(error = %error, "the job in hand counts as lost");
         }
     }
 }
@@ -92,7 +108,7 @@ fn serve_stdio(session: &Session, config: Config) -> Result<ExitCode, Failure> {
         crate::stdio::serve(&servers, caller, line_bytes_max).await
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
-    running.end();
+    running.end(SHUTDOWN_STDIO);
     served?;
     Ok(ExitCode::SUCCESS)
 }
@@ -134,7 +150,7 @@ fn serve_http(
         }
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
-    running.end();
+    running.end(SHUTDOWN);
     served?;
     Ok(ExitCode::SUCCESS)
 }
@@ -249,6 +265,15 @@ fn leave(running: &Running, root: &std::path::Path, force: bool) -> Result<(), F
     Ok(())
 }
 
+/// Whether the first look at a source of the configuration is still to come.
+fn is_unread(running: &Running) -> Result<bool, Failure> {
+    let sources = running.world.door.context().index.sources()?;
+    let folder = |source: &&Source| source.kind != SourceKind::Pushed;
+    let mut folders = sources.iter().filter(folder);
+    let none = sources.is_empty() && !running.world.config.source.is_empty();
+    Ok(none || folders.any(|source| source.scanned_ms.is_none()))
+}
+
 /// Waits for the first index with a word about it, then says how to go on.
 fn welcome(
     session: &Session,
@@ -260,7 +285,9 @@ fn welcome(
     let mut said = 0;
     loop {
         let jobs = cx.store.open_jobs(INDEX_JOB)?;
-        if jobs.is_empty() {
+        let run = cx.index.doing().run;
+        let unread = start.elapsed() < LOOK_MAX && is_unread(running)?;
+        if jobs.is_empty() && run.is_none() && !unread {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -272,7 +299,7 @@ fn welcome(
         }
         if seconds > said {
             said = seconds;
-            note(&job::progress_line(&jobs));
+            note(&job::progress_line(&jobs, run.as_ref()));
         }
     }
     let status = cx.index.status()?;

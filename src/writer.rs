@@ -3,32 +3,36 @@
 //!
 //! One thread per process. While another process holds the lock, this one only looks whether it
 //! still does, and how fresh its index is. Invariant: `fresh` is said only when every source is
-//! watched and was compared since, or is polled and was compared within its interval, and nothing
-//! that was touched waits.
+//! there, is watched and was compared since, or is polled and was compared within its interval, and
+//! nothing that was touched or is to be tried again waits. Invariant: whatever fails costs one
+//! round, never the thread.
 
 use crate::background::{Embedding, Graphs};
+use crate::beat::{self, Sign};
 use crate::config::Config;
 use crate::job::{self, Request};
+use crate::pace::Pace;
 use crate::schedule::{self, Schedule};
 use crate::{now_ms, power};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use synod_index::watch::{Inbox, Mode, Touched, Watch};
 use synod_index::{
-    Coverage, Embedder, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work,
+    Coverage, Doing, Embedder, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work,
 };
-use synod_store::{Job, JobState, Store};
+use synod_store::{ATTEMPTS_MAX, Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestOp};
 
 /// Between two attempts to take the writer's lock.
 const TAKEOVER: Duration = Duration::from_millis(1_000);
+/// Before another round after some that failed, at most; at first [`TAKEOVER`], twice as long each
+/// time.
+const FAILED_MAX: Duration = Duration::from_secs(8);
 /// Between two looks for jobs of other processes, and between two signs of life.
 const TICK: Duration = Duration::from_millis(200);
-/// A writer without a sign of life for this long is stopped or stuck.
-const BEAT_MAX: Duration = Duration::from_secs(5);
 /// Between two attempts to embed after one that failed.
 const EMBED_AGAIN: Duration = Duration::from_secs(10);
 /// Between two looks whether a graph over the vectors is missing.
@@ -37,8 +41,6 @@ const GRAPH_AGAIN: Duration = Duration::from_secs(5);
 const GRAPH_FAILED: Duration = Duration::from_secs(600);
 /// Between two looks whether the machine still runs on its battery.
 const BATTERY_AGAIN: Duration = Duration::from_secs(30);
-/// Between two notes of a job's progress.
-const NOTE: Duration = Duration::from_millis(100);
 
 /// Wakes the writer of this process.
 #[derive(Clone)]
@@ -137,38 +139,83 @@ impl Loop {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Round after round; one that fails is followed by another with a fresh lock.
     fn run(&mut self) {
+        let mut wait = TAKEOVER;
         while !self.stopped() {
-            // From the lock on, what another writer knew is no longer known.
-            let locked = || self.set(1, false);
-            match Updater::locked(Arc::clone(&self.index), now_ms, locked) {
-                Ok(mut updater) => {
-                    tracing::info!("became the writer");
-                    let ended = self.write(&mut updater);
-                    // Without the lock nothing is written.
-                    self.graphs.stop();
-                    if let Err(error) = ended {
-                        tracing::error!(error = %error, "the writer stopped; it starts again");
-                        std::thread::sleep(TAKEOVER);
-                    }
-                }
-                Err(Error::NotWriter) => self.follow(),
-                Err(error) => {
-                    tracing::error!(error = %error, "cannot write the index");
-                    self.set(0, false);
-                    std::thread::sleep(TAKEOVER);
-                }
-            }
+            let began = Instant::now();
+            let round = std::panic::AssertUnwindSafe(|| self.round());
+            let failed = match std::panic::catch_unwind(round) {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(panic) => Some(crate::dispatch::panic_text(&*panic)),
+            };
+            let Some(why) = failed else { continue };
+            tracing::error!(error = why, "cannot write the index; tried again");
+            self.forget();
+            // After a long time of work it is another failure, not the same one again.
+            wait = if began.elapsed() > 2 * FAILED_MAX { TAKEOVER } else { wait };
+            self.pause(wait);
+            wait = (2 * wait).min(FAILED_MAX);
         }
     }
 
-    /// Another process writes: say how fresh its index is.
-    fn follow(&self) {
+    /// What a round knew may be wrong: nothing is fresh, and the next one looks at everything.
+    fn forget(&mut self) {
+        self.set(0, false);
+        self.index.set_doing(Doing::default());
+        self.watch = None;
+        self.meaning = Work::default();
+        self.embed_at = Some(Instant::now());
+        self.graphs.stop();
+    }
+
+    /// Writes until the end, or looks once at what another process writes.
+    fn round(&mut self) -> Result<(), Error> {
+        let locked = || {
+            // From the lock on, what another writer knew is no longer known.
+            self.index.set_doing(Doing::default());
+            self.set(1, false);
+        };
+        // The lock of what only a newer program may write is left to it.
+        let may = self.index.may_write();
+        match may.and_then(|()| Updater::locked(Arc::clone(&self.index), now_ms, locked)) {
+            Ok(mut updater) => {
+                tracing::info!("became the writer");
+                updater.stop_with(Arc::clone(&self.stop));
+                let ended = self.write(&mut updater);
+                // Without the lock nothing is written.
+                self.graphs.stop();
+                ended
+            }
+            Err(Error::NotWriter) => {
+                self.follow(None);
+                Ok(())
+            }
+            Err(error @ Error::NewerReading { .. }) => {
+                self.follow(Some(error.to_string()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Another process writes: say how fresh its index is, and why this one never will.
+    fn follow(&self, reader: Option<String>) {
         let sign = Sign::read(&self.index);
         self.index.set_freshness(sign.freshness);
         self.index.set_rate(sign.rate);
         schedule::adopt(&self.index);
-        let until = Instant::now() + TAKEOVER;
+        if let Some(why) = reader.as_ref().filter(|_| self.index.doing().reader.is_none()) {
+            tracing::warn!(why, "this process only reads");
+        }
+        self.index.set_doing(Doing { reader, ..sign.doing });
+        self.pause(TAKEOVER);
+    }
+
+    /// Sleeps, but not beyond the end.
+    fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
         while Instant::now() < until && !self.stopped() {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -181,18 +228,24 @@ impl Loop {
     /// Says that work is in hand.
     fn busy(&self, pending: u64) {
         self.set(pending, false);
-        self.beat(Freshness { pending, fresh: false });
+        beat::leave(&self.index);
     }
 
     /// Says what is known when no work is in hand.
-    fn settle(&self) {
+    fn settle(&self, updater: &Updater) {
+        let unread = updater.unread();
+        let n_unread: u64 = unread.values().sum();
+        let mut waiting = self.inbox.by_source();
+        unread.into_iter().for_each(|(source, n)| *waiting.entry(source).or_default() += n);
+        self.index.set_doing(Doing { waiting: Some(waiting), ..Doing::default() });
+        let there = n_unread == 0 && !updater.is_source_away();
         let watched = self.watch.as_ref().is_some_and(|watch| watch.outdated().is_empty());
         // Within the look, so that a touch in this moment is not overwritten.
         self.inbox.look(|waiting| {
-            let current = watched && self.schedule.is_current(Instant::now());
-            self.set(waiting as u64, current && waiting == 0);
+            let current = watched && there && self.schedule.is_current(Instant::now());
+            self.set(waiting as u64 + n_unread, current && waiting == 0);
         });
-        self.beat(self.index.freshness());
+        beat::leave(&self.index);
     }
 
     fn write(&mut self, updater: &mut Updater) -> Result<(), Error> {
@@ -207,14 +260,17 @@ impl Loop {
             while let Some(job) = self.store.take(INDEX_JOB, now_ms()).map_err(job::other)? {
                 self.work(updater, &job)?;
             }
-            let touched = self.inbox.take(Instant::now());
+            let mut touched = self.inbox.take(Instant::now());
+            for (source, paths) in updater.due() {
+                touched.entry(source).or_default().extend(paths);
+            }
             if !touched.is_empty() {
                 self.refresh(updater, &touched)?;
                 continue;
             }
             if let Some(id) = self.schedule.due(Instant::now()) {
                 self.compare(updater, id)?;
-                self.settle();
+                self.settle(updater);
                 continue;
             }
             if beaten.elapsed() >= TICK * 4 {
@@ -222,7 +278,7 @@ impl Loop {
                     tracing::info!("a source is another folder now; watching anew");
                     self.schedule.again(id);
                 }
-                self.settle();
+                self.settle(updater);
                 beaten = Instant::now();
             }
             if self.embed(updater) {
@@ -232,7 +288,7 @@ impl Loop {
             let pause = self.inbox.due(Instant::now()).unwrap_or(TICK).min(TICK);
             match self.wake.receive.recv_timeout(pause) {
                 // Other processes, too, learn at once that something was touched.
-                Ok(()) => self.settle(),
+                Ok(()) => self.settle(updater),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -372,9 +428,10 @@ impl Loop {
             watch.renew(id);
         }
         self.note_watching(&source);
+        let pace = Pace::default();
         let report = |progress: &Progress| {
-            if progress.done.is_multiple_of(64) {
-                self.busy(left(progress));
+            if let Some(run) = pace.run(progress, Instant::now()) {
+                beat::tell(&self.index, run);
             }
             !self.stopped()
         };
@@ -394,7 +451,11 @@ impl Loop {
     /// Looks at what was touched. If that fails, the writer starts again and compares everything.
     fn refresh(&mut self, updater: &mut Updater, touched: &Touched) -> Result<(), Error> {
         self.embed_soon();
-        self.busy(touched.values().map(std::collections::HashSet::len).sum::<usize>() as u64);
+        let rows = touched.iter().map(|(source, paths)| (*source, paths.len() as u64));
+        let waiting: BTreeMap<i64, u64> = rows.collect();
+        let pending: u64 = waiting.values().sum();
+        self.index.set_doing(Doing { waiting: Some(waiting), ..Doing::default() });
+        self.busy(pending);
         let began = Instant::now();
         for source in updater.sources()? {
             let Some(paths) = touched.get(&source.id) else { continue };
@@ -414,7 +475,7 @@ impl Loop {
             }
         }
         self.inbox.took(touched, began.elapsed());
-        self.settle();
+        self.settle(updater);
         Ok(())
     }
 
@@ -466,22 +527,24 @@ impl Loop {
         };
         self.embed_soon();
         self.busy(1);
-        let noted = std::cell::Cell::new(Instant::now() - NOTE);
+        let pace = Pace::default();
         let report = |progress: &Progress| {
-            let last = progress.done == progress.total;
-            if noted.get().elapsed() < NOTE && !last {
-                return !self.stopped();
-            }
-            noted.set(Instant::now());
-            self.busy(left(progress));
-            let text = job::progress(progress);
+            let Some(run) = pace.run(progress, Instant::now()) else { return !self.stopped() };
+            let text = job::progress(&run);
+            beat::tell(&self.index, run);
             self.store.set_progress(&job.id, &text, now_ms()).unwrap_or(true) && !self.stopped()
         };
         let ids = |sources: &[Source]| sources.iter().map(|s| s.id).collect::<Vec<_>>();
         let before = ids(&updater.sources()?);
         let result = request.run(updater, &report);
         if let Err(error @ (Error::Sql(_) | Error::Words(_))) = result {
-            // What the stores hold is uncertain: a new updater recovers, then does the job again.
+            // What the stores hold is uncertain: a new updater recovers, then does the job again,
+            // a few times.
+            if job.attempt - job.attempt_base >= ATTEMPTS_MAX {
+                let text = crate::fault::Fault::internal(&error).to_string();
+                let ended = self.store.end_job(&job.id, JobState::Failed, &text, now_ms());
+                ended.map_err(job::other)?;
+            }
             return Err(error);
         }
         let cancelled = matches!(result, Err(Error::Cancelled)) && !self.stopped();
@@ -497,64 +560,24 @@ impl Loop {
         if cancelled && request.args.op == IngestOp::Reindex {
             self.schedule.break_off();
         }
-        self.settle();
+        self.settle(updater);
         self.end(job, result)
     }
 
     fn end(&self, job: &Job, result: Result<String, Error>) -> Result<(), Error> {
         let (state, text) = match result {
             Ok(text) => (JobState::Succeeded, text),
-            Err(Error::Cancelled) if self.stopped() => return Ok(()),
+            Err(Error::Cancelled) if self.stopped() => {
+                // The next writer begins it again, and this attempt was no fault of it.
+                self.store.lay_down_jobs(INDEX_JOB, now_ms()).map_err(job::other)?;
+                return Ok(());
+            }
             Err(Error::Cancelled) => (JobState::Cancelled, "cancelled".to_owned()),
             Err(error) => (JobState::Failed, crate::fault::Fault::from(error).to_string()),
         };
         self.store.end_job(&job.id, state, &text, now_ms()).map_err(job::other)?;
         Ok(())
     }
-
-    /// A sign of life with what is known, for processes that only read.
-    fn beat(&self, now: Freshness) {
-        let path = self.index.dir().join("writer.beat");
-        // By rename: a reader in between must not find an empty file, which says nothing.
-        let new = path.with_extension("new");
-        let rate = self.index.rate();
-        let sign = format!("{} {} {rate:.1}", now.pending, u8::from(now.fresh));
-        let done = std::fs::write(&new, sign);
-        if let Err(error) = done.and_then(|()| std::fs::rename(&new, &path)) {
-            tracing::warn!(error = %error, "cannot leave a sign of life");
-        }
-    }
-}
-
-/// The sign of life that the process which writes leaves for those that read.
-pub struct Sign {
-    /// How fresh the index is.
-    pub freshness: Freshness,
-    /// Passages embedded each second.
-    pub rate: f32,
-}
-
-impl Sign {
-    /// The last one, as long as it is young.
-    pub fn read(index: &Index) -> Self {
-        let path = index.dir().join("writer.beat");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let age = std::fs::metadata(&path)
-            .and_then(|m| m.modified())
-            .ok()
-            .and_then(|at| SystemTime::now().duration_since(at).ok());
-        let young = age.is_some_and(|age| age < BEAT_MAX);
-        let mut parts = text.split_whitespace();
-        let pending = parts.next().and_then(|part| part.parse().ok());
-        let fresh = parts.next() == Some("1") && young && pending.is_some();
-        let rate = parts.next().and_then(|part| part.parse().ok()).filter(|_| young);
-        let freshness = Freshness { pending: pending.unwrap_or(1), fresh };
-        Sign { freshness, rate: rate.unwrap_or(0.0) }
-    }
-}
-
-fn left(progress: &Progress) -> u64 {
-    progress.total.saturating_sub(progress.done) as u64
 }
 
 fn log_outcome(source: &Source, outcome: &Outcome, start: Instant) {
@@ -570,3 +593,6 @@ fn log_outcome(source: &Source, outcome: &Outcome, start: Instant) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

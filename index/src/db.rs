@@ -6,7 +6,9 @@
 
 mod chunks;
 mod graph;
+mod problem;
 mod vector;
+mod version;
 
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
@@ -20,6 +22,9 @@ pub use vector::{
     with_role,
 };
 
+pub use problem::{clear_problem, clear_problems, clear_problems_at, problems, put_problem};
+pub use version::{READING, reading, set_reading};
+
 use crate::disk::{Hash, Stamp};
 use crate::error::{Error, Result};
 use crate::kind::{Class, Section, Symbol};
@@ -28,13 +33,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
-
-/// The format this program writes. A newer one is refused; to an older one, tables are added.
-pub const FORMAT: u32 = 4;
-
-/// How files become rows: raised when kinds, chunks or words change, so that files that were read
-/// by an older program are read again.
-pub const READING: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -205,7 +203,7 @@ pub struct Known {
 /// Opens the database, making it if `write` and it is not there.
 ///
 /// # Errors
-/// `Newer` for a newer format; `Sql`.
+/// `Newer` for a newer format that this program cannot read; `Sql`.
 pub fn open(path: &Path, write: bool) -> Result<Connection> {
     let db = if write {
         Connection::open(path)?
@@ -227,15 +225,12 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
         db.pragma_update(None, "synchronous", "normal")?;
     }
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > FORMAT {
-        let path = path.parent().unwrap_or(path).to_owned();
-        return Err(Error::Newer { path, found, known: FORMAT });
-    }
-    if write && found < FORMAT {
+    let found = version::check(&db, path)?;
+    if write && found < version::FORMAT {
         db.execute_batch(&format!(
-            "BEGIN; {SCHEMA} {} PRAGMA user_version={FORMAT}; COMMIT;",
-            vector::SCHEMA
+            "BEGIN; {SCHEMA} {} {} COMMIT;",
+            vector::SCHEMA,
+            version::raised()
         ))?;
     }
     Ok(db)
@@ -246,22 +241,6 @@ pub fn generation(db: &Connection) -> Result<u64> {
     let sql = "SELECT value FROM meta WHERE key='generation'";
     let value: Option<i64> = db.prepare_cached(sql)?.query_row([], |r| r.get(0)).optional()?;
     Ok(value.unwrap_or(0) as u64)
-}
-
-/// How the files of this database were read.
-pub fn reading(db: &Connection) -> Result<Option<i64>> {
-    let sql = "SELECT value FROM meta WHERE key='reading'";
-    Ok(db.query_row(sql, [], |r| r.get(0)).optional()?)
-}
-
-/// Notes that files are read as [`READING`] says, and forgets the stamps and hashes of those on
-/// disk, so that the next scan does.
-pub fn set_reading(db: &Connection) -> Result<()> {
-    let sql = "UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16) WHERE source IN \
-               (SELECT id FROM source WHERE kind<>'pushed')";
-    db.execute(sql, [])?;
-    db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('reading', ?)", [READING])?;
-    Ok(())
 }
 
 /// Whether a source lies on another device than when it was last scanned.
@@ -622,44 +601,6 @@ pub fn counts(db: &Connection, source: i64) -> Result<(u64, u64, u64)> {
         Ok((r.get::<_, i64>(0)? as u64, r.get::<_, i64>(1)? as u64, r.get::<_, i64>(2)? as u64))
     })?;
     Ok(row)
-}
-
-/// Errors of a source, at most `limit`, and how many there are.
-pub fn problems(
-    db: &Connection,
-    source: i64,
-    limit: usize,
-) -> Result<(Vec<(String, String)>, u64)> {
-    let mut statement =
-        db.prepare_cached("SELECT path, reason FROM problem WHERE source=? ORDER BY path LIMIT ?")?;
-    let rows =
-        statement.query_map(params![source, limit as i64], |r| Ok((r.get(0)?, r.get(1)?)))?;
-    let listed = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let sql = "SELECT count(*) FROM problem WHERE source=?";
-    let n: i64 = db.prepare_cached(sql)?.query_row([source], |r| r.get(0))?;
-    Ok((listed, n as u64))
-}
-
-/// Notes an error of a file.
-pub fn put_problem(db: &Connection, source: i64, path: &str, reason: &str) -> Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO problem(source, path, reason) VALUES(?,?,?)")?
-        .execute(params![source, path, reason])?;
-    Ok(())
-}
-
-/// A file is well again.
-pub fn clear_problem(db: &Connection, source: i64, path: &str) -> Result<()> {
-    db.prepare_cached("DELETE FROM problem WHERE source=? AND path=?")?
-        .execute(params![source, path])?;
-    Ok(())
-}
-
-/// Forgets the errors of a source, but for those that stand in the rows of its documents.
-pub fn clear_problems(db: &Connection, source: i64) -> Result<()> {
-    let sql = "DELETE FROM problem WHERE source=?1 AND path NOT IN \
-               (SELECT path FROM file WHERE source=?1 AND note IS NOT NULL)";
-    db.execute(sql, [source])?;
-    Ok(())
 }
 
 /// Keeps the text of a document that is not the bytes of a file: pushed, or made of them.

@@ -38,6 +38,9 @@ impl Stamp {
     }
 }
 
+/// Why content is missing that a parser of ours failed on.
+pub const NOT_PARSED: &str = "makes its parser fail; please report it";
+
 /// Why content is missing that nobody expects to be there.
 pub const NOT_TEXT: &str = "is not text";
 
@@ -114,10 +117,19 @@ pub fn load(root: &Path, path: &str, extract: Option<Extract>) -> Result<Loaded>
     file.by_ref().take(most + 1).read_to_end(&mut bytes).map_err(fail)?;
     let hash = hash(&bytes);
     let content = match extract {
-        Some(extract) => extracted(extract(&bytes)),
+        Some(extract) => extracted(made(extract, &bytes)),
         None => decode(bytes),
     };
     Ok(Loaded { stamp, hash, content })
+}
+
+/// Makes text of bytes. A panic there costs one file and nobody's thread.
+///
+/// # Errors
+/// Why there is none.
+pub fn made(extract: Extract, bytes: &[u8]) -> std::result::Result<String, String> {
+    let work = std::panic::AssertUnwindSafe(|| extract(bytes));
+    std::panic::catch_unwind(work).unwrap_or_else(|_| Err(NOT_PARSED.to_owned()))
 }
 
 /// Text that was made of a file's bytes.
@@ -236,6 +248,14 @@ mod tests {
             Content::Text { text, plain, .. } => Some((text, plain)),
             Content::NameOnly { .. } => None,
         }
+    }
+
+    #[test]
+    fn a_maker_of_texts_that_panics_costs_one_file() {
+        fn panics(bytes: &[u8]) -> std::result::Result<String, String> {
+            panic!("{} bytes", bytes.len())
+        }
+        assert_eq!(made(panics, b"x"), Err(NOT_PARSED.to_owned()));
     }
 
     #[test]

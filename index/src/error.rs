@@ -27,6 +27,17 @@ pub enum Error {
         /// The newest format that this program reads.
         known: u32,
     },
+    /// The files of the index were read by a newer program, in a way of its own.
+    #[error(
+        "a newer synod wrote this index (its way of reading files is {found}, this one knows \
+         {known}), so this one only reads it; update this one"
+    )]
+    NewerReading {
+        /// How they were read.
+        found: i64,
+        /// How this program reads them.
+        known: i64,
+    },
     /// A path that may not become a source.
     #[error("{0}")]
     Source(String),

@@ -8,6 +8,7 @@ pub mod chunk;
 mod db;
 mod dense;
 pub mod disk;
+mod doing;
 mod embed;
 mod error;
 mod filter;
@@ -32,6 +33,7 @@ pub mod query;
 mod rank;
 mod read;
 mod related;
+mod retry;
 pub mod salvage;
 mod scan;
 mod score;
@@ -51,6 +53,7 @@ pub mod watch;
 pub use carry::{Carried, CarriedVector};
 pub use db::Role;
 pub use db::{Source, SourceKind};
+pub use doing::{Doing, Run};
 pub use embed::{Batch, Coverage, Embedder, Made, Work};
 pub use error::{Error, Result};
 pub use filter::{Filters, date_ms, timestamp};
@@ -85,6 +88,7 @@ pub struct Index {
     scratch: Mutex<Vec<Scratch>>,
     filters: Mutex<search::FilterCache>,
     freshness: RwLock<Freshness>,
+    doing: RwLock<Doing>,
     counted: Mutex<Option<status::Counted>>,
     embedders: RwLock<Embedders>,
     asked: Mutex<HashMap<u32, u32>>,
@@ -149,6 +153,7 @@ impl Index {
             scratch: Mutex::new(Vec::new()),
             filters: Mutex::new(search::FilterCache::default()),
             freshness: RwLock::new(Freshness::default()),
+            doing: RwLock::default(),
             counted: Mutex::new(None),
             embedders: RwLock::default(),
             asked: Mutex::default(),

@@ -6,7 +6,7 @@ use crate::limit::ERRORS_LISTED_MAX;
 use crate::space::SpaceStatus;
 use crate::vector;
 use crate::watch::Watching;
-use crate::{Freshness, Index, Updater};
+use crate::{Doing, Freshness, Index, Updater};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub struct Status {
     pub generation: u64,
     /// Pending work.
     pub freshness: Freshness,
+    /// The work in hand.
+    pub doing: Doing,
     /// Embedding spaces, oldest first.
     pub spaces: Vec<SpaceStatus>,
     /// Passages embedded each second, by what the writer said last; 0 when it embeds nothing.
@@ -115,7 +117,8 @@ impl Index {
         for source in &mut status.sources {
             source.watching = self.watching(source.source.id);
         }
-        Status { freshness: self.freshness(), rate: self.rate(), model, ..status }
+        let (freshness, doing) = (self.freshness(), self.doing());
+        Status { freshness, doing, rate: self.rate(), model, ..status }
     }
 
     fn count(&self) -> Result<Status> {

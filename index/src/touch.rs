@@ -6,7 +6,7 @@
 //! Invariant: what was touched is counted until it is handed on, and what is handed on was touched
 //! before. Bounded: a source with too many touched paths is touched as a whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,19 @@ impl Inbox {
     /// Notes how long it took to look at what was taken.
     pub fn took(&self, touched: &Touched, took: Duration) {
         self.lock().took(touched, took);
+    }
+
+    /// How many paths of each source wait.
+    pub fn by_source(&self) -> BTreeMap<i64, u64> {
+        let waiting = self.lock();
+        let mut out = BTreeMap::new();
+        let counts = |(source, n): (&i64, usize)| (*source, n as u64);
+        let burst = waiting.burst.iter().map(|(source, paths)| counts((source, paths.len())));
+        let held = waiting.held.iter().map(|(source, paths)| counts((source, paths.len())));
+        for (source, n) in burst.chain(held) {
+            *out.entry(source).or_default() += n;
+        }
+        out
     }
 
     /// Calls `then` with how many paths wait; none is added meanwhile.

@@ -12,12 +12,13 @@ use crate::disk::{self, Content, Loaded, Stamp};
 use crate::error::{Error, Result};
 use crate::graph;
 use crate::history;
-use crate::kind::{self, Chunk, Class, Input, Link, Parsed};
+use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
 use crate::language::{self, Language};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{
     BATCH_BYTES_MAX, BATCH_FILES_MAX, BULK_CACHE_KIB, CACHE_KIB, HEAD_BYTES_MAX, RACY,
 };
+use crate::retry::{Held, PATHS_MAX, Unread};
 use crate::walk::{self, Found, Walked};
 use crate::{Index, lexical::Lexical};
 use rusqlite::Connection;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::time::Instant;
 
 /// Symbol kinds that people do not look up as definitions.
 const NOT_DEFINITIONS: &[&str] = &["key", "rule", "element", "impl", "heading"];
@@ -60,6 +62,8 @@ pub struct Outcome {
     pub unchanged: usize,
     /// Files that could not be read.
     pub failed: usize,
+    /// Those of them that may be readable in a moment, the first ones.
+    pub unread: Vec<String>,
     /// The generation afterwards.
     pub generation: u64,
 }
@@ -75,6 +79,9 @@ pub struct Updater {
     db: Connection,
     _lock: File,
     now_ms: fn() -> i64,
+    pub(crate) unread: Unread,
+    /// Set when the process ends.
+    stop: Arc<AtomicBool>,
 }
 
 /// Content that is handed over.
@@ -88,6 +95,8 @@ pub(crate) struct Push {
 struct Prepared {
     path: String,
     known: Option<Known>,
+    /// When the reading began: what was written since is newer.
+    read_ms: i64,
     result: Result<Ready>,
 }
 
@@ -121,11 +130,26 @@ pub(crate) fn writer_lock(dir: &Path) -> Result<File> {
     }
 }
 
+impl Index {
+    /// Refuses to write what a newer program read in a way of its own.
+    ///
+    /// # Errors
+    /// `NewerReading`; `Sql`.
+    pub fn may_write(&self) -> Result<()> {
+        match self.read_db(db::reading)? {
+            Some(found) if found > db::READING => {
+                Err(Error::NewerReading { found, known: db::READING })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Updater {
     /// Takes the writer's lock, without waiting.
     ///
     /// # Errors
-    /// `NotWriter` while another process holds it.
+    /// `NotWriter` while another process holds it, `NewerReading` as [`Index::may_write`].
     pub fn new(index: Arc<Index>, now_ms: fn() -> i64) -> Result<Self> {
         Self::locked(index, now_ms, || {})
     }
@@ -136,12 +160,20 @@ impl Updater {
     /// As [`Updater::new`].
     pub fn locked(index: Arc<Index>, now_ms: fn() -> i64, locked: impl FnOnce()) -> Result<Self> {
         let lock = writer_lock(index.dir())?;
+        index.may_write()?;
         locked();
         let db = db::open(&index.dir().join("index.db"), true)?;
-        let mut updater = Updater { index, db, _lock: lock, now_ms };
+        let (unread, stop) = (Unread::default(), Arc::default());
+        let mut updater = Updater { index, db, _lock: lock, now_ms, unread, stop };
         updater.recover()?;
         updater.read_alike()?;
         Ok(updater)
+    }
+
+    /// Takes the word that the process ends: from then on nobody waits for merges of the words,
+    /// which the next writer begins again.
+    pub fn stop_with(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
     }
 
     pub(crate) fn db(&self) -> &Connection {
@@ -263,7 +295,8 @@ impl Updater {
             let known = db::known_below(&batch.updater.db, source.id, &path)?.remove(&path);
             let mtime_ns = modified_ms * 1_000_000;
             // A notebook is pushed as it is, or as what was made of it before.
-            let made = kind::of(&path).0.extract.and_then(|make| make(text.as_bytes()).ok());
+            let extract = kind::of(&path).0.extract;
+            let made = extract.and_then(|extract| disk::made(extract, text.as_bytes()).ok());
             let text = made.unwrap_or(text);
             let stamp = Stamp { size: text.len() as u64, mtime_ns, ..Stamp::default() };
             let loaded = Loaded {
@@ -272,7 +305,7 @@ impl Updater {
                 content: Content::Text { text, encoding: "UTF-8", plain: false },
             };
             let ready = Ready::New(Box::new(document(&source, &path, loaded, now)?));
-            batch.write(Prepared { path, known, result: Ok(ready) })?;
+            batch.write(Prepared { path, known, read_ms: now, result: Ok(ready) })?;
             if batch.is_full() {
                 batch.flush()?;
             }
@@ -288,6 +321,7 @@ impl Updater {
             batch.remove(known.id, &path)?;
         }
         db::remove_source(&batch.updater.db, source.id)?;
+        batch.updater.unread.forget(source.id);
         batch.commit()
     }
 
@@ -296,13 +330,11 @@ impl Updater {
         if source.kind == SourceKind::Pushed {
             return Ok(Outcome { generation: db::generation(&self.db)?, ..Outcome::default() });
         }
+        let held = self.unread.look(source.id, None);
         let root = PathBuf::from(&source.root);
         if let Err(error) = std::fs::read_dir(&root) {
             // A source that vanished (an unmounted drive) keeps its documents.
-            let reason = format!("{error}; its documents are kept as they were");
-            db::put_problem(&self.db, source.id, "", &reason)?;
-            let generation = db::generation(&self.db)?;
-            return Ok(Outcome { failed: 1, generation, ..Outcome::default() });
+            return self.away(source, &format!("{error}; its documents are kept as they were"));
         }
         let walked = walk::walk(&root, &self.skipped());
         let known = db::known(&self.db, source.id)?;
@@ -310,10 +342,9 @@ impl Updater {
         if walked.files.is_empty() && !known.is_empty() && db::moved(&self.db, source.id, device)? {
             // The empty mount point of a drive that is away lies on another device.
             let reason = "another, empty drive is mounted there; its documents are kept";
-            db::put_problem(&self.db, source.id, "", reason)?;
-            let generation = db::generation(&self.db)?;
-            return Ok(Outcome { failed: 1, generation, ..Outcome::default() });
+            return self.away(source, reason);
         }
+        self.unread.set_away(source.id, false);
         db::set_device(&self.db, source.id, device)?;
         let total = walked.files.len();
         let jobs = compare(&walked, known);
@@ -325,9 +356,26 @@ impl Updater {
         let mut outcome = self.run(source, jobs, report)?;
         outcome.unchanged += total - reads;
         outcome.failed += walked.errors.len();
+        self.note_unread(source, &held, &walked, &outcome);
         self.note_history(source)?;
         db::scanned(&self.db, source.id, (self.now_ms)())?;
         Ok(outcome)
+    }
+
+    /// A source is not there: its documents are kept.
+    fn away(&mut self, source: &Source, reason: &str) -> Result<Outcome> {
+        db::put_problem(&self.db, source.id, "", reason)?;
+        self.unread.set_away(source.id, true);
+        let generation = db::generation(&self.db)?;
+        Ok(Outcome { failed: 1, generation, ..Outcome::default() })
+    }
+
+    /// Remembers what is to be tried again.
+    fn note_unread(&mut self, source: &Source, held: &Held, walked: &Walked, outcome: &Outcome) {
+        let now = Instant::now();
+        for path in walked.unread.iter().chain(&outcome.unread) {
+            self.unread.failed(held, source.id, path, now);
+        }
     }
 
     /// Reads the history anew if the working tree came to stand on another commit.
@@ -358,20 +406,27 @@ impl Updater {
         paths: &HashSet<String>,
         report: Report,
     ) -> Result<Outcome> {
-        if paths.contains("") {
+        let root = PathBuf::from(&source.root);
+        // One that was away, or vanished while it was watched, is more than these paths.
+        let whole = paths.contains("") || self.unread.is_away(source.id);
+        if whole || std::fs::read_dir(&root).is_err() {
             return self.scan(source, report);
         }
-        let root = PathBuf::from(&source.root);
-        if std::fs::read_dir(&root).is_err() {
-            // It vanished while it was watched: the next scan says so.
-            return Ok(Outcome { generation: db::generation(&self.db)?, ..Outcome::default() });
-        }
+        let held = self.unread.look(source.id, Some(paths));
         let walked = walk::walk_only(&root, &self.skipped(), walk::Only::new(paths));
         let mut known = HashMap::new();
+        let transaction = self.db.transaction()?;
         for path in paths {
-            known.extend(db::known_below(&self.db, source.id, path)?);
+            known.extend(db::known_below(&transaction, source.id, path)?);
+            db::clear_problems_at(&transaction, source.id, path)?;
         }
-        let outcome = self.run(source, compare(&walked, known), report)?;
+        for (path, reason) in &walked.errors {
+            db::put_problem(&transaction, source.id, path, reason)?;
+        }
+        transaction.commit()?;
+        let mut outcome = self.run(source, compare(&walked, known), report)?;
+        outcome.failed += walked.errors.len();
+        self.note_unread(source, &held, &walked, &outcome);
         self.note_history(source)?;
         Ok(outcome)
     }
@@ -389,12 +444,12 @@ impl Updater {
         let stop = AtomicBool::new(false);
         let next = AtomicUsize::new(0);
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
-        let now = (self.now_ms)();
+        let now_ms = self.now_ms;
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel::<Prepared>(64);
             for _ in 0..threads {
                 let (send, jobs, next, stop) = (send.clone(), &jobs, &next, &stop);
-                scope.spawn(move || prepare_all(source, jobs, next, stop, now, &send));
+                scope.spawn(move || prepare_all(source, jobs, next, stop, now_ms, &send));
             }
             drop(send);
             let result = self.write_all(source, &jobs, bulk, receive, progress, report, &mut total);
@@ -421,13 +476,12 @@ impl Updater {
             progress.current.clone_from(&prepared.path);
             batch.write(prepared)?;
             progress.bytes = total_bytes(&batch, progress.bytes);
-            let cancelled = !report(&progress);
-            if cancelled || batch.is_full() {
-                batch.flush()?;
-            }
-            if cancelled {
+            if !report(&progress) {
                 add(total, batch.commit()?);
                 return Err(Error::Cancelled);
+            }
+            if batch.is_full() {
+                batch.flush()?;
             }
         }
         // Last: what was moved is found under its new path before the old one goes.
@@ -526,6 +580,7 @@ fn add(total: &mut Outcome, part: Outcome) {
     total.removed += part.removed;
     total.unchanged += part.unchanged;
     total.failed += part.failed;
+    total.unread.extend(part.unread);
     total.generation = part.generation;
 }
 
@@ -603,9 +658,12 @@ fn compare(walked: &Walked, mut known: HashMap<String, Known>) -> Vec<Job> {
     jobs
 }
 
-/// A file written in the moment it was read may have changed behind an equal stamp.
+/// A file written in the moment it was read may have changed behind an equal stamp. Where the
+/// system keeps a time of change, that one alone proves it: anybody may set the other, to a year
+/// that is still to come.
 fn racy(known: &Known) -> bool {
-    let changed_ms = known.stamp.mtime_ns.max(known.stamp.ctime_ns) / 1_000_000;
+    let Stamp { mtime_ns, ctime_ns, .. } = known.stamp;
+    let changed_ms = if ctime_ns == 0 { mtime_ns } else { ctime_ns } / 1_000_000;
     changed_ms + RACY.as_millis() as i64 > known.read_ms
 }
 
@@ -614,18 +672,19 @@ fn prepare_all(
     jobs: &[Job],
     next: &AtomicUsize,
     stop: &AtomicBool,
-    now: i64,
+    now_ms: fn() -> i64,
     send: &std::sync::mpsc::SyncSender<Prepared>,
 ) {
     while !stop.load(Ordering::Relaxed) {
         let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
         let Job::Read { path, known } = job else { continue };
-        // A parser that panics costs one file, not the writer.
-        let work = std::panic::AssertUnwindSafe(|| prepare(source, path, known.as_ref(), now));
+        let read_ms = now_ms();
+        // Whatever panics here costs one file, not the writer.
+        let work = std::panic::AssertUnwindSafe(|| prepare(source, path, known.as_ref(), read_ms));
         let result = std::panic::catch_unwind(work).unwrap_or_else(|_| {
             Err(Error::Row("its parser failed; please report the file".to_owned()))
         });
-        let prepared = Prepared { path: path.clone(), known: known.clone(), result };
+        let prepared = Prepared { path: path.clone(), known: known.clone(), read_ms, result };
         if send.send(prepared).is_err() {
             return;
         }
@@ -663,15 +722,40 @@ pub(crate) fn load(db: &Connection, source: &Source, path: &str, id: u32) -> Res
     disk::load(root, path, extract)
 }
 
+/// Parses a text; `None` when its parser panics, which costs one document and nobody's thread.
+fn parse(kind: &Kind, path: &str, text: &str) -> Option<Parsed> {
+    let work = || {
+        let lines = LineIndex::new(text);
+        (kind.parse)(&Input { path, text, lines: &lines })
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+}
+
 /// Parses a loaded file into everything that is written of it.
 fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Result<Document> {
-    let (kind, kind_name) = kind::of(path);
-    let (text, plain, note) = match loaded.content {
+    document_of(kind::of(path), source, path, loaded, now)
+}
+
+/// The same of a kind and its exact name. A text that its parser fails on is found by its name.
+fn document_of(
+    (kind, kind_name): (&Kind, &str),
+    source: &Source,
+    path: &str,
+    loaded: Loaded,
+    now: i64,
+) -> Result<Document> {
+    let (mut text, mut plain, mut note) = match loaded.content {
         Content::Text { text, plain, .. } => (text, plain, None),
         Content::NameOnly { reason } => (String::new(), false, Some(reason)),
     };
-    let lines = LineIndex::new(&text);
-    let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
+    let parsed = match parse(kind, path, &text) {
+        Some(parsed) => parsed,
+        None => {
+            (text, plain, note) = (String::new(), false, Some(disk::NOT_PARSED.to_owned()));
+            let title = kind::stem(path).to_owned();
+            parse(kind, path, "").unwrap_or(Parsed { title, ..Parsed::default() })
+        }
+    };
     let rows: Vec<ChunkRow> = parsed.chunks.iter().map(|c| chunk_row(&text, c)).collect();
     let row = FileRow {
         id: 0,
@@ -712,9 +796,7 @@ pub(crate) fn row_now(db: &Connection, source: &Source, row: &FileRow) -> Option
 /// The passages of a file as it is now, and its text; `None` if it has none.
 pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, String)> {
     let Content::Text { text, .. } = content else { return None };
-    let lines = LineIndex::new(&text);
-    let (kind, _) = kind::of(path);
-    let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
+    let parsed = parse(kind::of(path).0, path, &text)?;
     let rows = parsed.chunks.iter().map(|chunk| chunk_row(&text, chunk)).collect();
     Some((rows, text))
 }
@@ -723,9 +805,8 @@ pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, S
 /// and behind them, of a note of several passages, its head, which mostly says what it is about.
 pub(crate) fn inputs(path: &str, content: Content) -> Vec<String> {
     let Content::Text { text, .. } = content else { return Vec::new() };
-    let lines = LineIndex::new(&text);
     let (kind, _) = kind::of(path);
-    let parsed = (kind.parse)(&Input { path, text: &text, lines: &lines });
+    let Some(parsed) = parse(kind, path, &text) else { return Vec::new() };
     let input = |chunk: &Chunk| format!("{}\n{}", chunk.header, &text[chunk.bytes.clone()]);
     let mut inputs: Vec<String> = parsed.chunks.iter().map(input).collect();
     if kind.class == Class::Note && inputs.len() > 1 {
@@ -855,12 +936,12 @@ impl<'u> Batch<'u> {
     }
 
     fn write(&mut self, prepared: Prepared) -> Result<()> {
-        let Prepared { path, known, result } = prepared;
+        let Prepared { path, known, read_ms, result } = prepared;
         let db = &self.updater.db;
         match result {
             Ok(Ready::Same(stamp)) => {
                 if let Some(known) = known {
-                    db::touch(db, known.id, &stamp, (self.updater.now_ms)())?;
+                    db::touch(db, known.id, &stamp, read_ms)?;
                 }
                 self.outcome.unchanged += 1;
             }
@@ -876,6 +957,10 @@ impl<'u> Batch<'u> {
                 let reason = failure(&error);
                 db::put_problem(db, self.source.id, &path, &reason)?;
                 self.outcome.failed += 1;
+                let soon = matches!(error, Error::Data { .. });
+                if soon && self.outcome.unread.len() < PATHS_MAX {
+                    self.outcome.unread.push(path);
+                }
             }
         }
         self.files += 1;
@@ -977,7 +1062,9 @@ impl<'u> Batch<'u> {
         let outcome = self.outcome.clone();
         let Batch { updater, writer, .. } = self;
         updater.db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        writer.close()?;
+        if !updater.stop.load(Ordering::Relaxed) {
+            writer.close()?;
+        }
         Ok(outcome)
     }
 }
@@ -998,5 +1085,50 @@ fn failure(error: &Error) -> String {
     match error {
         Error::Data { source, .. } => source.to_string(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails(input: &Input) -> Parsed {
+        assert!(input.text.is_empty(), "a parser that fails");
+        Parsed::default()
+    }
+
+    #[test]
+    fn a_text_that_its_parser_fails_on_is_found_by_its_name() {
+        let kind = Kind { recognise: |_| None, class: Class::Note, parse: fails, extract: None };
+        let source = Source {
+            id: 1,
+            name: "vault".to_owned(),
+            kind: SourceKind::Vault,
+            root: String::new(),
+            collection: "notes".to_owned(),
+            commit: None,
+            scanned_ms: None,
+        };
+        let content = Content::Text { text: "x".to_owned(), encoding: "UTF-8", plain: true };
+        let loaded = Loaded { stamp: Stamp::default(), hash: disk::hash(b"x"), content };
+        let document = document_of((&kind, "broken"), &source, "a/b.md", loaded, 5).unwrap();
+        let Document { row, text, .. } = document;
+        assert_eq!(row.note.as_deref(), Some(disk::NOT_PARSED));
+        assert_eq!((row.n_chunks, row.bytes, row.plain, text.as_str()), (0, 0, false, ""));
+        assert_eq!(row.hash, disk::hash(b"x"), "it is read again when it changes");
+        assert!(parse(&kind, "a/b.md", "x").is_none());
+    }
+
+    #[test]
+    fn only_a_change_makes_a_stamp_doubtful() {
+        let second = 1_000_000_000;
+        let racy = |mtime_s: i64, ctime_s: i64, read_s: i64| {
+            let (mtime_ns, ctime_ns) = (mtime_s * second, ctime_s * second);
+            let stamp = Stamp { mtime_ns, ctime_ns, ..Stamp::default() };
+            super::racy(&Known { id: 1, stamp, read_ms: read_s * 1_000, hash: [0; 16] })
+        };
+        assert!(racy(50, 100, 100) && racy(50, 100, 101) && !racy(50, 100, 102));
+        assert!(!racy(9_000, 100, 102), "a time that somebody set proves nothing");
+        assert!(racy(100, 0, 101) && !racy(100, 0, 102), "where there is no other, it has to do");
     }
 }

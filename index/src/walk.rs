@@ -49,6 +49,8 @@ pub struct Walked {
     pub files: Vec<Found>,
     /// What could not be read: relative path (empty for the root) and reason.
     pub errors: Vec<(String, String)>,
+    /// Those of them that may be readable in a moment.
+    pub unread: Vec<String>,
 }
 
 impl Walked {
@@ -91,7 +93,7 @@ impl Only {
 }
 
 /// The folders above a relative path, outermost first.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
@@ -209,7 +211,11 @@ fn visit(entry: Result<DirEntry, ignore::Error>, root: &Path, out: &Mutex<Walked
     match entry.metadata() {
         Ok(meta) => lock(out).files.push(Found { path, stamp: Stamp::of(&meta) }),
         Err(error) if error.io_error().is_some_and(|e| e.kind() == ErrorKind::NotFound) => {}
-        Err(error) => lock(out).errors.push((path, error.to_string())),
+        Err(error) => {
+            let mut out = lock(out);
+            out.unread.push(path.clone());
+            out.errors.push((path, error.to_string()));
+        }
     }
 }
 
@@ -221,7 +227,11 @@ fn note_error(error: &ignore::Error, root: &Path, out: &Mutex<Walked>) {
     }
     let path = failed_path(error).and_then(|p| p.strip_prefix(root).ok().and_then(slashed));
     let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-    lock(out).errors.push((path.unwrap_or_default(), reason));
+    let mut out = lock(out);
+    if error.io_error().is_some() {
+        out.unread.extend(path.clone());
+    }
+    out.errors.push((path.unwrap_or_default(), reason));
 }
 
 fn failed_path(error: &ignore::Error) -> Option<&Path> {
@@ -506,7 +516,8 @@ mod tests {
 
     #[test]
     fn a_failed_folder_hides_only_what_is_below_it() {
-        let walked = Walked { files: vec![], errors: vec![("a".to_owned(), String::new())] };
+        let errors = vec![("a".to_owned(), String::new())];
+        let walked = Walked { errors, ..Walked::default() };
         assert!(!walked.knows("a/b"));
         assert!(walked.knows("ab"));
     }

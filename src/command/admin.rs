@@ -197,7 +197,7 @@ fn check(index: &Arc<Index>, repair: bool) -> Result<Check, Failure> {
         Err(Error::NotWriter) if repair => {
             Err("another process is writing this index; end it, then repair".into())
         }
-        Err(Error::NotWriter) => Ok(index.check()?),
+        Err(Error::NotWriter | Error::NewerReading { .. }) if !repair => Ok(index.check()?),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,10 +1,12 @@
 //! `synod index`: adds folders and brings the index up to date.
 
 use super::{note, say};
+use crate::beat::{self, Sign};
 use crate::cli::{Failure, IndexArgs, Session};
 use crate::embedder;
 use crate::job::{self, Request};
 use crate::now_ms;
+use crate::pace::Pace;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::path::Path;
@@ -22,14 +24,19 @@ pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
     }
     let index = Index::open(&session.data)?;
     match Updater::new(Arc::clone(&index), now_ms) {
-        Ok(updater) => here(session, args, updater),
+        Ok(updater) => here(session, args, &index, updater),
         Err(Error::NotWriter) => elsewhere(session, args, &index),
         Err(error) => Err(error.into()),
     }
 }
 
 /// This process writes.
-fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<ExitCode, Failure> {
+fn here(
+    session: &Session,
+    args: &IndexArgs,
+    index: &Index,
+    mut updater: Updater,
+) -> Result<ExitCode, Failure> {
     job::add_configured(&mut updater, &session.loaded.config);
     if let Some(name) = &args.remove {
         let text = remove(name).run(&mut updater, &|_| true)?;
@@ -49,7 +56,7 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
     let mut total = Outcome::default();
     let mut rows = Vec::new();
     for source in &sources {
-        let outcome = scan(session, &mut updater, source)?;
+        let outcome = scan(session, index, &mut updater, source)?;
         rows.push(row(source, &outcome));
         total.changed += outcome.changed;
         total.removed += outcome.removed;
@@ -57,6 +64,7 @@ fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<Exi
         total.failed += outcome.failed;
         total.generation = outcome.generation;
     }
+    beat::end(index);
     if session.common.json {
         say(&format!("{:#}\n", json!({ "sources": rows, "generation": total.generation })));
     }
@@ -105,10 +113,19 @@ fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
     }
 }
 
-fn scan(session: &Session, updater: &mut Updater, source: &Source) -> Result<Outcome, Failure> {
+fn scan(
+    session: &Session,
+    index: &Index,
+    updater: &mut Updater,
+    source: &Source,
+) -> Result<Outcome, Failure> {
     let bar = bar(session.common.json);
     bar.set_prefix(source.name.clone());
+    let pace = Pace::default();
     let report = |progress: &Progress| {
+        if let Some(run) = pace.run(progress, Instant::now()) {
+            beat::tell(index, run);
+        }
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
         bar.set_message(progress.current.clone());
@@ -193,6 +210,9 @@ fn elsewhere(session: &Session, args: &IndexArgs, index: &Arc<Index>) -> Result<
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Whoever writes has said nothing for this long: a person who waits is told.
+const SILENT: Duration = Duration::from_secs(5);
+
 /// No passage was embedded for this long: nobody does.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -261,6 +281,10 @@ fn leave(
     wait(index, store, &id, json)
 }
 
+/// What is said then.
+const UNANSWERED: &str = "the process that writes this index does not answer: it is stopped, or \
+    busy with something long; the request is left to it, and waited for (Ctrl-C ends the waiting)";
+
 /// Waits for whoever writes; does the work itself when the writer has gone.
 fn wait(
     index: &Arc<Index>,
@@ -269,6 +293,7 @@ fn wait(
     json: bool,
 ) -> Result<(JobState, String), Failure> {
     let bar = bar(json);
+    let (start, mut told) = (Instant::now(), false);
     loop {
         match Updater::new(Arc::clone(index), now_ms) {
             Ok(mut updater) => {
@@ -288,6 +313,11 @@ fn wait(
         bar.set_length(progress["total"].as_u64().unwrap_or(0));
         bar.set_position(progress["done"].as_u64().unwrap_or(0));
         bar.set_message(progress["current"].as_str().unwrap_or_default().to_owned());
+        let silent = |age: Duration| age > SILENT;
+        if !told && silent(start.elapsed()) && Sign::read(index).age.is_none_or(silent) {
+            told = true;
+            bar.suspend(|| note(UNANSWERED));
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -1,6 +1,7 @@
 //! `synod call`, `search`, `pack`, `read`: the same tools, through the same door, as the operator.
 
 use super::{note, say};
+use crate::beat::{BEAT_MAX, Sign};
 use crate::cli::{Failure, FilterArgs, PackArgs, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
 use crate::job;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use synod_index::{Error, Freshness, Updater};
+use synod_index::{Doing, Error, Freshness, Outcome, Updater};
 use synod_store::Scope;
 use synod_tools::{Answer, Call};
 
@@ -42,6 +43,11 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
     let world = World::open(&session.data, config, wake)?;
     let stop = Arc::new(AtomicBool::new(false));
     let cx = world.door.context();
+    let silent = || Sign::read(&cx.index).age.is_none_or(|age| age > BEAT_MAX);
+    if tool == "ingest" && with == With::Writer && silent() {
+        // Nobody would do what it leaves.
+        cx.index.may_write()?;
+    }
     let thread = if with == With::Writer {
         let (index, store) = (Arc::clone(&cx.index), Arc::clone(&cx.store));
         Some(pending.start(index, store, Arc::clone(&world.config), Arc::clone(&stop))?)
@@ -80,18 +86,30 @@ fn refresh(session: &Session, world: &World) {
         Ok(updater) => updater,
         Err(Error::NotWriter) => {
             // The server watches; its sign of life says how fresh it is.
-            index.set_freshness(writer::Sign::read(index).freshness);
             schedule::adopt(index);
-            return;
+            let sign = Sign::read(index);
+            index.set_freshness(sign.freshness);
+            index.set_rate(sign.rate);
+            return index.set_doing(sign.doing);
+        }
+        Err(error @ Error::NewerReading { .. }) => {
+            let sign = Sign::read(index);
+            index.set_freshness(sign.freshness);
+            return index.set_doing(Doing { reader: Some(error.to_string()), ..sign.doing });
         }
         Err(error) => return note(&format!("synod: the index was not refreshed: {error}")),
     };
     job::add_configured(&mut updater, &session.loaded.config);
     let scanned = updater.sources().and_then(|sources| {
-        sources.iter().try_for_each(|source| updater.scan(source, &|_| true).map(|_| ()))
+        let outcomes = sources.iter().map(|source| updater.scan(source, &|_| true));
+        outcomes.collect::<Result<Vec<Outcome>, Error>>()
     });
     match scanned {
-        Ok(()) => index.set_freshness(Freshness { pending: 0, fresh: true }),
+        // A source that is not there fails, as does a file that cannot be read.
+        Ok(outcomes) => {
+            let fresh = outcomes.iter().all(|outcome| outcome.failed == 0);
+            index.set_freshness(Freshness { pending: 0, fresh });
+        }
         Err(error) => note(&format!("synod: the index was not refreshed: {error}")),
     }
 }

@@ -4,9 +4,10 @@
 //! cancelled (the table is in `action.rs`). Any process may leave one; whoever does that kind of
 //! work takes the next pending one. Jobs with an owner, and what persons do with them, are in
 //! `task.rs`. Invariant: a job that was running when its process died is pending again for the
-//! next one, with its partial results.
+//! next one, with its partial results, but not more often than `ATTEMPTS_MAX` says.
 
 use crate::action::{JobState, Move, next_state};
+use crate::task::ATTEMPTS_MAX;
 use crate::{Error, Result, Store, event};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
@@ -221,6 +222,25 @@ pub(crate) fn take_up(tx: &Transaction, id: &str, now_ms: i64) -> Result<Moved> 
     Ok(moved)
 }
 
+/// Running jobs of a kind, with how often each was taken since a person last wanted it.
+fn running(tx: &Transaction, kind: &str) -> Result<Vec<(String, i64)>> {
+    let sql = "SELECT id, attempt-attempt_base FROM job WHERE kind=? AND state='running'";
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows = statement.query_map([kind], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A running job whose process is lost: pending again, or given up after as many attempts as there
+/// may be.
+pub(crate) fn take_back(tx: &Transaction, id: &str, attempts: i64, now_ms: i64) -> Result<()> {
+    if attempts < ATTEMPTS_MAX {
+        shift(tx, id, Move::Recover, now_ms)?;
+    } else {
+        end(tx, id, Move::Fail, &format!("its process was lost {attempts} times"), now_ms)?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Leaves a job; returns the id of the one with the same key if there is one.
     ///
@@ -272,19 +292,30 @@ impl Store {
     }
 
     /// Makes running jobs of `kind` pending again, with their partial results: their process is
-    /// gone. Only for a kind that one process at a time works on; for others there is
-    /// [`Store::recover_stale_jobs`].
+    /// gone. One that lost its process [`ATTEMPTS_MAX`] times fails, so that a job which ends its
+    /// process does not do so for ever. Only for a kind that one process at a time works on; for
+    /// others there is [`Store::recover_stale_jobs`].
     pub fn recover_jobs(&self, kind: &str, now_ms: i64) -> Result<usize> {
         self.write(|tx| {
-            let sql = "SELECT id FROM job WHERE kind=? AND state='running'";
-            let ids: Vec<String> = tx
-                .prepare_cached(sql)?
-                .query_map([kind], |r| r.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            for id in &ids {
-                shift(tx, id, Move::Recover, now_ms)?;
+            let found = running(tx, kind)?;
+            for (id, attempts) in &found {
+                take_back(tx, id, *attempts, now_ms)?;
             }
-            Ok(ids.len())
+            Ok(found.len())
+        })
+    }
+
+    /// Makes running jobs of `kind` pending again whose process ends in order, or gives them up for
+    /// a reason that is not theirs: the attempt does not count.
+    pub fn lay_down_jobs(&self, kind: &str, now_ms: i64) -> Result<usize> {
+        self.write(|tx| {
+            let found = running(tx, kind)?;
+            for (id, _) in &found {
+                shift(tx, id, Move::Recover, now_ms)?;
+                let sql = "UPDATE job SET attempt_base=attempt_base+1 WHERE id=?";
+                tx.prepare_cached(sql)?.execute([id])?;
+            }
+            Ok(found.len())
         })
     }
 
@@ -377,6 +408,27 @@ mod tests {
         assert_eq!(ids, ["j_2", "j_1"]);
         assert!(!store.set_progress("j_2", "{}", 9).unwrap());
         assert!(store.take("index", 9).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_job_that_ends_its_process_does_not_do_so_for_ever() {
+        let store = Store::memory().unwrap();
+        leave(&store, "j_1", None, "{}").unwrap();
+        // An end in order, however often, is no fault of the job.
+        for at in 0..2 * ATTEMPTS_MAX {
+            assert_eq!(store.take("index", at).unwrap().unwrap().id, "j_1");
+            assert_eq!(store.lay_down_jobs("index", at).unwrap(), 1);
+        }
+        assert_eq!(store.lay_down_jobs("index", 99).unwrap(), 0, "it does not run");
+        for at in 100..100 + ATTEMPTS_MAX {
+            assert_eq!(store.take("index", at).unwrap().unwrap().id, "j_1");
+            assert_eq!(store.recover_jobs("index", at).unwrap(), 1);
+        }
+        let job = store.job("j_1").unwrap().unwrap();
+        assert_eq!(job.state, JobState::Failed);
+        assert_eq!(job.result.as_deref(), Some("its process was lost 5 times"));
+        leave(&store, "j_2", None, "{}").unwrap();
+        assert_eq!(store.take("index", 200).unwrap().unwrap().id, "j_2", "the next one is done");
     }
 
     #[test]

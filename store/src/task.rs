@@ -6,7 +6,9 @@
 //! not exist.
 
 use crate::action::{Action, JobState, Move, actions};
-use crate::job::{JOB, LEFT, LISTED, Moved, digest, digested, end, row, shift, used_key};
+use crate::job::{
+    JOB, LEFT, LISTED, Moved, digest, digested, end, row, shift, take_back, used_key,
+};
 use crate::{Error, Job, Result, Store, bound, event};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
@@ -370,12 +372,7 @@ impl Store {
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             for (id, attempts) in &found {
-                if *attempts < ATTEMPTS_MAX {
-                    shift(tx, id, Move::Recover, now_ms)?;
-                } else {
-                    let why = format!("its process was lost {attempts} times");
-                    end(tx, id, Move::Fail, &why, now_ms)?;
-                }
+                take_back(tx, id, *attempts, now_ms)?;
             }
             Ok(found.len())
         })

@@ -116,6 +116,24 @@ fn the_end_of_input_ends_the_program() {
     leaves(client, "during a call");
 }
 
+#[test]
+fn the_end_of_input_ends_the_program_while_it_indexes() {
+    let place = Place::new();
+    let text = "tide and moon and shore ".repeat(60);
+    for n in 0..6_000 {
+        place.write(&format!("vault/n{n}.md"), format!("# Note {n}\n\n{text}\n"));
+    }
+    let folder = place.path().join("vault").display().to_string();
+    let file = place.write("synod.toml", format!("[[source]]\npath = {folder:?}\n"));
+    let mut client = place.stdio(&["--config", &file.display().to_string()]);
+    poll("the indexing", PATIENCE, || {
+        client.answered("index_status", json!({}))["indexing"]["done"].as_u64()
+    });
+    leaves(client, "during indexing");
+    let (code, said, why) = place.outcome(&["doctor"]);
+    assert_eq!(code, 0, "{said}{why}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_program_ends_with_its_parent() {

@@ -1,6 +1,6 @@
 //! Bad input and bad luck: each is a clear fault, and the program lives afterwards.
 
-use crate::program::{Client, PATIENCE, Place, ended, long, outcome, poll};
+use crate::program::{Client, PATIENCE, Place, Server, ended, long, outcome, poll};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -734,4 +734,108 @@ fn a_killed_indexing_leaves_an_index_that_heals() {
         assert_eq!(status["documents"], NOTES, "{said}");
         std::fs::remove_dir_all(place.path().join(&data)).expect("removed");
     }
+}
+
+#[test]
+fn an_index_that_a_newer_program_wrote_is_only_read() {
+    let place = Place::new();
+    let folder = vault(&place);
+    let database = place.data().join("index/index.db");
+    crate::program::sql(&database, "UPDATE meta SET value=99 WHERE key='reading'");
+    let mut client = place.stdio(&[]);
+    lives(&mut client);
+    let status = poll("a word about it", PATIENCE, || {
+        let status = client.answered("index_status", json!({}));
+        status["indexing"]["reads_only"].is_string().then_some(status)
+    });
+    assert!(status["indexing"]["reads_only"].to_string().contains("newer"), "{status}");
+    assert_eq!(status["fresh"], false, "nobody looks at the files: {status}");
+    let failed = place.outcome(&["index", &folder.to_string_lossy()]);
+    clear("index", &failed);
+    assert!(failed.2.contains("newer"), "{}", failed.2);
+    let found = place.call("search", json!({"query": "walrus"}));
+    assert_eq!((paths(&found), &found["fresh"]), (vec!["tide.md".to_owned()], &json!(false)));
+    doctor(&place);
+    assert!(!place.data().join("index/writer.beat").exists(), "somebody wrote");
+    assert!(client.end().success());
+    let rows = "SELECT value FROM meta WHERE key='reading' UNION SELECT min(size) FROM file";
+    let kept = crate::program::sql(&database, rows);
+    assert!(kept.contains("(99,)") && !kept.contains("-1"), "it was read anew: {kept}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_pending_until_it_was_tried_again() {
+    let place = Place::new();
+    place.write("vault/open.md", "An open note on barnacles.\n");
+    place.write("vault/inner/note.md", "An inner note on urchins.\n");
+    let closed = place.write("vault/closed.md", "A closed note on limpets.\n");
+    mode(&closed, 0o000);
+    let folder = place.path().join("vault").display().to_string();
+    let args = ["index", &folder, "--wait", "--lexical-only"];
+    let (code, _, stderr) = outcome(unprivileged(&place, &args));
+    assert_eq!(code, 1, "a file cannot be read: {stderr}");
+    let server = Server::of(unprivileged(&place, &["serve", "--http", "127.0.0.1:0"]));
+    let get = |path: &str| crate::http::get(server.address, path).json();
+    let pending = |what: &str| {
+        poll(what, PATIENCE, || {
+            let status = get("/v1/index");
+            let source = &status["sources"][0];
+            let said = source["pending"] == 1 && source["n_errors"] == 1;
+            (said && status["pending"] == 1 && status["fresh"] == false).then_some(())
+        });
+    };
+    let fresh = |what: &str| {
+        poll(what, PATIENCE, || {
+            let status = get("/v1/index");
+            (status["fresh"] == true && status["sources"][0]["n_errors"] == 0).then_some(())
+        });
+    };
+    pending("a file that waits");
+    mode(&closed, 0o644);
+    fresh("freshness");
+    assert_eq!(paths(&get("/v1/search?q=limpets")), ["closed.md"]);
+    // An event about a folder that cannot be read.
+    let inner = place.path().join("vault/inner");
+    mode(&inner, 0o000);
+    pending("a folder that waits");
+    mode(&inner, 0o755);
+    fresh("freshness again");
+    assert_eq!(paths(&get("/v1/search?q=urchins")), ["inner/note.md"]);
+}
+
+#[test]
+fn a_request_that_ends_its_process_is_given_up() {
+    let place = Place::new();
+    let text = "tide and moon and shore ".repeat(60);
+    for n in 0..6_000 {
+        place.write(&format!("vault/n{n}.md"), format!("# Note {n}\n\n{text}\n"));
+    }
+    let folder = place.path().join("vault").display().to_string();
+    let file = place.write("synod.toml", format!("[access]\nadd_roots = [{folder:?}]\n"));
+    let file = file.display().to_string();
+    let server = || place.stdio(&["--allow-write", "--config", &file]);
+    let mut client = server();
+    let left = client.answered("ingest", json!({"op": "add", "path": folder}));
+    let id = left["job"].as_str().expect("a job").to_owned();
+    for _ in 0..synod_store::ATTEMPTS_MAX {
+        poll("the request in hand", PATIENCE, || {
+            client.answered("index_status", json!({}))["indexing"]["done"].as_u64()
+        });
+        // Killed.
+        drop(client);
+        client = server();
+    }
+    let job = |client: &mut Client| -> Value {
+        client.answered("index_status", json!({ "job": id }))["jobs"][0].clone()
+    };
+    let ended = poll("its end", PATIENCE, || {
+        let job = job(&mut client);
+        (job["state"] != "running" && job["state"] != "pending").then_some(job)
+    });
+    assert_eq!(ended["state"], "failed", "{ended}");
+    assert!(ended["result"].to_string().contains("lost 5 times"), "{ended}");
+    // Whoever comes behind it is served.
+    let pushed = json!({"op": "push", "path": "x.md", "content": "narwhal", "wait": true});
+    assert_eq!(client.answered("ingest", pushed)["state"], "succeeded");
 }

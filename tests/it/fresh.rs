@@ -2,7 +2,7 @@
 
 use super::faces::{token, with_token};
 use super::http::{post, request};
-use super::program::{PATIENCE, Place, Server, poll};
+use super::program::{Client, PATIENCE, Place, Server, ended, poll, sql};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::Mutex;
@@ -406,4 +406,105 @@ fn ignored_folders_cost_no_watch_and_no_freshness() {
     }
     place.write("vault/src/in/deep.md", "# Deep\n\nbarnacle\n");
     found(&server, "barnacle");
+
+#[test]
+fn a_first_look_says_how_far_it_is_in_every_process() {
+    let place = Place::new();
+    let text = "tide and moon and shore ".repeat(60);
+    for n in 0..9_000 {
+        place.write(&format!("vault/n{n}.md"), format!("# Note {n}\n\n{text}\n"));
+    }
+    let folder = place.path().join("vault").display().to_string();
+    let file = place.write("synod.toml", format!("[[source]]\npath = {folder:?}\n"));
+    let mut writer = place.stdio(&["--config", &file.display().to_string()]);
+    let (own, other) = poll("a run that both show", PATIENCE, || {
+        let own = writer.answered("index_status", json!({}))["indexing"].clone();
+        own["seconds_left"].as_u64()?;
+        // The command line is another process, and this one has the lock.
+        let other = place.call("index_status", json!({}))["indexing"].clone();
+        other["seconds_left"].as_u64().map(|_| (own, other))
+    });
+    for run in [own, other] {
+        assert_eq!((&run["source"], &run["total"]), (&json!("vault"), &json!(9_000)), "{run}");
+        let done = run["done"].as_u64().expect("a number");
+        assert!((1..=9_000).contains(&done), "{run}");
+        assert!(run["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000), "{run}");
+        assert!(run["rate"].as_f64().is_some_and(|rate| rate > 0.0), "{run}");
+        assert!(run["current"].as_str().is_some_and(|path| path.ends_with(".md")), "{run}");
+    }
+    let status = poll("freshness", PATIENCE, || {
+        let status = writer.answered("index_status", json!({}));
+        (status["fresh"] == true).then_some(status)
+    });
+    assert!(status["indexing"].is_null(), "{status}");
+    assert_eq!(status["sources"][0]["pending"], 0, "{status}");
+}
+
+#[test]
+fn the_command_line_says_fresh_only_of_sources_that_are_there() {
+    let place = vault(3);
+    let (folder, away) = (place.path().join("vault"), place.path().join("away"));
+    place.index(&folder);
+    let fresh = || place.call("search", json!({"query": "number1"}))["fresh"].clone();
+    assert_eq!(fresh(), true);
+    std::fs::rename(&folder, &away).expect("moved away");
+    assert_eq!(fresh(), false);
+    std::fs::rename(&away, &folder).expect("moved back");
+    assert_eq!(fresh(), true);
+}
+
+#[test]
+fn an_empty_folder_in_the_place_of_a_source_is_not_fresh() {
+    let place = vault(3);
+    let folder = place.path().join("vault");
+    place.index(&folder);
+    // As where a drive was unmounted: the empty folder below it lies on another device.
+    let database = place.data().join("index/index.db");
+    sql(&database, "UPDATE meta SET value=value+1 WHERE key LIKE 'device:%'");
+    for n in 0..3 {
+        std::fs::remove_file(folder.join(format!("n{n}.md"))).expect("removed");
+    }
+    let server = place.http(&[], &[]);
+    let started = Instant::now();
+    poll("a word about it", PATIENCE, || {
+        let status = status(&server);
+        assert_eq!(status["fresh"], false, "{status}");
+        let said = status["sources"][0]["errors"].to_string().contains("empty drive");
+        (said && started.elapsed() > Duration::from_secs(2)).then_some(())
+    });
+    assert_eq!(status(&server)["documents"], 3, "they are kept");
+    // It is the folder that is meant after all.
+    place.write("vault/new.md", "barnacle\n");
+    poll("the new file", PATIENCE, || {
+        let status = status(&server);
+        (status["fresh"] == true && status["documents"] == 1).then_some(())
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_writer_is_noticed_and_waited_for() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let place = vault(20);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    let mut reader = place.stdio(&[]);
+    let mut says = |wanted: bool, patience: Duration| {
+        poll("the reader", patience, || {
+            (reader.answered("index_status", json!({}))["fresh"] == wanted).then_some(())
+        });
+    };
+    says(true, PATIENCE);
+    kill_process(Pid::from_child(&server.child), Signal::STOP).expect("a signal");
+    // Signs of life come each 0.8 s and count for 2.5 s; a reader looks once a second.
+    says(false, Duration::from_secs(6));
+    let mut waits = Client::of(place.command(&["index", "--wait", "--lexical-only"]));
+    poll("a word to who waits", PATIENCE, || {
+        waits.stderr().contains("does not answer").then_some(())
+    });
+    assert!(waits.child.try_wait().expect("a state").is_none(), "it goes on waiting");
+    kill_process(Pid::from_child(&server.child), Signal::CONT).expect("a signal");
+    assert!(ended(&mut waits.child, PATIENCE).success(), "{}", waits.stderr());
+    says(true, PATIENCE);
 }

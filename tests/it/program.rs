@@ -130,6 +130,20 @@ pub fn outcome(mut command: Command) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
+/// Does something to a closed database as a hand would, and gives the rows as Python writes them.
+pub fn sql(path: &Path, statement: &str) -> String {
+    let script = "import sqlite3,sys\n\
+        db=sqlite3.connect(sys.argv[1])\n\
+        rows=db.execute(sys.argv[2]).fetchall()\n\
+        db.commit()\n\
+        print(rows)\n";
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(path).arg(statement);
+    let (code, stdout, stderr) = outcome(command);
+    assert_eq!(code, 0, "{stderr}");
+    stdout.trim().to_owned()
+}
+
 /// Waits for a program's end.
 pub fn ended(child: &mut Child, patience: Duration) -> ExitStatus {
     poll("the end of the program", patience, || child.try_wait().expect("a state"))

@@ -1,11 +1,12 @@
 //! `index_status`: what is indexed, and how current it is.
 
-use crate::reply::{Currency, JobReply, timestamp};
+use crate::reply::{Currency, JobReply, indexing, indexing_text, timestamp};
 use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::fmt::Write as _;
-use synod_index::{Embedder, Role, SourceKind, SourceStatus, Status};
+use synod_index::{Doing, Embedder, Role, SourceKind, SourceStatus, Status};
 use synod_store::Scope;
 
 pub struct IndexStatus;
@@ -33,6 +34,10 @@ pub struct Reply {
     sources: Vec<SourceReply>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     jobs: Vec<JobReply>,
+    /// What is read now: files done, in total, bytes, rate, time left; or why not here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    indexing: Option<Value>,
     /// Search by meaning; not there before anything is embedded.
     #[serde(skip_serializing_if = "Option::is_none")]
     embedding: Option<EmbeddingReply>,
@@ -114,13 +119,13 @@ impl Operation for IndexStatus {
         }
         let wanted =
             |s: &SourceStatus| args.source.as_ref().is_none_or(|name| s.source.is_called(name));
-        let pending = status.freshness.pending;
+        let (freshness, doing) = (status.freshness, status.doing.clone());
         let embedding = embedding(&status);
         let searched = status.model && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
         let degraded = if searched { Vec::new() } else { vec!["semantic".to_owned()] };
         let embedder = cx.index.embedder();
         let sources: Vec<SourceReply> = (status.sources.into_iter().filter(wanted))
-            .map(|s| source(s, pending, embedder.as_deref()))
+            .map(|s| source(pending(&s, &doing, freshness.pending), s, embedder.as_deref()))
             .collect();
         let mut jobs = cx.store.open_jobs(INDEX_JOB)?;
         if let Some(id) = &args.job {
@@ -138,8 +143,9 @@ impl Operation for IndexStatus {
             chunks: sources.iter().map(|s| s.chunks).sum(),
             sources,
             jobs,
+            indexing: in_hand(&doing),
             embedding,
-            currency: Currency::new(status.generation, status.freshness, degraded),
+            currency: Currency::new(status.generation, freshness, degraded),
         })
     }
 
@@ -165,6 +171,12 @@ impl Operation for IndexStatus {
             for error in &s.errors {
                 let _ = writeln!(out, "  - `{}`: {}", error.path, error.reason);
             }
+        }
+        if let Some(run) = &reply.indexing {
+            let words = [indexing_text(run), run["reads_only"].as_str().unwrap_or("").to_owned()];
+            words.iter().filter(|words| !words.is_empty()).for_each(|words| {
+                let _ = writeln!(out, "{words}");
+            });
         }
         if let Some(embedding) = &reply.embedding {
             out.push_str(&embedding.render());
@@ -209,14 +221,34 @@ fn embedding(status: &Status) -> Option<EmbeddingReply> {
     })
 }
 
-fn source(status: SourceStatus, pending: u64, embedder: Option<&dyn Embedder>) -> SourceReply {
+/// The indexing under way, and why this process has no part in it.
+fn in_hand(doing: &Doing) -> Option<Value> {
+    let mut out = doing.run.as_ref().map(indexing);
+    if let Some(why) = &doing.reader {
+        out.get_or_insert_with(|| Value::Object(Map::new()))["reads_only"] = why.as_str().into();
+    }
+    out
+}
+
+/// How many files of a source wait; of those of all where nobody tells them apart.
+fn pending(status: &SourceStatus, doing: &Doing, all: u64) -> u64 {
+    let source = &status.source;
+    let unread = source.scanned_ms.is_none() && source.kind != SourceKind::Pushed;
+    let run = doing.run.as_ref().filter(|run| run.progress.source == source.name);
+    let pending = match &doing.waiting {
+        Some(waiting) => waiting.get(&source.id).unwrap_or(&0) + run.map_or(0, |run| run.left()),
+        None => all,
+    };
+    pending.max(u64::from(unread))
+}
+
+fn source(pending: u64, status: SourceStatus, embedder: Option<&dyn Embedder>) -> SourceReply {
     let place = |embedder: &dyn Embedder| match embedder.takes(&status.source.collection) {
         true => embedder.place(),
         false => "nobody".to_owned(),
     };
     let embedded_by = embedder.map(place);
     let errors = status.errors.into_iter().take(ERRORS_MAX);
-    let unread = status.source.scanned_ms.is_none() && status.source.kind != SourceKind::Pushed;
     SourceReply {
         name: status.source.name,
         path: status.source.root,
@@ -225,12 +257,60 @@ fn source(status: SourceStatus, pending: u64, embedder: Option<&dyn Embedder>) -
         documents: status.documents,
         chunks: status.chunks,
         bytes: status.bytes,
-        pending: if unread { pending.max(1) } else { pending },
+        pending,
         watched: status.watching.map(|watching| watching.to_string()),
         embedded_by,
         n_errors: status.n_errors,
         errors: errors.map(|(path, reason)| ErrorReply { path, reason }).collect(),
         commit: status.source.commit,
         scanned: status.source.scanned_ms.map(timestamp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synod_index::{Progress, Run, Source};
+
+    fn of(id: i64, name: &str, scanned_ms: Option<i64>) -> SourceStatus {
+        let source = Source {
+            id,
+            name: name.to_owned(),
+            kind: SourceKind::Vault,
+            root: String::new(),
+            collection: String::new(),
+            commit: None,
+            scanned_ms,
+        };
+        SourceStatus { source, documents: 0, chunks: 0, bytes: 0, errors: Vec::new(), n_errors: 0, watching: None }
+    }
+
+    #[test]
+    fn each_source_has_its_own_files_that_wait() {
+        let (one, two) = (of(1, "one", Some(1)), of(2, "two", Some(1)));
+        let progress = Progress { source: "one".into(), done: 4, total: 10, ..Progress::default() };
+        let run = Run { progress, rate: 2.0, seconds_left: Some(3) };
+        let waiting = Some([(1, 3)].into_iter().collect());
+        let doing = Doing { waiting, run: Some(run), reader: None };
+        assert_eq!((pending(&one, &doing, 9), pending(&two, &doing, 9)), (9, 0));
+        assert_eq!(pending(&of(3, "new", None), &doing, 9), 1, "it was never read");
+        assert_eq!(pending(&two, &Doing::default(), 9), 9, "nobody tells them apart");
+    }
+
+    #[test]
+    fn the_work_in_hand_is_said_in_numbers_and_words() {
+        assert_eq!(in_hand(&Doing::default()), None);
+        let reader = Some("a newer program writes".to_owned());
+        let said = in_hand(&Doing { reader, ..Doing::default() }).unwrap();
+        assert_eq!(said["reads_only"], "a newer program writes");
+        assert_eq!(indexing_text(&said), "");
+        let source = "one".to_owned();
+        let progress =
+            Progress { source, done: 40, total: 100, bytes: 2_000_000, ..Progress::default() };
+        let run = Run { progress, rate: 10.04, seconds_left: Some(6) };
+        let said = in_hand(&Doing { run: Some(run), ..Doing::default() }).unwrap();
+        assert_eq!((said["rate"].as_f64(), said["total"].as_u64()), (Some(10.0), Some(100)));
+        let words = "indexing one … 40 of 100 files, 2.0 MB, 10 a second, 6 s left";
+        assert_eq!(indexing_text(&said), words);
     }
 }

@@ -2,8 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use synod_index::Freshness;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use synod_index::{Freshness, Run};
 use synod_store::Job;
 
 /// Text of one reply, in bytes: some 10,000 tokens of prose.
@@ -106,6 +107,42 @@ impl JobReply {
         let result = why.map_or(result, |why| format!(" for a person: {why}"));
         format!("- job `{}` ({}) {}{progress}{result}\n", self.id, self.kind, self.state)
     }
+}
+
+/// A run of indexing as replies, jobs and signs of life carry it.
+pub fn indexing(run: &Run) -> Value {
+    let progress = &run.progress;
+    let mut out = json!({
+        "source": progress.source, "done": progress.done, "total": progress.total,
+        "bytes": progress.bytes, "current": progress.current,
+    });
+    if run.rate > 0.0 {
+        // Files each second.
+        out["rate"] = ((run.rate * 10.0).round() / 10.0).into();
+    }
+    if let Some(left) = run.seconds_left {
+        out["seconds_left"] = left.into();
+    }
+    out
+}
+
+/// The same in words; empty for what is no run.
+pub fn indexing_text(run: &Value) -> String {
+    let (Some(done), Some(total)) = (run["done"].as_u64(), run["total"].as_u64()) else {
+        return String::new();
+    };
+    let source = run["source"].as_str().unwrap_or_default();
+    let mut out = format!("indexing {source} … {done} of {total} files");
+    if let Some(bytes) = run["bytes"].as_u64().filter(|bytes| *bytes > 0) {
+        let _ = write!(out, ", {:.1} MB", bytes as f64 / 1e6);
+    }
+    if let Some(rate) = run["rate"].as_f64() {
+        let _ = write!(out, ", {rate:.0} a second");
+    }
+    if let Some(left) = run["seconds_left"].as_u64() {
+        let _ = write!(out, ", {left} s left");
+    }
+    out
 }
 
 /// Milliseconds since 1970 as RFC 3339, to the second.

@@ -280,3 +280,42 @@ fn what_is_moved_is_found_at_every_moment() {
     assert_eq!(engine.search("note").total, n);
     engine.assert_clean();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_read_again_only_when_it_may_have_changed() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    /// A clock ahead of the files by so many milliseconds.
+    static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
+    /// How far it jumps whenever it is looked at.
+    const JUMP_MS: i64 = 10_000;
+    fn jumping_ms() -> i64 {
+        super::now_ms() + AHEAD_MS.fetch_add(JUMP_MS, Ordering::SeqCst)
+    }
+    let place = Place::new();
+    place.write("a.md", "tide");
+    let index = synod_index::Index::open(&place.data()).expect("the index opens");
+    let mut updater = synod_index::Updater::new(index, jumping_ms).expect("the writer");
+    let spec = synod_index::SourceSpec::default();
+    let source = updater.add_source(&place.root(), &spec).expect("a source");
+    let mut reads = |ahead_ms: i64| {
+        AHEAD_MS.store(ahead_ms, Ordering::SeqCst);
+        let n = std::cell::Cell::new(0);
+        let report = |_: &synod_index::Progress| {
+            n.set(n.get() + 1);
+            true
+        };
+        updater.scan(&source, &report).expect("scanned");
+        n.get()
+    };
+    // A time that somebody set, years from now, is not one at which it was written.
+    set_day(&place.root().join("a.md"), 3_650);
+    assert_eq!(reads(JUMP_MS), 1);
+    assert_eq!(reads(JUMP_MS), 0, "it was written long before it was read");
+    // Its bytes are the same, and were read in the moment of the change: the row that says so is
+    // written later, and does not prove that nothing came in between.
+    set_day(&place.root().join("a.md"), 3);
+    assert_eq!(reads(0), 1);
+    assert_eq!(reads(JUMP_MS), 1, "the time of reading counts, not that of writing the row");
+    assert_eq!(reads(JUMP_MS), 0);
+}
