@@ -214,6 +214,12 @@ impl Loop {
                 continue;
             }
             if beaten.elapsed() >= TICK * 4 {
+                if updater.is_suspect()? {
+                    self.busy(1);
+                    // What could not be read as it was indexed is found by a comparison.
+                    self.compared &= !updater.heal()?;
+                    continue;
+                }
                 if self.watch.as_ref().is_some_and(Watch::is_outdated) {
                     tracing::info!("a source is another folder now; watching anew");
                     self.rewatch(updater)?;
@@ -302,15 +308,18 @@ impl Loop {
         if let Some((work, built)) = self.graphs.done() {
             let known = built.and_then(|built| match built {
                 true => {
-                    tracing::info!("built a graph over the vectors");
+                    tracing::info!(what = work.name(), "done in the background");
                     updater.graph_built(&work)
                 }
                 false => Ok(()),
             });
             if let Err(error) = known {
-                tracing::error!(error = %error, "no graph over the vectors; tried again later");
+                let what = work.name();
+                tracing::error!(what, error = %error, "failed; it is tried again later");
                 self.graph_at = Instant::now() + GRAPH_FAILED;
             }
+            // What was embedded while vectors were put together may lack one.
+            self.embed_soon();
         }
         if self.graph_at > Instant::now() {
             return;
@@ -445,7 +454,7 @@ impl Loop {
         let ids = |sources: &[Source]| sources.iter().map(|s| s.id).collect::<Vec<_>>();
         let before = ids(&updater.sources()?);
         let result = request.run(updater, &report);
-        if let Err(error @ (Error::Sql(_) | Error::Words(_))) = result {
+        if let Err(error @ (Error::Sql(_) | Error::Words(_) | Error::Damaged(_))) = result {
             // What the stores hold is uncertain: a new updater recovers, then does the job again.
             return Err(error);
         }

@@ -30,6 +30,7 @@ pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
 
 /// This process writes.
 fn here(session: &Session, args: &IndexArgs, mut updater: Updater) -> Result<ExitCode, Failure> {
+    updater.mended().iter().for_each(|what| note(&format!("mended: {what}")));
     job::add_configured(&mut updater, &session.loaded.config);
     if let Some(name) = &args.remove {
         let text = remove(name).run(&mut updater, &|_| true)?;
