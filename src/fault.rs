@@ -47,6 +47,9 @@ codes! {
     UPSTREAM "upstream" 502 "A server that was asked did not answer as it should.";
 }
 
+/// After this much a damaged part of the index may be made anew.
+const HEALED_MS: u64 = 2_000;
+
 /// A failed call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
@@ -169,6 +172,7 @@ impl From<synod_index::Error> for Fault {
         let damaged = error.is_damage();
         match error {
             E::Data { .. } | E::Newer { .. } | E::NewerReading { .. } => Fault::new(STORAGE, text),
+            E::Damaged(_) => Fault::new(STORAGE, text).retry_after(HEALED_MS),
             E::Source(_) => Fault::new(UNPROCESSABLE, text),
             E::Argument(_) => Fault::new(INVALID, text),
             E::Missing { what, nearest } => {

@@ -274,6 +274,14 @@ impl Loop {
                 continue;
             }
             if beaten.elapsed() >= TICK * 4 {
+                if updater.is_suspect()? {
+                    self.busy(1);
+                    // What could not be read as it was indexed is found by a comparison.
+                    if updater.heal()? {
+                        updater.sources()?.iter().for_each(|source| self.schedule.again(source.id));
+                    }
+                    continue;
+                }
                 for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {
                     tracing::info!("a source is another folder now; watching anew");
                     self.schedule.again(id);
@@ -364,15 +372,18 @@ impl Loop {
         if let Some((work, built)) = self.graphs.done() {
             let known = built.and_then(|built| match built {
                 true => {
-                    tracing::info!("built a graph over the vectors");
+                    tracing::info!(what = work.name(), "done in the background");
                     updater.graph_built(&work)
                 }
                 false => Ok(()),
             });
             if let Err(error) = known {
-                tracing::error!(error = %error, "no graph over the vectors; tried again later");
+                let what = work.name();
+                tracing::error!(what, error = %error, "failed; it is tried again later");
                 self.graph_at = Instant::now() + GRAPH_FAILED;
             }
+            // What was embedded while vectors were put together may lack one.
+            self.embed_soon();
         }
         if self.graph_at > Instant::now() {
             return;
@@ -537,7 +548,7 @@ impl Loop {
         let ids = |sources: &[Source]| sources.iter().map(|s| s.id).collect::<Vec<_>>();
         let before = ids(&updater.sources()?);
         let result = request.run(updater, &report);
-        if let Err(error @ (Error::Sql(_) | Error::Words(_))) = result {
+        if let Err(error @ (Error::Sql(_) | Error::Words(_) | Error::Damaged(_))) = result {
             // What the stores hold is uncertain: a new updater recovers, then does the job again,
             // a few times.
             if job.attempt - job.attempt_base >= ATTEMPTS_MAX {

@@ -9,6 +9,7 @@ mod graph;
 mod problem;
 mod vector;
 mod version;
+mod words;
 
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
@@ -17,10 +18,11 @@ pub use graph::{
 };
 
 pub use vector::{
-    Key, Role, Space, add_space, embedded, is_waiting, put_embedded, put_vector, raise_change,
-    remove_space, set_recipe, set_role, set_rows, space, spaces, vector, waiting, waiting_passages,
-    with_role,
+    Key, Role, Space, add_space, embedded, is_waiting, move_space, put_embedded, put_vector,
+    raise_change, remove_space, set_recipe, set_role, set_rows, space, spaces, vector, waiting,
+    waiting_passages, with_role,
 };
+pub use words::{set_sound, sound, strays};
 
 pub use problem::{clear_problem, clear_problems, clear_problems_at, problems, put_problem};
 pub use version::{READING, reading, set_reading};
@@ -28,7 +30,7 @@ pub use version::{READING, reading, set_reading};
 use crate::disk::{Hash, Stamp};
 use crate::error::{Error, Result};
 use crate::kind::{Class, Section, Symbol};
-use crate::limit::{BUSY, CACHE_KIB};
+use crate::limit::{BUSY, CACHE_KIB, JOURNAL_BYTES_MAX};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -223,6 +225,7 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
         db.pragma_update(None, "journal_mode", "wal")?;
         // The words are rebuilt from the sources; power loss may cost the last commit, no more.
         db.pragma_update(None, "synchronous", "normal")?;
+        db.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     }
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let found = version::check(&db, path)?;
@@ -234,6 +237,11 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
         ))?;
     }
     Ok(db)
+}
+
+/// Whether another process has what is needed.
+pub fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// The generation of the newest commit.

@@ -53,6 +53,9 @@ const EF: usize = 512;
 
 impl Dense {
     /// Reads which documents are embedded as the view knows them.
+    ///
+    /// # Errors
+    /// `Data` when the vectors are not where the database says.
     pub fn open(
         db: &Connection,
         dir: &Path,
@@ -61,16 +64,17 @@ impl Dense {
         embedder: Arc<dyn Embedder>,
         mode: VectorIndex,
     ) -> Result<Self> {
+        let rows = Rows::open(dir, space.id, space.dimensions, space.n_rows)?;
         let layout = view.layout();
         let mut by_passage = vec![NONE; layout.slots.len()];
         let mut wholes: Vec<(u32, u32)> = Vec::new();
-        db::embedded(db, space.id, |file, generation, rows| {
+        db::embedded(db, space.id, |file, generation, numbers| {
             let Some(entry) = view.entry(file) else { return };
             if view.entries[entry as usize].generation != generation {
                 return;
             }
             let passages = layout.passages(entry);
-            for (at, row) in rows.filter(|row| *row < space.n_rows).enumerate() {
+            for (at, row) in numbers.filter(|row| *row < space.n_rows).enumerate() {
                 match by_passage[passages.clone()].get_mut(at) {
                     Some(place) => *place = row,
                     // Behind the passages stands the head of the note.
@@ -88,7 +92,6 @@ impl Dense {
             starts.push(numbers.len() as u32);
         }
         let coverage = numbers.len() as f32 / view.n_chunks.max(1) as f32;
-        let rows = Rows::open(dir, space.id, space.dimensions, space.n_rows)?;
         let made_for = (view.generation, space.id, space.change);
         let graphs = match mode {
             VectorIndex::Exact => Graphs::default(),

@@ -259,7 +259,13 @@ impl Updater {
         if keys.is_empty() {
             return Ok(());
         }
-        vector::append(self.dir(), space.id, space.dimensions, space.n_rows, vectors)?;
+        let appended =
+            vector::append(self.dir(), space.id, space.dimensions, space.n_rows, vectors);
+        if appended.is_err() {
+            // Behind rows that are lost nothing can be appended, ever.
+            self.mend_vectors()?;
+        }
+        appended?;
         let transaction = self.begin()?;
         for (key, row) in keys.iter().zip(space.n_rows..) {
             db::put_vector(&transaction, space.id, key, row)?;

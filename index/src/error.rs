@@ -1,6 +1,12 @@
 //! What can go wrong in the index, a variant per thing a caller could do differently.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use tantivy::TantivyError;
+use tantivy::directory::error::{OpenDirectoryError, OpenReadError, OpenWriteError};
+
+/// Longest description of a damage, in characters: tantivy's may hold whole files.
+const REASON_CHARS_MAX: usize = 160;
 
 /// Fails the index.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +18,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The index was written by a newer program.
     #[error(
@@ -77,9 +83,15 @@ pub enum Error {
     /// SQLite failed.
     #[error("the index database failed: {0}")]
     Sql(#[from] rusqlite::Error),
+    /// The word index is damaged: whoever writes makes it anew.
+    #[error(
+        "the word index is damaged ({0}); the process that writes makes it anew from your files, \
+         try again in a moment, or run `synod index` if no process of synod is running"
+    )]
+    Damaged(String),
     /// Tantivy failed.
     #[error("the word index failed: {0}")]
-    Words(#[from] tantivy::TantivyError),
+    Words(#[source] TantivyError),
     /// The embedding model failed.
     #[error("the embedding model failed: {0}")]
     Embedding(String),
@@ -88,14 +100,93 @@ pub enum Error {
     Row(String),
 }
 
+impl From<TantivyError> for Error {
+    fn from(error: TantivyError) -> Self {
+        if let Some(reason) = damage(&error) {
+            return Error::damaged(&reason);
+        }
+        match refusal(&error) {
+            Some((path, source)) => Error::data(path, source),
+            None => Error::Words(error),
+        }
+    }
+}
+
+/// What the system refused, if that is what an error says: no permission, no room, too many files.
+fn refusal(error: &TantivyError) -> Option<(PathBuf, io::Error)> {
+    use TantivyError as E;
+    let (path, error) = match error {
+        E::OpenReadError(OpenReadError::IoError { io_error, filepath })
+        | E::OpenWriteError(OpenWriteError::IoError { io_error, filepath }) => (filepath, io_error),
+        E::OpenDirectoryError(OpenDirectoryError::IoError { io_error, directory_path }) => {
+            (directory_path, io_error)
+        }
+        E::IoError(error) => return Some((PathBuf::from("words"), same(error))),
+        _ => return None,
+    };
+    Some((path.clone(), same(error)))
+}
+
+/// An error that says the same: the one there is belongs to others too.
+fn same(error: &io::Error) -> io::Error {
+    let said = || io::Error::new(error.kind(), error.to_string());
+    error.raw_os_error().map_or_else(said, io::Error::from_raw_os_error)
+}
+
+/// What is wrong with the files of the words, if that is what an error says; permissions, a full
+/// disk or too many open files are another matter.
+fn damage(error: &TantivyError) -> Option<String> {
+    use TantivyError as E;
+    let at = |path: &Path, error: &io::Error| is_spoiled(error).then(|| of_file(path, error));
+    match error {
+        E::OpenReadError(OpenReadError::FileDoesNotExist(path)) => {
+            Some(of_file(path, &"it is not there"))
+        }
+        E::OpenReadError(OpenReadError::IoError { io_error, filepath })
+        | E::OpenWriteError(OpenWriteError::IoError { io_error, filepath }) => {
+            at(filepath, io_error)
+        }
+        E::OpenDirectoryError(
+            OpenDirectoryError::DoesNotExist(_) | OpenDirectoryError::NotADirectory(_),
+        ) => Some("its folder is not there".to_owned()),
+        E::OpenReadError(OpenReadError::IncompatibleIndex(_)) | E::IncompatibleIndex(_) => {
+            Some("another version wrote it".to_owned())
+        }
+        E::SchemaError(_) => Some("it has the fields of another version".to_owned()),
+        E::DataCorruption(corruption) => Some(format!("{corruption:?}")),
+        E::IoError(error) => is_spoiled(error).then(|| error.to_string()),
+        _ => None,
+    }
+}
+
+fn of_file(path: &Path, reason: &dyn std::fmt::Display) -> String {
+    // The name alone: callers need not know where the data directory is.
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    format!("`{}`: {reason}", name.display())
+}
+
+/// Whether an error says that what is read is wrong or gone, and not that it cannot be read now.
+fn is_spoiled(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    let spoiled = [K::InvalidData, K::UnexpectedEof, K::InvalidInput, K::Other];
+    error.kind() == K::NotFound || error.raw_os_error().is_none() && spoiled.contains(&error.kind())
+}
+
 impl Error {
+    /// Damage of the word index.
+    pub(crate) fn damaged(reason: &str) -> Self {
+        let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
+        // What stands behind a semicolon is taken for the next step.
+        Error::Damaged(reason.replace([';', '\n'], ","))
+    }
+
     /// The database is damaged: it has to be made anew.
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Sql(error) if crate::salvage::is_damage(error))
     }
 
     /// An I/O failure at `path`.
-    pub fn data(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub fn data(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Error::Data { path: path.into(), source }
     }
 }

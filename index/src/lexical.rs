@@ -6,20 +6,27 @@
 //! sources, borders in SQLite.
 //! Invariant: the payload of tantivy's commit is the generation that it was made from.
 
-use crate::error::Result;
+use crate::disk::Stamp;
+use crate::error::{Error, Result};
 use crate::kind::Class;
 use crate::language::Language;
 use crate::limit::WRITER_BYTES;
 use crate::token::{WordTokenizer, name_key};
-use std::path::Path;
+use crate::view::{self, View};
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use tantivy::directory::MmapDirectory;
+use tantivy::index::SegmentComponent;
 use tantivy::indexer::LogMergePolicy;
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
-use tantivy::{Index, IndexWriter, TantivyDocument, Term};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term};
 
+/// Bytes of the shortest file of a segment: every one ends with a footer that is longer.
+const FOOTER_BYTES: u64 = 8;
 /// The chunk number of the document that holds the texts of incoming links.
 pub const LINK_CHUNK: u32 = 0xFF_FFFF;
 
@@ -107,28 +114,31 @@ pub struct DocumentText<'a> {
 
 /// The word index of one data directory.
 pub struct Lexical {
+    dir: PathBuf,
     index: Index,
     fields: Fields,
+    reader: IndexReader,
 }
 
 impl Lexical {
-    /// Opens or makes the index in `dir`, which exists.
+    /// Opens the index in `dir`, which exists; with `make`, an index that is not there is made.
     ///
     /// # Errors
-    /// `Words` when tantivy refuses the folder.
-    pub fn open(dir: &Path) -> Result<Self> {
-        let (schema, fields) = schema();
-        let directory = MmapDirectory::open(dir).map_err(tantivy::TantivyError::from)?;
-        let index = Index::open_or_create(directory, schema)?;
-        let words = TextAnalyzer::from(WordTokenizer);
-        index.tokenizers().register("words", words);
-        index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
-        Ok(Lexical { index, fields })
-    }
-
-    /// Tantivy's index, for readers.
-    pub fn index(&self) -> &Index {
-        &self.index
+    /// `Damaged` when what is there is not whole, `Words` when the system refuses it.
+    pub fn open(dir: &Path, make: bool) -> Result<Self> {
+        caught(|| {
+            let (schema, fields) = schema();
+            let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
+            if !make && !Index::exists(&directory).map_err(TantivyError::from)? {
+                return Err(Error::damaged("the list of its files is not there"));
+            }
+            let index = Index::open_or_create(directory, schema)?;
+            let words = TextAnalyzer::from(WordTokenizer);
+            index.tokenizers().register("words", words);
+            index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
+            let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+            Ok(Lexical { dir: dir.to_owned(), index, fields, reader })
+        })
     }
 
     /// The fields.
@@ -142,6 +152,77 @@ impl Lexical {
         Ok(payload.and_then(|p| p.parse().ok()).unwrap_or(0))
     }
 
+    /// The newest commit, whose generation is known.
+    ///
+    /// # Errors
+    /// `Damaged` when its files are not whole.
+    pub fn view(&self, generation: u64) -> Result<View> {
+        caught(|| {
+            self.reader.reload()?;
+            View::open(self, self.reader.searcher(), generation)
+        })
+    }
+
+    /// Looks whether every file of the newest commit is there and has its checksum; those that
+    /// `known` names, as they are now, were looked at before. Returns the names of all.
+    ///
+    /// # Errors
+    /// `Damaged` when one is not as it was written.
+    pub fn verify(&self, known: &HashSet<String>) -> Result<HashSet<String>> {
+        caught(|| {
+            let mut sound = HashSet::new();
+            for path in self.files()? {
+                match self.verify_file(&path, known) {
+                    Ok(name) => drop(sound.insert(name)),
+                    // A writer in another process may have merged it into a new one meanwhile.
+                    Err(Error::Damaged(_)) if !self.files()?.contains(&path) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.reader.reload()?;
+            let searcher = self.reader.searcher();
+            searcher.segment_readers().iter().try_for_each(view::fits)?;
+            Ok(sound)
+        })
+    }
+
+    /// The files of the newest commit.
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut out = Vec::new();
+        for segment in self.index.load_metas()?.segments {
+            let parts = [
+                SegmentComponent::Terms,
+                SegmentComponent::Postings,
+                SegmentComponent::Positions,
+                SegmentComponent::FieldNorms,
+                SegmentComponent::FastFields,
+                SegmentComponent::Store,
+            ];
+            let deletes = segment.has_deletes().then_some(SegmentComponent::Delete);
+            out.extend(parts.into_iter().chain(deletes).map(|part| segment.relative_path(part)));
+        }
+        Ok(out)
+    }
+
+    /// The name of a sound file, with what the file system says of it.
+    fn verify_file(&self, path: &Path, known: &HashSet<String>) -> Result<String> {
+        let (name, full) = (path.display(), self.dir.join(path));
+        let meta = std::fs::metadata(&full).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::damaged(&format!("`{name}` is not there")),
+            _ => Error::data(&full, error),
+        })?;
+        let Stamp { size, mtime_ns, ctime_ns, inode } = Stamp::of(&meta);
+        let marked = format!("{name} {size} {mtime_ns} {ctime_ns} {inode}");
+        if known.contains(&marked) {
+            return Ok(marked);
+        }
+        let checked = || self.index.directory().validate_checksum(path).map_err(TantivyError::from);
+        if size < FOOTER_BYTES || !checked()? {
+            return Err(Error::damaged(&format!("`{name}` is not as it was written")));
+        }
+        Ok(marked)
+    }
+
     /// A writer; `bulk` gives it two threads for large runs.
     pub fn writer(&self, bulk: bool) -> Result<Writer> {
         let threads = if bulk { 2 } else { 1 };
@@ -153,6 +234,12 @@ impl Lexical {
         writer.set_merge_policy(Box::new(policy));
         Ok(Writer { writer, fields: self.fields.clone() })
     }
+}
+
+/// Tantivy panics over some files that are not whole.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(Error::damaged("its files do not fit each other")))
 }
 
 fn schema() -> (Schema, Fields) {

@@ -4,7 +4,9 @@
 //! choose the thread. One process writes ([`Updater`]), any number read ([`Index`]).
 
 mod carry;
+mod check;
 pub mod chunk;
+mod compact;
 mod db;
 mod dense;
 pub mod disk;
@@ -28,10 +30,12 @@ mod meaning;
 pub mod mount;
 mod pack;
 pub mod path;
+mod place;
 mod plan;
 pub mod query;
 mod rank;
 mod read;
+mod recover;
 mod related;
 mod retry;
 pub mod salvage;
@@ -49,8 +53,10 @@ pub mod vector;
 mod view;
 pub mod walk;
 pub mod watch;
+mod words;
 
 pub use carry::{Carried, CarriedVector};
+pub use check::Check;
 pub use db::Role;
 pub use db::{Source, SourceKind};
 pub use doing::{Doing, Run};
@@ -64,26 +70,32 @@ pub use read::{Outline, ReadArgs, Reading, Target};
 pub use related::{Neighbour, Related, RelatedArgs};
 pub use search::{Detail, Explain, Found, Hit, Mode, SearchArgs};
 pub use space::{GraphWork, SpaceStatus};
-pub use status::{Check, SourceStatus, Status, Why};
+pub use status::{SourceStatus, Status, Why};
 pub use update::{Outcome, Progress, Report, SourceSpec, Updater};
 
 use lexical::Lexical;
 use rusqlite::Connection;
-use score::{Scorer, Scratch, Weights};
+use score::{Scorer, Scratch};
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tantivy::{IndexReader, ReloadPolicy};
+use std::time::{Duration, Instant};
 use view::View;
 use watch::Watching;
 
 /// The index of one data directory, as readers see it.
 pub struct Index {
     dir: PathBuf,
-    lexical: Lexical,
-    reader: IndexReader,
+    /// The words as they are open; `None` while they are damaged.
+    words: RwLock<Option<Arc<Lexical>>>,
     connections: Mutex<Vec<Connection>>,
+    /// Which file the database was when it was last looked at.
+    place: Mutex<place::Place>,
+    /// Raised when another file takes the place of the database: what was kept of the former one
+    /// counts no more.
+    epoch: AtomicU64,
     current: RwLock<Option<Arc<Current>>>,
     scratch: Mutex<Vec<Scratch>>,
     filters: Mutex<search::FilterCache>,
@@ -100,6 +112,10 @@ pub struct Index {
 
 /// Documents of which it is known how often they were found.
 const ASKED_MAX: usize = 1_000;
+/// Longest wait for another process that makes the first files; it may be a stopped one.
+const CREATE_WAIT: Duration = Duration::from_secs(1);
+/// Between two looks whether it is done.
+const CREATE_STEP: Duration = Duration::from_millis(5);
 
 /// The models that embed.
 #[derive(Default)]
@@ -126,29 +142,38 @@ pub struct Freshness {
 }
 
 impl Index {
-    /// Opens the index below `data`, making it if it is not there.
+    /// Opens the index below `data`, making it if it is not there. Words that are damaged do not
+    /// keep it from opening: whoever writes makes them anew.
     ///
     /// # Errors
     /// `Data` when the folder cannot be made or written, `Newer` for a newer format.
     pub fn open(data: &Path) -> Result<Arc<Self>> {
         let dir = data.join("index");
+        private_folder(&dir).map_err(|e| Error::data(&dir, e))?;
+        let lock = creation_lock(&dir)?;
+        let path = dir.join("index.db");
+        let connection = open_shared(&path)?;
         let words = dir.join("words");
-        private_folder(&words).map_err(|e| Error::data(&words, e))?;
-        // Two processes that start at once must not both make the first files.
-        let path = dir.join("create.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = file.map_err(|e| Error::data(&path, e))?;
-        lock.lock().map_err(|e| Error::data(&path, e))?;
-        let connection = db::open(&dir.join("index.db"), true)?;
-        let lexical = Lexical::open(&words)?;
-        lock.unlock().map_err(|e| Error::data(&path, e))?;
-        let reader =
-            lexical.index().reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        // Beside a database that has words already none are made: they would be taken for its own.
+        let make = lock.is_some() && db::generation(&connection)? == 0;
+        if make {
+            private_folder(&words).map_err(|e| Error::data(&words, e))?;
+        }
+        let words = match Lexical::open(&words, make) {
+            Ok(words) => Some(Arc::new(words)),
+            Err(Error::Damaged(reason)) => {
+                tracing::warn!(reason, "the words are damaged");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        drop(lock);
         Ok(Arc::new(Index {
-            dir,
-            lexical,
-            reader,
+            words: RwLock::new(words),
             connections: Mutex::new(vec![connection]),
+            place: Mutex::new(place::Place::at(&path)),
+            dir,
+            epoch: AtomicU64::new(0),
             current: RwLock::new(None),
             scratch: Mutex::new(Vec::new()),
             filters: Mutex::new(search::FilterCache::default()),
@@ -167,10 +192,6 @@ impl Index {
     /// The folder of the index.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    pub(crate) fn lexical(&self) -> &Lexical {
-        &self.lexical
     }
 
     /// Gives the index a model that embeds; searches count meaning from now on.
@@ -231,6 +252,9 @@ impl Index {
 
     /// Says what is pending; every reply carries it.
     pub fn set_freshness(&self, freshness: Freshness) {
+        // Of a database that is gone nothing is said to be fresh.
+        let fresh = freshness.fresh && self.look().is_ok();
+        let freshness = Freshness { fresh, ..freshness };
         *self.freshness.write().unwrap_or_else(PoisonError::into_inner) = freshness;
     }
 
@@ -261,50 +285,27 @@ impl Index {
 
     /// Runs `work` in one read transaction.
     pub(crate) fn read_db<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.look()?;
+        let epoch = self.epoch();
         let pooled = lock(&self.connections).pop();
         let db = match pooled {
             Some(db) => db,
             None => db::open(&self.dir.join("index.db"), false)?,
         };
         db.prepare_cached("BEGIN")?.execute([])?;
+        let watch = words::Watch(self);
         let result = work(&db);
+        drop(watch);
+        if matches!(result, Err(Error::Damaged(_))) {
+            self.suspect();
+        }
         db.prepare_cached("COMMIT")?.execute([])?;
         let mut pool = lock(&self.connections);
         // More than a few idle connections only hold page caches.
-        if pool.len() < 4 {
+        if pool.len() < 4 && epoch == self.epoch() {
             pool.push(db);
         }
         result
-    }
-
-    /// The newest view; opened anew when the writer has committed since.
-    pub(crate) fn current(&self, generation: u64) -> Result<Arc<Current>> {
-        let known = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(current) = known
-            && current.view.generation >= generation
-        {
-            return Ok(current);
-        }
-        let mut slot = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(current) = &*slot
-            && current.view.generation >= generation
-        {
-            return Ok(Arc::clone(current));
-        }
-        // The database commits a moment before the words: a view may lag by that moment, and the
-        // rows' generations tell which of its hits still stand.
-        let words = self.lexical.generation()?;
-        if let Some(current) = &*slot
-            && current.view.generation == words
-        {
-            return Ok(Arc::clone(current));
-        }
-        self.reader.reload()?;
-        let view = View::open(&self.lexical, self.reader.searcher(), words)?;
-        let scorer = Scorer::new(&view, Weights::DEFAULT);
-        let current = Arc::new(Current { view, scorer });
-        *slot = Some(Arc::clone(&current));
-        Ok(current)
     }
 
     /// The words were made anew under a generation that views may know: they must look again.
@@ -349,6 +350,48 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Makes safe which files a folder has: a new file's own bytes being on disk does not.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Keeps two processes that start at once from both making the first files; `None` when another one
+/// does not end with it.
+fn creation_lock(dir: &Path) -> Result<Option<File>> {
+    let path = dir.join("create.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|e| Error::data(&path, e))?;
+    let until = Instant::now() + CREATE_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                std::thread::sleep(CREATE_STEP);
+            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(Error::data(path, error)),
+        }
+    }
+}
+
+/// Opens the database for writing. Of processes that make it at once, when they did not wait for
+/// each other, SQLite refuses some without waiting.
+fn open_shared(path: &Path) -> Result<Connection> {
+    let until = Instant::now() + limit::BUSY;
+    loop {
+        match db::open(path, true) {
+            Err(Error::Sql(error)) if db::is_busy(&error) && Instant::now() < until => {
+                std::thread::sleep(CREATE_STEP);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -43,6 +43,11 @@ pub const WRITER_BYTES: usize = 48 * 1024 * 1024;
 pub const CACHE_KIB: i64 = 4 * 1024;
 /// The same for the writer's connection during a bulk run.
 pub const BULK_CACHE_KIB: i64 = 32 * 1024;
+/// Bytes that SQLite's log keeps on disk once it was folded in; it grows beyond them in large runs.
+pub const JOURNAL_BYTES_MAX: i64 = 16 * 1024 * 1024;
+/// Rows of vectors that no document needs which are left where they are; of more, once they are a
+/// third of all, the place is given back.
+pub const DEAD_ROWS_MIN: u32 = 10_000;
 /// A file whose mtime is this close to the moment it was read may change unseen: hash decides.
 pub const RACY: Duration = Duration::from_secs(2);
 /// Levels of folders below a source that are walked.

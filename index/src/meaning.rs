@@ -38,7 +38,8 @@ impl Way {
 }
 
 impl Index {
-    /// The vectors of the view, if there is a model and anything is embedded.
+    /// The vectors of the view, if there is a model and anything is embedded; nothing, with a note,
+    /// when they are lost.
     pub(crate) fn dense(
         &self,
         db: &Connection,
@@ -53,15 +54,37 @@ impl Index {
         let dense = match known {
             Some(dense) => dense,
             None => {
-                let made = {
-                    let mode = self.vector_index();
-                    Arc::new(Dense::open(db, self.dir(), view, &space, embedder, mode)?)
+                let epoch = self.epoch();
+                let mode = self.vector_index();
+                let made = match Dense::open(db, self.dir(), view, &space, embedder, mode) {
+                    Err(Error::Data { .. }) => self.dense_now(view, found)?,
+                    made => Some(made?),
                 };
-                *lock(&self.dense) = Some(Arc::clone(&made));
+                let Some(made) = made.map(Arc::new) else { return Ok(None) };
+                if self.epoch() == epoch {
+                    *lock(&self.dense) = Some(Arc::clone(&made));
+                }
                 made
             }
         };
         Ok(Some(dense).filter(|dense| !dense.is_empty()))
+    }
+
+    /// The same as the database says now: the space that a reader saw may be gone by the time that
+    /// its files are opened. What is lost is left to whoever writes.
+    fn dense_now(&self, view: &View, found: &mut Found) -> Result<Option<Dense>> {
+        let db = db::open(&self.dir().join("index.db"), false)?;
+        let Some((embedder, space)) = self.answering(&db)? else { return Ok(None) };
+        match Dense::open(&db, self.dir(), view, &space, embedder, self.vector_index()) {
+            Err(Error::Data { .. }) => {
+                self.suspect();
+                let note = "the vectors on disk are lost or cut: words alone were searched; the \
+                            process that writes embeds again, or `synod index --wait` does";
+                found.notes.push(note.into());
+                Ok(None)
+            }
+            made => made.map(Some),
+        }
     }
 
     /// Some passages have no vector yet, as far as is known.

@@ -5,6 +5,7 @@
 //! is kept until the next switch.
 
 use crate::Index;
+use crate::compact::Compaction;
 use crate::db::{self, Role, Space};
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
@@ -97,30 +98,48 @@ impl Index {
     }
 }
 
-/// A graph over the vectors that answer, to be built on whatever thread there is.
-pub struct GraphWork {
-    dir: std::path::PathBuf,
-    space: i64,
-    rows: Rows,
-    segment: u32,
+/// A graph over the vectors that answer, or a compaction of a space, to be made on whatever thread
+/// there is.
+pub struct GraphWork(What);
+
+enum What {
+    Graph { dir: std::path::PathBuf, space: i64, rows: Rows, segment: u32 },
+    Compaction(Compaction),
 }
 
 impl GraphWork {
-    /// Builds it, unless `go_on` ends it; true if it is there now.
+    /// Makes it, unless `go_on` ends it; true if it is there now.
     ///
     /// # Errors
     /// `Data` when it cannot be written.
     pub fn run(&self, go_on: &(dyn Fn() -> bool + Sync)) -> Result<bool> {
-        hnsw::build(&self.dir, self.space, &self.rows, self.segment, go_on)
+        match &self.0 {
+            What::Graph { dir, space, rows, segment } => {
+                hnsw::build(dir, *space, rows, *segment, go_on)
+            }
+            What::Compaction(work) => work.run(go_on),
+        }
+    }
+
+    /// What it is, for the log.
+    pub fn name(&self) -> &'static str {
+        match self.0 {
+            What::Graph { .. } => "a graph over the vectors",
+            What::Compaction(_) => "a compaction of the vectors",
+        }
     }
 }
 
 impl Updater {
-    /// The next graph that is missing, as the index is told to find the nearest.
+    /// A compaction that is worth it, or the next graph that is missing, as the index is told to
+    /// find the nearest.
     ///
     /// # Errors
     /// `Sql`, `Data`.
     pub fn graph_wanted(&self) -> Result<Option<GraphWork>> {
+        if let Some(work) = self.compaction_wanted()? {
+            return Ok(Some(GraphWork(What::Compaction(work))));
+        }
         let mode = self.index().vector_index();
         let serving = db::with_role(self.db(), Role::Serving)?;
         let space = db::spaces(self.db())?.into_iter().find(|space| Some(space.id) == serving);
@@ -129,21 +148,25 @@ impl Updater {
         let partial = mode == VectorIndex::Hnsw;
         let segment = hnsw::wanting(self.dir(), space.id, &rows, partial);
         let (dir, space) = (self.dir().to_owned(), space.id);
-        Ok(segment.map(|segment| GraphWork { dir, space, rows, segment }))
+        Ok(segment.map(|segment| GraphWork(What::Graph { dir, space, rows, segment })))
     }
 
-    /// A graph is there: searches use it from now on, in all processes.
+    /// It is there: searches use it from now on, in all processes.
     ///
     /// # Errors
-    /// `Sql`.
+    /// `Sql`, `Data`.
     pub fn graph_built(&self, work: &GraphWork) -> Result<()> {
+        let space = match &work.0 {
+            What::Graph { space, .. } => *space,
+            What::Compaction(work) => return self.compacted(work),
+        };
         let known: Vec<i64> = db::spaces(self.db())?.iter().map(|space| space.id).collect();
-        if !known.contains(&work.space) {
+        if !known.contains(&space) {
             // The space went away meanwhile, its graph with it.
             vector::keep_only(self.dir(), |id| known.contains(&id));
             return Ok(());
         }
-        db::raise_change(self.db(), work.space)
+        db::raise_change(self.db(), space)
     }
 
     /// A space is whole: it answers from now on, unless it was taken back. The one that answered is

@@ -1,12 +1,11 @@
-//! What the index holds, whether its stores agree, and why a file is or is not found.
+//! What the index holds, and why a file is or is not found.
 
 use crate::db::{self, Source};
 use crate::error::Result;
 use crate::limit::ERRORS_LISTED_MAX;
 use crate::space::SpaceStatus;
-use crate::vector;
 use crate::watch::Watching;
-use crate::{Doing, Freshness, Index, Updater};
+use crate::{Doing, Freshness, Index};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -51,6 +50,8 @@ pub struct Status {
 /// The last count, and the connection that tells whether the database changed since.
 pub(crate) struct Counted {
     db: rusqlite::Connection,
+    /// Of which database.
+    epoch: u64,
     version: Option<i64>,
     at: Instant,
     took: Duration,
@@ -60,15 +61,6 @@ pub(crate) struct Counted {
 /// While passages are embedded the database changes all the time: counted this often at most, and
 /// less often where counting takes long.
 const COUNT_AGAIN: Duration = Duration::from_millis(500);
-
-/// The outcome of comparing the stores.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Check {
-    /// Documents compared.
-    pub documents: usize,
-    /// What does not agree, in words.
-    pub differences: Vec<String>,
-}
 
 /// Why a file is or is not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,12 +74,14 @@ pub struct Why {
 impl Index {
     /// What the index holds. Counted once per change of the database, whoever made it.
     pub fn status(&self) -> Result<Status> {
+        self.look()?;
+        let epoch = self.epoch();
         let mut counted = crate::lock(&self.counted);
-        if counted.is_none() {
+        if counted.as_ref().is_none_or(|counted| counted.epoch != epoch) {
             let db = db::open(&self.dir().join("index.db"), false)?;
             let (at, status) = (Instant::now(), Status::default());
             let took = Duration::ZERO;
-            *counted = Some(Counted { db, version: None, at, took, status });
+            *counted = Some(Counted { db, epoch, version: None, at, took, status });
         }
         if let Some(counted) = &mut *counted {
             // Before the counting: a change in between is counted again next time.
@@ -138,57 +132,6 @@ impl Index {
                     n_errors,
                     watching: None,
                 });
-            }
-            Ok(out)
-        })
-    }
-
-    /// Compares the database with the words.
-    pub fn check(&self) -> Result<Check> {
-        let words = self.census()?;
-        self.read_db(|db| {
-            let mut out = Check::default();
-            let mut rows = Vec::new();
-            for id in db::files_after(db, 0)? {
-                if let Some(row) = db::file(db, id)? {
-                    rows.push((id, row.generation, row.n_chunks.max(1), row.path));
-                }
-            }
-            out.documents = rows.len();
-            let by_id: std::collections::HashMap<u32, (u64, u32)> =
-                words.iter().map(|(file, g, n)| (*file, (*g, *n))).collect();
-            for (id, generation, n_chunks, path) in &rows {
-                match by_id.get(id) {
-                    None => out.differences.push(format!("`{path}` has no words")),
-                    Some((g, _)) if g != generation => {
-                        out.differences.push(format!(
-                            "the words of `{path}` are of generation {g}, its row of {generation}"
-                        ));
-                    }
-                    Some((_, n)) if n != n_chunks => {
-                        out.differences.push(format!(
-                            "`{path}` has {n_chunks} passages, {n} of them in the words"
-                        ));
-                    }
-                    Some(_) => {}
-                }
-            }
-            let known: std::collections::HashSet<u32> = rows.iter().map(|r| r.0).collect();
-            for (file, ..) in words.iter().filter(|(file, ..)| !known.contains(file)) {
-                out.differences.push(format!("words of document {file}, which is gone"));
-            }
-            for space in db::spaces(db)? {
-                let held = vector::held(self.dir(), space.id, space.dimensions);
-                if held < space.n_rows {
-                    out.differences.push(format!(
-                        "the space `{}` has {} vectors, {held} of them in its file",
-                        space.name, space.n_rows
-                    ));
-                }
-            }
-            let ok: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
-            if ok != "ok" {
-                out.differences.push(format!("the database: {ok}"));
             }
             Ok(out)
         })
@@ -273,19 +216,4 @@ fn full_path(path: &Path) -> std::path::PathBuf {
         }
     }
     full
-}
-
-impl Updater {
-    /// Mends the words from the database and the sources, and forgets vectors that are lost; says
-    /// what the check finds afterwards.
-    pub fn repair(&mut self, index: &Index) -> Result<Check> {
-        self.rebuild_words()?;
-        for space in db::spaces(self.db())? {
-            if vector::held(self.dir(), space.id, space.dimensions) < space.n_rows {
-                // Its passages are embedded again.
-                self.drop_space(space.id)?;
-            }
-        }
-        index.check()
-    }
 }

@@ -3,9 +3,10 @@
 //! A batch is prepared in parallel (read, parse, cut), written in one SQLite transaction under the
 //! next generation, then committed to the word index with that generation as payload. A crash
 //! between the two leaves the words behind; [`Updater::recover`] re-applies what changed since,
-//! which is idempotent.
+//! which is idempotent. A batch that fails leaves no transaction open.
 //! Invariant: nothing old is removed before what replaces it is in the same commit.
 
+use crate::Index;
 use crate::chunk::LineIndex;
 use crate::db::{self, Body, ChunkRow, Chunks, FileRow, Known, Source, SourceKind};
 use crate::disk::{self, Content, Loaded, Stamp};
@@ -18,12 +19,13 @@ use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{
     BATCH_BYTES_MAX, BATCH_FILES_MAX, BULK_CACHE_KIB, CACHE_KIB, HEAD_BYTES_MAX, RACY,
 };
+use crate::recover::Health;
 use crate::retry::{Held, PATHS_MAX, Unread};
 use crate::walk::{self, Found, Walked};
-use crate::{Index, lexical::Lexical};
 use rusqlite::Connection;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -82,6 +84,7 @@ pub struct Updater {
     pub(crate) unread: Unread,
     /// Set when the process ends.
     stop: Arc<AtomicBool>,
+    pub(crate) health: Health,
 }
 
 /// Content that is handed over.
@@ -162,10 +165,13 @@ impl Updater {
         let lock = writer_lock(index.dir())?;
         index.may_write()?;
         locked();
+        // What is locked may be another data directory than the one that was opened.
+        index.look_now()?;
         let db = db::open(&index.dir().join("index.db"), true)?;
+        let health = Health::of(index.dir(), &lock)?;
         let (unread, stop) = (Unread::default(), Arc::default());
-        let mut updater = Updater { index, db, _lock: lock, now_ms, unread, stop };
-        updater.recover()?;
+        let mut updater = Updater { index, db, _lock: lock, now_ms, unread, stop, health };
+        updater.begin_well()?;
         updater.read_alike()?;
         Ok(updater)
     }
@@ -186,6 +192,10 @@ impl Updater {
 
     pub(crate) fn dir(&self) -> &Path {
         self.index.dir()
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        (self.now_ms)()
     }
 
     /// Starts a transaction.
@@ -321,8 +331,9 @@ impl Updater {
             batch.remove(known.id, &path)?;
         }
         db::remove_source(&batch.updater.db, source.id)?;
-        batch.updater.unread.forget(source.id);
-        batch.commit()
+        let outcome = batch.commit()?;
+        self.unread.forget(source.id);
+        Ok(outcome)
     }
 
     /// Compares a source with the disk and brings the index up to date.
@@ -330,6 +341,7 @@ impl Updater {
         if source.kind == SourceKind::Pushed {
             return Ok(Outcome { generation: db::generation(&self.db)?, ..Outcome::default() });
         }
+        self.look()?;
         let held = self.unread.look(source.id, None);
         let root = PathBuf::from(&source.root);
         if let Err(error) = std::fs::read_dir(&root) {
@@ -412,6 +424,7 @@ impl Updater {
         if whole || std::fs::read_dir(&root).is_err() {
             return self.scan(source, report);
         }
+        self.look()?;
         let held = self.unread.look(source.id, Some(paths));
         let walked = walk::walk_only(&root, &self.skipped(), walk::Only::new(paths));
         let mut known = HashMap::new();
@@ -497,44 +510,9 @@ impl Updater {
         Ok(())
     }
 
-    /// Brings the words up to the database's generation.
-    fn recover(&mut self) -> Result<()> {
-        let generation = db::generation(&self.db)?;
-        let words = self.index.lexical().generation()?;
-        if words == generation {
-            return Ok(());
-        }
-        let after = if words > generation { 0 } else { words };
-        let mut writer = self.index.lexical().writer(false)?;
-        for id in db::gone_after(&self.db, after)? {
-            writer.remove(id);
-            writer.remove_links(id);
-        }
-        // Departures that are forgotten by now, and documents of a newer database.
-        let all: BTreeSet<u32> = db::files_after(&self.db, 0)?.into_iter().collect();
-        for (file, ..) in self.index.census()?.into_iter().filter(|(file, ..)| !all.contains(file))
-        {
-            writer.remove(file);
-            writer.remove_links(file);
-        }
-        for id in db::files_after(&self.db, after)? {
-            self.reapply(&writer, id)?;
-        }
-        // A document that did not change may be linked to in other words now.
-        for (id, texts) in graph::link_texts(&self.db, &all)? {
-            writer.set_links(id, &texts)?;
-        }
-        writer.commit(generation)?;
-        writer.close()?;
-        // The view that was counted may bear a generation that comes again.
-        self.index.forget_view();
-        tracing::info!(from = words, to = generation, "recovered the word index");
-        Ok(())
-    }
-
     /// Adds a document's words anew from its source, if its bytes are still those of its row;
     /// otherwise forgets its stamp, so that the next scan reads it.
-    fn reapply(&self, writer: &Writer, id: u32) -> Result<()> {
+    pub(crate) fn reapply(&self, writer: &Writer, id: u32) -> Result<()> {
         let Some(row) = db::file(&self.db, id)? else { return Ok(()) };
         let sources = db::sources(&self.db)?;
         let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(()) };
@@ -547,27 +525,6 @@ impl Updater {
         document.row.id = id;
         document.row.generation = row.generation;
         add_words(writer, &document)
-    }
-
-    /// Rebuilds the word index from the database and the sources.
-    pub fn rebuild_words(&mut self) -> Result<Outcome> {
-        let ids = db::files_after(&self.db, 0)?;
-        let generation = db::generation(&self.db)?;
-        let mut writer = self.index.lexical().writer(true)?;
-        for (file, ..) in self.index.census()? {
-            writer.remove(file);
-            writer.remove_links(file);
-        }
-        for id in &ids {
-            self.reapply(&writer, *id)?;
-        }
-        for (id, texts) in graph::link_texts(&self.db, &ids.iter().copied().collect())? {
-            writer.set_links(id, &texts)?;
-        }
-        writer.commit(generation)?;
-        writer.close()?;
-        self.index.forget_view();
-        Ok(Outcome { changed: ids.len(), generation, ..Outcome::default() })
     }
 }
 
@@ -879,9 +836,34 @@ fn exact_names<'p>(parsed: &'p Parsed, chunk: &Chunk) -> Vec<&'p str> {
         .collect()
 }
 
+/// The updater inside a transaction, which is undone if it was not ended when this is dropped.
+struct Inside<'u>(&'u mut Updater);
+
+impl Deref for Inside<'_> {
+    type Target = Updater;
+
+    fn deref(&self) -> &Updater {
+        self.0
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        let db = &self.0.db;
+        if !db.is_autocommit()
+            && let Err(error) = db.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = %error, "a batch that failed was not undone");
+        }
+        if let Err(error) = db.pragma_update(None, "cache_size", -CACHE_KIB) {
+            tracing::warn!(error = %error, "the database keeps its large cache");
+        }
+    }
+}
+
 /// One transaction and the words that go with it.
 struct Batch<'u> {
-    updater: &'u mut Updater,
+    updater: Inside<'u>,
     source: Source,
     writer: Writer,
     generation: u64,
@@ -898,9 +880,12 @@ struct Batch<'u> {
 
 impl<'u> Batch<'u> {
     fn open(updater: &'u mut Updater, source: &Source, bulk: bool) -> Result<Self> {
+        updater.look()?;
+        // Words that lag, or were emptied under us, would lag for good once they have a newer name.
+        updater.recover()?;
         let generation = db::generation(&updater.db)? + 1;
-        let lexical: &Lexical = updater.index.lexical();
-        let writer = lexical.writer(bulk)?;
+        let writer = updater.index.words()?.writer(bulk)?;
+        let updater = Inside(updater);
         if bulk {
             updater.db.pragma_update(None, "cache_size", -BULK_CACHE_KIB)?;
         }
@@ -1061,8 +1046,9 @@ impl<'u> Batch<'u> {
         }
         let outcome = self.outcome.clone();
         let Batch { updater, writer, .. } = self;
-        updater.db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        if !updater.stop.load(Ordering::Relaxed) {
+        let stopping = updater.stop.load(Ordering::Relaxed);
+        drop(updater);
+        if !stopping {
             writer.close()?;
         }
         Ok(outcome)
@@ -1130,5 +1116,22 @@ mod tests {
         assert!(racy(50, 100, 100) && racy(50, 100, 101) && !racy(50, 100, 102));
         assert!(!racy(9_000, 100, 102), "a time that somebody set proves nothing");
         assert!(racy(100, 0, 101) && !racy(100, 0, 102), "where there is no other, it has to do");
+    }
+
+    #[test]
+    fn a_batch_that_is_given_up_leaves_no_transaction_and_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let mut updater = Updater::new(index, || 1).unwrap();
+        updater.push("pushed", "kept.md", "a walrus".to_owned()).unwrap();
+        let source = updater.sources().unwrap().remove(0);
+        let mut batch = Batch::open(&mut updater, &source, true).unwrap();
+        let id = db::id_at(&batch.updater.db, source.id, "kept.md").unwrap().unwrap();
+        batch.remove(id, "kept.md").unwrap();
+        drop(batch);
+        assert!(updater.db.is_autocommit());
+        assert_eq!(db::id_at(&updater.db, source.id, "kept.md").unwrap(), Some(id));
+        updater.push("pushed", "more.md", "an anemone".to_owned()).unwrap();
+        assert_eq!(updater.index.check().unwrap().differences, Vec::<String>::new());
     }
 }

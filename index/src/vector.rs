@@ -2,20 +2,24 @@
 //!
 //! A row is a vector of length 1 in 8 bits a value and its scale; a space's rows lie one behind the
 //! other in one file that only grows, the signs of their values in another, one bit each. What
-//! counts is the number of rows that the database names.
+//! counts is the number of rows that the database names. Rows that are needed no more are left
+//! behind when the others are copied to files of another number.
 //! Invariant: rows below that number never change.
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
+use crate::sync_folder;
 use memmap2::Mmap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Largest value of a row in 8 bits.
 const VALUE_MAX: f32 = 127.0;
 /// Largest value of a quantised query: sums of 127 times this over 2,000 dimensions fit 32 bits.
 const QUERY_MAX: f32 = 4_095.0;
+/// Rows that are copied between two looks at whether to go on.
+const COPIED: usize = 4_096;
 
 fn path(dir: &Path, space: i64, what: &str) -> PathBuf {
     dir.join("vectors").join(format!("{space}.{what}"))
@@ -51,8 +55,7 @@ pub fn append(
     n_rows: u32,
     vectors: &[Vec<f32>],
 ) -> Result<()> {
-    let folder = dir.join("vectors");
-    std::fs::create_dir_all(&folder).map_err(|e| Error::data(&folder, e))?;
+    make_folder(dir)?;
     let mut bytes = Vec::new();
     vectors.iter().for_each(|vector| pack(vector, &mut bytes));
     let mut bits = Vec::new();
@@ -63,6 +66,16 @@ pub fn append(
     let n = u64::from(n_rows);
     extend(&path(dir, space, "signs"), n * 8 * n_words(dimensions) as u64, &bits)?;
     extend(&path(dir, space, "rows"), n * stride(dimensions) as u64, &bytes)
+}
+
+/// Makes the folder of vectors, if it is not there.
+fn make_folder(dir: &Path) -> Result<()> {
+    let folder = dir.join("vectors");
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let made = std::fs::create_dir_all(&folder).and_then(|()| sync_folder(dir));
+    made.map_err(|e| Error::data(folder, e))
 }
 
 /// Makes the file of signs anew from the rows, if it is not there or too short.
@@ -84,6 +97,7 @@ fn mend_signs(dir: &Path, space: i64, dimensions: usize, n_rows: u32) -> Result<
 /// Writes `bytes` behind the first `len` of a file and makes them safe.
 fn extend(path: &Path, len: u64, bytes: &[u8]) -> Result<()> {
     let write = || {
+        let new = !path.exists();
         let mut file = File::options().create(true).read(true).append(true).open(path)?;
         if file.metadata()?.len() < len {
             return Err(std::io::Error::other("it is shorter than the database says"));
@@ -91,15 +105,87 @@ fn extend(path: &Path, len: u64, bytes: &[u8]) -> Result<()> {
         // What a crash left behind the committed rows is not known to anyone.
         file.set_len(len)?;
         file.write_all(bytes)?;
-        file.sync_data()
+        file.sync_data()?;
+        // Without it power loss may take the file while the database keeps what names it.
+        path.parent().filter(|_| new).map_or(Ok(()), sync_folder)
     };
     write().map_err(|e| Error::data(path, e))
 }
 
-/// Rows that a space's file holds.
-pub fn held(dir: &Path, space: i64, dimensions: usize) -> u32 {
-    let len = std::fs::metadata(path(dir, space, "rows")).map_or(0, |file| file.len());
-    (len / stride(dimensions) as u64) as u32
+/// Rows that a space's file holds; none when there is no file.
+///
+/// # Errors
+/// `Data` when it cannot be looked at.
+pub fn held(dir: &Path, space: i64, dimensions: usize) -> Result<u32> {
+    let path = path(dir, space, "rows");
+    match std::fs::metadata(&path) {
+        Ok(file) => Ok((file.len() / stride(dimensions) as u64) as u32),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Error::data(path, error)),
+    }
+}
+
+/// A file on its way, of this process alone: it has its number once [`adopt`] gives it.
+fn unnamed(dir: &Path, space: i64, what: &str) -> PathBuf {
+    path(dir, space, &format!("new-{what}-{}", std::process::id()))
+}
+
+/// Copies rows of a space, as they are and in this order, into files that have no number yet.
+/// Returns whether it did: `go_on` may end it.
+///
+/// # Errors
+/// `Data` when they cannot be written.
+pub fn copy(
+    dir: &Path,
+    space: i64,
+    rows: &Rows,
+    chosen: &[u32],
+    go_on: &dyn Fn() -> bool,
+) -> Result<bool> {
+    make_folder(dir)?;
+    let write = || -> io::Result<bool> {
+        let mut values = BufWriter::new(File::create(unnamed(dir, space, "rows"))?);
+        let mut signs = BufWriter::new(File::create(unnamed(dir, space, "signs"))?);
+        for part in chosen.chunks(COPIED) {
+            if !go_on() {
+                return Ok(false);
+            }
+            for row in part {
+                values.write_all(rows.bytes(*row))?;
+                signs.write_all(&rows.signs_of(*row))?;
+            }
+        }
+        for file in [values, signs] {
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+        }
+        Ok(true)
+    };
+    let written = write().map_err(|e| Error::data(dir.join("vectors"), e));
+    if !matches!(written, Ok(true)) {
+        discard(dir, space);
+    }
+    written
+}
+
+/// Removes what [`copy`] wrote.
+pub fn discard(dir: &Path, space: i64) {
+    for what in ["rows", "signs"] {
+        let _ = std::fs::remove_file(unnamed(dir, space, what));
+    }
+}
+
+/// Gives what [`copy`] wrote of a space the number of another one.
+///
+/// # Errors
+/// `Data` when that cannot be done.
+pub fn adopt(dir: &Path, space: i64, number: i64) -> Result<()> {
+    for what in ["rows", "signs"] {
+        let to = path(dir, number, what);
+        let done = std::fs::rename(unnamed(dir, space, what), &to);
+        done.map_err(|e| Error::data(to, e))?;
+    }
+    let folder = dir.join("vectors");
+    sync_folder(&folder).map_err(|e| Error::data(folder, e))
 }
 
 /// Removes the rows of all other spaces; processes that have them mapped keep them until they end.
@@ -195,12 +281,39 @@ impl Rows {
         self.dimensions
     }
 
+    /// A row, which must be there, as it is on disk.
+    #[inline]
+    fn bytes(&self, row: u32) -> &[u8] {
+        let stride = stride(self.dimensions);
+        &self.rows.as_deref().unwrap_or_default()[row as usize * stride..][..stride]
+    }
+
+    /// The signs of a row, which must be there, as they are on disk.
+    fn signs_of(&self, row: u32) -> Vec<u8> {
+        let len = 8 * n_words(self.dimensions);
+        let at = row as usize * len;
+        match self.signs.as_deref().and_then(|all| all.get(at..at + len)) {
+            Some(signs) => signs.to_vec(),
+            None => {
+                let words = signs(self.vector(row).iter(), self.dimensions);
+                words.into_iter().flat_map(u64::to_le_bytes).collect()
+            }
+        }
+    }
+
+    /// How many rows are no vectors of length 1, as all that are written are.
+    pub fn n_spoiled(&self) -> u32 {
+        let spoiled = |row: &u32| {
+            let length = self.vector(*row).iter().map(|value| value * value).sum::<f32>().sqrt();
+            !(0.9..=1.1).contains(&length)
+        };
+        (0..self.n_rows).filter(spoiled).count() as u32
+    }
+
     /// Values and scale of a row, which must be there.
     #[inline]
     fn row(&self, row: u32) -> (&[u8], f32) {
-        let stride = stride(self.dimensions);
-        let bytes = self.rows.as_deref().unwrap_or_default();
-        let (values, scale) = bytes[row as usize * stride..][..stride].split_at(self.dimensions);
+        let (values, scale) = self.bytes(row).split_at(self.dimensions);
         (values, f32::from_le_bytes([scale[0], scale[1], scale[2], scale[3]]))
     }
 

@@ -143,6 +143,7 @@ impl View {
     }
 
     fn add_segment(&mut self, reader: &tantivy::SegmentReader) -> Result<()> {
+        fits(reader)?;
         let address = reader.fast_fields().u64("address")?.values;
         let generation = reader.fast_fields().u64("generation")?.values;
         let inverted = PARTS
@@ -411,6 +412,18 @@ impl View {
         })
     }
 
+    /// Documents for which texts of incoming links are known, sorted.
+    pub fn linked(&self) -> Vec<u32> {
+        let mut out = Vec::new();
+        for segment in &self.segments {
+            let rows = segment.entry.iter().zip(&segment.chunk);
+            let linked = rows.filter(|(entry, chunk)| **entry != NONE && **chunk == LINK_CHUNK);
+            out.extend(linked.map(|(entry, _)| self.entries[*entry as usize].file));
+        }
+        out.sort_unstable();
+        out
+    }
+
     /// Every living address with the generation of its row: what `doctor` compares.
     pub fn census(&self) -> Vec<(u32, u64, u32)> {
         let mut out: Vec<_> =
@@ -418,6 +431,19 @@ impl View {
         out.sort_unstable();
         out
     }
+}
+
+/// Whether a segment has as many rows as the list of segments says: tantivy trusts that list.
+///
+/// # Errors
+/// `Damaged` when it has not.
+pub fn fits(reader: &tantivy::SegmentReader) -> Result<()> {
+    for field in ["address", "generation"] {
+        if reader.fast_fields().u64(field)?.values.num_vals() != reader.max_doc() {
+            return Err(crate::Error::damaged("its list of files names others"));
+        }
+    }
+    Ok(())
 }
 
 fn tantivy_io(error: std::io::Error) -> crate::Error {

@@ -42,7 +42,7 @@ pub fn config(session: &Session, args: &ConfigArgs) -> Result<ExitCode, Failure>
 
 /// `synod doctor`
 pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    let mut lost = 0;
+    let (mut lost, mut repair) = (0, args.repair);
     if let Some(damage) = salvage::damage(&session.data) {
         if !args.repair {
             let text = format!(
@@ -52,6 +52,8 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
             return Err(text.into());
         }
         lost = rebuild(session)?;
+        // What was just made needs no other, and a server may write it by now.
+        repair = false;
     }
     let index = Index::open(&session.data)?;
     if let Some(path) = &args.explain {
@@ -63,7 +65,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         }
         return Ok(if why.found { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let mut check = check(&index, args.repair)?;
+    let mut check = check(&index, repair)?;
     let store = Store::open(&session.data)?;
     let tokens = store.tokens()?.iter().filter(|t| t.revoked_ms.is_none()).count();
     let chain = store.verify()?;
@@ -78,7 +80,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
     if session.common.json {
         let text = json!({
             "ok": check.differences.is_empty(), "documents": check.documents,
-            "differences": check.differences,
+            "files": check.files, "vectors": check.vectors, "differences": check.differences,
             "ledger": { "rows": chain.rows, "broken_at": chain.broken_at,
                         "head": head.as_ref().map(|(_, hash)| hash) },
         });
@@ -86,6 +88,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
     } else {
         say(&format!("data directory: {}\n", session.data.display()));
         say(&format!("{} documents, {tokens} tokens\n", check.documents));
+        say(&format!("{} files of words and {} vectors are whole\n", check.files, check.vectors));
         if let Some((seq, hash)) = &head {
             say(&format!("ledger: {seq} rows, the last one {hash}\n"));
         }
@@ -164,8 +167,18 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
     let lost = salvage.lost;
     let aside = salvage.swap(&session.data, now_ms())?;
     note(&format!("the damaged index lies in {}", aside.display()));
+    if lost > 0 {
+        note(&format!("{lost} pushed texts could not be read; push them again"));
+    }
     let index = Index::open(&session.data)?;
-    let mut updater = Updater::new(Arc::clone(&index), now_ms)?;
+    let mut updater = match Updater::new(Arc::clone(&index), now_ms) {
+        Ok(updater) => updater,
+        Err(Error::NotWriter) => {
+            note("another process of synod took it over and reads your files now");
+            return Ok(lost);
+        }
+        Err(error) => return Err(error.into()),
+    };
     crate::job::add_configured(&mut updater, &session.loaded.config);
     let sources = updater.sources()?;
     if sources.is_empty() {
@@ -175,9 +188,6 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
         let outcome = updater.scan(source, &|_| true)?;
         note(&format!("{}: {}", source.name, crate::job::says(&outcome)));
     }
-    if lost > 0 {
-        note(&format!("{lost} pushed texts could not be read; push them again"));
-    }
     Ok(lost)
 }
 
@@ -185,6 +195,7 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
 fn check(index: &Arc<Index>, repair: bool) -> Result<Check, Failure> {
     match Updater::new(Arc::clone(index), now_ms) {
         Ok(mut updater) => {
+            updater.mended().iter().for_each(|what| note(&format!("mended: {what}")));
             let check = index.check()?;
             if repair && !check.differences.is_empty() {
                 for difference in &check.differences {

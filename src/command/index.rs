@@ -37,6 +37,7 @@ fn here(
     index: &Index,
     mut updater: Updater,
 ) -> Result<ExitCode, Failure> {
+    updater.mended().iter().for_each(|what| note(&format!("mended: {what}")));
     job::add_configured(&mut updater, &session.loaded.config);
     if let Some(name) = &args.remove {
         let text = remove(name).run(&mut updater, &|_| true)?;

@@ -70,13 +70,13 @@ impl Store {
     /// Forgets the answer under a key if it is exactly this one.
     pub fn forget_answer(&self, key: &str, json: &str) -> Result<()> {
         let sql = "DELETE FROM asked WHERE key=? AND json=?";
-        self.db().execute(sql, [key, json])?;
+        self.db()?.execute(sql, [key, json])?;
         Ok(())
     }
 
     /// The answer under a key, if it was not swept.
     pub fn answer(&self, key: &str) -> Result<Option<String>> {
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached("SELECT json FROM asked WHERE key=?")?;
         Ok(statement.query_row([key], |r| r.get(0)).optional()?)
     }
@@ -84,7 +84,7 @@ impl Store {
     /// Forgets every answer older than 7 days; says how many.
     pub fn sweep_answers(&self, now_ms: i64) -> Result<usize> {
         let sql = "DELETE FROM asked WHERE at_ms<=?";
-        Ok(self.db().execute(sql, [now_ms - ANSWER_KEPT_MS])?)
+        Ok(self.db()?.execute(sql, [now_ms - ANSWER_KEPT_MS])?)
     }
 }
 

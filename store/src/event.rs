@@ -79,7 +79,7 @@ impl Store {
 
     /// How many events a job has had: it grows with each; none if there is no such job.
     pub fn job_events(&self, job: &str) -> Result<Option<u64>> {
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached("SELECT n_events FROM job WHERE id=?")?;
         let n: Option<i64> = statement.query_row([job], |r| r.get(0)).optional()?;
         Ok(n.map(|n| n as u64))
@@ -91,7 +91,7 @@ impl Store {
     /// `Argument` for a limit over [`crate::PAGE_MAX`].
     pub fn events_after(&self, job: &str, seq: i64, limit: usize) -> Result<Events> {
         let limit = bound::page(limit, bound::PAGE_MAX)?;
-        let db = self.db();
+        let db = self.db()?;
         // One reading of both: between two an event could be dropped and not be counted.
         let tx = db.unchecked_transaction()?;
         let sql = "SELECT min(seq) FROM job_event WHERE job=?";

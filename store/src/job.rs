@@ -273,7 +273,7 @@ impl Store {
     pub fn take(&self, kind: &str, now_ms: i64) -> Result<Option<Job>> {
         // A read first: most ticks of the writer find nothing and must not take the write lock.
         let waiting = "SELECT 1 FROM job WHERE state='pending' AND kind=? LIMIT 1";
-        if !self.db().prepare_cached(waiting)?.exists([kind])? {
+        if !self.db()?.prepare_cached(waiting)?.exists([kind])? {
             return Ok(None);
         }
         self.write(|tx| {
@@ -322,7 +322,7 @@ impl Store {
     /// Notes progress of a running job; false if it was cancelled.
     pub fn set_progress(&self, id: &str, progress: &str, now_ms: i64) -> Result<bool> {
         let sql = "UPDATE job SET progress=?, changed_ms=? WHERE id=? AND state='running'";
-        Ok(self.db().prepare_cached(sql)?.execute(params![progress, now_ms, id])? == 1)
+        Ok(self.db()?.prepare_cached(sql)?.execute(params![progress, now_ms, id])? == 1)
     }
 
     /// Ends a job that has not ended; false if it had, or may not end so. Of long arguments only
@@ -338,7 +338,7 @@ impl Store {
     /// A job by its id.
     pub fn job(&self, id: &str) -> Result<Option<Job>> {
         let sql = format!("{JOB} WHERE id=?");
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
         Ok(statement.query_row([id], row).optional()?)
     }
@@ -346,7 +346,7 @@ impl Store {
     /// The id of a job of `kind` with these arguments that nobody has begun.
     pub fn waiting(&self, kind: &str, args: &str) -> Result<Option<String>> {
         let sql = "SELECT id FROM job WHERE state='pending' AND kind=? AND args=? LIMIT 1";
-        Ok(self.db().query_row(sql, [kind, args], |r| r.get(0)).optional()?)
+        Ok(self.db()?.query_row(sql, [kind, args], |r| r.get(0)).optional()?)
     }
 
     /// The jobs that changed last, at most `limit`, without their arguments; open ones before ended
@@ -354,7 +354,7 @@ impl Store {
     pub fn jobs(&self, limit: usize) -> Result<Vec<Job>> {
         let open = "state IN ('pending','running','waiting')";
         let sql = format!("{LISTED} ORDER BY {open} DESC, changed_ms DESC, id DESC LIMIT ?");
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map([limit as i64], row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -362,7 +362,7 @@ impl Store {
 
     /// Jobs of a kind that have not ended, oldest first, without their arguments.
     pub fn open_jobs(&self, kind: &str) -> Result<Vec<Job>> {
-        let db = self.db();
+        let db = self.db()?;
         // Mostly there is none, and every status asks. No variable stands in this statement: SQLite
         // plans one with a variable anew each time that it is bound.
         let any = "SELECT 1 FROM job WHERE state IN ('pending','running','waiting') LIMIT 1";
@@ -455,7 +455,8 @@ mod tests {
             leave(&store, &id, None, "{}").unwrap();
             store.end_job(&id, JobState::Cancelled, "", 10 + n).unwrap();
         }
-        let kept: i64 = store.db().query_row("SELECT count(*) FROM job", [], |r| r.get(0)).unwrap();
+        let kept: i64 =
+            store.db().unwrap().query_row("SELECT count(*) FROM job", [], |r| r.get(0)).unwrap();
         assert_eq!(kept, ENDED_MAX);
         assert!(store.job("j_0").unwrap().is_none());
     }

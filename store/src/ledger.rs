@@ -237,7 +237,7 @@ impl Store {
         let mut checked = Checked { rows: 0, broken_at: None, head: None };
         loop {
             let (seq, prev) = checked.head.unwrap_or((0, START));
-            let db = self.db();
+            let db = self.db()?;
             let mut statement =
                 db.prepare_cached(&format!("{ROW} WHERE seq>? ORDER BY seq LIMIT ?"))?;
             let mut rows = statement.query([seq, CHECKED_ROWS])?;
@@ -291,7 +291,7 @@ impl Store {
         }
         sql.push_str(" ORDER BY seq DESC LIMIT ?");
         values.push(&limit);
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map(values.as_slice(), LedgerRow::of)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -325,7 +325,7 @@ mod tests {
 
     /// Does what a hand on the file would do.
     fn tamper(store: &Store, sql: &str) {
-        let db = store.db();
+        let db = store.db().unwrap();
         db.execute_batch("DROP TRIGGER ledger_unchanged; DROP TRIGGER ledger_kept").unwrap();
         assert!(db.execute(sql, []).unwrap() > 0, "{sql}");
     }
@@ -342,7 +342,7 @@ mod tests {
         let head = Some((3, rows[0].hash));
         assert_eq!(store.verify().unwrap(), Checked { rows: 3, broken_at: None, head });
         for sql in ["UPDATE ledger SET outcome='no'", "DELETE FROM ledger"] {
-            assert!(store.db().execute(sql, []).is_err(), "{sql}");
+            assert!(store.db().unwrap().execute(sql, []).is_err(), "{sql}");
         }
     }
 

@@ -54,7 +54,9 @@ pub use trust::{
     Trust, VOTES_MAX, VoteRow,
 };
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use std::io::ErrorKind;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -65,6 +67,10 @@ const FORMAT: u32 = 4;
 const BUSY: Duration = Duration::from_secs(10);
 /// How long it waits where SQLite does not wait by itself.
 const BUSY_STEP: Duration = Duration::from_millis(5);
+/// Bytes that SQLite's log keeps on disk once it was folded in.
+const JOURNAL_BYTES_MAX: i64 = 16 * 1024 * 1024;
+/// Between two looks whether the file is still the one that is open.
+const LOOK: Duration = Duration::from_millis(200);
 
 const SCHEMA: &str = "
 CREATE TABLE token(
@@ -133,7 +139,82 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// The state of one data directory; shared by all its processes.
 pub struct Store {
-    db: Mutex<Connection>,
+    held: Mutex<Held>,
+}
+
+/// The connection, and which file it is to. A file that was deleted is written on by whoever has it
+/// open: what is acknowledged then is on no disk.
+struct Held {
+    db: Connection,
+    place: Option<Place>,
+}
+
+/// Where a store lies; one in memory lies nowhere.
+struct Place {
+    data: PathBuf,
+    /// The file that was seen there last.
+    file: Option<Identity>,
+    looked: Instant,
+}
+
+/// Device and inode of a file, where there are such.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> std::io::Result<Identity> {
+    let meta = std::fs::metadata(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Ok((meta.dev(), meta.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        // Files that are open cannot be deleted there.
+        let _ = meta;
+        Ok((0, 0))
+    }
+}
+
+impl Deref for Held {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.db
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.db
+    }
+}
+
+impl Held {
+    /// Looks, if the last look is older than `pause`, whether the file is still the one that is
+    /// open, and opens another one that took its place.
+    fn look(&mut self, pause: Duration) -> Result<()> {
+        let Some(place) = &mut self.place else { return Ok(()) };
+        if place.file.is_some() && place.looked.elapsed() < pause {
+            return Ok(());
+        }
+        let path = place.data.join("state.db");
+        let file = identity(&path).map_err(|error| {
+            place.file = None;
+            let gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+            let reason = "it is gone, the data directory was deleted or moved away";
+            let source =
+                if gone { std::io::Error::new(ErrorKind::NotFound, reason) } else { error };
+            Error::Data { path: path.clone(), source }
+        })?;
+        if place.file != Some(file) {
+            // Not made if it goes away in this moment.
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            self.db = connect(Connection::open_with_flags(&path, flags)?, &place.data)?;
+            place.file = Some(file);
+        }
+        place.looked = Instant::now();
+        Ok(())
+    }
 }
 
 impl Store {
@@ -144,39 +225,35 @@ impl Store {
     pub fn open(data: &Path) -> Result<Self> {
         let fail = |source| Error::Data { path: data.to_owned(), source };
         private_folder(data).map_err(fail)?;
-        let db = Connection::open(data.join("state.db"))?;
-        Self::with(db, data)
+        let path = data.join("state.db");
+        let db = connect(Connection::open(&path)?, data)?;
+        let file = Some(identity(&path).map_err(fail)?);
+        let place = Place { data: data.to_owned(), file, looked: Instant::now() };
+        Ok(Store { held: Mutex::new(Held { db, place: Some(place) }) })
     }
 
     /// A store in memory, for tests.
     pub fn memory() -> Result<Self> {
-        Self::with(Connection::open_in_memory()?, Path::new(":memory:"))
+        let db = connect(Connection::open_in_memory()?, Path::new(":memory:"))?;
+        Ok(Store { held: Mutex::new(Held { db, place: None }) })
     }
 
-    fn with(mut db: Connection, data: &Path) -> Result<Self> {
-        db.busy_timeout(BUSY)?;
-        let until = Instant::now() + BUSY;
-        // Of processes that make the file at once, SQLite refuses some at the change to WAL without
-        // waiting, because two that wait for each other there would wait for ever.
-        while let Err(error) = prepare(&mut db, data) {
-            let busy = matches!(&error, Error::Sql(e)
-                if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy));
-            if !busy || Instant::now() > until {
-                return Err(error);
-            }
-            std::thread::sleep(BUSY_STEP);
-        }
-        Ok(Store { db: Mutex::new(db) })
+    /// The connection to the file that lies there now.
+    fn db(&self) -> Result<MutexGuard<'_, Held>> {
+        self.looked(LOOK)
     }
 
-    fn db(&self) -> MutexGuard<'_, Connection> {
-        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    fn looked(&self, pause: Duration) -> Result<MutexGuard<'_, Held>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.look(pause)?;
+        Ok(held)
     }
 
     /// One transaction that takes the write lock at its start: two processes that read before they
     /// write never work from the same reading. An error undoes all of it.
     fn write<T>(&self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
-        let mut db = self.db();
+        // What is acknowledged has to be on disk, and not in a file that is gone.
+        let mut db = self.looked(Duration::ZERO)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let out = work(&tx)?;
         tx.commit()?;
@@ -184,11 +261,29 @@ impl Store {
     }
 }
 
+/// A connection that is set up, to a file of this format.
+fn connect(mut db: Connection, data: &Path) -> Result<Connection> {
+    db.busy_timeout(BUSY)?;
+    let until = Instant::now() + BUSY;
+    // Of processes that make the file at once, SQLite refuses some at the change to WAL without
+    // waiting, because two that wait for each other there would wait for ever.
+    while let Err(error) = prepare(&mut db, data) {
+        let busy = matches!(&error, Error::Sql(e)
+            if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy));
+        if !busy || Instant::now() > until {
+            return Err(error);
+        }
+        std::thread::sleep(BUSY_STEP);
+    }
+    Ok(db)
+}
+
 /// Sets a connection up and brings the file to this format; doing it again changes nothing.
 fn prepare(db: &mut Connection, data: &Path) -> Result<()> {
     db.pragma_update(None, "journal_mode", "wal")?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "cache_size", -512)?;
+    db.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     let format = |db: &Connection| db.pragma_query_value(None, "user_version", |r| r.get(0));
     let known = |found: u32| match found > FORMAT {
         true => Err(Error::Newer { path: data.to_owned(), found, known: FORMAT }),

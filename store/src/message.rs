@@ -253,7 +253,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<Vec<Message>>> {
         let limit = bound::page(limit, bound::PAGE_MAX)?;
-        let db = self.db();
+        let db = self.db()?;
         if find(&db, session, owner, now_ms)?.is_none() {
             return Ok(None);
         }
@@ -308,7 +308,7 @@ impl Store {
                     at_ms: r.get(6)?,
                 })
             };
-            let db = self.db();
+            let db = self.db()?;
             let mut statement = db.prepare_cached(sql)?;
             let values = params![SNIPPET_WORDS, expression, owner, now_ms, session, limit];
             let rows = statement.query_map(values, hit)?;
@@ -340,7 +340,7 @@ impl Store {
         loop {
             let sql = format!("{MESSAGE} WHERE session=? AND seq<? ORDER BY seq DESC LIMIT ?");
             let page: Vec<Message> = {
-                let db = self.db();
+                let db = self.db()?;
                 let mut statement = db.prepare_cached(&sql)?;
                 let values = params![session, before, REBUILT_PAGE as i64];
                 let rows = statement.query_map(values, row)?;

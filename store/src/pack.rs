@@ -13,7 +13,7 @@ const PACKS_MAX: i64 = 200;
 impl Store {
     /// Keeps an answered pack under its id.
     pub fn put_pack(&self, id: &str, reply: &str, now_ms: i64) -> Result<()> {
-        let db = self.db();
+        let db = self.db()?;
         let sql = "INSERT OR REPLACE INTO pack(id, reply, made_ms) VALUES(?,?,?)";
         db.prepare_cached(sql)?.execute(params![id, reply, now_ms])?;
         let sql = "DELETE FROM pack WHERE id NOT IN \
@@ -24,7 +24,7 @@ impl Store {
 
     /// A pack by its id.
     pub fn pack(&self, id: &str) -> Result<Option<String>> {
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached("SELECT reply FROM pack WHERE id=?")?;
         Ok(statement.query_row([id], |r| r.get(0)).optional()?)
     }

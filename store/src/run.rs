@@ -15,7 +15,7 @@ impl Store {
     /// Says that a running job is alive; false when it is not running any more.
     pub fn touch_job(&self, id: &str, now_ms: i64) -> Result<bool> {
         let sql = "UPDATE job SET changed_ms=? WHERE id=? AND state='running'";
-        Ok(self.db().prepare_cached(sql)?.execute(params![now_ms, id])? == 1)
+        Ok(self.db()?.prepare_cached(sql)?.execute(params![now_ms, id])? == 1)
     }
 
     /// Takes a job of `kind` that has been silent since `silent_ms`, pending or running: one
@@ -25,7 +25,7 @@ impl Store {
                    WHERE kind=?1 AND state IN ('pending', 'running') AND changed_ms < ?2 \
                    ORDER BY made_ms, id LIMIT 1";
         // A read first: mostly there is none, and looking must not take the write lock.
-        if !self.db().prepare_cached(sql)?.exists(params![kind, silent_ms])? {
+        if !self.db()?.prepare_cached(sql)?.exists(params![kind, silent_ms])? {
             return Ok(None);
         }
         let id: Option<String> = self.write(|tx| {

@@ -298,12 +298,12 @@ mod tests {
     fn failures_reach_who_waits_and_are_counted_for_others() {
         let store = Arc::new(Store::memory().unwrap());
         let ledger = Ledger::start(Arc::clone(&store)).unwrap();
-        store.db().execute_batch("ALTER TABLE ledger RENAME TO elsewhere").unwrap();
+        store.db().unwrap().execute_batch("ALTER TABLE ledger RENAME TO elsewhere").unwrap();
         assert!(matches!(ledger.write(entry(1)), Err(Error::Sql(_))));
         ledger.note(entry(2)).unwrap();
         let _ = ledger.flush();
         assert_eq!(ledger.lost(), 1);
-        store.db().execute_batch("ALTER TABLE elsewhere RENAME TO ledger").unwrap();
+        store.db().unwrap().execute_batch("ALTER TABLE elsewhere RENAME TO ledger").unwrap();
         assert_eq!(ledger.write(entry(3)).unwrap(), 1);
         let bad = Entry { action: String::new(), ..entry(1) };
         assert!(matches!(ledger.note(bad), Err(Error::Argument(_))));

@@ -177,7 +177,8 @@ impl Store {
 
     /// A session by its id.
     pub fn session(&self, id: &str, owner: &str, now_ms: i64) -> Result<Option<Session>> {
-        find(&self.db(), id, owner, now_ms)
+        let db = self.db()?;
+        find(&db, id, owner, now_ms)
     }
 
     /// An owner's sessions, the one that changed last first; `before` is the last one of the page
@@ -198,7 +199,7 @@ impl Store {
             "{SESSION} WHERE {ALIVE} AND (changed_ms, id)<(?3, ?4) \
              ORDER BY changed_ms DESC, id DESC LIMIT ?5"
         );
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map(params![owner, now_ms, changed_ms, id, limit], row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -225,7 +226,7 @@ impl Store {
              changed_ms=?2 WHERE {ALIVE} AND id=?3"
         );
         let values = params![owner, now_ms, id, title, metadata];
-        Ok(self.db().prepare_cached(&sql)?.execute(values)? == 1)
+        Ok(self.db()?.prepare_cached(&sql)?.execute(values)? == 1)
     }
 
     /// Ends a session: it is read, and takes no more messages. False if there is no such session
@@ -235,13 +236,13 @@ impl Store {
             "UPDATE session SET ended_ms=?2, changed_ms=?2 \
              WHERE {ALIVE} AND id=?3 AND ended_ms IS NULL"
         );
-        Ok(self.db().prepare_cached(&sql)?.execute(params![owner, now_ms, id])? == 1)
+        Ok(self.db()?.prepare_cached(&sql)?.execute(params![owner, now_ms, id])? == 1)
     }
 
     /// Takes a session away with its messages; false if there is no such session.
     pub fn remove_session(&self, id: &str, owner: &str, now_ms: i64) -> Result<bool> {
         let sql = format!("DELETE FROM session WHERE {ALIVE} AND id=?3");
-        Ok(self.db().prepare_cached(&sql)?.execute(params![owner, now_ms, id])? == 1)
+        Ok(self.db()?.prepare_cached(&sql)?.execute(params![owner, now_ms, id])? == 1)
     }
 
     /// Begins a session `to` with the messages of another up to and with number `upto_seq`, of all
@@ -297,7 +298,7 @@ impl Store {
 
     /// How many messages a session has; none if there is no such session.
     pub fn session_messages(&self, id: &str) -> Result<Option<u64>> {
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached("SELECT n_messages FROM session WHERE id=?")?;
         let n: Option<i64> = statement.query_row([id], |r| r.get(0)).optional()?;
         Ok(n.map(|n| n as u64))
@@ -309,7 +310,7 @@ impl Store {
         let sql = "DELETE FROM session WHERE id=(SELECT id FROM session \
                    WHERE expires_ms IS NOT NULL AND expires_ms<=? LIMIT 1)";
         for n in 0..SWEPT_MAX {
-            if self.db().prepare_cached(sql)?.execute([now_ms])? == 0 {
+            if self.db()?.prepare_cached(sql)?.execute([now_ms])? == 0 {
                 return Ok(n);
             }
         }
@@ -320,7 +321,7 @@ impl Store {
     pub fn session_counts(&self, owner: Option<&str>, now_ms: i64) -> Result<SessionCounts> {
         let sql = "SELECT count(*), count(ended_ms), coalesce(sum(n_messages), 0) FROM session \
                    WHERE (?1 IS NULL OR owner=?1) AND (expires_ms IS NULL OR expires_ms>?2)";
-        let db = self.db();
+        let db = self.db()?;
         let (all, ended, messages): (u32, u32, i64) = db
             .prepare_cached(sql)?
             .query_row(params![owner, now_ms], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
@@ -334,7 +335,7 @@ impl Store {
     /// turns together, where a job is bad that failed or was cancelled, and a turn is bad that the
     /// user's next message interrupted before any answer. None if there is no such session.
     pub fn resumption(&self, id: &str, owner: &str, now_ms: i64) -> Result<Option<Resumption>> {
-        let db = self.db();
+        let db = self.db()?;
         let tx = db.unchecked_transaction()?;
         let Some(session) = find(&tx, id, owner, now_ms)? else { return Ok(None) };
         let sql = "SELECT count(*), coalesce(sum(answered), 0) FROM turn WHERE session=?";

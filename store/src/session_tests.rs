@@ -107,7 +107,7 @@ fn a_session_is_gone_when_its_time_is_over() {
     assert_eq!(store.session("s_1", "ada", 2).unwrap(), None);
     assert_eq!(store.spent("session:").unwrap().len(), 1);
     let sql = "SELECT count(*) FROM message_word WHERE message_word MATCH 'tides'";
-    let left: i64 = store.db().query_row(sql, [], |r| r.get(0)).unwrap();
+    let left: i64 = store.db().unwrap().query_row(sql, [], |r| r.get(0)).unwrap();
     assert_eq!(left, 0, "its words are still found");
 }
 
@@ -329,7 +329,7 @@ fn texts_out_of_bounds_are_refused() {
     assert!(Role::parse("root").is_err());
     // As if it were full.
     let sql = "UPDATE session SET n_messages=?";
-    store.db().execute(sql, [MESSAGES_MAX as i64]).unwrap();
+    store.db().unwrap().execute(sql, [MESSAGES_MAX as i64]).unwrap();
     assert!(matches!(store.append("s_1", "ada", &good), Err(Error::Conflict(_))));
 }
 

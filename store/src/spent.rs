@@ -63,7 +63,7 @@ impl Store {
         let end = format!("{prefix}{}", char::MAX);
         let sql = "SELECT account, usd_micros FROM spent WHERE account>=? AND account<? \
                    ORDER BY account LIMIT ?";
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(sql)?;
         let row = |r: &rusqlite::Row| Ok((r.get(0)?, r.get::<_, i64>(1)?.max(0) as u64));
         let rows = statement.query_map(params![prefix, end, ACCOUNTS_MAX as i64 + 1], row)?;

@@ -29,7 +29,7 @@ fn older_formats_are_carried_over() {
         old(dir.path(), format);
         let store = Store::open(dir.path()).unwrap();
         let version: u32 =
-            store.db().pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
+            store.db().unwrap().pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
         assert_eq!(version, FORMAT);
         assert_eq!(store.check_token("secret").unwrap(), Some(vec![Scope::Admin]));
         assert_eq!(store.pack("p_1").unwrap().is_some(), format == 2);
@@ -50,7 +50,7 @@ fn older_formats_are_carried_over() {
 
 /// What the file's tables and indexes are.
 fn shape(store: &Store) -> Vec<(String, String)> {
-    let db = store.db();
+    let db = store.db().unwrap();
     let sql = "SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name";
     let mut statement = db.prepare(sql).unwrap();
     let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
@@ -156,7 +156,8 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
 /// What was acknowledged `n` times is there, and what was cut off is there wholly or not at all.
 fn check_after_kill(path: &Path, n: i64) {
     let store = Store::open(path).unwrap();
-    let sound: String = store.db().query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+    let sound: String =
+        store.db().unwrap().query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
     assert_eq!(sound, "ok");
     let checked = store.verify().unwrap();
     assert!(checked.broken_at.is_none() && checked.rows >= n as u64);
@@ -169,4 +170,28 @@ fn check_after_kill(path: &Path, n: i64) {
     assert!(spent[0].1 >= n as u64 && spent[0].1 == spent[1].1);
     let done = store.job(&format!("j_{n}")).unwrap().unwrap();
     assert_eq!(done.state, JobState::Succeeded);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_gone_acknowledges_nothing_and_another_one_is_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let [data, other, former] = ["data", "other", "former"].map(|name| dir.path().join(name));
+    let store = Store::open(&data).unwrap();
+    let job = |id: &'static str| NewJob { id, kind: "index", args: "{}", key: None, now_ms: 1 };
+    store.leave(&job("j_1")).unwrap();
+    std::fs::rename(&data, &former).unwrap();
+    let gone = store.leave(&job("j_2")).map(|_| ()).unwrap_err();
+    assert!(gone.to_string().contains("deleted or moved"), "{gone}");
+    assert!(store.job("j_1").is_err());
+    assert!(!data.exists(), "nothing is made in its place");
+    drop(Store::open(&other).unwrap());
+    std::fs::rename(&other, &data).unwrap();
+    store.leave(&job("j_3")).unwrap();
+    for (place, id, there) in [(&data, "j_1", false), (&data, "j_3", true), (&former, "j_1", true)]
+    {
+        let found = Store::open(place).unwrap().job(id).unwrap();
+        assert_eq!(found.is_some(), there, "{id}");
+    }
+    assert!(Store::open(&former).unwrap().job("j_2").unwrap().is_none());
 }

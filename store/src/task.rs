@@ -225,7 +225,7 @@ impl Store {
 
     /// An owner's job.
     pub fn job_of(&self, id: &str, owner: &str) -> Result<Option<Job>> {
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(&format!("{JOB} WHERE id=? AND owner=?"))?;
         Ok(statement.query_row([id, owner], row).optional()?)
     }
@@ -242,7 +242,7 @@ impl Store {
             "{LISTED} WHERE owner=? AND (changed_ms, id)<(?, ?) \
              ORDER BY changed_ms DESC, id DESC LIMIT ?"
         );
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map(params![owner, changed_ms, id, limit], row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -257,13 +257,13 @@ impl Store {
         let sql = "UPDATE job SET partial=?, changed_ms=? \
                    WHERE id=? AND attempt=? AND state='running'";
         let values = params![partial, now_ms, id, attempt];
-        Ok(self.db().prepare_cached(sql)?.execute(values)? == 1)
+        Ok(self.db()?.prepare_cached(sql)?.execute(values)? == 1)
     }
 
     /// Says that a run is alive; false if it no longer holds the job.
     pub fn beat(&self, id: &str, attempt: i64, now_ms: i64) -> Result<bool> {
         let sql = "UPDATE job SET changed_ms=? WHERE id=? AND attempt=? AND state='running'";
-        Ok(self.db().prepare_cached(sql)?.execute(params![now_ms, id, attempt])? == 1)
+        Ok(self.db()?.prepare_cached(sql)?.execute(params![now_ms, id, attempt])? == 1)
     }
 
     /// Lays a job aside until a person answers; false if the run no longer holds it. The answer
@@ -341,7 +341,7 @@ impl Store {
         let late = "deadline_ms IS NOT NULL AND deadline_ms<=?1 \
                     AND state IN ('pending','running','waiting')";
         let any = format!("SELECT 1 FROM job WHERE {late} LIMIT 1");
-        if !self.db().prepare_cached(&any)?.exists([now_ms])? {
+        if !self.db()?.prepare_cached(&any)?.exists([now_ms])? {
             return Ok(Vec::new());
         }
         self.write(|tx| {

@@ -96,7 +96,7 @@ impl Store {
         let secret = format!("synod_{secret}");
         let hash = blake3::hash(secret.as_bytes());
         let names: Vec<&str> = scopes.iter().map(|s| s.name()).collect();
-        let done = self.db().execute(
+        let done = self.db()?.execute(
             "INSERT OR IGNORE INTO token(name, hash, scopes, made_ms) VALUES(?, ?, ?, ?)",
             params![name, hash.as_bytes().as_slice(), names.join(" "), now_ms],
         )?;
@@ -112,7 +112,7 @@ impl Store {
     /// nothing about how much of a guess was right.
     pub fn check_token(&self, secret: &str) -> Result<Option<Vec<Scope>>> {
         let hash = blake3::hash(secret.as_bytes());
-        let db = self.db();
+        let db = self.db()?;
         let mut statement =
             db.prepare_cached("SELECT scopes FROM token WHERE hash=? AND revoked_ms IS NULL")?;
         let scopes: Option<String> =
@@ -122,7 +122,7 @@ impl Store {
 
     /// Every token, by name.
     pub fn tokens(&self) -> Result<Vec<Token>> {
-        let db = self.db();
+        let db = self.db()?;
         let sql = "SELECT name, scopes, made_ms, revoked_ms FROM token ORDER BY name";
         let mut statement = db.prepare(sql)?;
         let rows = statement.query_map([], |r| {
@@ -140,7 +140,7 @@ impl Store {
     /// Revokes a token; false if there is none of that name.
     pub fn revoke_token(&self, name: &str, now_ms: i64) -> Result<bool> {
         let sql = "UPDATE token SET revoked_ms=? WHERE name=? AND revoked_ms IS NULL";
-        Ok(self.db().execute(sql, params![now_ms, name])? > 0)
+        Ok(self.db()?.execute(sql, params![now_ms, name])? > 0)
     }
 }
 

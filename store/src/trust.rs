@@ -279,7 +279,7 @@ impl Store {
     pub fn trust(&self, id: &str) -> Result<Option<Trust>> {
         let sql = "SELECT id, owner, kind, domain, record, reply_hash, votes, n_clusters, options, \
                    at_ms, told, told_by, told_ms FROM trust WHERE id=?";
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(sql)?;
         Ok(statement.query_row([id], trust_of).optional()?)
     }
@@ -293,7 +293,7 @@ impl Store {
         let limit = bound::page(limit, bound::PAGE_MAX)?;
         let sql = "SELECT id, record, told IS NOT NULL, at_ms FROM trust WHERE owner=? \
                    ORDER BY at_ms DESC, id DESC LIMIT ?";
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(sql)?;
         let row = |r: &Row| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?));
         let rows = statement.query_map(params![owner, limit], row)?;
@@ -330,7 +330,7 @@ impl Store {
         let limit = bound::page(limit, TRUST_MAX)?;
         let columns = "SELECT votes, n_clusters, options, told, at_ms FROM trust WHERE kind=?";
         let order = "ORDER BY told IS NULL, at_ms DESC, n DESC LIMIT ?";
-        let db = self.db();
+        let db = self.db()?;
         let rows: rusqlite::Result<Vec<PastRow>> = match domain {
             Some(domain) => db
                 .prepare_cached(&format!("{columns} AND domain=? {order}"))?
@@ -349,7 +349,7 @@ impl Store {
         // Named, because the planner takes the index of every record and reads them all.
         let sql = "SELECT count(*) FROM trust INDEXED BY trust_told_kind \
                    WHERE told IS NOT NULL AND kind=?1 AND (?2 IS NULL OR domain=?2)";
-        let db = self.db();
+        let db = self.db()?;
         Ok(db.prepare_cached(sql)?.query_row(params![kind, domain], |r| count_of(r, 0))?)
     }
 
@@ -357,7 +357,7 @@ impl Store {
     pub fn learned(&self, kind: &str, domain: &str) -> Result<Option<Learned>> {
         let sql = "SELECT json, at_ms FROM learned WHERE kind=? AND domain=?";
         let row = |r: &Row| Ok(Learned { json: r.get(0)?, at_ms: r.get(1)? });
-        let db = self.db();
+        let db = self.db()?;
         Ok(db.prepare_cached(sql)?.query_row([kind, domain], row).optional()?)
     }
 
@@ -373,7 +373,7 @@ impl Store {
         let sql = "INSERT INTO learned(kind, domain, json, at_ms) VALUES(?,?,?,?) \
                    ON CONFLICT(kind, domain) DO UPDATE SET json=excluded.json, \
                    at_ms=excluded.at_ms WHERE excluded.at_ms >= learned.at_ms";
-        Ok(self.db().prepare_cached(sql)?.execute(params![kind, domain, json, now_ms])? == 1)
+        Ok(self.db()?.prepare_cached(sql)?.execute(params![kind, domain, json, now_ms])? == 1)
     }
 }
 

@@ -18,7 +18,7 @@ impl Store {
                    AND coalesce(json_extract(webhook, '$.seen'), 0) < n_events \
                    AND coalesce(json_extract(webhook, '$.next_ms'), 0) <= ? \
                    ORDER BY changed_ms LIMIT ?";
-        let db = self.db();
+        let db = self.db()?;
         let mut statement = db.prepare_cached(sql)?;
         let rows = statement.query_map([now_ms, LOOK_MAX], |r| Ok((r.get(0)?, r.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -27,7 +27,7 @@ impl Store {
     /// Puts a webhook in the place of one that is still as it was read; false if it is not.
     pub fn change_webhook(&self, job: &str, before: &str, after: &str) -> Result<bool> {
         let sql = "UPDATE job SET webhook=? WHERE id=? AND webhook=?";
-        Ok(self.db().prepare_cached(sql)?.execute(params![after, job, before])? == 1)
+        Ok(self.db()?.prepare_cached(sql)?.execute(params![after, job, before])? == 1)
     }
 }
 

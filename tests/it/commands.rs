@@ -145,6 +145,51 @@ fn a_search_over_a_damaged_database_says_what_to_do() {
 }
 
 #[test]
+fn damaged_words_are_made_anew_by_whatever_comes_first() {
+    let place = vault();
+    let list = place.data().join("index/words/meta.json");
+    let sound = std::fs::read(&list).expect("the list");
+    for (args, words) in [
+        (&["search", "tide"][..], "tide1.md"),
+        (&["doctor"], "all stores agree"),
+        (&["index"], "5 as they were"),
+        (&["doctor", "--repair"], "all stores agree"),
+    ] {
+        std::fs::write(&list, &sound[..sound.len() / 2]).expect("written");
+        let (code, found, said) = place.outcome(args);
+        assert!(code == 0 && found.contains(words), "{args:?}: {code} {found} {said}");
+        // Who looks after the index says what was done.
+        assert_eq!(said.contains("mended: the word index"), args[0] != "search", "{said}");
+    }
+    let (code, found, _) = place.outcome(&["search", "tide"]);
+    assert!(code == 0 && found.contains("5 of 5"), "{found}");
+}
+
+#[test]
+fn doctor_reads_every_byte_of_the_words() {
+    let place = vault();
+    // A server holds the lock: doctor mends nothing.
+    let server = place.http(&[], &[]);
+    poll("freshness", PATIENCE, || {
+        (get(server.address, "/v1/index").json()["fresh"] == true).then_some(())
+    });
+    let (code, said, _) = place.outcome(&["doctor"]);
+    assert!(code == 0 && said.contains("files of words"), "{said}");
+    let words = place.data().join("index/words");
+    let files = std::fs::read_dir(words).expect("words").flatten().map(|entry| entry.path());
+    let path = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "pos"));
+    let path = path.expect("positions");
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[0] ^= 0xFF;
+    // A new file: the server reads the former one on.
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, bytes).expect("written");
+    let (code, said, _) = place.outcome(&["doctor"]);
+    assert!(code == 1 && said.contains("the word index is damaged"), "{said}");
+    poll("new words", PATIENCE, || (place.outcome(&["doctor"]).0 == 0).then_some(()));
+}
+
+#[test]
 fn init_proposes_what_lies_around_and_writes_it_once() {
     let place = Place::new();
     place.write("home/Notes/.obsidian/app.json", "{}");

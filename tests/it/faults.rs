@@ -657,6 +657,126 @@ fn a_vault_deleted_under_a_server_leaves_it_answering() {
     assert!(client.end().success());
 }
 
+/// A search's answer, or why there is none.
+fn asked(client: &mut Client, query: &str) -> Result<Value, String> {
+    let result = client.call("search", json!({ "query": query }));
+    if result["isError"] == true {
+        let why = result["content"][0]["text"].as_str().expect("words").to_owned();
+        assert!(!why.contains("internal error"), "{why}");
+        return Err(why);
+    }
+    Ok(result["structuredContent"].clone())
+}
+
+#[test]
+fn a_data_directory_deleted_under_a_server_is_said_to_be_gone() {
+    let place = Place::new();
+    vault(&place);
+    let mut client = place.stdio(&["--allow-write"]);
+    poll("freshness", PATIENCE, || {
+        (client.answered("index_status", json!({}))["fresh"] == true).then_some(())
+    });
+    // The server may make a sign of life in a folder that is being emptied.
+    poll("the end of the data directory", PATIENCE, || {
+        let _ = std::fs::remove_dir_all(place.data());
+        (!place.data().exists()).then_some(())
+    });
+    let why = poll("the fault", PATIENCE, || asked(&mut client, "walrus").err());
+    assert!(why.contains("deleted or moved"), "{why}");
+    for _ in 0..5 {
+        assert!(asked(&mut client, "walrus").is_err(), "an answer from nothing");
+        let push = json!({"op": "push", "path": "x.md", "content": "x"});
+        assert_eq!(client.call("ingest", push)["isError"], true, "a job that is on no disk");
+    }
+    assert!(!place.data().exists(), "it was made by somebody who did not hold it");
+    // Another one takes its place, and is taken up.
+    place.write("other/kept.md", "A kept barnacle.\n");
+    place.index(&place.path().join("other"));
+    poll("the new index", PATIENCE, || {
+        let found = asked(&mut client, "barnacle").ok()?;
+        (paths(&found) == ["kept.md"] && found["fresh"] == true).then_some(())
+    });
+    let found = asked(&mut client, "walrus").expect("an answer");
+    assert!(paths(&found).is_empty(), "from the former one: {found}");
+    assert!(client.end().success());
+    doctor(&place);
+}
+
+#[test]
+fn a_data_directory_replaced_under_a_server_is_read_anew() {
+    let (place, other) = (Place::new(), Place::new());
+    vault(&place);
+    other.write("vault/kept.md", "A kept barnacle.\n");
+    other.index(&other.path().join("vault"));
+    let mut client = place.stdio(&[]);
+    lives(&mut client);
+    std::fs::rename(place.data(), place.path().join("former")).expect("moved away");
+    std::fs::rename(other.data(), place.data()).expect("moved here");
+    poll("the other index", PATIENCE, || {
+        let found = asked(&mut client, "barnacle").ok()?;
+        (paths(&found) == ["kept.md"] && found["fresh"] == true).then_some(())
+    });
+    // And it is watched and written.
+    other.write("vault/late.md", "A late periwinkle.\n");
+    poll("what is new in it", PATIENCE, || {
+        (paths(&asked(&mut client, "periwinkle").ok()?) == ["late.md"]).then_some(())
+    });
+    let found = asked(&mut client, "walrus").expect("an answer");
+    assert!(paths(&found).is_empty(), "from the former one: {found}");
+    assert!(client.end().success());
+    doctor(&place);
+}
+
+/// Names in the folder of the index that begin so.
+fn in_index(place: &Place, beginning: &str) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(place.data().join("index")).expect("a folder");
+    let begins =
+        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(beginning);
+    entries.flatten().filter(begins).map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn words_damaged_under_a_server_heal_by_themselves() {
+    let place = Place::new();
+    vault(&place);
+    let mut client = place.stdio(&[]);
+    poll("freshness", PATIENCE, || {
+        (client.answered("index_status", json!({}))["fresh"] == true).then_some(())
+    });
+    for entry in std::fs::read_dir(place.data().join("index/words")).expect("words").flatten() {
+        if entry.path().extension().is_some_and(|e| e == "term") {
+            std::fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    // Another process reads beside the server, and meets it first.
+    let search = ["search", "walrus", "--no-refresh"];
+    let (code, found, said) = place.outcome(&search);
+    assert!(code == 1 && said.contains("makes it anew"), "{code} {found} {said}");
+    poll("new words", PATIENCE, || (place.outcome(&search).0 == 0).then_some(()));
+    assert_eq!(in_index(&place, "words.damaged-").len(), 1);
+    lives(&mut client);
+    doctor(&place);
+}
+
+#[cfg(unix)]
+#[test]
+fn words_that_may_not_be_read_are_not_taken_for_damaged() {
+    let place = Place::new();
+    place.write("vault/tide.md", "The walrus counts anemones.\n");
+    let folder = place.path().join("vault");
+    let index = ["index", &folder.to_string_lossy(), "--wait", "--lexical-only"];
+    assert_eq!(outcome(unprivileged(&place, &index)).0, 0);
+    let list = place.data().join("index/words/meta.json");
+    mode(&list, 0o000);
+    let failed = outcome(unprivileged(&place, &["search", "walrus"]));
+    mode(&list, 0o600);
+    clear("search", &failed);
+    assert!(failed.2.contains("meta.json"), "{}", failed.2);
+    assert_eq!(in_index(&place, "words.damaged-").len(), 0);
+    let (code, found, said) = outcome(unprivileged(&place, &["search", "walrus"]));
+    assert!(code == 0 && found.contains("tide.md"), "{said}");
+}
+
 #[test]
 fn two_processes_index_one_data_directory() {
     let place = Place::new();

@@ -406,6 +406,7 @@ fn ignored_folders_cost_no_watch_and_no_freshness() {
     }
     place.write("vault/src/in/deep.md", "# Deep\n\nbarnacle\n");
     found(&server, "barnacle");
+}
 
 #[test]
 fn a_first_look_says_how_far_it_is_in_every_process() {

@@ -88,7 +88,6 @@ const PLACES: &[(&str, &[&str])] = &[
             "index/src/score.rs",
             "index/src/error.rs",
             "index/src/token.rs",
-            "index/src/lib.rs",
             "tests/bench/",
         ],
     ),

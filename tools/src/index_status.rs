@@ -282,7 +282,15 @@ mod tests {
             commit: None,
             scanned_ms,
         };
-        SourceStatus { source, documents: 0, chunks: 0, bytes: 0, errors: Vec::new(), n_errors: 0, watching: None }
+        SourceStatus {
+            source,
+            documents: 0,
+            chunks: 0,
+            bytes: 0,
+            errors: Vec::new(),
+            n_errors: 0,
+            watching: None,
+        }
     }
 
     #[test]

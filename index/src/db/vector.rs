@@ -139,6 +139,51 @@ pub fn set_rows(db: &Connection, space: i64, n_rows: u32) -> Result<()> {
     Ok(())
 }
 
+/// Gives a space another number, and each of its rows the one that `moved` says; what names a row
+/// that has none is forgotten. Returns the number, which no space had before.
+pub fn move_space(
+    db: &Connection,
+    space: i64,
+    n_rows: u32,
+    moved: &dyn Fn(u32) -> Option<u32>,
+) -> Result<i64> {
+    add_space(db, "", 0)?;
+    let new = db.last_insert_rowid();
+    db.execute("DELETE FROM space WHERE id=?", [new])?;
+    let sql = "UPDATE space SET id=?, n_rows=?, change=change+1 WHERE id=?";
+    db.execute(sql, params![new, n_rows, space])?;
+    for (key, row) in keys(db, space)? {
+        if let Some(row) = moved(row) {
+            put_vector(db, new, &key, row)?;
+        }
+    }
+    let mut documents: Vec<(u32, u64, Vec<u32>)> = Vec::new();
+    embedded(db, space, |file, generation, rows| {
+        let rows: Option<Vec<u32>> = rows.map(moved).collect();
+        documents.extend(rows.map(|rows| (file, generation, rows)));
+    })?;
+    for (file, generation, rows) in documents {
+        put_embedded(db, new, file, generation, &rows)?;
+    }
+    for sql in ["DELETE FROM vector WHERE space=?", "DELETE FROM embedded WHERE space=?"] {
+        db.execute(sql, [space])?;
+    }
+    db.execute("UPDATE recipe SET space=? WHERE space=?", params![new, space])?;
+    for role in [Role::Serving, Role::Former, Role::Held] {
+        if with_role(db, role)? == Some(space) {
+            set_role(db, role, Some(new))?;
+        }
+    }
+    Ok(new)
+}
+
+/// Which row holds the vector of which key.
+fn keys(db: &Connection, space: i64) -> Result<Vec<(Key, u32)>> {
+    let mut statement = db.prepare("SELECT key, row FROM vector WHERE space=?")?;
+    let rows = statement.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Says that more documents are embedded.
 pub fn raise_change(db: &Connection, space: i64) -> Result<()> {
     db.prepare_cached("UPDATE space SET change=change+1 WHERE id=?")?.execute([space])?;

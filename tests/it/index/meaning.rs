@@ -5,6 +5,7 @@ use super::filter::{ask, docs, index_of, key};
 use super::{ALL, Engine, Place, args, now_ms};
 use crate::program::cases;
 use proptest::prelude::*;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use synod_index::{Embedder, Error, Filters, Index, Mode, SearchArgs, Updater, VectorIndex, Work};
@@ -305,6 +306,77 @@ fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again(m
     assert_eq!(engine.updater.roll_back().expect("the second is kept"), "second");
 }
 
+/// The files of a place's vectors that end so.
+fn vector_files(place: &Place, end: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place.data().join("index/vectors")).expect("a folder");
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|e| e == end)).collect()
+}
+
+fn lost_vectors_cost_the_meaning_until_they_are_made_again(mode: VectorIndex) {
+    let loses: [(&str, fn(&Path)); 3] = [
+        ("removed", |path| std::fs::remove_file(path).expect("removed")),
+        ("emptied", |path| std::fs::write(path, "").expect("written")),
+        ("cut", |path| {
+            let bytes = std::fs::read(path).expect("read");
+            std::fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
+        }),
+    ];
+    for (how, lose) in loses {
+        for what in ["rows", "signs"] {
+            let place = garage();
+            let concepts = Concepts::new("concepts", mode);
+            drop(place.scanned().embedded(&concepts));
+            vector_files(&place, what).iter().for_each(|path| lose(path));
+            let index = Index::open(&place.data()).expect("an index");
+            index.set_vector_index(mode);
+            index.set_embedder(Arc::clone(&concepts) as Arc<dyn Embedder>);
+            let found = index.search(&args("automobile house")).expect("the words answer");
+            assert_eq!(found.hits[0].path, "garage.md", "{what} {how}");
+            // Without the signs all rows are measured.
+            assert_eq!(found.wordy, what == "rows", "{what} {how}");
+            let said = found.notes.iter().any(|note| note.contains("lost or cut"));
+            assert_eq!(said, what == "rows", "{what} {how}: {:?}", found.notes);
+            let mut updater = Updater::new(Arc::clone(&index), now_ms).expect("the writer");
+            assert_eq!(updater.mended().len(), usize::from(what == "rows"), "{what} {how}");
+            embed_all(&mut updater, &*concepts);
+            graphs(&mut updater);
+            let found = index.search(&args("vehicle")).expect("found");
+            assert!(!found.wordy && found.notes.is_empty(), "{what} {how}: {:?}", found.notes);
+            assert_eq!(found.hits[0].path, "garage.md", "{what} {how}");
+            let check = index.check().expect("a check");
+            assert_eq!(check.differences, Vec::<String>::new(), "{what} {how}");
+            assert_eq!(check.vectors, 3, "{what} {how}");
+        }
+    }
+}
+
+fn vectors_that_vanish_under_the_writer_are_made_again(mode: VectorIndex) {
+    let place = garage();
+    let concepts = Concepts::new("concepts", mode);
+    let mut engine = place.scanned().embedded(&concepts);
+    std::fs::remove_dir_all(place.data().join("index/vectors")).expect("removed");
+    // Who meets it first leaves a sign.
+    let reader = Index::open(&place.data()).expect("an index");
+    reader.set_embedder(Arc::clone(&concepts) as Arc<dyn Embedder>);
+    assert!(reader.search(&args("automobile")).expect("found").wordy);
+    assert!(engine.updater.is_suspect().expect("a look"));
+    assert!(engine.updater.heal().expect("healed"));
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(engine.paths_in("vehicle", Mode::Semantic)[0], "garage.md");
+    assert!(!reader.search(&args("vehicle")).expect("found").wordy);
+    engine.assert_clean();
+    // And so does who wants to add to them.
+    std::fs::remove_dir_all(place.data().join("index/vectors")).expect("removed");
+    place.write("oven.md", "# Oven\n\nAn automobile made of dough.\n");
+    engine.scan();
+    let mut work = Work::default();
+    assert!(engine.updater.embed(&*concepts, &mut work).is_err());
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(engine.paths_in("brine", Mode::Semantic)[0], "harbour.md");
+    engine.assert_clean();
+}
+
 /// The tests of this file once for each way to find the nearest vectors.
 macro_rules! in_every_mode {
     ($($test:ident,)*) => {
@@ -329,6 +401,8 @@ in_every_mode! {
     many_passages_are_embedded_in_steps_that_a_crash_may_part,
     a_text_that_the_model_refuses_keeps_no_other_waiting,
     a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again,
+    lost_vectors_cost_the_meaning_until_they_are_made_again,
+    vectors_that_vanish_under_the_writer_are_made_again,
 }
 
 fn semantic_index(
@@ -345,6 +419,45 @@ fn semantic_index(
     graphs(&mut updater);
     index.set_embedder(concepts);
     index
+}
+
+#[test]
+fn rows_that_nothing_needs_are_given_back() {
+    let place = garage();
+    let concepts = Concepts::new("concepts", VectorIndex::Auto);
+    let mut engine = place.scanned().embedded(&concepts);
+    let reader = Index::open(&place.data()).expect("a reader");
+    reader.set_embedder(Arc::clone(&concepts) as Arc<dyn Embedder>);
+    assert!(!reader.search(&args("vehicle")).expect("found").wordy);
+    let bytes = || -> u64 {
+        let files = ["rows", "signs"].map(|end| vector_files(&place, end));
+        files.iter().flatten().map(|path| path.metadata().expect("there").len()).sum()
+    };
+    let before = bytes();
+    // As many as edits leave behind in a long life.
+    let dead = (0..12_000u64).map(|n| {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        Ok((key, Concepts::vector(&format!("w{n}"))))
+    });
+    engine.updater.take_vectors("concepts", DIMENSIONS, dead).expect("taken");
+    assert!(bytes() > 1_000 * before);
+    let n_texts = concepts.n_texts();
+    graphs(&mut engine.updater);
+    assert_eq!(bytes(), before);
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(concepts.n_texts(), n_texts, "nothing is embedded again");
+    for index in [&engine.index, &reader] {
+        let found = index.search(&args("vehicle")).expect("found");
+        assert!(!found.wordy && found.hits[0].path == "garage.md", "{:?}", found.notes);
+    }
+    engine.assert_clean();
+    // It goes on from there.
+    place.write("new.md", "# New\n\nA rapid automobile.\n");
+    engine.scan();
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(engine.paths_in("fast vehicle", Mode::Semantic)[0], "new.md");
+    engine.assert_clean();
 }
 
 /// Documents and queries of many words, so that their vectors lie everywhere.

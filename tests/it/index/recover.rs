@@ -1,10 +1,12 @@
 //! Readers beside one writer, and stores that fell behind each other.
 
-use super::{Answers, Place, now_ms, search};
-use std::path::Path;
+use super::{Answers, Engine, Place, args, now_ms, search};
+use crate::program::{PATIENCE, poll};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use synod_index::{Error, Filters, Index, Updater};
+use std::time::{Duration, Instant};
+use synod_index::{Error, Filters, Freshness, Index, Updater};
 
 fn place() -> Place {
     let place = Place::new();
@@ -73,6 +75,215 @@ fn assert_recovers(place: &Place) {
     Answers::of(&engine.index, &queries()).assert_same(&expected);
     engine.scan();
     Answers::of(&engine.index, &queries()).assert_same(&expected);
+}
+
+/// The files of a folder, by name.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+/// Folders of words that were set aside.
+fn aside(place: &Place) -> usize {
+    let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let all = files(&place.data().join("index"));
+    all.iter().filter(|path| name(path).starts_with("words.damaged-")).count()
+}
+
+type Damage = fn(&Path);
+
+const DAMAGES: [(&str, Damage); 3] = [
+    ("removed", |path| std::fs::remove_file(path).expect("removed")),
+    ("emptied", |path| std::fs::write(path, "").expect("written")),
+    ("cut", |path| {
+        let bytes = std::fs::read(path).expect("read");
+        std::fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
+    }),
+];
+
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xFF;
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn words_are_made_anew_whichever_of_their_files_is_damaged() {
+    let place = place();
+    let (index, kept) = (place.data().join("index"), place.data().join("kept"));
+    // A second commit, so that there are files of what was deleted too.
+    drop(place.scanned());
+    change(&place);
+    drop(place.scanned());
+    copy(&index, &kept);
+    let expected = Answers::of(&place.fresh().index, &queries());
+    let names: Vec<PathBuf> = files(&index.join("words"));
+    assert!(names.len() >= 8, "{names:?}");
+    let list = std::fs::read_to_string(index.join("words/meta.json")).expect("a list");
+    let list = list.replace('-', "");
+    let needed =
+        |path: &Path, how: &str| match &*path.file_name().expect("a name").to_string_lossy() {
+            "meta.json" => true,
+            ".managed.json" => how != "removed",
+            // Files of a segment begin with its id.
+            name => name.len() > 32 && list.contains(&name[..32]),
+        };
+    let largest = names.iter().max_by_key(|path| path.metadata().expect("there").len());
+    let largest = largest.expect("a file").clone();
+    let all = names.iter().flat_map(|path| DAMAGES.map(|(how, damage)| (path, how, damage)));
+    for (path, how, damage) in all.chain([(&largest, "flipped", flip as Damage)]) {
+        let said = format!("{} {how}", path.display());
+        replace(&kept, &index);
+        damage(path);
+        let engine = place.open();
+        let check = engine.index.check().expect("a check");
+        assert_eq!(check.differences, Vec::<String>::new(), "{said}");
+        assert!(check.files > 0, "{said}");
+        Answers::of(&engine.index, &queries()).assert_same(&expected);
+        // Whatever was made anew left what it replaced, and said so.
+        assert_eq!(engine.updater.mended().len(), aside(&place), "{said}");
+        assert_eq!(aside(&place), usize::from(needed(path, how)), "{said}");
+    }
+}
+
+#[test]
+fn only_the_newest_damaged_words_are_kept() {
+    let place = place();
+    drop(place.scanned());
+    for _ in 0..3 {
+        std::fs::write(place.data().join("index/words/meta.json"), "{").expect("written");
+        place.open().assert_clean();
+        assert_eq!(aside(&place), 1);
+    }
+    assert!(place.open().updater.mended().is_empty(), "sound words stay");
+    assert_recovers(&place);
+}
+
+#[test]
+fn damage_that_a_reader_meets_is_said_and_mended_by_whoever_writes() {
+    let place = place();
+    let mut engine = place.scanned();
+    assert!(!engine.updater.is_suspect().expect("a look"));
+    let words = place.data().join("index/words");
+    for path in files(&words).iter().filter(|path| path.extension().is_some_and(|e| e == "term")) {
+        std::fs::remove_file(path).expect("removed");
+    }
+    let reader = Index::open(&place.data()).expect("a reader opens");
+    let met = reader.search(&args("tide")).expect_err("no words");
+    assert!(matches!(met, Error::Damaged(_)), "{met:?}");
+    assert!(met.to_string().contains("makes it anew"), "{met}");
+    assert!(reader.status().is_ok(), "what needs no words is answered");
+    assert!(engine.updater.is_suspect().expect("a look"), "the writer is told");
+    engine.index.set_freshness(Freshness { pending: 0, fresh: true });
+    assert!(engine.updater.heal().expect("healed"));
+    assert!(!engine.index.freshness().fresh, "nobody compared since");
+    assert!(!engine.updater.is_suspect().expect("a look"));
+    assert_eq!(aside(&place), 1);
+    engine.assert_clean();
+    let expected = Answers::of(&place.fresh().index, &queries());
+    Answers::of(&reader, &queries()).assert_same(&expected);
+    Answers::of(&engine.index, &queries()).assert_same(&expected);
+}
+
+#[test]
+fn words_that_vanish_under_the_writer_are_made_anew_by_its_next_commit() {
+    let place = place();
+    let mut engine = place.scanned();
+    std::fs::remove_dir_all(place.data().join("index/words")).expect("removed");
+    change(&place);
+    engine.scan();
+    engine.assert_clean();
+    let expected = Answers::of(&place.fresh().index, &queries());
+    Answers::of(&engine.index, &queries()).assert_same(&expected);
+}
+
+#[test]
+fn a_reader_sees_words_that_were_recovered_or_rebuilt() {
+    let place = place();
+    let words = place.data().join("index/words");
+    let kept = place.data().join("kept");
+    drop(place.scanned());
+    copy(&words, &kept);
+    change(&place);
+    drop(place.scanned());
+    replace(&kept, &words);
+    // It has a view of words that are not those of the generation that it bears.
+    let reader = Index::open(&place.data()).expect("a reader");
+    assert_eq!(search(&reader, "neap", Filters::default()).hits.len(), 0);
+    let before = reader.generation().expect("a generation");
+    let mut engine = place.open();
+    assert!(reader.generation().expect("a generation") > before);
+    let expected = Answers::of(&place.fresh().index, &queries());
+    Answers::of(&reader, &queries()).assert_same(&expected);
+    let before = reader.generation().expect("a generation");
+    engine.updater.rebuild_words().expect("rebuilt");
+    assert!(reader.generation().expect("a generation") > before);
+    Answers::of(&reader, &queries()).assert_same(&expected);
+}
+
+#[test]
+fn what_killed_processes_left_half_made_is_removed() {
+    let place = place();
+    drop(place.scanned());
+    let index = place.data().join("index");
+    std::fs::create_dir_all(index.join("vectors")).expect("a folder");
+    std::fs::create_dir_all(index.join("words.new")).expect("a folder");
+    let left = ["words/.tmpA1b2C3", "vectors/7.new-hnsw-0-4711", "vectors/7.rows", "words.new/x"];
+    for path in left {
+        std::fs::write(index.join(path), "half").expect("written");
+    }
+    place.open().assert_clean();
+    for path in left {
+        assert!(!index.join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn a_process_that_stopped_while_it_made_the_files_keeps_nobody_out() {
+    let place = place();
+    let index = place.data().join("index");
+    std::fs::create_dir_all(&index).expect("a folder");
+    let held = std::fs::File::create(index.join("create.lock")).expect("a file");
+    held.lock().expect("the lock");
+    let start = Instant::now();
+    let engine = place.scanned();
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    engine.assert_clean();
+    assert!(!engine.paths("tide").is_empty());
+}
+
+#[test]
+fn another_data_directory_at_its_place_is_read_and_one_that_is_gone_is_said_to_be() {
+    let (place, other) = (place(), Place::new());
+    other.write("other.md", "a narwhal\n");
+    drop(other.scanned());
+    let Engine { index, mut updater, source } = place.scanned();
+    assert!(search(&index, "tide", Filters::default()).total > 0);
+    let here = place.data().join("index");
+    std::fs::rename(&here, place.data().join("former")).expect("moved away");
+    std::fs::rename(other.data().join("index"), &here).expect("moved here");
+    poll("the other index", PATIENCE, || {
+        let found = index.search(&args("narwhal")).ok()?;
+        (found.hits.len() == 1).then_some(())
+    });
+    assert_eq!(search(&index, "tide", Filters::default()).total, 0);
+    // What was locked is not what lies there now.
+    assert!(updater.scan(&source, &|_| true).is_err());
+    assert!(updater.is_suspect().is_err());
+    drop(updater);
+    drop(Updater::new(Arc::clone(&index), now_ms).expect("the writer of the other one"));
+    assert_eq!(index.check().expect("a check").differences, Vec::<String>::new());
+    std::fs::remove_dir_all(&here).expect("removed");
+    let gone = poll("the end of it", PATIENCE, || index.search(&args("narwhal")).err());
+    assert!(gone.to_string().contains("deleted or moved"), "{gone}");
+    index.set_freshness(Freshness { pending: 0, fresh: true });
+    assert!(!index.freshness().fresh, "nothing is fresh of what is gone");
+    assert!(index.status().is_err());
+    assert!(Updater::new(Arc::clone(&index), now_ms).is_err(), "and nothing is made there");
+    assert!(!here.exists());
 }
 
 #[test]
