@@ -27,7 +27,7 @@ pub fn leave(index: &Index) {
     let text = text(index.freshness(), index.rate(), &index.doing());
     let done = std::fs::write(&new, text);
     if let Err(error) = done.and_then(|()| std::fs::rename(&new, &path)) {
-        tracing::warn!(error = %error, "cannot leave a sign of life");
+        tracing::debug!(error = %error, "cannot leave a sign of life");
     }
 }
 

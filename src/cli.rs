@@ -545,6 +545,11 @@ pub struct Session {
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let common = Common::from_arg_matches(leaf(matches))?;
     let session = Session::new(common)?;
+    let data = session.data.clone();
+    dispatch(session, matches).map_err(|failure| command::located(failure, &data))
+}
+
+fn dispatch(session: Session, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     crate::log::start(&session.loaded.config.log);
     if let Some(("call", matches)) = matches.subcommand() {
         let Some((tool, matches)) = matches.subcommand() else {

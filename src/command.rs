@@ -11,7 +11,10 @@ pub mod model;
 pub mod spec;
 pub mod tool;
 
+use crate::cli::Failure;
+use crate::fault::{self, Fault};
 use std::io::Write;
+use std::path::Path;
 
 /// Prints to stdout; a reader that went away ends the program quietly, as with other tools.
 pub fn say(text: &str) {
@@ -26,4 +29,21 @@ pub fn say(text: &str) {
 pub fn note(text: &str) {
     // Nobody reads it: nothing to be done.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A failure of the disk below the data directory, with what to do and where; others as they are.
+pub fn located(failure: Failure, data: &Path) -> Failure {
+    let why = match (failure.downcast_ref(), failure.downcast_ref(), failure.downcast_ref()) {
+        (Some(error), _, _) => synod_index::Error::disk(error),
+        (_, Some(error), _) => synod_store::Error::disk(error),
+        (_, _, Some(Fault { code: fault::STORAGE, .. })) => Some(""),
+        _ => None,
+    };
+    let text = failure.to_string();
+    let within = text.contains("cannot use") || why.is_some();
+    if !within || text.contains(&*data.to_string_lossy()) {
+        return failure;
+    }
+    let why = why.filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{text}{why} (the data directory is `{}`)", data.display()).into()
 }

@@ -170,6 +170,9 @@ impl From<synod_index::Error> for Fault {
         use synod_index::Error as E;
         let text = error.to_string();
         let damaged = error.is_damage();
+        if let Some(why) = error.disk() {
+            return Fault::new(STORAGE, format!("{text}: {why}"));
+        }
         match error {
             E::Data { .. } | E::Newer { .. } | E::NewerReading { .. } => Fault::new(STORAGE, text),
             E::Damaged(_) => Fault::new(STORAGE, text).retry_after(HEALED_MS),
@@ -205,6 +208,9 @@ impl From<synod_index::Error> for Fault {
 impl From<synod_store::Error> for Fault {
     fn from(error: synod_store::Error) -> Self {
         use synod_store::Error as E;
+        if let Some(why) = error.disk() {
+            return Fault::new(STORAGE, format!("{error}: {why}"));
+        }
         match error {
             E::Argument(text) => Fault::new(INVALID, text),
             E::Conflict(text) => Fault::new(CONFLICT, text),

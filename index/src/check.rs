@@ -1,5 +1,6 @@
 //! Whether the stores agree: what `doctor` asks. The database is held against its own rules, the
-//! words against it and against their checksums, the vectors against it and against what a vector is.
+//! words against it and against their checksums, the vectors against it and against what a vector
+//! is.
 //!
 //! Knows nothing of mending. Texts are not compared with the sources: that is what a scan does.
 

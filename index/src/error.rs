@@ -122,6 +122,17 @@ fn refusal(error: &TantivyError) -> Option<(PathBuf, io::Error)> {
             (directory_path, io_error)
         }
         E::IoError(error) => return Some((PathBuf::from("words"), same(error))),
+        // Threads of the writer hand errors on as text, or only say that they ended.
+        E::ErrorInThread(text) => {
+            let full = text.contains("No space left");
+            let killed = text.contains("writer was killed");
+            let error = match (full, killed) {
+                (true, _) => io::Error::from(io::ErrorKind::StorageFull),
+                (_, true) => io::Error::other("writing failed, the disk may be full"),
+                _ => return None,
+            };
+            return Some((PathBuf::from("words"), error));
+        }
         _ => return None,
     };
     Some((path.clone(), same(error)))
@@ -183,6 +194,25 @@ impl Error {
     /// The database is damaged: it has to be made anew.
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Sql(error) if crate::salvage::is_damage(error))
+    }
+
+    /// What the disk below the stores refused, with what to do; `None` if it is something else.
+    pub fn disk(&self) -> Option<&'static str> {
+        use rusqlite::ErrorCode as C;
+        const FULL: &str = "the disk is full; free some space and try again";
+        match self {
+            Error::Sql(error) => match error.sqlite_error_code()? {
+                C::DiskFull => Some(FULL),
+                C::ReadOnly => Some("the disk is read-only; name another with `--data`"),
+                C::SystemIoFailure | C::CannotOpen => Some(
+                    "the disk does not do what is asked of it; check that it is not full and can \
+                     be written",
+                ),
+                _ => None,
+            },
+            Error::Data { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(FULL),
+            _ => None,
+        }
     }
 
     /// An I/O failure at `path`.

@@ -58,9 +58,19 @@ fn among(named: &[Named], source: i64, from: &str, target: &str) -> Option<u32> 
     fitting()
         .filter(|(.., what)| !files_only || by_file(what))
         .min_by_key(|(_, _, path, what)| {
-            (self::folder(path) != folder, *what, path.matches('/').count(), path.len(), path)
+            let near = self::folder(path) != folder;
+            (near, *what, !is_named(path, target), path.matches('/').count(), path.len(), path)
         })
         .map(|(id, ..)| *id)
+}
+
+/// Whether a file has exactly the name of a target: of `A.md` and `a.md` one is meant.
+fn is_named(path: &str, target: &str) -> bool {
+    let name = |path: &str| {
+        let file = path.trim().rsplit('/').next().unwrap_or(path).trim().to_owned();
+        file.strip_suffix(".md").map(str::to_owned).unwrap_or(file)
+    };
+    name(path) == name(target)
 }
 
 /// Whether a wanted `folder/name` is the end of `path`; a bare name fits any path.

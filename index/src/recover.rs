@@ -271,7 +271,8 @@ impl Updater {
             self.compacted(&work)?;
             let (name, n_rows) = (&space.name, space.n_rows);
             self.note_mended(format!(
-                "{} of the {n_rows} vectors of `{name}` were lost; what lacks one is embedded again",
+                "{} of the {n_rows} vectors of `{name}` were lost; what lacks one is embedded \
+                 again",
                 n_rows - held
             ));
         }

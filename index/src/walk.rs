@@ -1,4 +1,5 @@
-//! Which files of a source there are: walked in parallel, ignore files honoured, links not followed.
+//! Which files of a source there are: walked in parallel, ignore files honoured, links not
+//! followed.
 //!
 //! Invariant: an unreadable folder is reported, never taken for an empty one.
 

@@ -2,8 +2,8 @@
 //! damaged.
 //!
 //! Whoever meets damage leaves a sign beside the database; the process that writes finds it, looks
-//! itself, and makes the words anew ([`crate::recover`]). Invariant: damaged words are an error that
-//! says so, never an empty answer.
+//! itself, and makes the words anew ([`crate::recover`]). Invariant: damaged words are an error
+//! that says so, never an empty answer.
 
 use crate::error::{Error, Result};
 use crate::lexical::Lexical;

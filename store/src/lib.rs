@@ -134,6 +134,23 @@ pub enum Error {
     Sql(#[from] rusqlite::Error),
 }
 
+impl Error {
+    /// What the disk below the store refused, with what to do; `None` if it is something else.
+    pub fn disk(&self) -> Option<&'static str> {
+        use rusqlite::ErrorCode as C;
+        let Error::Sql(error) = self else { return None };
+        match error.sqlite_error_code()? {
+            C::DiskFull => Some("the disk is full; free some space and try again"),
+            C::ReadOnly => Some("the disk is read-only; name another with `--data`"),
+            C::SystemIoFailure | C::CannotOpen => Some(
+                "the disk does not do what is asked of it; check that it is not full and can be \
+                 written",
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// The result of the store's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 

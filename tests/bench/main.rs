@@ -9,6 +9,7 @@
 mod build;
 mod corpus;
 mod council;
+mod fresh;
 mod http;
 mod life;
 mod meaning;
@@ -21,6 +22,8 @@ const USAGE: &str =
     "bench quality            nDCG@10 and packs of all questions of the judged sets (`synod eval`)
 bench hybrid [FOLDER]    search by words and by both, in process, and embedding a query
 bench life [FOLDER]      start, memory, disk and saved notes of a server with vectors; eight servers
+bench fresh [FOLDER] [N] saved notes, starts, a branch switched and clients that search, over N
+                         (100,000) notes that it makes in FOLDER
 bench precision          nDCG@10 by meaning with weights in 7 bits and in f32
 bench million [N]        scans over N (1,000,000) vectors
 bench peak               what the processor can do at most
@@ -66,6 +69,9 @@ fn main() {
             meaning::million(n);
         }
         Some("life") => life::run(&corpus::folder(folder)),
+        Some("fresh") => {
+            fresh::run(folder, args.get(2).and_then(|n| n.parse().ok()).unwrap_or(100_000));
+        }
         Some("precision") => meaning::precision(),
         Some("engine") => serve::engine(&corpus::folder(folder)),
         _ => println!("{USAGE}"),

@@ -1,7 +1,8 @@
-//! A client of HTTP/1.1 that sends exactly what a test says, on one connection a request.
+//! A client of HTTP/1.1 that sends exactly what a test says, on one connection a request or on one
+//! for all.
 
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// An answer.
@@ -53,7 +54,34 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Reply {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    let all: Vec<_> = [("Connection", "close")].iter().chain(headers).copied().collect();
+    let mut stream = connect(address);
+    stream.write_all(message(address, method, path, &all, body).as_bytes()).expect("sent");
+    let mut bytes = Vec::new();
+    // A server that refuses a body unread resets the connection after its answer.
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        assert!(!bytes.is_empty(), "{method} {path}: {error}");
+    }
+    parse(&bytes).unwrap_or_else(|| {
+        panic!("{method} {path}: no HTTP: {:?}", String::from_utf8_lossy(&bytes))
+    })
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(crate::program::PATIENCE)).expect("a timeout");
+    stream.set_nodelay(true).expect("no delay");
+    stream
+}
+
+fn message(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         head.push_str(&format!("Host: {address}\r\n"));
     }
@@ -63,17 +91,84 @@ pub fn request(
     if !body.is_empty() || method == "POST" {
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
-    let mut stream = TcpStream::connect(address).expect("a connection");
-    stream.set_read_timeout(Some(crate::program::PATIENCE)).expect("a timeout");
-    stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("sent");
-    let mut bytes = Vec::new();
-    // A server that refuses a body unread resets the connection after its answer.
-    if let Err(error) = stream.read_to_end(&mut bytes) {
-        assert!(!bytes.is_empty(), "{method} {path}: {error}");
+    format!("{head}\r\n{body}")
+}
+
+/// One connection for many requests; another one takes its place when the server ends it.
+pub struct Connection {
+    address: SocketAddr,
+    kept: Option<BufReader<TcpStream>>,
+}
+
+impl Connection {
+    pub fn new(address: SocketAddr) -> Self {
+        Connection { address, kept: None }
     }
-    parse(&bytes).unwrap_or_else(|| {
-        panic!("{method} {path}: no HTTP: {:?}", String::from_utf8_lossy(&bytes))
-    })
+
+    /// As [`get`].
+    pub fn get(&mut self, path: &str) -> Reply {
+        self.request("GET", path, &[], "")
+    }
+
+    /// As [`request`].
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let text = message(self.address, method, path, headers, body);
+        // A connection that was kept may have been ended meanwhile.
+        for kept in [self.kept.take(), None] {
+            let mut stream = kept.unwrap_or_else(|| BufReader::new(connect(self.address)));
+            if stream.get_mut().write_all(text.as_bytes()).is_err() {
+                continue;
+            }
+            let Some(bytes) = whole(&mut stream) else { continue };
+            let reply = parse(&bytes).unwrap_or_else(|| panic!("{method} {path}: no HTTP"));
+            if reply.header("connection") != Some("close") {
+                self.kept = Some(stream);
+            }
+            return reply;
+        }
+        panic!("{method} {path}: no answer")
+    }
+}
+
+/// One answer as it came, to the end of its body.
+fn whole(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        if stream.read_until(b'\n', &mut bytes).ok()? == 0 {
+            return None;
+        }
+    }
+    let head = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length = length.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let chunked =
+        head.lines().any(|l| l.starts_with("transfer-encoding:") && l.contains("chunked"));
+    if !chunked {
+        take(stream, &mut bytes, length)?;
+        return Some(bytes);
+    }
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok()?;
+        let size = usize::from_str_radix(line.trim().split(';').next()?, 16).ok()?;
+        bytes.extend(line.as_bytes());
+        take(stream, &mut bytes, size + 2)?;
+        if size == 0 {
+            return Some(bytes);
+        }
+    }
+}
+
+fn take(stream: &mut BufReader<TcpStream>, bytes: &mut Vec<u8>, n: usize) -> Option<()> {
+    let start = bytes.len();
+    bytes.resize(start + n, 0);
+    stream.read_exact(&mut bytes[start..]).ok()
 }
 
 fn parse(bytes: &[u8]) -> Option<Reply> {

@@ -188,7 +188,7 @@ fn set_day(path: &Path, day: u64) {
 
 /// Everything that an index says about its sources, without what may differ between two indexes
 /// of the same files (row numbers, generations).
-struct Answers {
+pub struct Answers {
     documents: Vec<String>,
     /// By query: total, and hits by path.
     found: Vec<(String, usize, BTreeMap<String, Hit>)>,
@@ -220,8 +220,22 @@ impl Answers {
         }
     }
 
+    /// What an index of `root` answers that is made from nothing; every word must be in few
+    /// documents, for of equal scores any may be cut off.
+    pub fn of_fresh(root: &Path, words: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut engine = Engine::open(data.path(), root);
+        engine.scan();
+        Self::of(&engine.index, &plain(words))
+    }
+
+    /// What a data directory answers, as it is, whoever writes it.
+    pub fn of_data(data: &Path, words: &[&str]) -> Self {
+        Self::of(&Index::open(data).expect("the index opens"), &plain(words))
+    }
+
     #[track_caller]
-    fn assert_same(&self, other: &Answers) {
+    pub fn assert_same(&self, other: &Answers) {
         assert_eq!(self.documents, other.documents, "documents");
         for ((query, total, hits), (_, other_total, others)) in self.found.iter().zip(&other.found)
         {
@@ -241,6 +255,21 @@ impl Answers {
         }
         assert_eq!(self.related, other.related, "neighbours");
     }
+}
+
+fn plain(words: &[&str]) -> Vec<(String, Filters)> {
+    words.iter().map(|word| ((*word).to_owned(), Filters::default())).collect()
+}
+
+/// The documents of a data directory after whatever happened to its writer, with their sizes: made
+/// whole by opening it as the next writer does, without a look at the sources.
+#[track_caller]
+pub fn recovered(data: &Path) -> Vec<String> {
+    let index = Index::open(data).expect("the index opens");
+    drop(Updater::new(Arc::clone(&index), now_ms).expect("the writer"));
+    assert_eq!(index.check().expect("a check").differences, Vec::<String>::new());
+    let (listed, _) = index.list(None, 10_000).expect("a list");
+    listed.iter().map(|doc| format!("{} {}", doc.uri, doc.bytes)).collect()
 }
 
 fn related_rows(index: &Index, uri: &str) -> Vec<String> {

@@ -1,9 +1,12 @@
 //! The project's tests beside those of its pure functions: one binary, driven through real doors.
 //!
 //! `tidy` and `generated` hold the repository to its own rules; `faces` and `faults` drive the real
-//! program; `index` holds the engine to its promises; `quality` computes ranking on judged data.
+//! program; `index` holds the engine to its promises; `quality` computes ranking on judged data;
+//! `many`, `lost`, `served` and `bound` hold the state of an index to what is promised of it.
 
 mod archive;
+#[cfg(target_os = "linux")]
+mod bound;
 mod chat;
 mod commands;
 mod council;
@@ -15,6 +18,10 @@ mod generated;
 mod http;
 mod index;
 mod jobs;
+#[cfg(target_os = "linux")]
+mod lost;
+#[cfg(target_os = "linux")]
+mod many;
 mod model;
 mod obtain;
 mod ollama;
@@ -22,9 +29,12 @@ mod peer;
 mod program;
 mod provider;
 mod quality;
+mod served;
 mod soak;
 mod specs;
 mod stream;
+#[cfg(target_os = "linux")]
+mod system;
 mod tidy;
 mod traps;
 mod world;

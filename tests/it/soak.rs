@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Notes at the start, and about how many there stay.
-const NOTES: u64 = 400;
+pub const NOTES: u64 = 400;
 /// Growth of anonymous memory that is no leak, in MB: a commit in hand holds buffers of its writer.
 const GROWTH_MB: f64 = 100.0;
 
 /// A generator whose runs can be repeated.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, bound: u64) -> u64 {
+    pub fn roll(&mut self, bound: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
@@ -27,10 +27,10 @@ impl Dice {
 }
 
 /// What the files hold: path and the one word that only this file has.
-type Truth = BTreeMap<String, String>;
+pub type Truth = BTreeMap<String, String>;
 
 /// A word of letters only, so that no part of it is a word of another note.
-fn word(mut n: u64) -> String {
+pub fn word(mut n: u64) -> String {
     let mut out = String::from("zq");
     for _ in 0..8 {
         out.push((b'a' + (n % 26) as u8) as char);
@@ -39,7 +39,7 @@ fn word(mut n: u64) -> String {
     out
 }
 
-fn write(root: &Path, truth: &mut Truth, path: String, n: u64, dice: &mut Dice) {
+pub fn write(root: &Path, truth: &mut Truth, path: String, n: u64, dice: &mut Dice) {
     let full = root.join(&path);
     std::fs::create_dir_all(full.parent().expect("a parent")).expect("a folder");
     let link = dice.roll(NOTES);
@@ -57,7 +57,7 @@ fn write(root: &Path, truth: &mut Truth, path: String, n: u64, dice: &mut Dice) 
 }
 
 /// One change of the folder.
-fn change(root: &Path, truth: &mut Truth, n: u64, dice: &mut Dice) {
+pub fn change(root: &Path, truth: &mut Truth, n: u64, dice: &mut Dice) {
     let some = |dice: &mut Dice, truth: &Truth| {
         truth.keys().nth(dice.roll(truth.len() as u64) as usize).cloned().unwrap_or_default()
     };
@@ -87,7 +87,7 @@ fn change(root: &Path, truth: &mut Truth, n: u64, dice: &mut Dice) {
 }
 
 /// Anonymous resident memory in MB; nothing where the system does not tell.
-fn anonymous_mb(pid: u32) -> Option<f64> {
+pub fn anonymous_mb(pid: u32) -> Option<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     line.split_whitespace().next()?.parse::<f64>().ok().map(|kb| kb / 1024.0)
@@ -116,7 +116,7 @@ fn ask(address: std::net::SocketAddr, seed: u64, stop: &AtomicBool, asked: &Atom
 }
 
 /// Every path of the index, sorted, page by page.
-fn listed(address: std::net::SocketAddr) -> Vec<String> {
+pub fn listed(address: std::net::SocketAddr) -> Vec<String> {
     let (mut paths, mut cursor) = (Vec::new(), String::new());
     loop {
         let query = format!("/v1/search?q=kind:markdown&detail=names&limit=100{cursor}");

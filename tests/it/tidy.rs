@@ -112,7 +112,6 @@ const COLUMNS_MAX: usize = 100;
 /// Files with longer lines, and how many.
 const LONG_LINES: &[(&str, usize)] = &[
     ("index/src/kind/code/tests.rs", 1),
-    ("index/src/walk.rs", 1),
     ("src/command/admin.rs", 1),
     ("src/config.rs", 8),
     ("src/config/council.rs", 8),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
-use synod_index::{Doing, Embedder, Role, SourceKind, SourceStatus, Status};
+use synod_index::{Doing, Embedder, Freshness, Role, SourceKind, SourceStatus, Status};
 use synod_store::Scope;
 
 pub struct IndexStatus;
@@ -125,7 +125,7 @@ impl Operation for IndexStatus {
         let degraded = if searched { Vec::new() } else { vec!["semantic".to_owned()] };
         let embedder = cx.index.embedder();
         let sources: Vec<SourceReply> = (status.sources.into_iter().filter(wanted))
-            .map(|s| source(pending(&s, &doing, freshness.pending), s, embedder.as_deref()))
+            .map(|s| source(pending(&s, &doing, freshness), s, embedder.as_deref()))
             .collect();
         let mut jobs = cx.store.open_jobs(INDEX_JOB)?;
         if let Some(id) = &args.job {
@@ -231,15 +231,16 @@ fn in_hand(doing: &Doing) -> Option<Value> {
 }
 
 /// How many files of a source wait; of those of all where nobody tells them apart.
-fn pending(status: &SourceStatus, doing: &Doing, all: u64) -> u64 {
+fn pending(status: &SourceStatus, doing: &Doing, all: Freshness) -> u64 {
     let source = &status.source;
     let unread = source.scanned_ms.is_none() && source.kind != SourceKind::Pushed;
     let run = doing.run.as_ref().filter(|run| run.progress.source == source.name);
     let pending = match &doing.waiting {
         Some(waiting) => waiting.get(&source.id).unwrap_or(&0) + run.map_or(0, |run| run.left()),
-        None => all,
+        None => all.pending,
     };
-    pending.max(u64::from(unread))
+    // What is counted may be a moment older than what is known to be done.
+    pending.max(u64::from(unread && !all.fresh))
 }
 
 fn source(pending: u64, status: SourceStatus, embedder: Option<&dyn Embedder>) -> SourceReply {
@@ -300,9 +301,10 @@ mod tests {
         let run = Run { progress, rate: 2.0, seconds_left: Some(3) };
         let waiting = Some([(1, 3)].into_iter().collect());
         let doing = Doing { waiting, run: Some(run), reader: None };
-        assert_eq!((pending(&one, &doing, 9), pending(&two, &doing, 9)), (9, 0));
-        assert_eq!(pending(&of(3, "new", None), &doing, 9), 1, "it was never read");
-        assert_eq!(pending(&two, &Doing::default(), 9), 9, "nobody tells them apart");
+        let nine = Freshness { pending: 9, fresh: false };
+        assert_eq!((pending(&one, &doing, nine), pending(&two, &doing, nine)), (9, 0));
+        assert_eq!(pending(&of(3, "new", None), &doing, nine), 1, "it was never read");
+        assert_eq!(pending(&two, &Doing::default(), nine), 9, "nobody tells them apart");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What is known of how sound the stores are: which files of the words were looked at, and rows that
-//! belong to no document.
+//! What is known of how sound the stores are: which files of the words were looked at, and rows
+//! that belong to no document.
 
 use crate::error::Result;
 use rusqlite::{Connection, OptionalExtension};

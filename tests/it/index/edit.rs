@@ -319,3 +319,44 @@ fn a_file_is_read_again_only_when_it_may_have_changed() {
     assert_eq!(reads(JUMP_MS), 1, "the time of reading counts, not that of writing the row");
     assert_eq!(reads(JUMP_MS), 0);
 }
+
+#[test]
+fn a_note_that_is_edited_for_ever_takes_no_room() {
+    let place = Place::new();
+    let text = |n: usize, word: &str| {
+        let body = "tide and moon and shore ".repeat(30 + n % 20);
+        format!("# Note {n}\n\n{word} [[n{}|{word} link]]\n\n{body}\n", (n * 7) % 200)
+    };
+    for n in 0..200 {
+        place.write(&format!("n{n}.md"), text(n, "periwinkle"));
+    }
+    let mut engine = place.scanned();
+    let source = engine.source.clone();
+    let touched = HashSet::from(["n7.md".to_owned()]);
+    let edits = crate::program::long(300, 10_000) as usize;
+    for n in 0..edits {
+        place.write("n7.md", text(n, &format!("edit{n}")));
+        engine.updater.refresh(&source, &touched, &|_| true).expect("refreshed");
+    }
+    let last = engine.paths(&format!("+edit{}", edits - 1));
+    assert!(last.contains(&"n7.md".to_owned()), "{last:?}");
+    engine.assert_clean();
+    drop(engine);
+    let fresh = tempfile::tempdir().expect("a folder");
+    Engine::open(fresh.path(), &place.root()).scan();
+    // The last process that ends folds the database's log into it.
+    let size = |data: &Path| bytes(&data.join("index"));
+    let (used, needed) = (size(&place.data()), size(fresh.path()));
+    eprintln!("{used} bytes after {edits} edits, {needed} for a fresh index");
+    assert!(used * 2 <= needed * 3, "{used} bytes after {edits} edits, {needed} would do");
+}
+
+/// Bytes of the files below a folder.
+fn bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let each = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => bytes(&entry.path()),
+        _ => entry.metadata().map_or(0, |meta| meta.len()),
+    });
+    each.sum()
+}

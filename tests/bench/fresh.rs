@@ -1,0 +1,311 @@
+//! How soon the index is what the files are: saved notes while nothing else goes on and while all
+//! is indexed, one file among many, starts, a branch switched, and clients that search meanwhile.
+//!
+//! Notes are made here, the same in every run; nothing that a person has is touched.
+
+use crate::serve::{Client, figures, synod, timed};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use synod_index::{Index, Updater};
+
+/// Notes that are saved one after the other.
+const SAVES: usize = 200;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Starts that are timed.
+const STARTS: usize = 20;
+/// Notes of the repository whose branch is switched, and how many of them differ.
+const BRANCH: (usize, usize) = (1_200, 1_000);
+/// Switches that are timed.
+const SWITCHES: usize = 10;
+/// Clients at once, each a process of its own, and the searches of each.
+const CLIENTS: (usize, usize) = (16, 200);
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+
+/// A generator whose runs can be repeated.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, bound: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+
+    /// A word of a language of 20,000, the first ones more often than the others.
+    fn word(&mut self) -> String {
+        let bound = 1 + self.roll(20_000);
+        let mut n = self.roll(bound) + 400;
+        let mut out = String::new();
+        while n > 0 {
+            out.push_str(["ka", "ro", "mi", "te", "su", "lo", "va", "ni", "pe", "du"][n % 10]);
+            n /= 10;
+        }
+        out
+    }
+
+    fn sentence(&mut self, words: usize) -> String {
+        let words: Vec<String> = (0..words).map(|_| self.word()).collect();
+        words.join(" ")
+    }
+}
+
+/// A word that no note has but the one that was saved with it.
+fn unheard(n: usize) -> String {
+    let letter = |at: u32| char::from(b'a' + (n / 26_usize.pow(at) % 26) as u8);
+    format!("zqx{}", (0..6).map(letter).collect::<String>())
+}
+
+fn note(n: usize, all: usize, dice: &mut Dice) -> String {
+    let (title, links) = (dice.sentence(3), [dice.roll(all), dice.roll(all)]);
+    let paragraphs: Vec<String> = (0..2 + dice.roll(6)).map(|_| dice.sentence(24)).collect();
+    let [one, two] = links;
+    let body = paragraphs.join("\n\n");
+    format!("---\ntags: [t{}]\n---\n# {title}\n\n[[n{one}]] and [[n{two}]]\n\n{body}\n", n % 50)
+}
+
+/// Everything that one run needs, below one folder.
+struct Home {
+    vault: PathBuf,
+    dir: tempfile::TempDir,
+    notes: usize,
+}
+
+impl Home {
+    fn new(folder: Option<PathBuf>, notes: usize) -> Home {
+        let usual = || {
+            let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+            target.join(format!("bench-notes-{notes}"))
+        };
+        let vault = folder.unwrap_or_else(usual).join("notes");
+        let mark = vault.with_extension(format!("{notes}.done"));
+        if !mark.exists() {
+            let mut dice = Dice(5);
+            for n in 0..notes {
+                write(&vault.join(path(n)), &note(n, notes, &mut dice));
+            }
+            write(&mark, "");
+        }
+        Home { vault, dir: tempfile::tempdir().expect("a folder"), notes }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A server that knows the folder from its configuration.
+    fn server(&self) -> Client {
+        let file = self.dir.path().join("synod.toml");
+        let folder = self.vault.display().to_string();
+        write(&file, &format!("[[source]]\npath = {folder:?}\n"));
+        let mut command = synod(&self.data(), &["serve", "--stdio"]);
+        // No model is looked for: words are what is measured.
+        command.arg("--config").arg(file).env("SYNOD_MODELS", self.dir.path());
+        Client::start(command)
+    }
+}
+
+fn path(n: usize) -> String {
+    format!("{:03}/n{n}.md", n % 1_000)
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+    std::fs::write(path, text).expect("written");
+}
+
+fn search(client: &mut Client, query: &str) -> Value {
+    let args = json!({"query": query, "mode": "lexical", "limit": 10});
+    client.call("search", args)["result"]["structuredContent"].clone()
+}
+
+/// Asks until the reply is as wanted; how long that took.
+fn until(client: &mut Client, query: &str, wanted: impl Fn(&Value) -> bool) -> Duration {
+    let start = Instant::now();
+    while !wanted(&search(client, query)) {
+        assert!(start.elapsed() < PATIENCE, "never: {query}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    start.elapsed()
+}
+
+fn is_fresh(client: &mut Client) -> bool {
+    client.call("index_status", json!({}))["result"]["structuredContent"]["fresh"] == true
+}
+
+fn wait_fresh(client: &mut Client) {
+    let start = Instant::now();
+    while !is_fresh(client) {
+        assert!(start.elapsed() < PATIENCE, "never fresh");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Saves a note, as editors do; from then until it is found.
+fn save(home: &Home, client: &mut Client, n: usize) -> u128 {
+    let word = unheard(n);
+    let file = home.vault.join(format!("saved/s{}.md", n % 20));
+    let beside = file.with_extension("md.tmp");
+    write(&beside, &format!("# Saved\n\n{word} and more\n"));
+    let start = Instant::now();
+    std::fs::rename(&beside, &file).expect("renamed");
+    until(client, &format!("+{word}"), |found| found["total"] == 1);
+    start.elapsed().as_micros()
+}
+
+/// `bench fresh [FOLDER] [N]`
+pub fn run(folder: Option<PathBuf>, notes: usize) {
+    let home = Home::new(folder, notes);
+    // Those of a run before.
+    let _ = std::fs::remove_dir_all(home.vault.join("saved"));
+    println!("what,n,p50_ms,p90_ms,p99_ms");
+    let mut client = home.server();
+    saved_meanwhile(&home, &mut client);
+    let saves = (0..SAVES).map(|n| {
+        std::thread::sleep(PAUSE);
+        save(&home, &mut client, 100_000 + n)
+    });
+    figures("saved note found, nothing else going on", saves.collect());
+    drop(client);
+    starts(&home);
+    one_among_all(&home);
+    crowd(&home);
+    branch();
+    let _ = std::fs::remove_dir_all(home.vault.join("saved"));
+}
+
+/// While the whole folder is indexed for the first time.
+fn saved_meanwhile(home: &Home, client: &mut Client) {
+    let start = Instant::now();
+    let mut saves = Vec::new();
+    while saves.is_empty() || !is_fresh(client) {
+        saves.push(save(home, client, saves.len()));
+        std::thread::sleep(PAUSE);
+    }
+    println!("# {} notes indexed in {:.1} s", home.notes, start.elapsed().as_secs_f64());
+    figures("saved note found while all is indexed", saves);
+}
+
+fn starts(home: &Home) {
+    let (mut first, mut known) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let mut client = home.server();
+        search(&mut client, "karomi tesulo");
+        first.push(client.started.elapsed().as_micros());
+        wait_fresh(&mut client);
+        known.push(client.started.elapsed().as_micros());
+    }
+    figures("start to first answer, nothing changed", first);
+    figures("start to the word that all is fresh", known);
+}
+
+/// The engine alone: a path is named, as by the watcher, and searched.
+fn one_among_all(home: &Home) {
+    let index = Index::open(&home.data()).expect("an index");
+    let mut updater = Updater::new(Arc::clone(&index), synod::now_ms).expect("the lock");
+    let source = updater.sources().expect("sources").into_iter().next().expect("a source");
+    let touched = HashSet::from([path(77)]);
+    let mut dice = Dice(6);
+    let micros = timed(SAVES, |n| {
+        let word = unheard(200_000 + n);
+        let text = note(77, home.notes, &mut dice) + &word;
+        std::fs::write(home.vault.join(path(77)), text).expect("written");
+        updater.refresh(&source, &touched, &|_| true).expect("refreshed");
+        let args = synod_index::SearchArgs {
+            query: format!("+{word}"),
+            also: Vec::new(),
+            limit: 10,
+            offset: 0,
+            at_generation: None,
+            filters: synod_index::Filters::default(),
+            detail: synod_index::Detail::Passage,
+            mode: synod_index::Mode::default(),
+            explain: false,
+        };
+        assert_eq!(index.search(&args).expect("a search").total, 1);
+    });
+    figures("one changed file among all, refreshed and searched", micros);
+}
+
+/// Clients search, each its own process, while notes are saved all the time.
+fn crowd(home: &Home) {
+    let mut clients: Vec<Client> = (0..CLIENTS.0).map(|_| home.server()).collect();
+    clients.iter_mut().for_each(wait_fresh);
+    let stop = AtomicBool::new(false);
+    let mut micros = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut dice = Dice(7);
+            while !stop.load(Ordering::Relaxed) {
+                let n = dice.roll(home.notes);
+                let text = note(n, home.notes, &mut dice);
+                write(&home.vault.join(format!("saved/c{}.md", n % 100)), &text);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let each = |(at, client): (usize, &mut Client)| {
+            let mut dice = Dice(100 + at as u64);
+            timed(CLIENTS.1, |_| {
+                let words = 1 + dice.roll(4);
+                let query = dice.sentence(words);
+                search(client, &query);
+            })
+        };
+        let threads: Vec<_> = clients
+            .iter_mut()
+            .enumerate()
+            .map(|client| scope.spawn(move || each(client)))
+            .collect();
+        for thread in threads {
+            micros.extend(thread.join().expect("searches"));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let what = format!("search of {} clients at once while notes are indexed", CLIENTS.0);
+    figures(&what, micros);
+}
+
+/// A checkout of another branch, until everything of it is found and said to be fresh.
+fn branch() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let vault = dir.path().join("repository");
+    let git = |args: &[&str]| {
+        let name = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&vault).args(name).args(["-c", "commit.gpgsign=false"]).args(args);
+        let done = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().expect("git runs");
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let mut dice = Dice(8);
+    let mut make = |range: std::ops::Range<usize>, word: &str| {
+        for n in range {
+            let text = (0..28).map(|_| dice.sentence(24)).collect::<Vec<_>>().join("\n\n");
+            write(&vault.join(format!("f{}/n{n}.md", n % 30)), &format!("{word} {text}\n"));
+        }
+    };
+    make(0..BRANCH.0, "zqmain");
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "one"]);
+    git(&["checkout", "-qb", "other"]);
+    make(0..BRANCH.1, "zqother");
+    git(&["commit", "-qam", "two"]);
+    let data = tempfile::tempdir().expect("a folder");
+    let home = Home { vault: vault.clone(), dir: data, notes: BRANCH.0 };
+    let mut client = home.server();
+    wait_fresh(&mut client);
+    let mut micros = Vec::new();
+    for turn in 0..SWITCHES {
+        let (name, changed) = if turn % 2 == 0 { ("main", 0) } else { ("other", BRANCH.1) };
+        git(&["checkout", "-q", name]);
+        let whole = |found: &Value| found["total"] == changed && found["fresh"] == true;
+        micros.push(until(&mut client, "+zqother", whole).as_micros());
+    }
+    figures(&format!("branch of {} changed files followed after its checkout", BRANCH.1), micros);
+}

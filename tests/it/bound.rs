@@ -1,0 +1,127 @@
+//! What is bounded: a restart over a vault that did not change reads none of it, and a server that
+//! is asked, or that refuses, a hundred thousand times keeps nothing of it.
+
+use super::http::Connection;
+use super::program::{PATIENCE, Place, Server, long, poll};
+use super::soak::anonymous_mb;
+use super::system::{bytes_below, bytes_read};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Growth of anonymous memory that is no leak, in MB: caches fill to their bounds, and allocators
+/// keep what is between.
+const GROWTH_MB: f64 = 4.0;
+
+/// A vault of notes of 8 KiB, and its folder.
+fn vault(notes: usize) -> (Place, PathBuf) {
+    let place = Place::new();
+    for n in 0..notes {
+        let links = format!("[[n{}]] [[n{}]]", (n * 7) % notes, (n * 13) % notes);
+        let body = "tide and moon and shore ".repeat(340);
+        let text = format!("# Note {n}\n\nperiwinkle number{n} {links}\n\n{body}\n");
+        place.write(&format!("vault/f{}/n{n}.md", n % 20), text);
+    }
+    let folder = place.path().join("vault");
+    (place, folder)
+}
+
+fn served(place: &Place) -> Server {
+    let server = place.http(&[], &[]);
+    poll("freshness", PATIENCE, || {
+        let status = super::http::get(server.address, "/v1/index").json();
+        (status["fresh"] == true).then_some(())
+    });
+    server
+}
+
+#[test]
+fn a_vault_that_did_not_change_is_not_read() {
+    let (place, folder) = vault(2_000);
+    // What is read in the moment it was written is read again.
+    std::thread::sleep(synod_index::limit::RACY);
+    place.index(&folder);
+    let server = served(&place);
+    let (read, all) = (bytes_read(server.child.id()), bytes_below(&folder));
+    eprintln!("{read} bytes read at the start over {all}");
+    // The program, its libraries, and rows of the database are read.
+    assert!(read < all / 4, "{read} bytes were read at the start over {all} that did not change");
+    // One note that changed is read, and no other.
+    let before = bytes_read(server.child.id());
+    place.write("vault/f7/n7.md", "walrus\n");
+    poll("the note", PATIENCE, || {
+        let found = super::http::get(server.address, "/v1/search?q=%2Bwalrus").json();
+        (found["total"] == 1 && found["fresh"] == true).then_some(())
+    });
+    let read = bytes_read(server.child.id()) - before;
+    assert!(read < all / 16, "{read} bytes were read for one note of 7 bytes");
+}
+
+/// Does it `n` times after a quarter of that many for the caches; how memory grew, in MB.
+fn growth(server: &Server, n: u64, mut each: impl FnMut(u64)) -> f64 {
+    (0..n / 4).for_each(&mut each);
+    let memory = || anonymous_mb(server.child.id()).expect("its memory");
+    let before = memory();
+    (n / 4..n / 4 + n).for_each(each);
+    let after = memory();
+    eprintln!("{n} times: {before:.2} MB, then {after:.2} MB");
+    after - before
+}
+
+#[test]
+fn a_hundred_thousand_searches_leave_nothing_behind() {
+    let (place, folder) = vault(300);
+    place.index(&folder);
+    let server = served(&place);
+    let mut connection = Connection::new(server.address);
+    let grown = growth(&server, long(2_000, 100_000), |n| {
+        // Words that are there and words that are not, filters, pages.
+        let path = match n % 4 {
+            0 => format!("/v1/search?q=tide%20number{}", n % 300),
+            1 => format!("/v1/search?q=%2Bnowhere{n}&limit=1"),
+            2 => format!("/v1/search?q=moon%20path:f{}&limit=50&detail=names", n % 20),
+            _ => format!("/v1/search?q=%22moon%20and%20shore%22%20n{n}&limit=3&explain=true"),
+        };
+        let reply = connection.get(&path);
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    });
+    assert!(grown < GROWTH_MB, "{grown:.2} MB more");
+}
+
+#[test]
+fn a_hundred_thousand_refused_requests_leave_nothing_behind() {
+    let (place, folder) = vault(20);
+    place.index(&folder);
+    let server = served(&place);
+    let mut connection = Connection::new(server.address);
+    let mcp = [
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json, text/event-stream"),
+        ("MCP-Protocol-Version", "2025-11-25"),
+    ];
+    let call = json!({"name": "serch", "arguments": {}});
+    let unknown = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call});
+    let unknown = unknown.to_string();
+    let push = json!({"op": "push", "path": "x.md", "content": "x"}).to_string();
+    let search = "/v1/search?q=tide";
+    let grown = growth(&server, long(2_000, 100_000), |n| {
+        let (bearer, foreign) = (format!("Bearer syn_{n}"), format!("evil{n}.example"));
+        let bearer = [("Authorization", bearer.as_str())];
+        let (foreign, origin) =
+            ([("Host", foreign.as_str())], [("Origin", "https://evil.example")]);
+        let (expected, reply) = match n % 9 {
+            0 => (403, connection.request("GET", search, &foreign, "")),
+            1 => (401, connection.request("GET", search, &bearer, "")),
+            2 => (403, connection.request("GET", search, &origin, "")),
+            3 => (404, connection.get(&format!("/v1/nothing{n}"))),
+            4 => (400, connection.get("/v1/search?q=tide&limit=many")),
+            5 => (404, connection.get(&format!("/v1/documents/nowhere{n}.md"))),
+            6 => (415, connection.request("POST", "/mcp", &mcp, "{bad")),
+            // A refusal of the protocol's own.
+            7 => (200, connection.request("POST", "/mcp", &mcp, &unknown)),
+            _ => (403, connection.request("POST", "/v1/ingest", &mcp[..1], &push)),
+        };
+        assert_eq!(reply.status, expected, "{} in turn: {reply:?}", n % 9);
+        assert!(reply.body.contains("\"error\""), "{} in turn: {reply:?}", n % 9);
+    });
+    assert!(grown < GROWTH_MB, "{grown:.2} MB more");
+}

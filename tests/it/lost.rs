@@ -1,0 +1,404 @@
+//! Nothing is lost: processes that are killed at any moment, file systems that fail at any step,
+//! disks that are full. Afterwards the index is the old or the new one, and then the fresh one.
+
+use super::index::{Answers, recovered};
+use super::program::{PATIENCE, Place, Server, ended, long, outcome, poll, root};
+use super::soak::{Dice, NOTES, Truth, change, listed, word, write};
+use super::system::{bytes_below, bytes_read, copy};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Notes that stay as they are, and the bytes of each: reading them again would show.
+const STILL: (u64, usize) = (300, 16 * 1024);
+/// From the start of a process to its end by force, at most.
+const LIFE_MS: u64 = 250;
+/// How a file system fails, as `shim.c` knows it.
+const HOWS: [&str; 4] = ["kill", "torn", "full", "broken"];
+/// What is searched in the vault of failing file systems; each stands in few notes.
+const WORDS: &[&str] = &["walrus", "barnacle", "number3", "number5", "number7", "number9", "m9"];
+
+/// A configuration with the vault as its source.
+fn config(place: &Place) -> String {
+    let folder = place.path().join("vault").display().to_string();
+    let file = place.write("synod.toml", format!("[[source]]\npath = {folder:?}\n"));
+    file.display().to_string()
+}
+
+fn status(server: &Server) -> Value {
+    super::http::get(server.address, "/v1/index").json()
+}
+
+fn fresh(server: &Server) {
+    poll("freshness", PATIENCE, || (status(server)["fresh"] == true).then_some(()));
+}
+
+/// Paths of what has a word.
+fn having(server: &Server, word: &str) -> Vec<String> {
+    let found = super::http::get(server.address, &format!("/v1/search?q=%2B{word}")).json();
+    let hits = found["hits"].as_array().unwrap_or_else(|| panic!("{word}: {found}")).iter();
+    hits.filter_map(|hit| hit["path"].as_str().map(str::to_owned)).collect()
+}
+
+fn doctor(place: &Place, data: &Path, what: &str) {
+    let mut command = place.command(&["doctor"]);
+    command.env("SYNOD_DATA", data);
+    let (code, said, why) = outcome(command);
+    assert_eq!(code, 0, "{what}: {said}{why}");
+}
+
+/// Bytes that a server reads from its start to its first word of being fresh.
+fn read_at_start(place: &Place, config: &str) -> u64 {
+    let server = place.http(&["--config", config], &[]);
+    fresh(&server);
+    bytes_read(server.child.id())
+}
+
+#[test]
+fn processes_killed_at_any_moment_lose_nothing_and_read_nothing_twice() {
+    let place = Place::new();
+    let vault = place.path().join("vault");
+    let (mut truth, mut dice) = (Truth::new(), Dice(11));
+    for n in 0..NOTES {
+        write(&vault, &mut truth, format!("folder{}/note{n}.md", n % 12), n, &mut dice);
+    }
+    let mut still = Truth::new();
+    for n in 0..STILL.0 {
+        let (path, name) = (format!("still/{n}.md"), word(1_000_000 + n));
+        let text = format!("# {name}\n\n{}\n", "ebb ".repeat(STILL.1 / 4));
+        place.write(&format!("vault/{path}"), text);
+        still.insert(path, name);
+    }
+    place.index(&vault);
+    let config = config(&place);
+    let args = ["serve", "--http", "127.0.0.1:0", "--config", &config];
+    let mut n = NOTES;
+    for _ in 0..long(50, 1_000) {
+        let mut command = place.command(&args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("it starts");
+        let until = Instant::now() + Duration::from_millis(dice.roll(LIFE_MS));
+        while Instant::now() < until {
+            n += 1;
+            change(&vault, &mut truth, n, &mut dice);
+            std::thread::sleep(Duration::from_millis(dice.roll(20)));
+        }
+        child.kill().expect("killed");
+        ended(&mut child, PATIENCE);
+    }
+    truth.extend(still);
+    let server = place.http(&["--config", &config], &[]);
+    fresh(&server);
+    assert_eq!(listed(server.address), truth.keys().cloned().collect::<Vec<_>>());
+    for (path, word) in &truth {
+        assert_eq!(having(&server, word), [path.clone()], "{word}");
+    }
+    let words: Vec<&str> = truth.values().step_by(40).map(String::as_str).collect();
+    Answers::of_data(&place.data(), &words).assert_same(&Answers::of_fresh(&vault, &words));
+    drop(server);
+    doctor(&place, &place.data(), "after all");
+    // What was written in the moment it was read is read once more, then nothing is.
+    read_at_start(&place, &config);
+    let (read, all) = (read_at_start(&place, &config), bytes_below(&vault));
+    eprintln!("{} changes; {read} bytes read by a restart over {all}", n - NOTES);
+    assert!(read < all / 3, "{read} bytes were read of {all} that are indexed");
+}
+
+#[test]
+fn a_killed_bulk_run_keeps_what_it_committed() {
+    // More than one commit takes, and text enough to tell whether it is read again.
+    let (notes, batch) = (synod_index::limit::BATCH_FILES_MAX + 3_000, "ebb and flow ".repeat(200));
+    let place = Place::new();
+    for n in 0..notes {
+        place.write(&format!("vault/{}/n{n}.md", n % 100), format!("number{n}\n{batch}\n"));
+    }
+    let vault = place.path().join("vault");
+    // Nothing of it is of this moment, for that would be read again in any case.
+    std::thread::sleep(synod_index::limit::RACY);
+    let config = config(&place);
+    let mut server = place.http(&["--config", &config], &[]);
+    // Found, not only counted: rows are committed a moment before words.
+    let done = poll("a first commit", PATIENCE, || {
+        let found = super::http::get(server.address, "/v1/search?q=%2Bebb&limit=1").json();
+        found["total"].as_u64().filter(|total| *total > 0)
+    });
+    server.child.kill().expect("killed");
+    ended(&mut server.child, PATIENCE);
+    let all = bytes_below(&vault);
+    let left = all / notes as u64 * (notes as u64 - done);
+    let (read, quiet) = (read_at_start(&place, &config), read_at_start(&place, &config));
+    eprintln!("killed with {done} of {notes}, {left} bytes left: {read} read, then {quiet}");
+    // Writing reads some pages of the database too.
+    let most = quiet + left + (all - left) / 3;
+    assert!(read < most, "{read} bytes read where {left} were left and {quiet} are always read");
+    assert!(quiet < all / 3, "{quiet} bytes read of {all} that are indexed");
+    doctor(&place, &place.data(), "afterwards");
+    assert_eq!(place.call("index_status", json!({}))["documents"], notes);
+}
+
+/// Compiles the file system that fails.
+fn shim(place: &Place) -> PathBuf {
+    let library = place.path().join("shim.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&library);
+    compiler.arg(root().join("tests/it/shim.c")).arg("-ldl");
+    let (code, _, why) = outcome(compiler);
+    assert_eq!(code, 0, "{why}");
+    library
+}
+
+/// A data directory whose file system fails from one call on.
+struct Failing {
+    place: Place,
+    shim: PathBuf,
+    data: PathBuf,
+}
+
+impl Failing {
+    fn new() -> Failing {
+        let place = Place::new();
+        for n in 0..30 {
+            let text = format!("# Note {n}\n\nnumber{n} [[n{}]]\n\n", (n * 7) % 30);
+            place.write(&format!("vault/n{n}.md"), text + &"tide and moon ".repeat(50));
+        }
+        let (shim, data) = (shim(&place), place.path().join("failing"));
+        Failing { place, shim, data }
+    }
+
+    fn vault(&self) -> PathBuf {
+        self.place.path().join("vault")
+    }
+
+    /// Changes of every sort.
+    fn change(&self) {
+        self.place.write("vault/n3.md", "# Note 3\n\nedited walrus [[n5]]\n");
+        self.place.write("vault/new.md", "barnacle\n");
+        std::fs::remove_file(self.vault().join("n7.md")).expect("removed");
+        std::fs::rename(self.vault().join("n9.md"), self.vault().join("m9.md")).expect("renamed");
+    }
+
+    /// Indexes into a copy of `before` (or an empty folder) while call `at` and all after it fail;
+    /// exit code, stderr, and how many calls there were.
+    fn index(&self, before: Option<&Path>, at: u64, how: &str) -> (i32, String, Option<u64>) {
+        let _ = std::fs::remove_dir_all(&self.data);
+        if let Some(before) = before {
+            copy(before, &self.data);
+        }
+        let count = self.place.path().join("count");
+        let _ = std::fs::remove_file(&count);
+        let vault = self.vault().display().to_string();
+        let mut command = self.place.command(&["index", &vault, "--wait", "--lexical-only"]);
+        command.env("SYNOD_DATA", &self.data).env("LD_PRELOAD", &self.shim);
+        command.env("SHIM_DIR", &self.data).env("SHIM_COUNT", &count);
+        command.env("SHIM_FAIL", at.to_string()).env("SHIM_HOW", how);
+        let (code, _, why) = outcome(command);
+        let calls = std::fs::read_to_string(count).ok();
+        (code, why, calls.and_then(|text| text.trim().parse().ok()))
+    }
+
+    /// A command without failures.
+    fn sound(&self, args: &[&str]) -> (i32, String, String) {
+        let mut command = self.place.command(args);
+        command.env("SYNOD_DATA", &self.data);
+        outcome(command)
+    }
+
+    /// Every step fails once, in each way in a long run and in turns in a short one.
+    fn sweep(&self, before: Option<&Path>, points: u64) {
+        let old = before.map(recovered).unwrap_or_default();
+        let (code, why, calls) = self.index(before, 0, "full");
+        assert_eq!(code, 0, "{why}");
+        let calls = calls.expect("a count");
+        assert!(calls > 100, "only {calls} calls were seen: the shim sees too little");
+        let new = recovered(&self.data);
+        let expected = Answers::of_fresh(&self.vault(), WORDS);
+        let step = long((calls / points).max(1), 1);
+        for (turn, at) in (1..=calls).step_by(step as usize).enumerate() {
+            let turn = turn % HOWS.len();
+            let hows = if long(0, 1) == 0 { &HOWS[turn..=turn] } else { &HOWS[..] };
+            for how in hows {
+                let what = format!("{how} at call {at} of {calls}");
+                let (code, why, _) = self.index(before, at, how);
+                let killed = code == 137;
+                assert!(killed || code == 0 || code == 1, "{what}: {code} {why}");
+                assert!(!why.contains("panicked"), "{what}: {why}");
+                let (_, _, why) = self.sound(&["search", "--no-refresh", "tide"]);
+                assert_eq!(why, "", "{what}: a search");
+                let found = recovered(&self.data);
+                assert!(found == old || found == new, "{what}: neither old nor new: {found:?}");
+                let vault = self.vault().display().to_string();
+                let (code, _, why) = self.sound(&["index", &vault, "--lexical-only"]);
+                assert_eq!(code, 0, "{what}: {why}");
+                doctor(&self.place, &self.data, &what);
+                Answers::of_data(&self.data, WORDS).assert_same(&expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_system_that_fails_at_any_step_of_a_first_index_leaves_a_sound_one() {
+    Failing::new().sweep(None, 16);
+}
+
+#[test]
+fn a_file_system_that_fails_at_any_step_of_a_commit_leaves_the_old_or_the_new_index() {
+    let failing = Failing::new();
+    failing.place.index(&failing.vault());
+    failing.change();
+    failing.sweep(Some(failing.place.data().as_path()), 16);
+}
+
+/// Whether this is a place where file systems may be mounted, for one process alone.
+fn mounts() -> bool {
+    let done = Command::new("unshare").args(["-m", "true"]).stderr(Stdio::null()).status();
+    done.is_ok_and(|status| status.success())
+}
+
+/// A command that runs behind a mount which only it sees.
+fn behind(place: &Place, mount: &str, args: &[&str]) -> Command {
+    let known = place.command(args);
+    let mut command = Command::new("unshare");
+    let script = format!("{mount} && exec \"$0\" \"$@\"");
+    command.args(["-m", "sh", "-c", &script]).arg(known.get_program()).args(known.get_args());
+    for (name, value) in known.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+/// The failure names the data directory and what is wrong with it, in words for who can mend it.
+fn clear(place: &Place, what: &str, why: &str, words: &[&str]) {
+    assert!(why.starts_with("synod: "), "{what}: {why:?}");
+    let low = why.to_lowercase();
+    assert!(!low.contains("internal error") && !low.contains("panicked"), "{what}: {why:?}");
+    let said = words.iter().any(|word| low.contains(word));
+    assert!(said, "{what}: not a word of {words:?}: {why:?}");
+    let folder = place.path().display().to_string();
+    assert!(why.contains(&folder), "{what}: no word of where: {why:?}");
+}
+
+#[test]
+fn a_full_disk_is_named_at_every_step() {
+    let failing = Failing::new();
+    let (_, _, calls) = failing.index(None, 0, "full");
+    let calls = calls.expect("a count");
+    let mut said = Vec::new();
+    for at in (1..=calls).step_by((calls / 12) as usize) {
+        let (code, why, _) = failing.index(None, at, "full");
+        if code != 0 {
+            said.push((format!("call {at}"), why));
+        }
+    }
+    assert!(said.len() > 6, "hardly anything failed: {said:?}");
+    for (what, why) in &said {
+        clear(&failing.place, what, why, &["space", "full"]);
+    }
+}
+
+#[test]
+fn a_read_only_disk_is_named() {
+    if !mounts() {
+        eprintln!("nothing may be mounted here");
+        return;
+    }
+    let place = Place::new();
+    place.write("vault/tide.md", "The walrus counts anemones.\n");
+    place.index(&place.path().join("vault"));
+    let vault = place.path().join("vault").display().to_string();
+    let mount = "mount --bind \"$SYNOD_DATA\" \"$SYNOD_DATA\" \
+                 && mount -o remount,ro,bind \"$SYNOD_DATA\"";
+    for args in [&["index", &vault][..], &["doctor"], &["serve", "--stdio"]] {
+        let mut command = behind(&place, mount, args);
+        command.stdin(Stdio::null());
+        let (code, said, why) = outcome(command);
+        assert_eq!(code, 1, "{args:?}: {said}");
+        clear(&place, args[0], &why, &["read-only"]);
+    }
+    // What is there may be searched; if it cannot be, the words say why.
+    let (code, _, why) = outcome(behind(&place, mount, &["search", "walrus"]));
+    if code != 0 {
+        clear(&place, "search", &why, &["read-only"]);
+    }
+}
+
+/// A disk that can be filled and emptied while a server runs on it.
+enum Disk {
+    /// The shim, for as long as this file is there.
+    Shim(PathBuf),
+    /// A file system of a few megabytes, by the path under which this process sees it.
+    Small(PathBuf),
+}
+
+impl Disk {
+    fn fill(&self) {
+        match self {
+            Disk::Shim(gate) => std::fs::write(gate, "").expect("written"),
+            Disk::Small(filler) => {
+                let mut file = std::fs::File::create(filler).expect("a file");
+                let page = [b'x'; 4096];
+                while std::io::Write::write_all(&mut file, &page).is_ok() {}
+            }
+        }
+    }
+
+    fn free(&self) {
+        let (Disk::Shim(path) | Disk::Small(path)) = self;
+        std::fs::remove_file(path).expect("removed");
+    }
+}
+
+/// A server whose data directory lies on such a disk.
+fn on_disk(place: &Place, small: bool, config: &str) -> (Server, Disk) {
+    let args = ["serve", "--http", "127.0.0.1:0", "--config", config];
+    if small {
+        std::fs::create_dir_all(place.data()).expect("a folder");
+        let mount = "mount -t tmpfs -o size=6m tmpfs \"$SYNOD_DATA\"";
+        let server = Server::of(behind(place, mount, &args));
+        let inside = format!("/proc/{}/root{}/filler", server.child.id(), place.data().display());
+        return (server, Disk::Small(PathBuf::from(inside)));
+    }
+    let gate = place.path().join("full");
+    let mut command = place.command(&args);
+    command.env("LD_PRELOAD", shim(place)).env("SHIM_DIR", place.data());
+    command.env("SHIM_FAIL", "1").env("SHIM_HOW", "full").env("SHIM_WHILE", &gate);
+    (Server::of(command), Disk::Shim(gate))
+}
+
+#[test]
+fn a_server_on_a_full_disk_answers_and_heals_when_there_is_room() {
+    let kinds: &[bool] = if mounts() { &[false, true] } else { &[false] };
+    for small in kinds {
+        let place = Place::new();
+        let note = |n: usize| {
+            let text = format!("# Note {n}\n\nperiwinkle number{n}\n\n{}\n", "tide ".repeat(400));
+            place.write(&format!("vault/n{n}.md"), text);
+        };
+        (0..30).for_each(note);
+        let (server, disk) = on_disk(&place, *small, &config(&place));
+        fresh(&server);
+        disk.fill();
+        (30..60).for_each(note);
+        place.write("vault/n3.md", "walrus\n");
+        poll("no word of fresh", PATIENCE, || (status(&server)["fresh"] == false).then_some(()));
+        // Over some attempts of the writer.
+        let until = Instant::now() + Duration::from_millis(2_500);
+        while Instant::now() < until {
+            assert_eq!(status(&server)["fresh"], false, "{}", server.stderr());
+            assert_eq!(having(&server, "number5"), ["n5.md"], "what was there is found");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let said = server.stderr();
+        assert!(said.contains("full") || said.contains("space"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        disk.free();
+        fresh(&server);
+        assert_eq!(having(&server, "walrus"), ["n3.md"]);
+        assert_eq!(having(&server, "number45"), ["n45.md"]);
+        assert_eq!(status(&server)["documents"], 60);
+    }
+}
