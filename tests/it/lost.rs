@@ -92,7 +92,7 @@ fn processes_killed_at_any_moment_lose_nothing_and_read_nothing_twice() {
     fresh(&server);
     assert_eq!(listed(server.address), truth.keys().cloned().collect::<Vec<_>>());
     for (path, word) in &truth {
-        assert_eq!(having(&server, word), [path.clone()], "{word}");
+        assert_eq!(having(&server, word), std::slice::from_ref(path), "{word}");
     }
     let words: Vec<&str> = truth.values().step_by(40).map(String::as_str).collect();
     Answers::of_data(&place.data(), &words).assert_same(&Answers::of_fresh(&vault, &words));

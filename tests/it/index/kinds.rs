@@ -32,7 +32,7 @@ fn pdf(text: &str) -> String {
 
 fn place() -> Place {
     let place = Place::new();
-    place.write("paper.pdf", &pdf("the marmoset paper"));
+    place.write("paper.pdf", pdf("the marmoset paper"));
     place.write(
         "lab.ipynb",
         r##"{"nbformat":4,"metadata":{"kernelspec":{"language":"python"}},"cells":[
@@ -97,12 +97,12 @@ fn each_is_found_shown_and_linked() {
 fn what_was_made_of_a_file_follows_it() {
     let place = place();
     let mut engine = place.scanned();
-    place.write("paper.pdf", &pdf("the capuchin paper"));
+    place.write("paper.pdf", pdf("the capuchin paper"));
     engine.scan();
     assert_eq!(engine.paths("marmoset"), Vec::<String>::new());
     assert_eq!(engine.search("capuchin").hits[0].snippet.trim(), "the capuchin paper");
     // Changed and not yet indexed: nothing stale is shown.
-    place.write("paper.pdf", &pdf("the lemur paper"));
+    place.write("paper.pdf", pdf("the lemur paper"));
     assert!(!engine.search("capuchin").hits.iter().any(|hit| hit.snippet.contains("capuchin")));
     engine.scan();
     assert_eq!(engine.paths("lemur"), ["paper.pdf"]);

@@ -314,7 +314,7 @@ fn vector_files(place: &Place, end: &str) -> Vec<PathBuf> {
 }
 
 fn lost_vectors_cost_the_meaning_until_they_are_made_again(mode: VectorIndex) {
-    let loses: [(&str, fn(&Path)); 3] = [
+    let loses: [Loss; 3] = [
         ("removed", |path| std::fs::remove_file(path).expect("removed")),
         ("emptied", |path| std::fs::write(path, "").expect("written")),
         ("cut", |path| {
@@ -540,3 +540,5 @@ proptest! {
         }
     }
 }
+/// What is done to a file of vectors.
+type Loss = (&'static str, fn(&Path));
