@@ -211,6 +211,8 @@ pub fn specs(config: &Config) -> SpecSettings {
         workdir: path(&wanted.workdir),
         integration: wanted.ai.clone(),
         path: std::env::var_os("PATH"),
+        hint: std::env::var_os("SPECIFY_INIT_DIR").map(Into::into),
+        fetch: wanted.fetch,
     }
 }
 

@@ -95,11 +95,13 @@ pub struct SpecKit {
     pub workdir: Option<String>,
     /// The integration that a new project gets.
     pub ai: Option<String>,
+    /// Where the CLI is not installed, `uvx` or `pipx` may fetch it from PyPI for one call.
+    pub fetch: bool,
 }
 
 impl Default for SpecKit {
     fn default() -> Self {
-        SpecKit { enabled: true, bin: None, workdir: None, ai: None }
+        SpecKit { enabled: true, bin: None, workdir: None, ai: None, fetch: false }
     }
 }
 
@@ -400,9 +402,7 @@ pub fn load(
         let variable = format!("SYNOD_{}", key.replace('.', "_").to_uppercase());
         // Settings of Spec-Kit are known by a shorter name too.
         let short = variable.strip_prefix("SYNOD_").filter(|name| name.starts_with("SPEC_KIT_"));
-        // The CLI's own way to say which of several projects is meant.
-        let init = (key == "spec_kit.workdir").then(|| environment("SPECIFY_INIT_DIR")).flatten();
-        let text = environment(&variable).or_else(|| environment(short?)).or(init);
+        let text = environment(&variable).or_else(|| environment(short?));
         if let Some(text) = text {
             let value = typed(&built_in, key, &text)
                 .map_err(|why| Error::Variable { variable: variable.clone(), why })?;

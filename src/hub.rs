@@ -96,6 +96,11 @@ impl Hub {
         self.index.generation_of(bare).ok().flatten()
     }
 
+    /// Whether a resource can be told from others as it is named.
+    pub fn is_known(&self, uri: &str) -> bool {
+        self.generation(uri).is_some()
+    }
+
     /// Whether somebody watches what the index knows nothing of.
     fn watches_state(&self) -> bool {
         let state = |uri: &String| uri.starts_with("job://") || uri.starts_with("session://");

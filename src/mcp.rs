@@ -332,6 +332,12 @@ impl Server {
             {
                 let seen = self.read_state(context, scheme, tool, uri).await;
                 seen.map_err(|fault| protocol(&fault, Some(uri)))?;
+                if scheme.prefix == "spec://" && !self.hub.is_known(uri) {
+                    let text = "changes are told of `spec://{source}/{feature}/{doc}` with the \
+                                source's name and the whole name of the feature, as \
+                                `spec://shop/001-albums/plan.md`";
+                    return Err(ErrorData::invalid_params(text, None));
+                }
             }
         }
         let hub = Arc::clone(&self.hub);

@@ -50,9 +50,18 @@ impl Schedule {
         self.entries.iter_mut().find(|entry| entry.id == id)
     }
 
-    /// The source that is to be compared now.
+    /// The source that is to be compared now: one that never was, else the one that has waited the
+    /// longest, so that slow ones do not starve others.
     pub fn due(&self, now: Instant) -> Option<i64> {
-        self.entries.iter().find(|entry| entry.is_due(now, self.rescan)).map(|entry| entry.id)
+        let due = self.entries.iter().filter(|entry| entry.is_due(now, self.rescan));
+        due.min_by_key(|entry| entry.compared.map(|(began, _)| began)).map(|entry| entry.id)
+    }
+
+    /// Whether a source is polled and was current until now: another look takes nothing back.
+    pub fn is_routine(&self, id: i64) -> bool {
+        let polled = |entry: &&Entry| matches!(entry.watching, Some(Watching::Polled(_)));
+        let entry = self.entries.iter().find(|entry| entry.id == id);
+        entry.filter(polled).is_some_and(|entry| entry.compared.is_some() && !entry.broken)
     }
 
     /// Whether nothing of any source can have changed unseen.
@@ -90,9 +99,10 @@ impl Schedule {
         }
     }
 
-    /// Nothing is current before it was compared again, which is not to be soon.
-    pub fn break_off(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.broken = true);
+    /// Sources that are not current before they were compared again, which is not to be soon.
+    pub fn break_off(&mut self, ids: &[i64]) {
+        let meant = self.entries.iter_mut().filter(|entry| ids.contains(&entry.id));
+        meant.for_each(|entry| entry.broken = true);
     }
 
     /// How changes of each source are noticed.
@@ -201,7 +211,9 @@ mod tests {
         schedule.watched(7, Watching::Events, false);
         assert!(!schedule.is_current(start), "its folder is gone");
         schedule.watched(7, Watching::Events, true);
-        schedule.break_off();
+        schedule.break_off(&[8]);
+        assert!(schedule.is_current(start), "it was another one");
+        schedule.break_off(&[7]);
         assert!(!schedule.is_current(start) && schedule.due(start + S).is_none());
         schedule.compared(7, start + 2 * S, S);
         assert!(schedule.is_current(start + 3 * S));

@@ -14,6 +14,7 @@ use crate::job::{self, Request};
 use crate::pace::Pace;
 use crate::schedule::{self, Schedule};
 use crate::{now_ms, power};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,9 +29,11 @@ use synod_tools::{INDEX_JOB, IngestOp};
 
 /// Between two attempts to take the writer's lock.
 const TAKEOVER: Duration = Duration::from_millis(1_000);
+/// Between two looks at what the writer says of freshness, from a process that only reads.
+const FOLLOW: Duration = Duration::from_millis(100);
 /// Before another round after some that failed, at most; at first [`TAKEOVER`], twice as long each
 /// time.
-const FAILED_MAX: Duration = Duration::from_secs(8);
+const FAILED_MAX: Duration = Duration::from_secs(30);
 /// Between two looks for jobs of other processes, and between two signs of life.
 const TICK: Duration = Duration::from_millis(200);
 /// Between two attempts to embed after one that failed.
@@ -101,6 +104,8 @@ impl Pending {
                 graph_at: Instant::now(),
                 space: String::new(),
                 embed_at: Some(Instant::now()),
+                holds: Cell::new(false),
+                steady: Cell::new(false),
             };
             writer.run();
         })
@@ -132,6 +137,10 @@ struct Loop {
     space: String,
     /// When to look what is not embedded; `None` while everything is.
     embed_at: Option<Instant>,
+    /// This round has the lock.
+    holds: Cell<bool>,
+    /// This round came as far as waiting for changes.
+    steady: Cell<bool>,
 }
 
 impl Loop {
@@ -143,20 +152,30 @@ impl Loop {
     fn run(&mut self) {
         let mut wait = TAKEOVER;
         while !self.stopped() {
-            let began = Instant::now();
+            self.steady.set(false);
             let round = std::panic::AssertUnwindSafe(|| self.round());
             let failed = match std::panic::catch_unwind(round) {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(panic) => Some(crate::dispatch::panic_text(&*panic)),
             };
+            if failed.is_some() || self.stopped() {
+                self.give_back();
+            }
             let Some(why) = failed else { continue };
             tracing::error!(error = why, "cannot write the index; tried again");
             self.forget();
-            // After a long time of work it is another failure, not the same one again.
-            wait = if began.elapsed() > 2 * FAILED_MAX { TAKEOVER } else { wait };
+            // After a time of work as usual it is another failure, not the same one again.
+            wait = if self.steady.get() { TAKEOVER } else { wait };
             self.pause(wait);
             wait = (2 * wait).min(FAILED_MAX);
+        }
+    }
+
+    /// Takes back what this process said of the index while it had the lock.
+    fn give_back(&self) {
+        if self.holds.replace(false) {
+            beat::end(&self.index);
         }
     }
 
@@ -175,7 +194,8 @@ impl Loop {
         let locked = || {
             // From the lock on, what another writer knew is no longer known.
             self.index.set_doing(Doing::default());
-            self.set(1, false);
+            self.holds.set(true);
+            self.busy(1);
         };
         // The lock of what only a newer program may write is left to it.
         let may = self.index.may_write();
@@ -210,7 +230,11 @@ impl Loop {
             tracing::warn!(why, "this process only reads");
         }
         self.index.set_doing(Doing { reader, ..sign.doing });
-        self.pause(TAKEOVER);
+        let until = Instant::now() + TAKEOVER;
+        while Instant::now() < until && !self.stopped() {
+            self.pause(FOLLOW);
+            self.index.set_freshness(Sign::read(&self.index).freshness);
+        }
     }
 
     /// Sleeps, but not beyond the end.
@@ -233,6 +257,7 @@ impl Loop {
 
     /// Says what is known when no work is in hand.
     fn settle(&self, updater: &Updater) {
+        self.steady.set(true);
         let unread = updater.unread();
         let n_unread: u64 = unread.values().sum();
         let mut waiting = self.inbox.by_source();
@@ -268,18 +293,23 @@ impl Loop {
                 self.refresh(updater, &touched)?;
                 continue;
             }
+            if updater.take_renewed() {
+                // What could not be read as it was indexed is found by a comparison.
+                updater.sources()?.iter().for_each(|source| self.schedule.again(source.id));
+            }
             if let Some(id) = self.schedule.due(Instant::now()) {
+                let new = self.schedule.is_new(id);
                 self.compare(updater, id)?;
                 self.settle(updater);
-                continue;
+                // Sources that are looked at again and again leave time for the rest.
+                if new {
+                    continue;
+                }
             }
             if beaten.elapsed() >= TICK * 4 {
                 if updater.is_suspect()? {
                     self.busy(1);
-                    // What could not be read as it was indexed is found by a comparison.
-                    if updater.heal()? {
-                        updater.sources()?.iter().for_each(|source| self.schedule.again(source.id));
-                    }
+                    updater.heal()?;
                     continue;
                 }
                 for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {
@@ -433,14 +463,19 @@ impl Loop {
         };
         let start = Instant::now();
         let new = self.schedule.is_new(id);
-        self.schedule.again(id);
-        self.busy(1);
+        // One that is polled stays current while it is looked at again within its interval.
+        let routine = self.schedule.is_routine(id);
+        if !routine {
+            self.schedule.again(id);
+            self.busy(1);
+        }
         if let Some(watch) = &mut self.watch {
             watch.renew(id);
         }
         self.note_watching(&source);
         let pace = Pace::default();
         let report = |progress: &Progress| {
+            // What a routine look finds to read is a change like any other.
             if let Some(run) = pace.run(progress, Instant::now()) {
                 beat::tell(&self.index, run);
             }
@@ -545,8 +580,8 @@ impl Loop {
             beat::tell(&self.index, run);
             self.store.set_progress(&job.id, &text, now_ms()).unwrap_or(true) && !self.stopped()
         };
-        let ids = |sources: &[Source]| sources.iter().map(|s| s.id).collect::<Vec<_>>();
-        let before = ids(&updater.sources()?);
+        let before = ids_of(&updater.sources()?);
+        let began = Instant::now();
         let result = request.run(updater, &report);
         if let Err(error @ (Error::Sql(_) | Error::Words(_) | Error::Damaged(_))) = result {
             // What the stores hold is uncertain: a new updater recovers, then does the job again,
@@ -565,11 +600,26 @@ impl Loop {
                 updater.remove_source(source)?;
             }
         }
-        if before != ids(&updater.sources()?) {
+        if before != ids_of(&updater.sources()?) {
             self.note_sources(updater)?;
         }
-        if cancelled && request.args.op == IngestOp::Reindex {
-            self.schedule.break_off();
+        if request.args.op == IngestOp::Reindex {
+            let meant = |source: &&Source| {
+                request.args.source.as_ref().is_none_or(|name| source.is_called(name))
+            };
+            let meant = ids_of(updater.sources()?.iter().filter(meant));
+            match &result {
+                Ok(_) => {
+                    for id in meant {
+                        // One that is not watched yet is compared once it is.
+                        if !self.schedule.is_new(id) {
+                            self.schedule.compared(id, began, began.elapsed());
+                        }
+                    }
+                }
+                Err(_) if cancelled => self.schedule.break_off(&meant),
+                Err(_) => {}
+            }
         }
         self.settle(updater);
         self.end(job, result)
@@ -589,6 +639,10 @@ impl Loop {
         self.store.end_job(&job.id, state, &text, now_ms()).map_err(job::other)?;
         Ok(())
     }
+}
+
+fn ids_of<'s>(sources: impl IntoIterator<Item = &'s Source>) -> Vec<i64> {
+    sources.into_iter().map(|source| source.id).collect()
 }
 
 fn log_outcome(source: &Source, outcome: &Outcome, start: Instant) {

@@ -27,7 +27,12 @@ pub struct Check {
     pub vectors: u64,
     /// What does not agree, in words.
     pub differences: Vec<String>,
+    /// The generation that was looked at.
+    pub generation: u64,
 }
+
+/// Further looks where somebody wrote meanwhile.
+const CHECKS_MAX: usize = 3;
 
 impl Index {
     /// Compares the database with what is derived of it, and reads every byte of that.
@@ -35,7 +40,19 @@ impl Index {
     /// # Errors
     /// `Sql`, `Data`; what does not agree is none.
     pub fn check(&self) -> Result<Check> {
-        let mut out = Check::default();
+        let mut out = self.check_once()?;
+        for _ in 0..CHECKS_MAX {
+            // What another process wrote in between is no difference.
+            if out.differences.is_empty() || self.generation()? == out.generation {
+                break;
+            }
+            out = self.check_once()?;
+        }
+        Ok(out)
+    }
+
+    fn check_once(&self) -> Result<Check> {
+        let mut out = Check { generation: self.generation()?, ..Check::default() };
         let words = self.read_words(&mut out)?;
         self.read_db(|db| {
             let rows = documents(db)?;

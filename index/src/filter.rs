@@ -4,7 +4,7 @@
 
 use crate::db::{self, Source};
 use crate::error::{Error, Result};
-use crate::kind::spec;
+use crate::kind::{markdown, spec};
 use crate::query::{Filter, Query};
 use crate::view::View;
 use globset::{GlobBuilder, GlobMatcher};
@@ -152,7 +152,7 @@ pub(crate) fn evaluate(
             source.is_some_and(|s| s.collection == *want)
                 || want == spec::COLLECTION && row.kind == spec::NAME
         };
-        let kind = |want: &String| row.kind == want || row.class.name() == want;
+        let kind = |want: &String| is_kind(want, &row);
         let called = |want: &String| source.is_some_and(|s| s.is_called(want));
         rows[entry as usize] = filters.source.as_ref().is_none_or(called)
             && filters.collection.as_ref().is_none_or(collected)
@@ -177,6 +177,12 @@ pub(crate) fn evaluate(
         }
     }
     Ok(rows)
+}
+
+/// Whether a document is of a kind, or of a family of them; one of a feature is Markdown too.
+fn is_kind(want: &str, row: &db::FilterRow) -> bool {
+    let markdown = row.kind == spec::NAME && want == markdown::NAME;
+    row.kind == want || row.class.name() == want || markdown
 }
 
 /// Whether a document fits every test; of several that it can fit only one of, that one is enough.
@@ -216,7 +222,7 @@ impl Test {
     fn matches(&self, row: &db::FilterRow, source: Option<&Source>) -> bool {
         match self {
             Test::Path(test) => test.matches(row.path),
-            Test::Kind(kind) => row.kind == kind || row.class.name() == kind,
+            Test::Kind(kind) => is_kind(kind, row),
             Test::Source(name) => source.is_some_and(|s| s.is_called(name)),
             Test::Files(files) => files.contains(&row.id),
             Test::Since(ms) => row.modified_ms >= *ms,

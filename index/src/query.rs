@@ -118,13 +118,10 @@ impl Query {
     pub(crate) fn speak(&mut self, languages: &[Language]) {
         self.languages = languages.to_vec();
         let scored = self.scored.iter_mut().map(|(leaf, _)| leaf);
-        let leaves = scored.chain(&mut self.required).chain(&mut self.excluded);
-        for leaf in leaves {
-            match leaf {
-                Leaf::Word(forms) => add_native(forms, languages),
-                Leaf::Phrase(positions) => {
-                    positions.iter_mut().for_each(|forms| add_native(forms, languages));
-                }
+        // What must not occur, and phrases, are meant as they are written.
+        for leaf in scored.chain(&mut self.required) {
+            if let Leaf::Word(forms) = leaf {
+                add_native(forms, languages);
             }
         }
     }

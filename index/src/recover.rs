@@ -38,6 +38,8 @@ pub(crate) struct Health {
     lock: Option<Identity>,
     /// What was made anew, in words.
     mended: Vec<String>,
+    /// Something was made anew since somebody asked.
+    renewed: bool,
     /// When every file was last looked at.
     looked: Option<Instant>,
     /// By space, its change when its dead rows were last counted and were few.
@@ -52,6 +54,7 @@ impl Health {
             database: Identity::at(&dir.join("index.db"))?,
             lock: Some(Identity::of(&meta)),
             mended: Vec::new(),
+            renewed: false,
             looked: None,
             counted: RefCell::default(),
         })
@@ -114,8 +117,15 @@ impl Updater {
         &self.health.mended
     }
 
+    /// Whether something was made anew since this was last asked. What could not be read meanwhile
+    /// is found by a comparison of every source.
+    pub fn take_renewed(&mut self) -> bool {
+        std::mem::take(&mut self.health.renewed)
+    }
+
     fn note_mended(&mut self, what: String) {
         tracing::warn!(what, "mended");
+        self.health.renewed = true;
         if self.health.mended.len() < MENDED_MAX {
             self.health.mended.push(what);
         }

@@ -218,24 +218,24 @@ impl<'t> Scanner<'t> {
         let text = match english {
             true => stem(&folded),
             false => match language::stem_by_script(&lowered) {
-                Some(stem) => fold(&stem).into_owned(),
-                None => folded.into_owned(),
+                // Of signs alone nothing is left: they stay what they are.
+                Some(stem) if !fold(&stem).is_empty() => fold(&stem).into_owned(),
+                _ => folded.into_owned(),
             },
         };
         if let Some(native) = self.language.filter(|_| english) {
-            let native = native_stem(native, &lowered);
-            if native != text {
-                let bytes = bytes.clone();
-                out.push(Word { text: native, form: Form::Native, position, bytes });
-            }
+            let (text, bytes) = (native_stem(native, &lowered), bytes.clone());
+            out.push(Word { text, form: Form::Native, position, bytes });
         }
         out.push(Word { text, form: Form::Part, position, bytes });
     }
 }
 
-/// The stem of a word in lower case in a language, as it is indexed.
+/// The stem of a word in lower case in a language, as it is indexed: apart from the stems of other
+/// languages, so that a German ending is never taken off an English word.
 pub fn native_stem(language: Language, lowered: &str) -> String {
-    fold(&language.stem(lowered)).into_owned()
+    // Behind the stem: whoever passes over words goes by the first letters of forms.
+    format!("{}\u{1}{}", fold(&language.stem(lowered)), language.code())
 }
 
 /// All words of `text`.

@@ -129,6 +129,7 @@ impl Waiting {
 
     /// True when this begins a burst.
     fn touch(&mut self, source: i64, path: &str, now: Instant) -> bool {
+        let quiet = self.count() == 0;
         let whole = self.burst.get(&source).is_some_and(|paths| paths.contains_key(""));
         let path = if whole { "" } else { path };
         if self.held.get(&source).is_some_and(|paths| paths.contains_key(path)) {
@@ -156,7 +157,8 @@ impl Waiting {
             self.drop_paths(source);
             return self.touch(source, "", now);
         }
-        let begins = until.is_none() && self.span.is_none();
+        // The first touch of a quiet time is told to others at once, whether it waits or not.
+        let begins = until.is_none() && self.span.is_none() || quiet;
         if until.is_none() {
             let first = self.span.map_or(now, |(first, _)| first);
             self.span = Some((first, now));

@@ -420,7 +420,9 @@ impl Updater {
     ) -> Result<Outcome> {
         let root = PathBuf::from(&source.root);
         // One that was away, or vanished while it was watched, is more than these paths.
-        let whole = paths.contains("") || self.unread.is_away(source.id);
+        let whole = paths.contains("")
+            || self.unread.is_away(source.id)
+            || db::moved(&self.db, source.id, device(&root))?;
         if whole || std::fs::read_dir(&root).is_err() {
             return self.scan(source, report);
         }

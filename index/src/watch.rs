@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 /// Whether single folders are watched: where the system watches trees, that is one watch a source.
 const SINGLY: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
+/// Watches that are taken back one by one; beyond that all are put anew.
+const GONE_MAX: usize = 200;
+
 /// Before another attempt to watch what could not be watched.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -156,9 +159,11 @@ impl Watch {
     /// Watches the new folders among what was touched; whoever calls this looks at all of it
     /// afterwards.
     pub fn follow(&mut self, id: i64, touched: &HashSet<String>) {
-        let Watch { places, skip, .. } = self;
-        if let Some(place) = places.iter_mut().find(|place| place.id == id) {
-            place.follow(touched, skip);
+        let Watch { places, skip, tell, .. } = self;
+        let place = places.iter_mut().find(|place| place.id == id);
+        if place.is_some_and(|place| !place.follow(touched, skip)) {
+            // The comparison of the whole source puts its watches anew.
+            tell(Touched::from([(id, HashSet::from([String::new()]))]));
         }
     }
 
@@ -275,8 +280,10 @@ impl Place {
         Ok(())
     }
 
-    fn follow(&mut self, touched: &HashSet<String>, skip: &[PathBuf]) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// False when so much went that all is to be watched anew: taking back thousands of watches one
+    /// by one costs more.
+    fn follow(&mut self, touched: &HashSet<String>, skip: &[PathBuf]) -> bool {
+        let Some(watcher) = &mut self.watcher else { return true };
         let (mut gone, mut new) = (BTreeSet::new(), Vec::new());
         let mut rules = None;
         for path in touched {
@@ -295,7 +302,10 @@ impl Place {
                 new.push(full);
             }
         }
-        let Some(rules) = rules else { return };
+        let Some(rules) = rules else { return true };
+        if gone.len() > GONE_MAX {
+            return false;
+        }
         for folder in &gone {
             self.folders.remove(folder);
         }
@@ -306,6 +316,7 @@ impl Place {
         if let Err(reason) = dropped.and_then(|()| self.cover(new, rules)) {
             self.fail(reason);
         }
+        true
     }
 }
 

@@ -89,7 +89,7 @@ fn run(project: &kit::Project, request: &Value) -> Answer {
         request["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let call = kit::invocation(text(request, "command"), &args)?;
     let given = optional(request, "program").map(PathBuf::from);
-    let program = kit::find_program(given.as_deref(), None)?;
+    let program = kit::find_program(given.as_deref(), None, false)?;
     let limits = kit::Limits { time_ms: 60_000, output_bytes: 100_000 };
     let done = kit::run(&program, &call, &project.root, &project.root, &limits)?;
     Ok(json!({"argv": call.argv, "status": done.status, "timed_out": done.timed_out,

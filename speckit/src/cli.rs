@@ -278,18 +278,19 @@ pub struct Program {
     pub before: &'static [&'static str],
 }
 
-/// Runners that get the CLI for one call where it is not installed, each with what it wants.
+/// Runners that get the CLI for one call where it is not installed, each with what it wants; of the
+/// version that this crate was compared with.
 const RUNNERS: &[(&str, &[&str])] = &[
-    ("uvx", &["--from", "specify-cli", "specify"]),
-    ("pipx", &["run", "--spec", "specify-cli", "specify"]),
+    ("uvx", &["--from", "specify-cli==1.2.3", "specify"]),
+    ("pipx", &["run", "--spec", "specify-cli==1.2.3", "specify"]),
 ];
 
-/// The CLI: the path that was given, else the first `specify` of a `PATH`, else the first runner
-/// that gets it for one call.
+/// The CLI: the path that was given, else the first `specify` of a `PATH`, else, if it may be
+/// fetched, the first runner that does so for one call.
 ///
 /// # Errors
 /// `NoProgram` with where it was looked for.
-pub fn find_program(given: Option<&Path>, path: Option<&OsStr>) -> Result<Program> {
+pub fn find_program(given: Option<&Path>, path: Option<&OsStr>, fetch: bool) -> Result<Program> {
     if let Some(given) = given {
         if is_program(given) {
             return Ok(Program { file: given.to_owned(), before: &[] });
@@ -311,10 +312,15 @@ pub fn find_program(given: Option<&Path>, path: Option<&OsStr>) -> Result<Progra
     if let Some(file) = first("specify") {
         return Ok(Program { file, before: &[] });
     }
-    let runner = RUNNERS.iter().find_map(|(name, before)| Some((first(name)?, *before)));
-    runner.map(|(file, before)| Program { file, before }).ok_or_else(|| Error::NoProgram {
-        looked: "no `specify`, `uvx` or `pipx` in PATH".to_owned(),
-    })
+    let mut runners = RUNNERS.iter().filter(|_| fetch);
+    let runner = runners.find_map(|(name, before)| Some((first(name)?, *before)));
+    let looked = match fetch {
+        true => "no `specify`, `uvx` or `pipx` in PATH",
+        false => "no `specify` in PATH, and `spec_kit.fetch` is off",
+    };
+    runner
+        .map(|(file, before)| Program { file, before })
+        .ok_or_else(|| Error::NoProgram { looked: looked.to_owned() })
 }
 
 fn is_program(path: &Path) -> bool {
@@ -384,19 +390,20 @@ mod tests {
         let file = dir.path().join("specify");
         std::fs::write(&file, "").unwrap();
         let path = dir.path().as_os_str();
-        assert!(find_program(None, Some(path)).is_err());
+        assert!(find_program(None, Some(path), true).is_err());
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
         let installed = Program { file: file.clone(), before: &[] };
-        assert_eq!(find_program(None, Some(path)).unwrap(), installed);
-        assert_eq!(find_program(Some(&file), None).unwrap(), installed);
+        assert_eq!(find_program(None, Some(path), true).unwrap(), installed);
+        assert_eq!(find_program(Some(&file), None, false).unwrap(), installed);
         // A runner stands in for what is not installed, and for nothing else.
         let runner = dir.path().join("pipx");
         std::fs::copy(&file, &runner).unwrap();
-        assert_eq!(find_program(None, Some(path)).unwrap(), installed);
+        assert_eq!(find_program(None, Some(path), true).unwrap(), installed);
         std::fs::remove_file(&file).unwrap();
-        let found = find_program(None, Some(path)).unwrap();
+        assert!(find_program(None, Some(path), false).is_err(), "nobody allowed it");
+        let found = find_program(None, Some(path), true).unwrap();
         assert_eq!((found.file, found.before[0]), (runner, "run"));
-        let missing = find_program(Some(dir.path()), Some(path)).unwrap_err().to_string();
+        let missing = find_program(Some(dir.path()), Some(path), true).unwrap_err().to_string();
         assert!(missing.contains("uv tool install specify-cli"), "{missing}");
     }
 }

@@ -210,8 +210,9 @@ pub fn prompt(project: &Project, wanted: &str) -> Result<Prompt> {
     let all = prompts(project);
     let plain = wanted.trim().trim_start_matches('/');
     let plain = plain.strip_prefix("speckit").map_or(plain, |p| p.trim_start_matches(['.', '-']));
-    let key = plain.replace('.', "-");
-    match all.iter().find(|prompt| prompt.name.replace('.', "-") == key) {
+    let even = |name: &str| name.replace(['.', '_'], "-");
+    let key = even(plain);
+    match all.iter().find(|prompt| even(&prompt.name) == key) {
         Some(found) => Ok(found.clone()),
         None => {
             let nearest = nearest(plain, all.iter().map(|prompt| prompt.name.as_str()));

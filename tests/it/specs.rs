@@ -185,6 +185,29 @@ fn the_cli_makes_a_project_in_the_folder_that_is_named() {
     assert_eq!(run(json!({"command": "workflow run", "args": ["x"]})).status, 404);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_cli_of_an_unknown_version_changes_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let (place, root) = place();
+    let program = place.write(
+        "bin/specify",
+        "#!/bin/sh\n[ \"$1\" = version ] && echo '{\"cli_version\": \"9.0.0\"}' && exit 0\n\
+         echo changed > changed.txt\n",
+    );
+    let runs = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&program, runs).expect("a program");
+    let web = place.http(&["--allow-write"], &[("SPEC_KIT_BIN", &program.to_string_lossy())]);
+    let run = |command: &str, args: Value| {
+        let body = json!({"command": command, "args": args, "any_branch": true});
+        post(web.address, "/v1/spec-kit/run", &[], &body)
+    };
+    assert_eq!(run("version", json!(["--json"])).json()["result"]["cli_version"], "9.0.0");
+    let refused = run("extension add", json!(["git"]));
+    assert!(refused.status == 422 && refused.body.contains("9.0.0"), "{refused:?}");
+    assert!(!root.join("changed.txt").exists(), "it ran all the same");
+}
+
 #[test]
 fn the_same_over_rest_and_the_command_line() {
     let (place, _root) = place();
@@ -296,6 +319,10 @@ fn documents_of_features_are_resources_that_say_when_they_change() {
         }
     };
     assert_eq!(told["params"]["uri"], uri);
+    // A name that is read but that no change could be told of is refused, with one that can.
+    let short = json!({"uri": "spec://shop/001/tasks.md"});
+    let refused = client.request("resources/subscribe", short);
+    assert!(refused["error"]["message"].to_string().contains("001-albums"), "{refused}");
 }
 
 #[test]

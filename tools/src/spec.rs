@@ -40,6 +40,10 @@ pub struct SpecSettings {
     pub integration: Option<String>,
     /// Where programs are looked for.
     pub path: Option<std::ffi::OsString>,
+    /// Of several projects in the sources, the one that the CLI's own variable names.
+    pub hint: Option<PathBuf>,
+    /// Where the CLI is not installed, a runner may fetch it for one call.
+    pub fetch: bool,
 }
 
 /// Runs of one command.
@@ -51,6 +55,15 @@ pub struct Runs {
     pub failed: u64,
     /// Together.
     pub ms: u64,
+}
+
+/// A document as somebody saw it.
+#[derive(Debug, PartialEq)]
+struct SeenDoc {
+    /// Resolved.
+    path: PathBuf,
+    hash: String,
+    text: Arc<str>,
 }
 
 /// What is kept of Spec-Kit between calls.
@@ -65,8 +78,8 @@ pub struct Specs {
     /// Projects in which something runs that changes them.
     running: Mutex<BTreeSet<PathBuf>>,
     runs: Mutex<BTreeMap<String, Runs>>,
-    /// Hash and text, newest last.
-    seen: Mutex<VecDeque<(String, String)>>,
+    /// Documents as they were seen, newest last.
+    seen: Mutex<VecDeque<SeenDoc>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,19 +124,19 @@ impl Specs {
         let docs: BTreeSet<&str> = inside.map(|doc| doc.trim_start_matches('/')).collect();
         for doc in docs {
             // One that cannot be read now cannot be shown later: that is all that is lost.
-            if let Ok(doc) = feature.read(doc) {
-                self.keep(doc.hash, doc.text);
+            if let Ok(read) = feature.read(doc) {
+                let path = feature.folder.join(doc);
+                self.keep(SeenDoc { path, hash: read.hash, text: read.text.into() });
             }
         }
     }
 
-    fn keep(&self, hash: String, text: String) {
+    fn keep(&self, new: SeenDoc) {
         let mut seen = held(&self.seen);
-        seen.retain(|(old, _)| *old != hash);
-        seen.push_back((hash, text));
-        let bytes = |seen: &VecDeque<(String, String)>| -> usize {
-            seen.iter().map(|(_, text)| text.len()).sum()
-        };
+        seen.retain(|old| (&old.path, &old.hash) != (&new.path, &new.hash));
+        seen.push_back(new);
+        let bytes =
+            |seen: &VecDeque<SeenDoc>| -> usize { seen.iter().map(|one| one.text.len()).sum() };
         while seen.len() > SEEN_MAX || bytes(&seen) > SEEN_BYTES_MAX {
             seen.pop_front();
         }
@@ -132,10 +145,14 @@ impl Specs {
     /// What changed in a document since it had this hash, as a unified difference; nothing if its
     /// text is not known any more.
     pub fn changed(&self, feature: &Feature, doc: &str, since: &str) -> Option<String> {
-        let seen = held(&self.seen);
-        let (_, old) = seen.iter().find(|(hash, _)| hash == since)?;
+        let path = feature.folder.join(doc);
+        let old = {
+            let seen = held(&self.seen);
+            let one = seen.iter().find(|one| one.path == path && one.hash == since)?;
+            Arc::clone(&one.text)
+        };
         let new = feature.read(doc).ok()?.text;
-        let diff = similar::TextDiff::configure().timeout(DIFF_TIME).diff_lines(old, &new);
+        let diff = similar::TextDiff::configure().timeout(DIFF_TIME).diff_lines(&*old, &*new);
         let shown = diff.unified_diff().context_radius(1).header(since, "now").to_string();
         let head = crate::reply::head(&shown, DIFF_BYTES_MAX);
         let cut = if head.len() < shown.len() { "\n[…]" } else { "" };
@@ -384,7 +401,12 @@ fn several_of(tool: &str, roots: &[PathBuf]) -> Error {
 }
 
 fn only(cx: &Context, tool: &str) -> Result<Project, Error> {
-    match roots_of_projects(cx)?.as_slice() {
+    let found = roots_of_projects(cx)?;
+    let hint = cx.specs.settings.hint.as_ref().and_then(|hint| hint.canonicalize().ok());
+    if let Some(root) = hint.filter(|hint| found.contains(hint)) {
+        return Project::open(&root).map_err(|error| fault(tool, error));
+    }
+    match found.as_slice() {
         [root] => Project::open(root).map_err(|error| fault(tool, error)),
         [] => Err(Error::Missing(format!(
             "{tool}: no Spec-Kit project in any source; add its folder with `synod index`, or make \
@@ -460,8 +482,10 @@ mod tests {
         let shown = specs.changed(&feature, "tasks.md", &hash).unwrap();
         assert!(shown.contains("-- [ ] T002 b\n+- [x] T002 b"), "{shown}");
         assert_eq!(specs.changed(&feature, "tasks.md", "another"), None);
+        assert_eq!(specs.changed(&feature, "spec.md", &hash), None, "it was another document");
         for n in 0..SEEN_MAX {
-            specs.keep(n.to_string(), "x".repeat(SEEN_BYTES_MAX / 10));
+            let text = "x".repeat(SEEN_BYTES_MAX / 10).into();
+            specs.keep(SeenDoc { path: "x.md".into(), hash: n.to_string(), text });
         }
         assert_eq!(
             (held(&specs.seen).len(), specs.changed(&feature, "tasks.md", &hash)),

@@ -7,6 +7,8 @@ use synod_speckit::{Feature, Piece, Project, Slice, Want, next, prompt, prompts,
 
 /// Bytes of a command's text.
 const COMMAND_BYTES_MAX: usize = 30_000;
+/// Bytes of what a command is told.
+const ARGUMENTS_BYTES_MAX: usize = 8_000;
 /// Projects whose commands are looked up.
 const PROJECTS_MAX: usize = 50;
 /// Names of commands as prompts begin with this.
@@ -63,11 +65,19 @@ pub fn pieces(
         Some((name, arguments)) => (name, arguments.trim()),
         None => (asked.trim(), ""),
     };
+    if arguments.len() > ARGUMENTS_BYTES_MAX {
+        let n = arguments.len();
+        let text =
+            format!("spec_read: the command is told {n} bytes; {ARGUMENTS_BYTES_MAX} is the most");
+        return Err(Error::Args(text));
+    }
     let found = prompt(project, name).map_err(fail)?;
-    let head = crate::reply::head(&found.text, COMMAND_BYTES_MAX);
-    let mut text = head.replace("$ARGUMENTS", arguments);
-    if head.len() < found.text.len() {
-        let left = found.text.len() - head.len();
+    // They stand where they are first asked for; further places would only repeat them.
+    let whole = found.text.replacen("$ARGUMENTS", arguments, 1);
+    let head = crate::reply::head(&whole, COMMAND_BYTES_MAX);
+    let mut text = head.to_owned();
+    if head.len() < whole.len() {
+        let left = whole.len() - head.len();
         text.push_str(&format!("\n[… {left} more bytes in {}]", found.path));
     }
     if !arguments.is_empty() && !found.text.contains("$ARGUMENTS") {

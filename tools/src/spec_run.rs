@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use synod_guard::{Mode, Stage};
 use synod_speckit::{
-    Class, Limits, Project, Required, check_prerequisites, find_program, invocation, paths,
-    resolve_template, run, setup_plan, setup_tasks,
+    Class, Invocation, Limits, Program, Project, Required, check_prerequisites, find_program,
+    invocation, paths, resolve_template, run, setup_plan, setup_tasks,
 };
 use synod_store::Scope;
 
@@ -23,6 +23,8 @@ const TIME_MS: u64 = 60_000;
 const FETCHED_TIME_MS: u64 = 240_000;
 /// Between two times that the caller hears that it still runs.
 const TOLD: std::time::Duration = std::time::Duration::from_secs(1);
+/// Versions of the CLI that may change a project begin with this.
+const KNOWN_MAJOR: &str = "1";
 /// Files that are looked at before and after a run.
 const FILES_MAX: usize = 20_000;
 /// Artifacts that a reply names.
@@ -294,25 +296,29 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
     let command = call.allowed.name;
     let writes = call.allowed.class == Class::Write;
     let (root, project) = folder(cx, args, init, !writes)?;
+    let settings = &cx.specs.settings;
+    let found = find_program(settings.program.as_deref(), settings.path.as_deref(), settings.fetch);
     if args.dry_run {
         let mut reply = bare(command, "dry_run");
-        reply.argv = call.argv;
+        // What would be run is worth knowing where there is nothing to run it.
+        reply.argv = found.map_or_else(|_| call.argv.clone(), |program| argv(&program, &call));
         return Ok(reply);
     }
     if let Some(project) = project.as_ref().filter(|_| writes && !args.any_branch) {
         spec::on_a_branch(SpecRun::NAME, project)?;
     }
-    let settings = &cx.specs.settings;
-    let program =
-        find_program(settings.program.as_deref(), settings.path.as_deref()).map_err(fail)?;
+    let program = found.map_err(fail)?;
     let _taken = match writes {
         true => Some(spec::take(cx, SpecRun::NAME, &root)?),
         false => None,
     };
     let _room = spec::room(cx, SpecRun::NAME)?;
-    let before = if writes { seen(&root) } else { None };
     let time_ms = if program.before.is_empty() { TIME_MS } else { FETCHED_TIME_MS };
     let limits = Limits { time_ms, output_bytes: TEXT_BYTES_MAX };
+    if writes {
+        known_version(&program, &root, &limits)?;
+    }
+    let before = if writes { seen(&root) } else { None };
     let done = run(&program, &call, &root, &root, &limits).map_err(fail)?;
     let mut reply = bare(
         command,
@@ -330,7 +336,7 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
         Err(_) => reply.stdout = noted(plain(&out), done.stdout.cut),
     }
     reply.stderr = noted(plain(&err), done.stderr.cut);
-    reply.argv = program.before.iter().map(|word| (*word).to_owned()).chain(call.argv).collect();
+    reply.argv = argv(&program, &call);
     if writes {
         cx.specs.forget();
         match (before, seen(&root)) {
@@ -339,6 +345,33 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
         }
     }
     Ok(reply)
+}
+
+/// The program's name and all that it is given.
+fn argv(program: &Program, call: &Invocation) -> Vec<String> {
+    let name = program.file.file_name().unwrap_or(program.file.as_os_str());
+    let name = name.to_string_lossy().into_owned();
+    let before = program.before.iter().map(|word| (*word).to_owned());
+    std::iter::once(name).chain(before).chain(call.argv.iter().cloned()).collect()
+}
+
+/// Refuses to change a project by a CLI whose version is not known: what it would do is not known
+/// either.
+fn known_version(program: &Program, root: &Path, limits: &Limits) -> Result<(), Error> {
+    let fail = |error| spec::fault(SpecRun::NAME, error);
+    let call = invocation("version", &["--json"]).map_err(fail)?;
+    let said = run(program, &call, root, root, limits).map_err(fail)?.stdout.text;
+    let said: Value = serde_json::from_str(&said).unwrap_or_default();
+    let version = said["cli_version"].as_str().unwrap_or("unknown");
+    if version.split('.').next() == Some(KNOWN_MAJOR) {
+        return Ok(());
+    }
+    let shown: String = version.chars().take(40).collect();
+    Err(Error::Refused(format!(
+        "spec_run: the Spec-Kit CLI here has the version `{shown}`, and only {KNOWN_MAJOR}.x is \
+         known to change projects as described; install `specify-cli` {KNOWN_MAJOR}.x, or update \
+         synod"
+    )))
 }
 
 fn noted(text: String, cut: u64) -> String {

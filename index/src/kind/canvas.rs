@@ -208,7 +208,9 @@ fn lowered(text: &str, by: usize) -> String {
 /// The arrows, as a list.
 fn write_edges(nodes: &[Node], edges: &[Value], out: &mut String) {
     let named = nodes.iter().map(|node| (node.part("id"), node));
-    let names: HashMap<&str, &Node> = named.filter(|(id, _)| !id.is_empty()).collect();
+    // Once for each card: thousands of arrows may end at one.
+    let named = named.filter(|(id, _)| !id.is_empty()).map(|(id, node)| (id, node.name()));
+    let names: HashMap<&str, String> = named.collect();
     let mut list = String::new();
     for edge in edges {
         let part = |key: &str| edge.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -222,7 +224,7 @@ fn write_edges(nodes: &[Node], edges: &[Value], out: &mut String) {
         };
         let label = one_line(part("label"));
         let label = if label.is_empty() { label } else { format!(": {label}") };
-        let _ = writeln!(list, "- {} {arrow} {}{label}", from.name(), to.name());
+        let _ = writeln!(list, "- {from} {arrow} {to}{label}");
     }
     if !list.is_empty() {
         paragraph("## Connections", out);

@@ -12,6 +12,9 @@ use std::ops::Range;
 /// Notes and documentation.
 pub const KIND: Kind = Kind { recognise, class: Class::Note, parse, extract: None };
 
+/// The exact name of the kind.
+pub const NAME: &str = "markdown";
+
 /// Longest value of a property that is kept, in bytes.
 const PROP_BYTES_MAX: usize = 2_000;
 
@@ -19,7 +22,7 @@ const PROP_BYTES_MAX: usize = 2_000;
 const NESTING_MAX: usize = 200;
 
 fn recognise(path: &str) -> Option<&'static str> {
-    has_extension(path, &["md", "markdown", "mdx", "mkd"]).then_some("markdown")
+    has_extension(path, &["md", "markdown", "mdx", "mkd"]).then_some(NAME)
 }
 
 fn parse(input: &Input) -> Parsed {

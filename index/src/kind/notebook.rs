@@ -3,7 +3,7 @@
 //! Markdown cells stand as they are, code in fences with the kernel's language, and text that code
 //! put out in bounded fences behind it. Images and HTML are left out. Knows nbformat 3 and 4.
 
-use super::outline::{one_line, paragraph};
+use super::outline::{self, one_line, paragraph};
 use super::{Class, Kind, has_extension, markdown};
 use crate::chunk::clip;
 use serde_json::Value;
@@ -79,7 +79,7 @@ fn write_cell(cell: &Value, language: &str, out: &mut String) {
             let marks = "#".repeat(level as usize);
             paragraph(&format!("{marks} {}", one_line(&source)), out);
         }
-        _ => paragraph(&source, out),
+        _ => paragraph(&outline::closed(&source), out),
     }
 }
 

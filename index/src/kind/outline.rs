@@ -41,6 +41,51 @@ impl<'t> Line<'t> {
     }
 }
 
+/// A fence of code that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fence {
+    sign: char,
+    length: usize,
+}
+
+impl Fence {
+    /// The fence that a line without its indentation opens.
+    pub fn opened_by(line: &str) -> Option<Self> {
+        let sign = line.chars().next().filter(|sign| matches!(sign, '`' | '~'))?;
+        let rest = line.trim_start_matches(sign);
+        let length = line.len() - rest.len();
+        // With the same sign behind it, it is code within a line.
+        let inline = sign == '`' && rest.contains('`');
+        (length >= 3 && !inline).then_some(Fence { sign, length })
+    }
+
+    /// Whether a line without its indentation closes it.
+    pub fn is_closed_by(self, line: &str) -> bool {
+        let rest = line.trim_start_matches(self.sign);
+        line.len() - rest.len() >= self.length && rest.trim().is_empty()
+    }
+
+    /// What closes it.
+    pub fn close(self) -> String {
+        self.sign.to_string().repeat(self.length)
+    }
+}
+
+/// A text of Markdown in which no fence stays open: it must not swallow what is put behind it.
+pub(super) fn closed(text: &str) -> String {
+    let mut open: Option<Fence> = None;
+    for line in text.lines().map(str::trim_start) {
+        open = match open {
+            Some(fence) => (!fence.is_closed_by(line)).then_some(fence),
+            None => Fence::opened_by(line),
+        };
+    }
+    match open {
+        Some(fence) => format!("{}\n{}", text.trim_end_matches('\n'), fence.close()),
+        None => text.to_owned(),
+    }
+}
+
 /// The lines of a text.
 pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
     let mut at = 0;

@@ -46,7 +46,7 @@ const LITERAL: &[&str] = &[
 const EMBED: &[&str] = &["image", "figure", "include", "literalinclude", "thumbnail"];
 
 fn recognise(path: &str) -> Option<&'static str> {
-    has_extension(path, &["rst", "rest"]).then_some("rst")
+    has_extension(path, &["rst"]).then_some("rst")
 }
 
 fn parse(input: &Input) -> Parsed {

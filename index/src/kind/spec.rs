@@ -5,6 +5,7 @@
 //! that is named is a link, so that a source file knows its tasks. What the ids mean is none of
 //! this crate's business.
 
+use super::outline::Fence;
 use super::{Class, Input, Kind, Link, Parsed, markdown};
 use crate::chunk::clip;
 use crate::limit::LINKS_MAX;
@@ -65,22 +66,16 @@ fn parse(input: &Input) -> Parsed {
     let mut out = (markdown::KIND.parse)(input);
     let project = project(input.path).unwrap_or_default();
     let folder = feature(&input.path[project.len()..]);
-    let mut fence: Option<&str> = None;
+    let mut fence: Option<Fence> = None;
     for number in 1..=input.lines.count() {
         let bytes = input.lines.bytes(number, number);
         let line = input.text[bytes.clone()].trim_end();
         let mark = line.trim_start();
-        match fence {
-            Some(open) => {
-                if mark.starts_with(open) {
-                    fence = None;
-                }
-                continue;
-            }
-            None if mark.starts_with("```") => fence = Some("```"),
-            None if mark.starts_with("~~~") => fence = Some("~~~"),
-            None => {}
+        if let Some(open) = fence {
+            fence = (!open.is_closed_by(mark)).then_some(open);
+            continue;
         }
+        fence = Fence::opened_by(mark);
         let item = item(line);
         if let Some((id, _)) = item {
             out.blocks.push((id.to_owned(), bytes.start..bytes.start + line.len()));
@@ -132,7 +127,9 @@ fn paths(line: &str) -> impl Iterator<Item = &str> {
         let ended = (1..=8).contains(&ending.len())
             && ending.bytes().all(|b| b.is_ascii_alphanumeric())
             && ending.bytes().any(|b| b.is_ascii_alphabetic());
-        let within = word.len() <= PATH_BYTES_MAX && !word.contains("//");
+        // Those that lead upwards are relative links, which the Markdown has already.
+        let upwards = word.split('/').any(|part| part == "..");
+        let within = word.len() <= PATH_BYTES_MAX && !word.contains("//") && !upwards;
         (named && ended && within).then_some(word)
     })
 }

@@ -1,6 +1,6 @@
 //! Every word that stands in a file is found, in any script, and odd spellings verbatim.
 
-use super::Place;
+use super::{Engine, Place};
 use crate::program::cases;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -255,4 +255,42 @@ fn a_quotation_that_stands_nowhere_is_searched_as_words() {
     let found = engine.search(pasted);
     let paths: Vec<&str> = found.hits.iter().map(|hit| hit.path.as_str()).collect();
     assert_eq!((paths, found.notes), (vec!["phrase.md"], Vec::new()));
+}
+
+#[test]
+fn notes_in_another_language_are_found_by_their_stems_and_change_nothing_for_others() {
+    let place = Place::new();
+    place.write("rain.md", "# Rain\n\nIt is not raining, and the wind is weak today as well.\n");
+    place.write("rats.md", "# Rats\n\nThe rats of the harbour are many, and they are not shy.\n");
+    place.write("rate.md", "# Change\n\nThe rate of change is what it is, said the notes.\n");
+    let english = place.scanned();
+    let ask = |engine: &Engine| {
+        let queries = ["rain -notes", "rate", "\"the notes\"", "notes", "raining"];
+        queries.map(|query| {
+            let mut paths = engine.paths(query);
+            paths.sort();
+            paths
+        })
+    };
+    let before = ask(&english);
+    drop(english);
+    assert_eq!(before[0], ["rain.md"]);
+    assert_eq!(before[1], ["rate.md"]);
+    place.write(
+        "hafen.md",
+        "# Am Wasser\n\nDie Häuser am Hafen waren noch leer, und die Boote lagen ruhig am Steg. \
+         Wir haben lange auf den Wind gewartet, aber er kam nicht.\n",
+    );
+    place.write(
+        "quai.md",
+        "# Au port\n\nLe port était encore vide ce matin et les bateaux restaient calmes contre \
+         le quai. Nous avons attendu longtemps le vent, mais il n'est pas venu.\n",
+    );
+    let engine = place.scanned();
+    assert_eq!(ask(&engine), before);
+    for (query, path) in [("Haus", "hafen.md"), ("Boot", "hafen.md"), ("bateau", "quai.md")] {
+        assert_eq!(engine.paths(query).first().map(String::as_str), Some(path), "{query}");
+    }
+    let found = engine.search("Haus");
+    assert!(!found.hits[0].marks.is_empty(), "the word is marked: {:?}", found.hits[0]);
 }

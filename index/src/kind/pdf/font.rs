@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 
 /// Most entries of a font's tables (codes, widths); a larger font is read up to here.
 const ENTRIES_MAX: usize = 70_000;
+/// Longest program of a font that is looked into, unpacked, in bytes; those of TeX have some tens
+/// of thousands.
+const PROGRAM_BYTES_MAX: usize = 512 * 1024;
 /// Longest `/ToUnicode`, unpacked, in bytes; the largest fonts need some hundred thousand.
 const MAP_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most items of `/Differences`: 256 names and as many codes.
@@ -34,6 +37,8 @@ pub(super) struct Font {
     missing: Option<f64>,
     /// Widths of a Type 3 font are in its own units.
     scale: f64,
+    /// Bytes that were unpacked to read it.
+    cost: usize,
 }
 
 /// One code of a string.
@@ -61,16 +66,20 @@ impl Font {
             widths: BTreeMap::new(),
             missing: None,
             scale: 1.0,
+            cost: 0,
         };
         if let Ok(stream) = dict.get_deref(b"ToUnicode", document).and_then(Object::as_stream)
             && let Ok(map) = stream.get_plain_content_with_limit(MAP_BYTES_MAX)
         {
+            font.cost += map.len();
             font.read_unicode(&map);
         }
         if wide {
             font.read_wide_widths(document, dict);
         } else {
-            font.simple = simple(document, dict);
+            let (table, cost) = simple(document, dict);
+            font.simple = table;
+            font.cost += cost;
             font.read_widths(document, dict);
         }
         font
@@ -78,7 +87,7 @@ impl Font {
 
     /// About how many bytes it takes.
     pub fn weight(&self) -> usize {
-        2_000 + 100 * (self.unicode.len() + self.widths.len())
+        2_000 + self.cost + 100 * (self.unicode.len() + self.widths.len())
     }
 
     /// The glyphs of a string.
@@ -234,8 +243,8 @@ fn estimate(c: char) -> f64 {
     }
 }
 
-/// The characters of a font with codes of one byte.
-fn simple(document: &Document, dict: &Dictionary) -> Vec<char> {
+/// The characters of a font with codes of one byte, and how many bytes were unpacked for them.
+fn simple(document: &Document, dict: &Dictionary) -> (Vec<char>, usize) {
     let mut plain = dict.clone();
     plain.remove(b"ToUnicode");
     plain.set("Type", Object::Name(b"Font".to_vec()));
@@ -259,8 +268,11 @@ fn simple(document: &Document, dict: &Dictionary) -> Vec<char> {
         Ok(_) => true,
         Err(_) => false,
     };
+    let mut cost = 0;
     if !based {
-        for (code, name) in built_in(document, dict) {
+        let (listed, unpacked) = built_in(document, dict);
+        cost = unpacked;
+        for (code, name) in listed {
             if let (Some(entry), Some(c)) = (table.get_mut(code), named(document, &name)) {
                 *entry = c;
             }
@@ -279,17 +291,19 @@ fn simple(document: &Document, dict: &Dictionary) -> Vec<char> {
             _ => {}
         }
     }
-    table
+    (table, cost)
 }
 
 /// Codes and names of glyphs that an embedded Type 1 font lists itself, in clear text at its head:
 /// `dup 12 /fi put`. TeX's fonts say it nowhere else.
-fn built_in(document: &Document, dict: &Dictionary) -> Vec<(usize, Vec<u8>)> {
+fn built_in(document: &Document, dict: &Dictionary) -> (Vec<(usize, Vec<u8>)>, usize) {
+    let none = (Vec::new(), 0);
     let descriptor = dict.get_deref(b"FontDescriptor", document).and_then(Object::as_dict);
     let file = descriptor.and_then(|found| found.get_deref(b"FontFile", document));
-    let Ok(stream) = file.and_then(Object::as_stream) else { return Vec::new() };
-    let Ok(program) = stream.get_plain_content_with_limit(STREAM_BYTES_MAX) else {
-        return Vec::new();
+    let Ok(stream) = file.and_then(Object::as_stream) else { return none };
+    let Ok(program) = stream.get_plain_content_with_limit(PROGRAM_BYTES_MAX) else {
+        // As much was unpacked before it was too much.
+        return (Vec::new(), PROGRAM_BYTES_MAX);
     };
     let mark = b"eexec";
     let head = program.windows(mark.len()).position(|part| part == mark).unwrap_or(0);
@@ -304,7 +318,8 @@ fn built_in(document: &Document, dict: &Dictionary) -> Vec<(usize, Vec<u8>)> {
         }
         _ => None,
     };
-    words.windows(4).filter_map(entry).take(DIFFERENCES_MAX).collect()
+    let listed = words.windows(4).filter_map(entry).take(DIFFERENCES_MAX).collect();
+    (listed, program.len())
 }
 
 /// The one character of a code.

@@ -154,7 +154,7 @@ impl<'d> Reader<'d> {
         if let Some(font) = self.fonts.get(&key) {
             return Rc::clone(font);
         }
-        if self.fonts.len() >= FONTS_MAX {
+        if self.fonts.len() >= FONTS_MAX || self.spent() {
             return Rc::clone(&self.latin);
         }
         let font = Rc::new(Font::read(self.document, dict));
