@@ -96,6 +96,9 @@ pub enum Command {
         /// Which one.
         name: String,
     },
+    /// Read the PDF on stdin: what this program starts for each of them.
+    #[command(hide = true)]
+    ExtractPdf,
 }
 
 #[derive(Args, Debug)]
@@ -509,6 +512,11 @@ pub fn command() -> clap::Command {
 
 /// Parses, runs, and says what went wrong.
 pub fn main() -> ExitCode {
+    // Before all else: it is started for every PDF, and needs none of it.
+    if crate::extract::is_meant() {
+        return crate::extract::run();
+    }
+    crate::extract::install();
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
@@ -589,6 +597,7 @@ fn dispatch(session: Session, matches: &ArgMatches) -> Result<ExitCode, Failure>
             Ok(ExitCode::SUCCESS)
         }
         Command::Doc { name } => command::admin::document(&name),
+        Command::ExtractPdf => Ok(crate::extract::run()),
     }
 }
 

@@ -11,10 +11,12 @@ pub mod model;
 pub mod spec;
 pub mod tool;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, Session};
 use crate::fault::{self, Fault};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
+use synod_index::Index;
 
 /// Prints to stdout; a reader that went away ends the program quietly, as with other tools.
 pub fn say(text: &str) {
@@ -29,6 +31,16 @@ pub fn say(text: &str) {
 pub fn note(text: &str) {
     // Nobody reads it: nothing to be done.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The index below `data`, to be written within the limits of the configuration.
+///
+/// # Errors
+/// As [`Index::open`].
+pub fn open_index(session: &Session, data: &Path) -> Result<Arc<Index>, synod_index::Error> {
+    let index = Index::open(data)?;
+    index.set_memory(session.loaded.config.limits.memory());
+    Ok(index)
 }
 
 /// A failure of the disk below the data directory, with what to do and where; others as they are.

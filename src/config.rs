@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use synod_index::VectorIndex;
+use synod_index::limit::{MEMORY_MB_DEFAULT, Memory};
 use synod_index::watch::Mode;
 use synod_store::Scope;
 
@@ -275,6 +276,15 @@ pub struct Limits {
     pub rescan_s: u64,
     /// Seconds between two comparisons of a source that no events tell of; at least 1.
     pub poll_s: u64,
+    /// Memory of the process while it indexes, in MiB; at least 128. Models are not counted.
+    pub memory_mb: u64,
+}
+
+impl Limits {
+    /// The memory while it indexes.
+    pub fn memory(&self) -> Memory {
+        Memory::of_mb(self.memory_mb)
+    }
 }
 
 impl Default for Limits {
@@ -287,6 +297,7 @@ impl Default for Limits {
             line_bytes_max: 16 * 1024 * 1024,
             rescan_s: 600,
             poll_s: 10,
+            memory_mb: MEMORY_MB_DEFAULT,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod doc;
 pub mod embedder;
 pub mod eval;
+mod extract;
 pub mod fault;
 mod fetch;
 pub mod http;

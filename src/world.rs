@@ -103,6 +103,7 @@ impl World {
     ) -> Result<World, Fault> {
         let index = Index::open(data)?;
         index.set_vector_index(config.embedding.vector_index.into());
+        index.set_memory(config.limits.memory());
         let store = Arc::new(Store::open(data)?);
         let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
         let environment = |name: &str| std::env::var(name).ok();

@@ -4,8 +4,8 @@
 //! splits a grapheme.
 
 use crate::kind::code;
-use crate::kind::{Chunk, Input, Parsed, Symbol, stem};
-use crate::limit::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES_MAX};
+use crate::kind::{Chunk, Input, Left, Parsed, Symbol, stem};
+use crate::limit::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES_MAX, SYMBOLS_MAX};
 use std::ops::Range;
 use unicode_segmentation::GraphemeCursor;
 
@@ -149,16 +149,20 @@ fn grapheme_floor(text: &str, start: usize, limit: usize) -> usize {
 /// Where the lines of a text start.
 #[derive(Clone, Debug)]
 pub struct LineIndex {
-    starts: Vec<usize>,
+    /// Of 32 bits: a text of line ends alone must not become eight times as large.
+    starts: Vec<u32>,
     len: usize,
 }
 
 impl LineIndex {
     /// Scans `text` once.
     pub fn new(text: &str) -> Self {
-        let mut starts = vec![0];
-        starts.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
-        if starts.last() == Some(&text.len()) && starts.len() > 1 {
+        let ends = text.bytes().filter(|b| *b == b'\n').count();
+        let mut starts = Vec::with_capacity(ends + 1);
+        starts.push(0);
+        let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
+        starts.extend(ends.map(|(at, _)| at as u32 + 1));
+        if text.ends_with('\n') {
             starts.pop();
         }
         LineIndex { starts, len: text.len() }
@@ -171,7 +175,7 @@ impl LineIndex {
 
     /// The line of byte `at`, from 1.
     pub fn line(&self, at: usize) -> u32 {
-        self.starts.partition_point(|&start| start <= at).max(1) as u32
+        self.starts.partition_point(|&start| start as usize <= at).max(1) as u32
     }
 
     /// First and last line of `bytes`, from 1; trailing line ends belong to the last line.
@@ -184,8 +188,8 @@ impl LineIndex {
     pub fn bytes(&self, first: u32, last: u32) -> Range<usize> {
         let first = first.clamp(1, self.count()) as usize;
         let last = (last as usize).clamp(first, self.starts.len());
-        let end = self.starts.get(last).copied().unwrap_or(self.len);
-        self.starts[first - 1]..end
+        let end = self.starts.get(last).map_or(self.len, |start| *start as usize);
+        self.starts[first - 1] as usize..end
     }
 }
 
@@ -212,7 +216,11 @@ pub fn parse_code(input: &Input) -> Parsed {
     let Some(language) = code::by_path(input.path) else {
         return Parsed { title: stem(input.path).to_owned(), ..Parsed::default() };
     };
-    let items = code::items(language, input.text).items;
+    parsed_code(input, code::items(language, input.text))
+}
+
+fn parsed_code(input: &Input, found: code::Items) -> Parsed {
+    let items = found.items;
     let mut borders: Vec<Border> = items
         .iter()
         .filter(|item| item.kind != "key" || item.depth == 0)
@@ -224,8 +232,15 @@ pub fn parse_code(input: &Input) -> Parsed {
         .map(|bytes| code_chunk(input, &items, bytes))
         .collect();
     let title = input.path.rsplit('/').next().unwrap_or(input.path).to_owned();
-    let symbols = items.iter().map(|item| symbol(input, item)).collect();
-    Parsed { title, chunks, symbols, ..Parsed::default() }
+    let symbols = items.iter().take(SYMBOLS_MAX).map(|item| symbol(input, item)).collect();
+    let mut out = Parsed { title, chunks, symbols, ..Parsed::default() };
+    if let Some(item) = items.get(SYMBOLS_MAX) {
+        out.leave_out(Left::Definitions, item.bytes.start);
+    }
+    if found.out_of_time {
+        out.leave_out(Left::Time, 0);
+    }
+    out
 }
 
 fn line_start(text: &str, at: usize) -> usize {
@@ -321,6 +336,57 @@ mod tests {
         }
     }
 
+    /// What is parsed of code of which `found` is known.
+    fn coded(text: &str, found: code::Items) -> Parsed {
+        let lines = LineIndex::new(text);
+        parsed_code(&Input { path: "a.rs", text, lines: &lines }, found)
+    }
+
+    #[test]
+    fn definitions_that_are_left_out_are_said_and_found_by_their_words() {
+        let text = "fn f() {}\n".repeat(SYMBOLS_MAX + 5);
+        let items = (0..SYMBOLS_MAX + 5).map(|n| code::Item {
+            name: "f".to_owned(),
+            kind: "function",
+            bytes: n * 10..n * 10 + 9,
+            name_bytes: n * 10 + 3..n * 10 + 4,
+            signature: n * 10..n * 10 + 6,
+            depth: 0,
+        });
+        let found = code::Items { items: items.collect(), complete: true, ..Default::default() };
+        let parsed = coded(&text, found);
+        assert_eq!(parsed.symbols.len(), SYMBOLS_MAX);
+        assert_eq!(
+            parsed.chunks.last().map(|c| (c.bytes.end, &*c.names.lines().next().unwrap())),
+            Some((text.len(), "f"))
+        );
+        assert!(parsed.left_out().unwrap().contains("definitions"));
+        let late = coded("fn f() {}\n", code::Items { out_of_time: true, ..Default::default() });
+        assert!(late.left_out().unwrap().contains("2 s") && late.chunks.len() == 1);
+        let whole = coded("fn f() {}\n", code::Items { complete: true, ..Default::default() });
+        assert_eq!(whole.left_out(), None);
+    }
+
+    #[test]
+    fn passages_are_never_many_times_as_many_as_full_ones() {
+        let texts = [
+            "a\n".repeat(100_000),
+            format!("{}\n\nb\n\n", "a".repeat(899)).repeat(200),
+            format!(" x{}", "y".repeat(2_000)).repeat(100),
+            format!("a\n{}", "b".repeat(900)).repeat(200),
+        ];
+        for text in texts {
+            for every in [1, 7, 160, 900] {
+                let borders: Vec<Border> = (0..text.len())
+                    .step_by(every)
+                    .map(|at| Border { at, hard: at % 2 == 0 })
+                    .collect();
+                let n = cut(&text, &borders, NOTE_RULE).len();
+                assert!(n <= text.len() / 100 + 2, "{n} of {} bytes", text.len());
+            }
+        }
+    }
+
     #[test]
     fn lines_are_counted_as_editors_count_them() {
         let lines = LineIndex::new("a\nb\n");
@@ -328,5 +394,6 @@ mod tests {
         assert_eq!(lines.span(&(0..4)), (1, 2));
         assert_eq!(lines.bytes(2, 2), 2..4);
         assert_eq!(LineIndex::new("").count(), 1);
+        assert_eq!((LineIndex::new("\n").count(), LineIndex::new("a\n\n").count()), (1, 2));
     }
 }

@@ -166,7 +166,7 @@ pub struct FileRow {
     pub bytes: u64,
     /// Parts can be read in place.
     pub plain: bool,
-    /// Why it is findable by name only.
+    /// Why it is findable by name only, or, beside passages, what is left out of it.
     pub note: Option<String>,
     /// Passages.
     pub chunks: Chunks,
@@ -400,6 +400,14 @@ pub fn stamp_of(db: &Connection, id: u32) -> Result<Option<(Stamp, Hash)>> {
     let sql = "SELECT size, mtime_ns, ctime_ns, inode, hash FROM file WHERE id=?";
     let row = |row: &Row| Ok((stamp(row, 0)?, row.get(4)?));
     Ok(db.prepare_cached(sql)?.query_row([id], row).optional()?)
+}
+
+/// Why a document has no text, or what is left out of it.
+pub fn note_of(db: &Connection, id: u32) -> Result<Option<String>> {
+    let sql = "SELECT note FROM file WHERE id=?";
+    let note: Option<Option<String>> =
+        db.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
+    Ok(note.flatten())
 }
 
 /// The row number of the document at `path` of a source.

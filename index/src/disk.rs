@@ -5,7 +5,8 @@
 use crate::error::{Error, Result};
 use crate::jail;
 use crate::limit::{BINARY_PROBE_BYTES, EXTRACTED_BYTES_MAX, FILE_BYTES_MAX};
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -43,6 +44,9 @@ pub const NOT_PARSED: &str = "makes its parser fail; please report it";
 
 /// Why content is missing that nobody expects to be there.
 pub const NOT_TEXT: &str = "is not text";
+
+/// Why there is no text for now: an error that is tried again, not a property of the file.
+pub const NOT_NOW: &str = "cannot be read now: no other process could be started to read it";
 
 /// A content hash: the first 16 bytes of BLAKE3.
 pub type Hash = [u8; 16];
@@ -90,37 +94,114 @@ pub type Extract = fn(&[u8]) -> std::result::Result<String, String>;
 /// Reads `path` below `root` whole; `extract` makes its text where it has to be made.
 ///
 /// # Errors
-/// As [`jail::open`]; `Data` when reading fails.
+/// As [`open`] and [`Opened::load`].
 pub fn load(root: &Path, path: &str, extract: Option<Extract>) -> Result<Loaded> {
-    let fail = |source| Error::data(root.join(path), source);
-    let mut file = jail::open(root, path)?;
-    let meta = file.metadata().map_err(fail)?;
-    let stamp = Stamp::of(&meta);
-    if !meta.is_file() {
-        let reason = "is not a regular file".to_owned();
-        return Ok(Loaded { stamp, hash: [0; 16], content: Content::NameOnly { reason } });
+    open(root, path)?.load(extract)
+}
+
+/// A file that is open and not read yet.
+pub struct Opened {
+    file: File,
+    meta: std::fs::Metadata,
+    full: std::path::PathBuf,
+}
+
+/// Opens `path` below `root`.
+///
+/// # Errors
+/// As [`jail::open`]; `Data` when the system says nothing of it.
+pub fn open(root: &Path, path: &str) -> Result<Opened> {
+    let (file, full) = (jail::open(root, path)?, root.join(path));
+    match file.metadata() {
+        Ok(meta) => Ok(Opened { file, meta, full }),
+        Err(error) => Err(Error::data(full, error)),
     }
-    // Pictures and fonts, not text, make documents large.
-    let most = if extract.is_some() { EXTRACTED_BYTES_MAX } else { FILE_BYTES_MAX };
-    if stamp.size > most {
-        // The stamp stands for the content: reading gigabytes to find a name pays for nothing.
-        let seed = format!("{}:{}", stamp.size, stamp.mtime_ns);
-        let limit = most / (1024 * 1024);
-        let reason = format!("is {} MiB, the limit is {limit} MiB", stamp.size / (1024 * 1024));
-        return Ok(Loaded {
-            stamp,
-            hash: hash(seed.as_bytes()),
-            content: Content::NameOnly { reason },
-        });
+}
+
+impl Opened {
+    /// Bytes that reading it takes, as it is now.
+    pub fn size(&self, extract: Option<Extract>) -> u64 {
+        let size = self.meta.len();
+        if self.meta.is_file() && size <= most(extract) { size } else { 0 }
     }
-    let mut bytes = Vec::with_capacity(stamp.size as usize + 1);
-    file.by_ref().take(most + 1).read_to_end(&mut bytes).map_err(fail)?;
-    let hash = hash(&bytes);
-    let content = match extract {
-        Some(extract) => extracted(made(extract, &bytes)),
-        None => decode(bytes),
-    };
-    Ok(Loaded { stamp, hash, content })
+
+    /// Reads it whole. A file that is over the limit, also one that grows over it while it is read,
+    /// is found by its name only: nothing is cut.
+    ///
+    /// # Errors
+    /// `Data` when reading fails, or its text cannot be made now.
+    pub fn load(mut self, extract: Option<Extract>) -> Result<Loaded> {
+        let stamp = Stamp::of(&self.meta);
+        if !self.meta.is_file() {
+            let reason = "is not a regular file".to_owned();
+            return Ok(Loaded { stamp, hash: [0; 16], content: Content::NameOnly { reason } });
+        }
+        let read = whole(&mut self.file, stamp, most(extract));
+        let (stamp, bytes) = match read {
+            Ok((stamp, Some(bytes))) => (stamp, bytes),
+            Ok((stamp, None)) => return Ok(too_large(stamp, most(extract))),
+            Err(error) => return Err(Error::data(self.full, error)),
+        };
+        let hash = hash(&bytes);
+        let content = match extract {
+            Some(extract) => match made(extract, &bytes) {
+                Err(reason) if reason == NOT_NOW => {
+                    return Err(Error::data(self.full, std::io::Error::other(reason)));
+                }
+                text => extracted(text),
+            },
+            None => decode(bytes),
+        };
+        Ok(Loaded { stamp, hash, content })
+    }
+}
+
+/// Bytes of the largest file that is read; pictures and fonts, not text, make documents large.
+fn most(extract: Option<Extract>) -> u64 {
+    if extract.is_some() { EXTRACTED_BYTES_MAX } else { FILE_BYTES_MAX }
+}
+
+/// A file that is found by its name only.
+fn too_large(stamp: Stamp, most: u64) -> Loaded {
+    // The stamp stands for the content: reading gigabytes to find a name pays for nothing.
+    let seed = format!("{}:{}", stamp.size, stamp.mtime_ns);
+    let limit = most / (1024 * 1024);
+    // Rounded up: `8 MiB, the limit is 8 MiB` would say nothing.
+    let size = stamp.size.div_ceil(1024 * 1024);
+    let reason = format!("is {size} MiB, the limit is {limit} MiB");
+    Loaded { stamp, hash: hash(seed.as_bytes()), content: Content::NameOnly { reason } }
+}
+
+/// All bytes of a file that has at most `most`, with the stamp that it had before they were read.
+/// One that grew or shrank meanwhile is read once more; if it goes on, its next comparison differs.
+fn whole(
+    file: &mut File,
+    mut stamp: Stamp,
+    most: u64,
+) -> std::io::Result<(Stamp, Option<Vec<u8>>)> {
+    let mut bytes = Vec::new();
+    for again in [true, false] {
+        if stamp.size > most {
+            return Ok((stamp, None));
+        }
+        bytes.clear();
+        bytes.reserve_exact(stamp.size as usize + 1);
+        file.by_ref().take(most + 1).read_to_end(&mut bytes)?;
+        let size = bytes.len() as u64;
+        if size == stamp.size {
+            break;
+        }
+        let now = Stamp::of(&file.metadata()?);
+        if size > most {
+            // One that was cut back since is no more as this says, and is read again.
+            return Ok((Stamp { size: now.size.max(size), ..now }, None));
+        }
+        if again {
+            stamp = now;
+            file.rewind()?;
+        }
+    }
+    Ok((stamp, Some(bytes)))
 }
 
 /// Makes text of bytes. A panic there costs one file and nobody's thread.
@@ -242,6 +323,30 @@ fn utf16_kind(bytes: &[u8]) -> Option<&'static encoding_rs::Encoding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_never_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.txt");
+        let read = |text: &str, size: u64, most: u64| {
+            std::fs::write(&path, text).unwrap();
+            let mut file = File::open(&path).unwrap();
+            let known = Stamp::of(&file.metadata().unwrap());
+            // As it was when it was looked at.
+            let (stamp, bytes) = whole(&mut file, Stamp { size, ..known }, most).unwrap();
+            (stamp.size, bytes.map(|bytes| String::from_utf8(bytes).unwrap()))
+        };
+        assert_eq!(read("tide", 4, 4), (4, Some("tide".to_owned())));
+        assert_eq!(read("tide and moon", 4, 20), (13, Some("tide and moon".to_owned())));
+        assert_eq!(read("tide", 13, 20), (4, Some("tide".to_owned())));
+        assert_eq!(read("tide and moon", 4, 12), (13, None));
+        assert_eq!(read("tide and moon", 13, 12), (13, None));
+        let stamp = Stamp { size: FILE_BYTES_MAX + 1, ..Stamp::default() };
+        let Content::NameOnly { reason } = too_large(stamp, FILE_BYTES_MAX).content else {
+            panic!("no reason");
+        };
+        assert_eq!(reason, "is 9 MiB, the limit is 8 MiB");
+    }
 
     fn text(bytes: &[u8]) -> Option<(String, bool)> {
         match decode(bytes.to_vec()) {

@@ -4,6 +4,7 @@
 
 pub mod adoc;
 pub mod base;
+mod bound;
 pub mod canvas;
 pub mod code;
 pub mod markdown;
@@ -14,9 +15,12 @@ pub mod rst;
 pub mod spec;
 pub mod text;
 
+pub use bound::Left;
+
 use crate::chunk::LineIndex;
 use crate::disk::Extract;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A family of kinds: field weights and header rules go by it.
@@ -116,6 +120,8 @@ pub struct Parsed {
     pub symbols: Vec<Symbol>,
     /// The passages; they tile the text.
     pub chunks: Vec<Chunk>,
+    /// What was over a bound and is left out, with the byte from which on, where that is known.
+    pub left: BTreeMap<Left, usize>,
 }
 
 /// A heading and the bytes that it governs (up to the next heading of its level or above).

@@ -10,7 +10,7 @@ use crate::disk::Stamp;
 use crate::error::{Error, Result};
 use crate::kind::Class;
 use crate::language::Language;
-use crate::limit::WRITER_BYTES;
+use crate::limit::Memory;
 use crate::token::{WordTokenizer, name_key};
 use crate::view::{self, View};
 use std::collections::HashSet;
@@ -223,11 +223,11 @@ impl Lexical {
         Ok(marked)
     }
 
-    /// A writer; `bulk` gives it two threads for large runs.
-    pub fn writer(&self, bulk: bool) -> Result<Writer> {
-        let threads = if bulk { 2 } else { 1 };
-        let writer: IndexWriter =
-            self.index.writer_with_num_threads(threads, WRITER_BYTES * threads)?;
+    /// A writer; `bulk` gives it two threads for large runs, if the memory is there.
+    pub fn writer(&self, bulk: bool, memory: Memory) -> Result<Writer> {
+        let threads = memory.word_threads(bulk);
+        let bytes = memory.word_bytes() * threads;
+        let writer: IndexWriter = self.index.writer_with_num_threads(threads, bytes)?;
         let mut policy = LogMergePolicy::default();
         policy.set_min_num_segments(6);
         policy.set_del_docs_ratio_before_merge(0.3);

@@ -14,6 +14,7 @@ mod doing;
 mod embed;
 mod error;
 mod filter;
+mod flight;
 mod fuse;
 mod graph;
 mod history;
@@ -74,6 +75,7 @@ pub use status::{SourceStatus, Status, Why};
 pub use update::{Outcome, Progress, Report, SourceSpec, Updater};
 
 use lexical::Lexical;
+use limit::Memory;
 use rusqlite::Connection;
 use score::{Scorer, Scratch};
 use std::collections::HashMap;
@@ -108,6 +110,7 @@ pub struct Index {
     watching: RwLock<HashMap<i64, Watching>>,
     dense: Mutex<Option<Arc<dense::Dense>>>,
     vector_index: RwLock<VectorIndex>,
+    memory: RwLock<Memory>,
 }
 
 /// Documents of which it is known how often they were found.
@@ -186,6 +189,7 @@ impl Index {
             watching: RwLock::default(),
             dense: Mutex::new(None),
             vector_index: RwLock::default(),
+            memory: RwLock::default(),
         }))
     }
 
@@ -229,6 +233,16 @@ impl Index {
     /// How the nearest vectors are found.
     pub fn vector_index(&self) -> VectorIndex {
         *self.vector_index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// States the limit of memory that holds while this process writes the index.
+    pub fn set_memory(&self, memory: Memory) {
+        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = memory;
+    }
+
+    /// The limit of memory that was stated.
+    pub fn memory(&self) -> Memory {
+        *self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a document was found: it is embedded before others.

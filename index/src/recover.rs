@@ -174,7 +174,7 @@ impl Updater {
             return Ok(());
         }
         let after = if words > generation { 0 } else { words };
-        let mut writer = lexical.writer(false)?;
+        let mut writer = lexical.writer(false, self.index().memory())?;
         for id in db::gone_after(self.db(), after)? {
             writer.remove(id);
             writer.remove_links(id);
@@ -221,7 +221,7 @@ impl Updater {
         let generation = db::generation(self.db())? + 1;
         let all: BTreeSet<u32> = db::files_after(self.db(), 0)?.into_iter().collect();
         let lexical = self.index().words()?;
-        let mut writer = lexical.writer(true)?;
+        let mut writer = lexical.writer(true, self.index().memory())?;
         for (file, ..) in self.index().census()? {
             writer.remove(file);
             writer.remove_links(file);
@@ -263,7 +263,7 @@ impl Updater {
         let all: BTreeSet<u32> = db::files_after(self.db(), 0)?.into_iter().collect();
         let generation = db::generation(self.db())? + 1;
         let lexical = Lexical::open(folder, true)?;
-        let mut writer = lexical.writer(true)?;
+        let mut writer = lexical.writer(true, self.index().memory())?;
         self.apply(&mut writer, all.iter().copied().collect(), &all, generation)?;
         writer.close()
     }

@@ -192,7 +192,11 @@ impl Index {
                 row.kind, row.title, row.n_chunks, row.generation
             ));
             if let Some(note) = &row.note {
-                why.lines.push(format!("findable by name only: the file {note}"));
+                let how = match row.n_chunks {
+                    0 => "findable by name only",
+                    _ => "findable by its words, something is left out",
+                };
+                why.lines.push(format!("{how}: the file {note}"));
             }
             why.found = seen.is_some_and(|f| f.stamp == row.stamp);
             why.lines.push(match seen {

@@ -11,13 +11,14 @@ use crate::chunk::LineIndex;
 use crate::db::{self, Body, ChunkRow, Chunks, FileRow, Known, Source, SourceKind};
 use crate::disk::{self, Content, Loaded, Stamp};
 use crate::error::{Error, Result};
+use crate::flight::{Gate, Permit};
 use crate::graph;
 use crate::history;
 use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
 use crate::language::{self, Language};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{
-    BATCH_BYTES_MAX, BATCH_FILES_MAX, BULK_CACHE_KIB, CACHE_KIB, HEAD_BYTES_MAX, RACY,
+    self, BATCH_FILES_MAX, BATCH_KEYS_MAX, CACHE_KIB, HEAD_BYTES_MAX, Memory, RACY,
 };
 use crate::recover::Health;
 use crate::retry::{Held, PATHS_MAX, Unread};
@@ -116,6 +117,8 @@ struct Document {
     parsed: Parsed,
     /// Other than English.
     language: Option<Language>,
+    /// Its place among what is in flight, until it is written.
+    permit: Option<Permit>,
 }
 
 /// Takes the writer's lock of an index's folder, without waiting; it ends with the file.
@@ -460,11 +463,13 @@ impl Updater {
         let next = AtomicUsize::new(0);
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
         let now_ms = self.now_ms;
+        let gate = Gate::new(self.index.memory().flight_bytes());
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel::<Prepared>(64);
             for _ in 0..threads {
                 let (send, jobs, next, stop) = (send.clone(), &jobs, &next, &stop);
-                scope.spawn(move || prepare_all(source, jobs, next, stop, now_ms, &send));
+                let gate = gate.clone();
+                scope.spawn(move || prepare_all(source, jobs, next, stop, &gate, now_ms, &send));
             }
             drop(send);
             let result = self.write_all(source, &jobs, bulk, receive, progress, report, &mut total);
@@ -631,6 +636,7 @@ fn prepare_all(
     jobs: &[Job],
     next: &AtomicUsize,
     stop: &AtomicBool,
+    gate: &Gate,
     now_ms: fn() -> i64,
     send: &std::sync::mpsc::SyncSender<Prepared>,
 ) {
@@ -639,7 +645,8 @@ fn prepare_all(
         let Job::Read { path, known } = job else { continue };
         let read_ms = now_ms();
         // Whatever panics here costs one file, not the writer.
-        let work = std::panic::AssertUnwindSafe(|| prepare(source, path, known.as_ref(), read_ms));
+        let work = || prepare(source, path, known.as_ref(), read_ms, gate);
+        let work = std::panic::AssertUnwindSafe(work);
         let result = std::panic::catch_unwind(work).unwrap_or_else(|_| {
             Err(Error::Row("its parser failed; please report the file".to_owned()))
         });
@@ -650,14 +657,26 @@ fn prepare_all(
     }
 }
 
-fn prepare(source: &Source, path: &str, known: Option<&Known>, now: i64) -> Result<Ready> {
-    let loaded = disk::load(Path::new(&source.root), path, kind::of(path).0.extract)?;
+fn prepare(
+    source: &Source,
+    path: &str,
+    known: Option<&Known>,
+    now: i64,
+    gate: &Gate,
+) -> Result<Ready> {
+    let extract = kind::of(path).0.extract;
+    let opened = disk::open(Path::new(&source.root), path)?;
+    let mut permit = gate.enter(limit::in_flight(opened.size(extract)));
+    let loaded = opened.load(extract)?;
     if let Some(known) = known
         && known.hash == loaded.hash
     {
         return Ok(Ready::Same(loaded.stamp));
     }
-    Ok(Ready::New(Box::new(document(source, path, loaded, now)?)))
+    let mut document = document(source, path, loaded, now)?;
+    permit.shrink(limit::in_hand(document.text.len()));
+    document.permit = Some(permit);
+    Ok(Ready::New(Box::new(document)))
 }
 
 /// The content of a document as it is now.
@@ -670,13 +689,18 @@ pub(crate) fn load(db: &Connection, source: &Source, path: &str, id: u32) -> Res
     }
     let root = Path::new(&source.root);
     let extract = kind::of(path).0.extract;
-    // What was made of a file is kept: making it again takes far longer than reading it.
+    // What was made of a file is kept: making it again takes far longer than reading it. So is why
+    // nothing could be made, which may have taken all the time that there is.
     if extract.is_some()
         && let Some((stamp, hash)) = db::stamp_of(db, id)?
         && disk::stamp(root, path)? == stamp
-        && let Some(kept) = db::kept(db, id)?
     {
-        return Ok(Loaded { stamp, hash, content: text(kept) });
+        if let Some(kept) = db::kept(db, id)? {
+            return Ok(Loaded { stamp, hash, content: text(kept) });
+        }
+        if let Some(reason) = db::note_of(db, id)? {
+            return Ok(Loaded { stamp, hash, content: Content::NameOnly { reason } });
+        }
     }
     disk::load(root, path, extract)
 }
@@ -685,7 +709,9 @@ pub(crate) fn load(db: &Connection, source: &Source, path: &str, id: u32) -> Res
 fn parse(kind: &Kind, path: &str, text: &str) -> Option<Parsed> {
     let work = || {
         let lines = LineIndex::new(text);
-        (kind.parse)(&Input { path, text, lines: &lines })
+        let mut parsed = (kind.parse)(&Input { path, text, lines: &lines });
+        parsed.bound_names();
+        parsed
     };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
 }
@@ -715,6 +741,7 @@ fn document_of(
             parse(kind, path, "").unwrap_or(Parsed { title, ..Parsed::default() })
         }
     };
+    let note = note.or_else(|| parsed.left_out());
     let rows: Vec<ChunkRow> = parsed.chunks.iter().map(|c| chunk_row(&text, c)).collect();
     let row = FileRow {
         id: 0,
@@ -736,7 +763,7 @@ fn document_of(
         body: body(&parsed),
     };
     let language = (kind.class == Class::Note).then(|| language::of(&text)).flatten();
-    Ok(Document { row, text, parsed, language })
+    Ok(Document { row, text, parsed, language, permit: None })
 }
 
 /// The row of a document as it is now, if it is not what was indexed any more; not for content that
@@ -867,6 +894,7 @@ impl Drop for Inside<'_> {
 struct Batch<'u> {
     updater: Inside<'u>,
     source: Source,
+    memory: Memory,
     writer: Writer,
     generation: u64,
     outcome: Outcome,
@@ -886,15 +914,17 @@ impl<'u> Batch<'u> {
         // Words that lag, or were emptied under us, would lag for good once they have a newer name.
         updater.recover()?;
         let generation = db::generation(&updater.db)? + 1;
-        let writer = updater.index.words()?.writer(bulk)?;
+        let memory = updater.index.memory();
+        let writer = updater.index.words()?.writer(bulk, memory)?;
         let updater = Inside(updater);
         if bulk {
-            updater.db.pragma_update(None, "cache_size", -BULK_CACHE_KIB)?;
+            updater.db.pragma_update(None, "cache_size", -memory.cache_kib())?;
         }
         updater.db.execute_batch("BEGIN IMMEDIATE")?;
         Ok(Batch {
             updater,
             source: source.clone(),
+            memory,
             writer,
             generation,
             outcome: Outcome::default(),
@@ -908,7 +938,9 @@ impl<'u> Batch<'u> {
     }
 
     fn is_full(&self) -> bool {
-        self.files >= BATCH_FILES_MAX || self.bytes >= BATCH_BYTES_MAX
+        let keys = self.link_keys.len() + self.old_link_keys.len();
+        let full = self.bytes >= self.memory.batch_bytes() || keys >= BATCH_KEYS_MAX;
+        full || self.files >= BATCH_FILES_MAX
     }
 
     fn remove(&mut self, id: u32, path: &str) -> Result<()> {
@@ -979,7 +1011,9 @@ impl<'u> Batch<'u> {
         props.extend(document.language.map(|l| (db::LANGUAGE.to_owned(), l.code().to_owned())));
         db::put_graph(db, id, &names, &links, &props)?;
         let extracted = kind::of(&document.row.path).0.extract.is_some();
-        if self.source.kind == SourceKind::Pushed || extracted && document.row.note.is_none() {
+        // A note beside a text says what is missing of it, not that there is none.
+        let made = extracted && (document.row.note.is_none() || !document.text.is_empty());
+        if self.source.kind == SourceKind::Pushed || made {
             db::keep(db, id, &document.text)?;
         } else if extracted {
             db::unkeep(db, id)?;
@@ -1105,6 +1139,32 @@ mod tests {
         assert_eq!((row.n_chunks, row.bytes, row.plain, text.as_str()), (0, 0, false, ""));
         assert_eq!(row.hash, disk::hash(b"x"), "it is read again when it changes");
         assert!(parse(&kind, "a/b.md", "x").is_none());
+    }
+
+    #[test]
+    fn what_is_left_out_is_said_and_the_rest_is_found() {
+        fn leaves(input: &Input) -> Parsed {
+            let mut parsed = (kind::text::PROSE.parse)(input);
+            parsed.leave_out(kind::Left::Time, 0);
+            parsed
+        }
+        let kind = Kind { recognise: |_| None, class: Class::Code, parse: leaves, extract: None };
+        let dir = tempfile::tempdir().unwrap();
+        let mut updater = Updater::new(Index::open(dir.path()).unwrap(), || 1).unwrap();
+        updater.push("pushed", "x.rs", "fn walrus() {}".to_owned()).unwrap();
+        let source = updater.sources().unwrap().remove(0);
+        let content = Content::Text { text: "x".to_owned(), encoding: "UTF-8", plain: true };
+        let loaded = Loaded { stamp: Stamp::default(), hash: disk::hash(b"x"), content };
+        let document = document_of((&kind, "slow"), &source, "y.rs", loaded, 5).unwrap();
+        assert_eq!((document.row.n_chunks, document.row.plain), (1, true));
+        let said = document.row.note.clone().unwrap();
+        assert!(said.starts_with("takes over 2 s to parse"), "{said}");
+        let mut batch = Batch::open(&mut updater, &source, false).unwrap();
+        batch.write_document(None, document).unwrap();
+        assert!(!batch.is_full());
+        batch.commit().unwrap();
+        let (listed, n) = db::problems(&updater.db, source.id, 9).unwrap();
+        assert_eq!((listed, n), (vec![("y.rs".to_owned(), said)], 1));
     }
 
     #[test]

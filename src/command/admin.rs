@@ -1,6 +1,6 @@
 //! `synod config`, `doctor`, `token`, and the generated documents.
 
-use super::{note, say};
+use super::{note, open_index, say};
 use crate::cli::{ConfigArgs, DoctorArgs, Failure, LedgerArgs, Session, TokenAction};
 use crate::config::{self, Origin};
 use crate::{doc, now_ms};
@@ -55,7 +55,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         // What was just made needs no other, and a server may write it by now.
         repair = false;
     }
-    let index = Index::open(&session.data)?;
+    let index = open_index(session, &session.data)?;
     if let Some(path) = &args.explain {
         let why = index.explain(path)?;
         if session.common.json {
@@ -158,7 +158,7 @@ pub fn ledger(session: &Session, args: &LedgerArgs) -> Result<ExitCode, Failure>
 /// Makes a damaged index anew; returns how many pushed texts could not be saved.
 fn rebuild(session: &Session) -> Result<usize, Failure> {
     let mut salvage = salvage::read(&session.data)?;
-    let index = Index::open(&salvage::workshop(&session.data))?;
+    let index = open_index(session, &salvage::workshop(&session.data))?;
     let mut updater = Updater::new(Arc::clone(&index), now_ms)?;
     for (source, error) in salvage.restore(&mut updater)? {
         note(&format!("source `{}` ({}) was left out: {error}", source.name, source.root));
@@ -170,7 +170,7 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
     if lost > 0 {
         note(&format!("{lost} pushed texts could not be read; push them again"));
     }
-    let index = Index::open(&session.data)?;
+    let index = open_index(session, &session.data)?;
     let mut updater = match Updater::new(Arc::clone(&index), now_ms) {
         Ok(updater) => updater,
         Err(Error::NotWriter) => {

@@ -6,7 +6,7 @@
 //! the BLAKE3 hash of what was embedded: header, line end, text), then its values as little-endian
 //! f32.
 
-use super::{note, say};
+use super::{note, open_index, say};
 use crate::cli::{ExportArgs, Failure, ImportArgs, Session};
 use crate::fault::{self, Fault};
 use crate::now_ms;
@@ -145,7 +145,7 @@ pub fn import(session: &Session, args: &ImportArgs) -> Result<ExitCode, Failure>
         }
         _ => return Err(wrong(path, "its manifest says no format")),
     }
-    let index = Index::open(&session.data)?;
+    let index = open_index(session, &session.data)?;
     let mut updater = match Updater::new(Arc::clone(&index), now_ms) {
         Ok(updater) => updater,
         Err(Error::NotWriter) => {

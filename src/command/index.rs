@@ -1,6 +1,6 @@
 //! `synod index`: adds folders and brings the index up to date.
 
-use super::{note, say};
+use super::{note, open_index, say};
 use crate::beat::{self, Sign};
 use crate::cli::{Failure, IndexArgs, Session};
 use crate::embedder;
@@ -22,7 +22,7 @@ pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
     for path in &args.paths {
         synod_index::jail::source_root(path, job::home().as_deref(), args.force)?;
     }
-    let index = Index::open(&session.data)?;
+    let index = open_index(session, &session.data)?;
     match Updater::new(Arc::clone(&index), now_ms) {
         Ok(updater) => here(session, args, &index, updater),
         Err(Error::NotWriter) => elsewhere(session, args, &index),

@@ -1,6 +1,6 @@
 //! `synod model`: embedding models on this machine, and the spaces that they fill.
 
-use super::{note, say};
+use super::{note, open_index, say};
 use crate::cli::{Failure, ModelAction, Session};
 use crate::config::Provider;
 use crate::embedder::{Ollama, models};
@@ -147,7 +147,7 @@ fn spaces(session: &Session) -> Result<(), Failure> {
 
 /// By this process, or by the one that writes.
 fn roll_back(session: &Session) -> Result<(), Failure> {
-    let index = Index::open(&session.data)?;
+    let index = open_index(session, &session.data)?;
     let said = match Updater::new(Arc::clone(&index), now_ms) {
         Ok(mut updater) => Request::roll_back().run(&mut updater, &|_| true)?,
         Err(Error::NotWriter) => {

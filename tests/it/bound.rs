@@ -1,16 +1,24 @@
-//! What is bounded: a restart over a vault that did not change reads none of it, and a server that
-//! is asked, or that refuses, a hundred thousand times keeps nothing of it.
+//! What is bounded: a restart over a vault that did not change reads none of it, a server that is
+//! asked, or that refuses, a hundred thousand times keeps nothing of it, and who indexes stays
+//! below the memory that was stated, whatever the files are.
 
 use super::http::Connection;
 use super::program::{PATIENCE, Place, Server, long, poll};
 use super::soak::anonymous_mb;
-use super::system::{bytes_below, bytes_read};
+use super::system::{bytes_below, bytes_read, memory};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Growth of anonymous memory that is no leak, in MB: caches fill to their bounds, and allocators
 /// keep what is between.
 const GROWTH_MB: f64 = 4.0;
+
+/// The least limit of memory that can be stated, in MiB.
+const MEMORY_MB: f64 = synod_index::limit::MEMORY_MB_MIN as f64;
+/// What it may be over that limit: a tenth, and what a build without optimisation holds more.
+const OVER_MB: f64 = MEMORY_MB / 10.0 + 16.0;
 
 /// A vault of notes of 8 KiB, and its folder.
 fn vault(notes: usize) -> (Place, PathBuf) {
@@ -124,4 +132,100 @@ fn a_hundred_thousand_refused_requests_leave_nothing_behind() {
         assert!(reply.body.contains("\"error\""), "{} in turn: {reply:?}", n % 9);
     });
     assert!(grown < GROWTH_MB, "{grown:.2} MB more");
+}
+
+/// Indexes a folder within [`MEMORY_MB`]; the most memory it was seen with that is no page of a
+/// file, which the system takes back whenever it wants to, in MiB.
+fn peak(place: &Place, folder: &Path) -> f64 {
+    let mut command =
+        place.command(&["index", &folder.to_string_lossy(), "--wait", "--lexical-only"]);
+    command.env("SYNOD_LIMITS_MEMORY_MB", MEMORY_MB.to_string());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let (mut most, mut with_files, mut n) = (0.0_f64, 0.0_f64, 0);
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a state") {
+            break status;
+        }
+        if let Some((now, all)) = memory(child.id()) {
+            (most, with_files, n) = (most.max(now), with_files.max(all), n + 1);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(status.success(), "{status}");
+    eprintln!("at most {most:.1} MiB, {with_files:.1} MiB with pages of files, in {n} looks");
+    assert!(n > 20, "only {n} looks");
+    most
+}
+
+/// So many bytes of prose of some thousand words.
+fn prose(bytes: usize, seed: u64) -> String {
+    let (mut out, mut state) = (String::with_capacity(bytes + 16), seed | 1);
+    for n in 0_u32.. {
+        if out.len() >= bytes {
+            break;
+        }
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        let word = (state >> 40) % 4_000;
+        match n % 240 {
+            0 => out.push_str("\n\n## Of the tide\n\n"),
+            60 | 120 | 180 => out.push_str("\n\n"),
+            _ if n % 12 == 0 => out.push('\n'),
+            _ => out.push(' '),
+        }
+        out.push_str(&format!("{}{word}", ["ebb", "flow", "moon", "shore"][word as usize % 4]));
+    }
+    out
+}
+
+#[test]
+fn many_large_files_are_indexed_within_the_memory_that_was_stated() {
+    let place = Place::new();
+    let files = long(16, 60);
+    for n in 0..files {
+        place.write(&format!("vault/large{n}.md"), prose(7 << 20, n));
+    }
+    let folder = place.path().join("vault");
+    let most = peak(&place, &folder);
+    assert!(most <= MEMORY_MB + OVER_MB, "{most:.1} MiB, {MEMORY_MB} were stated");
+    let status = place.call("index_status", json!({}));
+    assert_eq!(status["documents"], files, "{status}");
+    assert_eq!(status["sources"][0]["n_errors"], 0, "{status}");
+}
+
+#[test]
+fn files_that_nobody_writes_are_indexed_within_it_and_say_what_is_left_out() {
+    let place = Place::new();
+    let mib = 1 << 20;
+    let symbols: String = (0..100_000).map(|n| format!("fn f{n}() {{}}\n")).collect();
+    let ids: String = (0..1_000_000).map(|n| format!("^{n:x}\n")).collect();
+    let files = [
+        ("headings.md", "# a\n".repeat(2 * mib - 16), "headings and links in it are left out"),
+        ("setext.md", "a\n-\n".repeat(2 * mib - 16), "headings and links in it are left out"),
+        ("titles.rst", "a\n-\n".repeat(2 * mib - 16), "headings and links in it are left out"),
+        ("line.md", "tide ".repeat(8 * mib / 5 - 16), ""),
+        ("blank.txt", "\n".repeat(8 * mib - 64), ""),
+        ("links.md", "[[a]] [[b]]\n".repeat(200_000), "headings and links in it are left out"),
+        ("symbols.rs", symbols, "left out"),
+        ("ids.md", ids, "over 20000 block ids"),
+    ];
+    for (path, text, _) in &files {
+        place.write(&format!("vault/{path}"), format!("{text}\nwalrus\n"));
+    }
+    let folder = place.path().join("vault");
+    let most = peak(&place, &folder);
+    assert!(most <= MEMORY_MB + OVER_MB, "{most:.1} MiB, {MEMORY_MB} were stated");
+    let status = place.call("index_status", json!({}));
+    let errors = status["sources"][0]["errors"].as_array().expect("errors");
+    for (path, _, said) in &files {
+        let found = errors.iter().find(|error| error["path"] == *path);
+        let reason = found.map_or("", |error| error["reason"].as_str().expect("a reason"));
+        assert!(reason.contains(said) && reason.is_empty() == said.is_empty(), "{path}: {reason}");
+    }
+    let full = folder.join("headings.md").display().to_string();
+    let (code, why, _) = place.outcome(&["doctor", "--explain", &full]);
+    assert!(code == 0 && why.contains("findable by its words"), "{code} {why}");
+    let found = place.call("search", json!({"query": "+walrus", "limit": 50}));
+    assert_eq!(found["total"], files.len(), "{found}");
+    let (code, said, why) = place.outcome(&["doctor"]);
+    assert_eq!(code, 0, "{said}{why}");
 }

@@ -962,3 +962,29 @@ fn a_request_that_ends_its_process_is_given_up() {
     let pushed = json!({"op": "push", "path": "x.md", "content": "narwhal", "wait": true});
     assert_eq!(client.answered("ingest", pushed)["state"], "succeeded");
 }
+
+#[test]
+fn pdfs_are_read_by_a_process_of_their_own() {
+    use std::io::Write;
+    let place = Place::new();
+    vault(&place);
+    let paper = crate::index::kinds::pdf("the marmoset paper");
+    place.write("vault/paper.pdf", &paper);
+    place.write("vault/broken.pdf", "%PDF-1.4\nnothing");
+    let mut client = place.stdio(&[]);
+    poll("the paper", PATIENCE, || (hits(&mut client, "marmoset") == ["paper.pdf"]).then_some(()));
+    assert_eq!(hits(&mut client, "broken"), ["broken.pdf"]);
+    lives(&mut client);
+    // What that process answers; nothing of the person's is read for it.
+    let read = |bytes: &[u8]| {
+        let mut command = place.command(&["extract-pdf"]);
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        child.stdin.take().expect("stdin").write_all(bytes).expect("written");
+        let output = child.wait_with_output().expect("an end");
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert_eq!(read(paper.as_bytes()), "+the marmoset paper\n");
+    assert_eq!(read(b"plain text"), "-is no PDF");
+}

@@ -8,7 +8,7 @@ mod edit;
 mod filter;
 mod history;
 mod identifier;
-mod kinds;
+pub mod kinds;
 mod link;
 mod meaning;
 mod pack;

@@ -19,6 +19,17 @@ pub fn bytes_read(pid: u32) -> u64 {
     line.trim().parse().expect("a number")
 }
 
+/// What a process holds now that is no page of a file, and the most that it ever held with those,
+/// in MiB; nothing of one that has ended.
+pub fn memory(pid: u32) -> Option<(f64, f64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+    };
+    Some((of("RssAnon:")? + of("RssShmem:")?, of("VmHWM:")?))
+}
+
 /// The processes that hold a lock on a file.
 pub fn holders(path: &Path) -> Vec<u32> {
     let Ok(meta) = std::fs::metadata(path) else { return Vec::new() };

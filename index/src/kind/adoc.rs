@@ -8,7 +8,7 @@ use super::outline::{self, Line, PROP_BYTES_MAX, one_line, split_list};
 use super::text::paragraph_borders;
 use super::{Class, Input, Kind, Link, Parsed, has_extension, stem};
 use crate::chunk::{Border, clip};
-use crate::limit::{CHUNK_BYTES_MAX, HEADER_BYTES_MAX, LINKS_MAX, PROPS_MAX};
+use crate::limit::{CHUNK_BYTES_MAX, HEADER_BYTES_MAX};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -33,6 +33,9 @@ fn recognise(path: &str) -> Option<&'static str> {
 }
 
 fn parse(input: &Input) -> Parsed {
+    if let Some(cut) = outline::by_lines(input) {
+        return cut;
+    }
     let mut reader = Reader::new(input);
     let mut at = 0;
     while let Some(line) = reader.lines.get(at).copied() {
@@ -142,17 +145,17 @@ impl<'a> Reader<'a> {
     fn attribute(&mut self, name: &str, value: &str) {
         let key = name.to_lowercase();
         match key.as_str() {
-            "keywords" | "tags" => self.out.tags.extend(split_list(value)),
-            "aliases" => self.out.aliases.extend(split_list(value)),
+            "keywords" | "tags" => split_list(value).for_each(|tag| self.out.add_tag(tag)),
+            "aliases" => split_list(value).for_each(|alias| self.out.add_alias(alias)),
             _ => {}
         }
         self.prop(&key, value);
     }
 
     fn prop(&mut self, key: &str, value: &str) {
-        if !value.is_empty() && self.out.props.len() < PROPS_MAX {
+        if !value.is_empty() {
             let value = clip(value, PROP_BYTES_MAX).to_owned();
-            self.out.props.push((key.to_owned(), value));
+            self.out.add_prop(key.to_owned(), value);
         }
     }
 
@@ -167,7 +170,7 @@ impl<'a> Reader<'a> {
         let idx = self.out.sections.len();
         self.headed.extend(self.anchors.drain(..).map(|id| (id, idx)));
         self.borders.push(Border { at: start, hard: true });
-        self.out.sections.push(outline::section(self.input, level, text, start));
+        self.out.add_section(outline::section(self.input, level, text, start));
     }
 
     /// The level of a title that is underlined, as in documents of the first AsciiDoc.
@@ -232,7 +235,7 @@ impl<'a> Reader<'a> {
 
     fn name_block(&mut self, bytes: Range<usize>) {
         for id in self.anchors.drain(..) {
-            self.out.blocks.push((id.to_owned(), bytes.clone()));
+            self.out.add_block(id, bytes.clone());
         }
     }
 
@@ -252,7 +255,7 @@ impl<'a> Reader<'a> {
             } else if let Some(rest) = rest.strip_prefix("[[") {
                 let id = within(rest, "]]").map(|inner| head(inner, ','));
                 if let Some(id) = id.filter(|id| is_id(id)) {
-                    self.out.blocks.push((id.to_owned(), bytes.clone()));
+                    self.out.add_block(id, bytes.clone());
                 }
                 Some(1)
             } else {
@@ -348,26 +351,25 @@ impl<'a> Reader<'a> {
         let target = path.rsplit(['}', ':', '$']).next().unwrap_or(path);
         let wiki = target.len() < path.len();
         let target = if wiki { target.trim_start_matches('/') } else { target }.to_owned();
-        let room = self.out.links.len() < LINKS_MAX && !(target.is_empty() && anchor.is_none());
-        if room {
-            let line = self.input.lines.line(at);
-            let (anchor, text) = (anchor.map(str::to_owned), text.to_owned());
-            self.out.links.push(Link { target, anchor, text, wiki, embed, line });
+        if target.is_empty() && anchor.is_none() {
+            return false;
         }
-        room
+        let line = self.input.lines.line(at);
+        let (anchor, text) = (anchor.map(str::to_owned), text.to_owned());
+        self.out.add_link(Link { target, anchor, text, wiki, embed, line })
     }
 
     fn finish(mut self) -> Parsed {
-        outline::close(&mut self.out.sections, self.input.text.len());
+        let end = self.out.sections_end(self.input.text.len());
+        outline::close(&mut self.out.sections, end);
         for (id, idx) in std::mem::take(&mut self.headed) {
-            if let Some(section) = self.out.sections.get(idx) {
-                self.out.blocks.push((id.to_owned(), section.bytes.clone()));
+            if let Some(bytes) = self.out.sections.get(idx).map(|section| section.bytes.clone()) {
+                self.out.add_block(id, bytes);
             }
         }
         self.out.blocks.sort_by_key(|(_, bytes)| bytes.start);
         self.resolve();
-        self.out.tags.sort();
-        self.out.tags.dedup();
+        self.out.sort_tags();
         let stem = stem(self.input.path).to_owned();
         self.out.title = self.title.take().unwrap_or_else(|| stem.clone());
         if self.out.title != stem {
@@ -513,6 +515,7 @@ fn head(text: &str, mark: char) -> &str {
 mod tests {
     use super::*;
     use crate::kind::outline::proof;
+    use crate::limit::{BLOCKS_MAX, SECTIONS_MAX};
 
     fn read(text: &str) -> Parsed {
         proof::read(&KIND, "docs/tides.adoc", text)
@@ -627,9 +630,12 @@ mod tests {
     fn a_page_of_titles_and_anchors_alone_is_read_in_time() {
         let title = |n: usize| format!("[[a{n}]]\n{} h{}\n\n", "=".repeat(1 + n % 6), n % 9);
         let parsed = read(&(0..60_000).map(title).collect::<String>());
-        assert_eq!((parsed.sections.len(), parsed.blocks.len()), (60_000, 60_000));
+        assert_eq!((parsed.sections.len(), parsed.blocks.len()), (SECTIONS_MAX, SECTIONS_MAX));
+        assert!(parsed.left_out().unwrap().contains("headings"));
         let text: String = (0..60_000).map(|n| format!("[[b{n}]]\n====\n\n")).collect();
-        assert_eq!(read(&text).blocks.len(), 60_000);
+        let parsed = read(&text);
+        assert_eq!(parsed.blocks.len(), BLOCKS_MAX);
+        assert!(parsed.left_out().unwrap().contains("block ids"));
     }
 
     #[test]

@@ -6,7 +6,6 @@
 use super::outline::{self, Line};
 use super::{Class, Input, Kind, Link, Parsed, has_extension, stem};
 use crate::chunk::Border;
-use crate::limit::LINKS_MAX;
 
 /// Views over notes.
 pub const KIND: Kind = Kind { recognise, class: Class::Note, parse, extract: None };
@@ -22,6 +21,9 @@ fn recognise(path: &str) -> Option<&'static str> {
 }
 
 fn parse(input: &Input) -> Parsed {
+    if let Some(cut) = outline::by_lines(input) {
+        return cut;
+    }
     let mut out = Parsed { title: stem(input.path).to_owned(), ..Parsed::default() };
     let mut borders = Vec::new();
     let mut views = None;
@@ -29,16 +31,17 @@ fn parse(input: &Input) -> Parsed {
         if line.blank() || line.body().starts_with('#') {
             continue;
         }
-        links(input, line, &mut out.links);
+        links(input, line, &mut out);
         if let Some(key) = key(line) {
             views = (key == "views").then(Views::default);
             borders.push(Border { at: line.at, hard: true });
-            out.sections.push(outline::section(input, 1, key, line.at));
+            out.add_section(outline::section(input, 1, key, line.at));
         } else if let Some(views) = &mut views {
             views.line(input, line, &mut out, &mut borders);
         }
     }
-    outline::close(&mut out.sections, input.text.len());
+    let end = out.sections_end(input.text.len());
+    outline::close(&mut out.sections, end);
     out.chunks = outline::chunks(input, &out.title, &out.sections, &borders);
     out
 }
@@ -59,7 +62,9 @@ impl Views {
         let mut indent = line.indent;
         if let Some(rest) = item.filter(|_| *self.item.get_or_insert(line.indent) == line.indent) {
             borders.push(Border { at: line.at, hard: true });
-            out.sections.push(outline::section(input, 2, "", line.at));
+            if !out.add_section(outline::section(input, 2, "", line.at)) {
+                return;
+            }
             entry = rest.trim_start();
             indent = line.indent + body.len() - entry.len();
             self.keys = (!entry.is_empty()).then_some(indent);
@@ -95,7 +100,7 @@ fn value<'t>(entry: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// Notes that a line names: `[[note]]`, `link("note")`, `file.hasLink("note")`.
-fn links(input: &Input, line: Line<'_>, out: &mut Vec<Link>) {
+fn links(input: &Input, line: Line<'_>, out: &mut Parsed) {
     let text = line.text;
     let mut from = 0;
     while let Some(found) = text.get(from..).and_then(|rest| rest.find(['[', '('])) {
@@ -107,7 +112,7 @@ fn links(input: &Input, line: Line<'_>, out: &mut Vec<Link>) {
             None => None,
         };
         from = at + 1 + inner.map_or(0, str::len);
-        let Some(inner) = inner.filter(|_| out.len() < LINKS_MAX) else { continue };
+        let Some(inner) = inner else { continue };
         let inner = inner.trim_start_matches("[[").trim_end_matches("]]");
         let (dest, text) = inner.split_once('|').unwrap_or((inner, inner));
         let (target, anchor) = match dest.split_once('#') {
@@ -120,7 +125,7 @@ fn links(input: &Input, line: Line<'_>, out: &mut Vec<Link>) {
         }
         let line = input.lines.line(line.at);
         let text = text.trim().to_owned();
-        out.push(Link { target, anchor, text, wiki: true, embed: false, line });
+        out.add_link(Link { target, anchor, text, wiki: true, embed: false, line });
     }
 }
 

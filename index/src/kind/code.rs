@@ -62,6 +62,8 @@ pub struct Items {
     pub items: Vec<Item>,
     /// False where the text was too large or too deep, or the time ran out.
     pub complete: bool,
+    /// The time ran out.
+    pub out_of_time: bool,
     /// True where the grammar met something that it could not read.
     pub has_error: bool,
 }
@@ -96,6 +98,11 @@ pub fn by_path(path: &str) -> Option<&'static Language> {
 /// The items of `text`, which is in `language`. Never fails: what could not be read is left out,
 /// and `complete` says when that is because of size or time.
 pub fn items(language: &Language, text: &str) -> Items {
+    items_within(language, text, Duration::from_millis(PARSE_MS_MAX))
+}
+
+/// The same with another time for the parse, and again for the walk.
+fn items_within(language: &Language, text: &str, time: Duration) -> Items {
     if text.len() > language.bytes_max || guard::is_refused(language, text) {
         return Items::default();
     }
@@ -105,8 +112,10 @@ pub fn items(language: &Language, text: &str) -> Items {
             std::collections::hash_map::Entry::Vacant(free) => free.insert(reader(language)?),
         };
         let Reader { parser, roles } = reader;
-        let tree = parse(parser, text, None, later())?;
-        let deadline = later();
+        let Some(tree) = parse(parser, text, None, Instant::now() + time) else {
+            return Some(Items { out_of_time: true, ..Items::default() });
+        };
+        let deadline = Instant::now() + time;
         let mut again = |inside| parse(parser, text, Some(inside), deadline);
         Some(walk::walk(language, roles, &tree, text, deadline, &mut again))
     });
@@ -118,10 +127,6 @@ fn reader(language: &Language) -> Option<Reader> {
     let mut parser = Parser::new();
     parser.set_language(&grammar).ok()?;
     Some(Reader { parser, roles: rule::roles(language, &grammar) })
-}
-
-fn later() -> Instant {
-    Instant::now() + Duration::from_millis(PARSE_MS_MAX)
 }
 
 /// The tree of `text`, or of the part `inside`, whose nodes have their places in the whole text.

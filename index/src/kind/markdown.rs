@@ -3,9 +3,11 @@
 //! Block structure comes from `pulldown-cmark`; tags, block ids and inline fields, which it leaves
 //! in text events, are scanned here. Does not resolve links: that needs the other documents.
 
-use super::{Chunk, Class, Input, Kind, Link, Parsed, Section, has_extension, stem};
-use crate::chunk::{self, Border, clip, push_header};
-use crate::limit::{CHUNK_BYTES_MAX, HEADER_BYTES_MAX, LINKS_MAX, PROPS_MAX};
+use super::{Class, Input, Kind, Left, Link, Parsed, Section, has_extension, outline, stem};
+use crate::chunk::{Border, clip};
+use crate::limit::{
+    BLOCKS_MAX, CHUNK_BYTES_MAX, HEADER_BYTES_MAX, MARKS_MAX, NAME_BYTES_MAX, PROPS_MAX,
+};
 use pulldown_cmark::{Event, LinkType, MetadataBlockKind, Options, Parser, Tag, TagEnd};
 use std::ops::Range;
 
@@ -27,7 +29,9 @@ fn recognise(path: &str) -> Option<&'static str> {
 
 fn parse(input: &Input) -> Parsed {
     let mut reader = Reader::new(input);
-    if nesting(input.text) <= NESTING_MAX {
+    if marks(input.text) > MARKS_MAX || nesting(input.text) > NESTING_MAX {
+        reader.out.leave_out(Left::Structure, 0);
+    } else {
         let options = Options::ENABLE_TABLES
             | Options::ENABLE_FOOTNOTES
             | Options::ENABLE_STRIKETHROUGH
@@ -40,6 +44,12 @@ fn parse(input: &Input) -> Parsed {
         }
     }
     reader.finish()
+}
+
+/// How many lines, and characters that may be markup, a text has: for each of them the parser
+/// keeps something until it is done.
+fn marks(text: &str) -> usize {
+    text.bytes().filter(|b| b"\n*_~$`[]!<&|\\".contains(b)).count()
 }
 
 /// The deepest run of quote or list markers at a line's head.
@@ -99,7 +109,7 @@ impl<'a> Reader<'a> {
             Event::Text(text) => {
                 self.inline(&text);
                 if self.code_depth == 0 {
-                    scan_tags(&text, &mut self.out.tags);
+                    scan_tags(&text, &mut self.out);
                     self.text_seen |= self.heading.is_none() && !text.trim().is_empty();
                 }
             }
@@ -152,14 +162,14 @@ impl<'a> Reader<'a> {
         match tag {
             TagEnd::Heading(_) => {
                 if let Some((level, text, start)) = self.heading.take() {
-                    let text = text.trim().to_owned();
+                    let text = clip(text.trim(), HEADER_BYTES_MAX).to_owned();
                     if level == 1 && self.h1.is_none() && !self.text_seen {
                         self.h1 = Some(text.clone());
                     }
                     let line = self.input.lines.line(start);
                     let start = self.input.lines.bytes(line, line).start;
                     let bytes = start..self.input.text.len();
-                    self.out.sections.push(Section { level, text, bytes, line });
+                    self.out.add_section(Section { level, text, bytes, line });
                 }
             }
             TagEnd::MetadataBlock(_) => {
@@ -170,10 +180,8 @@ impl<'a> Reader<'a> {
             }
             TagEnd::CodeBlock => self.code_depth = self.code_depth.saturating_sub(1),
             TagEnd::Link | TagEnd::Image => {
-                if let Some((link, _)) = self.link.take()
-                    && self.out.links.len() < LINKS_MAX
-                {
-                    self.out.links.push(link);
+                if let Some((link, _)) = self.link.take() {
+                    self.out.add_link(link);
                 }
             }
             _ => {}
@@ -190,18 +198,13 @@ impl<'a> Reader<'a> {
 
     fn finish(mut self) -> Parsed {
         let text = self.input.text;
-        close_sections(&mut self.out.sections, text.len());
+        let end = self.out.sections_end(text.len());
+        outline::close(&mut self.out.sections, end);
         scan_lines(self.input, &mut self.out);
-        self.out.tags.sort();
-        self.out.tags.dedup();
+        self.out.sort_tags();
         self.name();
-        let sections = std::mem::take(&mut self.out.sections);
-        let ranges = chunk::cut(text, &self.borders, chunk::NOTE_RULE);
-        let title = self.out.title.clone();
-        let above = above(&sections);
-        let chunk = |bytes| note_chunk(self.input, &title, &sections, &above, bytes);
-        self.out.chunks = ranges.into_iter().map(chunk).collect();
-        self.out.sections = sections;
+        let (title, sections) = (&self.out.title, &self.out.sections);
+        self.out.chunks = outline::chunks(self.input, title, sections, &self.borders);
         self.out
     }
 
@@ -213,6 +216,8 @@ impl<'a> Reader<'a> {
         let given = given.map(|(_, value)| value.clone()).filter(|value| !value.is_empty());
         let title = given.or_else(|| self.h1.clone().filter(|h1| !h1.is_empty()));
         self.out.title = title.unwrap_or_else(|| stem.clone());
+        // As headings are, one of which may say the same.
+        self.out.bound_names();
         if self.out.title != stem {
             self.out.aliases.push(stem);
         }
@@ -222,56 +227,6 @@ impl<'a> Reader<'a> {
         {
             self.out.aliases.push(h1);
         }
-    }
-}
-
-fn close_sections(sections: &mut [Section], end: usize) {
-    for idx in 0..sections.len() {
-        let level = sections[idx].level;
-        let next = sections[idx + 1..].iter().find(|s| s.level <= level);
-        sections[idx].bytes.end = next.map_or(end, |s| s.bytes.start);
-    }
-}
-
-/// By section: the one around it. A page may hold as many headings as passages.
-fn above(sections: &[Section]) -> Vec<Option<usize>> {
-    let mut open: Vec<usize> = Vec::new();
-    let mut out = Vec::with_capacity(sections.len());
-    for (at, section) in sections.iter().enumerate() {
-        while open.last().is_some_and(|last| sections[*last].bytes.end <= section.bytes.start) {
-            open.pop();
-        }
-        out.push(open.last().copied());
-        open.push(at);
-    }
-    out
-}
-
-fn note_chunk(
-    input: &Input,
-    title: &str,
-    sections: &[Section],
-    above: &[Option<usize>],
-    bytes: Range<usize>,
-) -> Chunk {
-    let mut header = String::new();
-    // A chunk that opens with a heading stands under it.
-    let head = input.text[bytes.clone()].len() - input.text[bytes.clone()].trim_start().len();
-    let at = bytes.start + head;
-    let last = sections.partition_point(|s| s.bytes.start <= at).checked_sub(1);
-    let up = std::iter::successors(last, |inner| above[*inner]);
-    let mut path: Vec<&Section> = up.map(|n| &sections[n]).filter(|s| at < s.bytes.end).collect();
-    path.reverse();
-    for section in path.iter().filter(|s| s.text != title) {
-        push_header(&mut header, &section.text);
-    }
-    Chunk {
-        lines: input.lines.span(&bytes),
-        bytes,
-        header: clip(&header, HEADER_BYTES_MAX).to_owned(),
-        heading: path.last().map(|s| s.text.clone()),
-        symbol: None,
-        names: String::new(),
     }
 }
 
@@ -315,7 +270,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// Inline tags: `#word/word`, at a line's head or behind a space, with at least one letter.
-fn scan_tags(text: &str, tags: &mut Vec<String>) {
+fn scan_tags(text: &str, out: &mut Parsed) {
     let mut before = ' ';
     for (at, c) in text.char_indices() {
         let opens = before.is_whitespace() || matches!(before, '(' | '[' | ',' | ';');
@@ -327,7 +282,7 @@ fn scan_tags(text: &str, tags: &mut Vec<String>) {
         let len = rest.find(|c: char| !is_tag(c)).unwrap_or(rest.len());
         let tag = rest[..len].trim_end_matches('/');
         if tag.chars().any(|c| !c.is_ascii_digit() && c != '/' && c != '-' && c != '_') {
-            tags.push(tag.to_owned());
+            out.add_tag(tag);
         }
     }
 }
@@ -362,11 +317,13 @@ fn scan_lines(input: &Input, out: &mut Parsed) {
         if let Some(id) = block_id(line) {
             // An id on a line of its own names the block before it.
             let own_line = line.trim_start().starts_with('^');
-            let start =
-                if own_line { previous_block(input.text, bytes.start) } else { block_start };
-            out.blocks.push((id.to_owned(), start..bytes.start + line.len()));
+            let start = match own_line && out.blocks.len() < BLOCKS_MAX {
+                true => previous_block(input.text, bytes.start),
+                false => block_start,
+            };
+            out.add_block(id, start..bytes.start + line.len());
         }
-        inline_fields(line, &mut out.props);
+        inline_fields(line, out);
     }
 }
 
@@ -386,12 +343,9 @@ fn block_id(line: &str) -> Option<&str> {
     (spaced && named).then_some(id)
 }
 
-fn inline_fields(line: &str, props: &mut Vec<(String, String)>) {
+fn inline_fields(line: &str, out: &mut Parsed) {
     let mut rest = line;
     while let Some(at) = rest.find("::") {
-        if props.len() >= PROPS_MAX {
-            return;
-        }
         let (before, after) = (&rest[..at], &rest[at + 2..]);
         let bracket = before.rfind(['[', '(']);
         let head = bracket.map_or(before, |b| &before[b + 1..]);
@@ -402,9 +356,12 @@ fn inline_fields(line: &str, props: &mut Vec<(String, String)>) {
             && key.len() <= 60
             && key.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         if spaced && named {
+            if out.props.len() >= PROPS_MAX {
+                return out.leave_out(Left::Properties, 0);
+            }
             let end = if bracket.is_some() { after.find([']', ')']) } else { None };
             let value = clip(after[..end.unwrap_or(after.len())].trim(), PROP_BYTES_MAX);
-            props.push((key.to_lowercase(), value.to_owned()));
+            out.add_prop(key.to_lowercase(), value.to_owned());
         }
         rest = after;
     }
@@ -418,26 +375,31 @@ fn front_matter(yaml: &str, out: &mut Parsed) {
         pairs.clear();
         line_pairs(yaml, &mut pairs);
     }
-    pairs.truncate(PROPS_MAX);
+    if pairs.len() > PROPS_MAX {
+        pairs.truncate(PROPS_MAX);
+        out.leave_out(Left::Properties, 0);
+    }
     for (_, value) in &mut pairs {
         *value = clip(value, PROP_BYTES_MAX).to_owned();
     }
     for (key, value) in &pairs {
         match key.as_str() {
-            "aliases" | "alias" => split_list(value, &mut out.aliases),
+            "aliases" | "alias" => {
+                outline::split_list(value).for_each(|alias| out.add_alias(alias));
+            }
             "tags" | "tag" => {
-                let mut tags = Vec::new();
-                split_list(value, &mut tags);
-                let words = tags.iter().flat_map(|t| t.split_whitespace());
-                out.tags.extend(words.map(|t| t.trim_start_matches('#').to_owned()));
+                for tag in outline::split_list(value) {
+                    let words = tag.split_whitespace();
+                    words.for_each(|word| out.add_tag(word.trim_start_matches('#')));
+                }
             }
             _ => {}
         }
         if let Some(link) = property_link(value) {
-            out.links.push(link);
+            out.add_link(link);
         }
     }
-    out.props.extend(pairs);
+    pairs.into_iter().for_each(|(key, value)| out.add_prop(key, value));
 }
 
 /// A property that is a wiki link counts as a link of the note, as in Obsidian.
@@ -448,14 +410,11 @@ fn property_link(value: &str) -> Option<Link> {
     Some(Link { target, anchor, text: text.to_owned(), wiki: true, embed: false, line: 1 })
 }
 
-fn split_list(value: &str, out: &mut Vec<String>) {
-    out.extend(value.split(',').map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()));
-}
-
 /// `key: value` pairs by lines, lists of `- item` lines joined under their key.
 fn line_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) {
     for line in yaml.lines() {
-        if pairs.len() >= PROPS_MAX {
+        // One more than are kept: that they are too many is said.
+        if pairs.len() > PROPS_MAX {
             break;
         }
         let item = line.trim_start().strip_prefix("- ");
@@ -482,6 +441,9 @@ fn yaml_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) -> Option<()> {
     let mut levels: Vec<Level> = Vec::new();
     let mut path: Vec<String> = Vec::new();
     for event in Parser::new_from_str(yaml) {
+        if pairs.len() > PROPS_MAX {
+            break;
+        }
         match event.ok()?.0 {
             Event::MappingStart(..) => levels.push(Level { map: true, keyed: false }),
             Event::SequenceStart(..) => levels.push(Level { map: false, keyed: false }),
@@ -492,10 +454,10 @@ fn yaml_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) -> Option<()> {
             Event::Scalar(text, ..) => {
                 let level = levels.last_mut()?;
                 if level.map && !level.keyed {
-                    path.push(text.to_lowercase());
+                    path.push(long_key(&text.to_lowercase()));
                     level.keyed = true;
                 } else {
-                    pairs.push((path.join("."), text.trim().to_owned()));
+                    pairs.push((long_key(&path.join(".")), text.trim().to_owned()));
                     close_value(&mut levels, &mut path);
                 }
             }
@@ -503,6 +465,11 @@ fn yaml_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// A key as it is until it is cut with a word about it: each of hundreds of values repeats it.
+fn long_key(key: &str) -> String {
+    clip(key, 2 * NAME_BYTES_MAX).to_owned()
 }
 
 /// One open YAML collection; `keyed` while a mapping waits for the value of its last key.
@@ -526,6 +493,7 @@ fn close_value(levels: &mut [Level], path: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::chunk::LineIndex;
+    use crate::limit::{LINKS_MAX, SECTIONS_MAX, TAGS_MAX};
     use proptest::prelude::*;
 
     fn read(text: &str) -> Parsed {
@@ -594,7 +562,8 @@ mod tests {
         let text: String =
             (0..400_000).map(|n| format!("{} h{}\n", "#".repeat(1 + n % 6), n % 10)).collect();
         let parsed = read(&text);
-        assert!(parsed.sections.len() > 300_000);
+        assert_eq!(parsed.sections.len(), SECTIONS_MAX);
+        assert!(parsed.left_out().unwrap().contains("headings"));
         let around = |at: usize| {
             let inside = |s: &&Section| s.bytes.start <= at && at < s.bytes.end;
             parsed.sections.iter().filter(inside).map(|s| s.text.clone()).next_back()
@@ -602,6 +571,34 @@ mod tests {
         for chunk in parsed.chunks.iter().step_by(parsed.chunks.len() / 50) {
             assert_eq!(chunk.heading, around(chunk.bytes.start));
         }
+    }
+
+    #[test]
+    fn what_is_over_a_bound_is_said_and_stays_in_the_passages() {
+        let said = |text: &str| {
+            let parsed = read(text);
+            assert_eq!(parsed.chunks.last().map(|c| c.bytes.end), Some(text.len()));
+            (parsed.left_out().unwrap_or_default(), parsed)
+        };
+        let (left, parsed) = said(&"# a\n".repeat(MARKS_MAX + 1));
+        assert!(left.contains("lines") && parsed.sections.is_empty(), "{left}");
+        let ids: String = (0..BLOCKS_MAX + 1).map(|n| format!("a ^b{n}\n")).collect();
+        let (left, parsed) = said(&ids);
+        assert!(left.contains("block ids") && parsed.blocks.len() == BLOCKS_MAX, "{left}");
+        let (left, parsed) = said(&"[[a]] b\n".repeat(LINKS_MAX + 1));
+        assert!(left.contains("links") && parsed.links.len() == LINKS_MAX, "{left}");
+        let tags: String = (0..TAGS_MAX + 1).map(|n| format!("#t{n} b\n")).collect();
+        let (left, parsed) = said(&tags);
+        assert!(left.contains("tags") && parsed.tags.len() == TAGS_MAX, "{left}");
+        for fields in ["k: 1\n".repeat(PROPS_MAX + 1), format!("k: [{}1]\n", "1, ".repeat(900))] {
+            let (left, parsed) = said(&format!("---\n{fields}---\nText\n"));
+            assert!(left.contains("properties") && parsed.props.len() == PROPS_MAX, "{left}");
+        }
+        let (left, parsed) = said(&format!("# {}\n\n## b\n\nText\n", "long ".repeat(400)));
+        assert_eq!(left, "", "a heading is whole in its passage");
+        assert!(parsed.title.len() <= HEADER_BYTES_MAX && parsed.sections.len() == 2);
+        let kept = parsed.chunks.iter().filter_map(|c| c.heading.as_ref()).map(String::len);
+        assert!(kept.max().unwrap() <= HEADER_BYTES_MAX);
     }
 
     proptest! {

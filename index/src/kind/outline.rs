@@ -3,9 +3,9 @@
 //!
 //! Knows no kind. Invariant: one pass over headings and passages, however many there are.
 
-use super::{Chunk, Input, Section};
+use super::{Chunk, Input, Left, Parsed, Section};
 use crate::chunk::{self, Border, clip, push_header};
-use crate::limit::HEADER_BYTES_MAX;
+use crate::limit::{HEADER_BYTES_MAX, MARKS_MAX};
 
 /// Deepest level of a heading.
 pub(super) const LEVEL_MAX: u8 = 6;
@@ -84,6 +84,16 @@ pub(super) fn closed(text: &str) -> String {
         Some(fence) => format!("{}\n{}", text.trim_end_matches('\n'), fence.close()),
         None => text.to_owned(),
     }
+}
+
+/// A text of more lines than are read as what it is: cut by its lines alone, which is said.
+pub(super) fn by_lines(input: &Input) -> Option<Parsed> {
+    if input.lines.count() as usize <= MARKS_MAX {
+        return None;
+    }
+    let mut out = (super::text::PROSE.parse)(input);
+    out.leave_out(Left::Structure, 0);
+    Some(out)
 }
 
 /// The lines of a text.
@@ -226,6 +236,7 @@ pub(super) fn split_list(value: &str) -> impl Iterator<Item = String> + '_ {
 pub(super) mod proof {
     use crate::chunk::LineIndex;
     use crate::kind::{Input, Kind, Parsed};
+    use crate::limit::{BLOCKS_MAX, LINKS_MAX, PROPS_MAX, SECTIONS_MAX};
 
     /// Parses `text` as the file `path` and checks what must hold of any parse.
     pub fn read(kind: &Kind, path: &str, text: &str) -> Parsed {
@@ -238,6 +249,9 @@ pub(super) mod proof {
             at = chunk.bytes.end;
         }
         assert_eq!(at, text.len(), "chunks tile the text");
+        assert!(parsed.chunks.len() <= text.len() / 100 + 2, "{} chunks", parsed.chunks.len());
+        assert!(parsed.sections.len() <= SECTIONS_MAX && parsed.blocks.len() <= BLOCKS_MAX);
+        assert!(parsed.links.len() <= LINKS_MAX && parsed.props.len() <= PROPS_MAX);
         for section in &parsed.sections {
             assert!(text.get(section.bytes.clone()).is_some(), "{section:?}");
             assert!((1..=6).contains(&section.level), "{section:?}");

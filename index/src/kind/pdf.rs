@@ -4,7 +4,8 @@
 //! the codes of a string mean. Pages stand a form feed apart, so that a page is a section.
 //! Nothing here draws, and what is only a picture of text stays one.
 //!
-//! Invariant: a broken or hostile file costs bounded work and no panic leaves this file.
+//! Invariant: no panic leaves this file. What a hostile file costs is bounded where a process reads
+//! it that can be ended ([`read_elsewhere`]): `lopdf` may take minutes and gigabytes.
 
 mod font;
 mod page;
@@ -18,9 +19,36 @@ use crate::chunk::{Border, clip};
 use crate::limit::FILE_BYTES_MAX;
 use lopdf::{DecompressError, Document, Error, LoadOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 /// Papers, books, forms.
-pub const KIND: Kind = Kind { recognise, class: Class::Note, parse, extract: Some(extract) };
+pub const KIND: Kind = Kind { recognise, class: Class::Note, parse, extract: Some(made) };
+
+/// Makes the text of a file's bytes, or says why there is none, as [`crate::disk::Extract`] does.
+pub type Reader = fn(&[u8]) -> Result<String, String>;
+
+/// Who reads files in the place of this process: the library knows no bounds of time and memory,
+/// and only a process can be given them from outside. One for all indexes of a process, because
+/// readers of an index read files as its writer does, and kinds know neither.
+static ELSEWHERE: OnceLock<Reader> = OnceLock::new();
+
+/// Has all further files read by `reader`, which hands them to another process.
+pub fn read_elsewhere(reader: Reader) {
+    // Whoever said so first stays.
+    let _ = ELSEWHERE.set(reader);
+}
+
+/// Reads a file here, whatever it takes: what that other process does.
+///
+/// # Errors
+/// Why there is no text.
+pub fn read_here(bytes: &[u8]) -> Result<String, String> {
+    extract(bytes)
+}
+
+fn made(bytes: &[u8]) -> Result<String, String> {
+    ELSEWHERE.get().map_or_else(|| extract(bytes), |reader| reader(bytes))
+}
 
 /// What stands between two pages.
 const PAGE_END: &str = "\u{c}\n";
@@ -153,10 +181,11 @@ fn parse(input: &Input) -> Parsed {
     let mut at = 0;
     for (idx, page) in text.split_inclusive(PAGE_END).enumerate() {
         borders.push(Border { at, hard: true });
-        out.sections.push(outline::section(input, 1, &format!("Page {}", idx + 1), at));
+        out.add_section(outline::section(input, 1, &format!("Page {}", idx + 1), at));
         at += page.len();
     }
-    outline::close(&mut out.sections, text.len());
+    let end = out.sections_end(text.len());
+    outline::close(&mut out.sections, end);
     out.chunks = outline::chunks(input, &out.title, &out.sections, &borders);
     for chunk in &mut out.chunks {
         // Behind the title it reads `tides, page 3`.

@@ -8,7 +8,7 @@ use super::outline::{self, Line, PROP_BYTES_MAX, one_line, split_list};
 use super::text::paragraph_borders;
 use super::{Class, Input, Kind, Link, Parsed, has_extension, stem};
 use crate::chunk::{Border, clip};
-use crate::limit::{CHUNK_BYTES_MAX, HEADER_BYTES_MAX, LINKS_MAX, PROPS_MAX};
+use crate::limit::{CHUNK_BYTES_MAX, HEADER_BYTES_MAX};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -50,6 +50,9 @@ fn recognise(path: &str) -> Option<&'static str> {
 }
 
 fn parse(input: &Input) -> Parsed {
+    if let Some(cut) = outline::by_lines(input) {
+        return cut;
+    }
     let mut reader = Reader::new(input);
     let mut at = 0;
     while let Some(line) = reader.lines.get(at).copied() {
@@ -144,12 +147,12 @@ impl<'a> Reader<'a> {
         let first = self.out.sections.is_empty();
         if first && !self.text_seen {
             self.h1 = Some(title.to_owned());
-            self.out.aliases.extend(self.labels.iter().map(|label| one_line(label)));
+            self.labels.iter().for_each(|label| self.out.add_alias(one_line(label)));
         }
         let idx = self.out.sections.len();
         self.headed.extend(self.labels.drain(..).map(|label| (label, idx)));
         self.borders.push(Border { at: start, hard: true });
-        self.out.sections.push(outline::section(self.input, level, title, start));
+        self.out.add_section(outline::section(self.input, level, title, start));
     }
 
     /// What stands behind `.. `: a target, a directive, a footnote, a comment.
@@ -178,7 +181,7 @@ impl<'a> Reader<'a> {
 
     fn directive(&mut self, at: usize, line: Line<'a>, name: &str, args: &'a str) -> usize {
         match name {
-            "tags" => self.out.tags.extend(split_list(args)),
+            "tags" => self.tags(args),
             "toctree" => return self.toctree(at, line),
             _ if EMBED.contains(&name) => {
                 if !args.starts_with('<') {
@@ -193,6 +196,10 @@ impl<'a> Reader<'a> {
             }
         }
         at + 1
+    }
+
+    fn tags(&mut self, list: &str) {
+        split_list(list).for_each(|tag| self.out.add_tag(tag));
     }
 
     /// The documents that a table of contents lists.
@@ -229,11 +236,11 @@ impl<'a> Reader<'a> {
         }
         let key = name.trim().to_lowercase();
         if key == "tags" {
-            self.out.tags.extend(split_list(&value));
+            self.tags(&value);
         }
         let value = clip(value.trim(), PROP_BYTES_MAX);
-        if !value.is_empty() && self.out.props.len() < PROPS_MAX {
-            self.out.props.push((key, value.to_owned()));
+        if !value.is_empty() {
+            self.out.add_prop(key, value.to_owned());
         }
         next
     }
@@ -249,7 +256,7 @@ impl<'a> Reader<'a> {
                 break;
             }
             if let Some(tags) = line.body().strip_prefix(":tags:") {
-                self.out.tags.extend(split_list(tags));
+                self.tags(tags);
             }
             (last, next) = (line, next + 1);
         }
@@ -283,7 +290,7 @@ impl<'a> Reader<'a> {
             }
         }
         for label in self.labels.drain(..) {
-            self.out.blocks.push((one_line(label), first.at..end));
+            self.out.add_block(one_line(label), first.at..end);
         }
     }
 
@@ -356,27 +363,25 @@ impl<'a> Reader<'a> {
         wiki: bool,
         embed: bool,
     ) -> bool {
-        let named = !target.is_empty() || anchor.is_some();
-        let room = self.out.links.len() < LINKS_MAX && named;
-        if room {
-            let line = self.input.lines.line(at);
-            let text = text.to_owned();
-            self.out.links.push(Link { target, anchor, text, wiki, embed, line });
+        if target.is_empty() && anchor.is_none() {
+            return false;
         }
-        room
+        let line = self.input.lines.line(at);
+        let text = text.to_owned();
+        self.out.add_link(Link { target, anchor, text, wiki, embed, line })
     }
 
     fn finish(mut self) -> Parsed {
-        outline::close(&mut self.out.sections, self.input.text.len());
+        let end = self.out.sections_end(self.input.text.len());
+        outline::close(&mut self.out.sections, end);
         for (label, idx) in std::mem::take(&mut self.headed) {
-            if let Some(section) = self.out.sections.get(idx) {
-                self.out.blocks.push((one_line(label), section.bytes.clone()));
+            if let Some(bytes) = self.out.sections.get(idx).map(|section| section.bytes.clone()) {
+                self.out.add_block(one_line(label), bytes);
             }
         }
         self.out.blocks.sort_by_key(|(_, bytes)| bytes.start);
         self.resolve();
-        self.out.tags.sort();
-        self.out.tags.dedup();
+        self.out.sort_tags();
         let stem = stem(self.input.path).to_owned();
         self.out.title = self.h1.take().unwrap_or_else(|| stem.clone());
         if self.out.title != stem {
@@ -475,6 +480,7 @@ fn titled(content: &str) -> (&str, &str) {
 mod tests {
     use super::*;
     use crate::kind::outline::proof;
+    use crate::limit::{BLOCKS_MAX, MARKS_MAX, SECTIONS_MAX};
 
     fn read(text: &str) -> Parsed {
         proof::read(&KIND, "docs/guide/tides.rst", text)
@@ -598,9 +604,13 @@ mod tests {
         let marks = ["=", "-", "~", "^", "*", "+", "#"];
         let title = |n: usize| format!("h{}\n{}\n\n", n % 9, marks[n % 7].repeat(4));
         let text: String = (0..100_000).map(title).collect();
-        assert_eq!(read(&text).sections.len(), 100_000);
+        let parsed = read(&text);
+        assert_eq!(parsed.sections.len(), SECTIONS_MAX);
+        assert!(parsed.left_out().unwrap().contains("headings"));
         let text: String = (0..60_000).map(|n| format!(".. _l{n}:\n\nText {n}\n\n")).collect();
-        assert_eq!(read(&text).blocks.len(), 60_000);
+        assert_eq!(read(&text).blocks.len(), BLOCKS_MAX);
+        let lines = read(&"a\n-\n".repeat(MARKS_MAX / 2 + 1));
+        assert!(lines.sections.is_empty() && lines.left_out().unwrap().contains("lines"));
     }
 
     #[test]

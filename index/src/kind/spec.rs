@@ -8,7 +8,6 @@
 use super::outline::Fence;
 use super::{Class, Input, Kind, Link, Parsed, markdown};
 use crate::chunk::clip;
-use crate::limit::LINKS_MAX;
 
 /// The exact name of the kind.
 pub const NAME: &str = "spec";
@@ -78,14 +77,11 @@ fn parse(input: &Input) -> Parsed {
         fence = Fence::opened_by(mark);
         let item = item(line);
         if let Some((id, _)) = item {
-            out.blocks.push((id.to_owned(), bytes.start..bytes.start + line.len()));
+            out.add_block(id, bytes.start..bytes.start + line.len());
         }
         let text = item.map_or(mark, |(_, text)| text);
         for path in paths(line) {
-            if out.links.len() >= LINKS_MAX {
-                return out;
-            }
-            out.links.push(Link {
+            let link = Link {
                 // From the project's folder, wherever the document stands in it.
                 target: match own(path) {
                     true => format!("/{project}{folder}{path}"),
@@ -96,7 +92,10 @@ fn parse(input: &Input) -> Parsed {
                 wiki: false,
                 embed: false,
                 line: number,
-            });
+            };
+            if !out.add_link(link) {
+                return out;
+            }
         }
     }
     out

@@ -2,6 +2,7 @@
 
 use super::{Class, Input, Kind, Parsed, has_extension, stem};
 use crate::chunk::{self, Border};
+use crate::limit::PARAGRAPHS_MAX;
 
 /// Prose without markup that we read.
 pub const PROSE: Kind =
@@ -24,12 +25,12 @@ fn parse(input: &Input) -> Parsed {
     Parsed { title: stem(input.path).to_owned(), chunks, ..Parsed::default() }
 }
 
-/// A soft border after each blank line.
+/// A soft border after each blank line, of so many as people write.
 pub(crate) fn paragraph_borders(text: &str) -> Vec<Border> {
     let mut borders = Vec::new();
     let (mut at, mut blank) = (0, false);
     for line in text.split_inclusive('\n') {
-        if blank && !line.trim().is_empty() {
+        if blank && !line.trim().is_empty() && borders.len() < PARAGRAPHS_MAX {
             borders.push(Border { at, hard: false });
         }
         blank = line.trim().is_empty();

@@ -4,7 +4,7 @@ use super::{Answers, Place};
 use synod_index::Filters;
 
 /// A page that says `text`, as a PDF.
-fn pdf(text: &str) -> String {
+pub fn pdf(text: &str) -> String {
     let content = format!("BT /F1 12 Tf 72 700 Td ({text}) Tj ET");
     let objects = [
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),

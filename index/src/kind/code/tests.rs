@@ -1326,7 +1326,17 @@ fn large_texts_are_refused_and_said_so() {
     let text = "fn f() {}\n".repeat(super::PARSE_BYTES_MAX / 10 + 1);
     assert_eq!(items(language("rust"), &text), Items::default());
     let text = format!("{{\"a\": \"{}\"}}", "x".repeat(super::DATA_BYTES_MAX));
-    assert!(!items(language("json"), &text).complete);
+    let refused = items(language("json"), &text);
+    assert!(!refused.complete && !refused.out_of_time);
+}
+
+#[test]
+fn what_takes_too_long_is_said() {
+    let text = "fn f() { g(1, 2) }\n".repeat(20_000);
+    let cut = super::items_within(language("rust"), &text, std::time::Duration::ZERO);
+    assert!(cut.out_of_time && !cut.complete, "{} items", cut.items.len());
+    let whole = items(language("rust"), "fn f() {}\n");
+    assert!(whole.complete && !whole.out_of_time);
 }
 
 /// Small numbers without a crate: the tests need noise, not quality.

@@ -90,7 +90,8 @@ pub(super) fn walk(
         items.append(&mut part.items);
         calls.append(&mut part.insides);
     }
-    Items { items: tidy(text, items), complete, has_error: tree.root_node().has_error() }
+    let has_error = tree.root_node().has_error();
+    Items { items: tidy(text, items), complete, out_of_time: !complete, has_error }
 }
 
 impl<'w, 'tree> Walk<'w, 'tree> {
