@@ -37,6 +37,18 @@ pub const LINE_BYTES_MAX: usize = 200;
 pub const BATCH_FILES_MAX: usize = 8_000;
 /// Bytes of text of one batch between two commits of a bulk run.
 pub const BATCH_BYTES_MAX: u64 = 96 * 1024 * 1024;
+/// Files of one batch of a run that gives way to files which are saved meanwhile.
+pub const BATCH_FILES_BESIDE: usize = 1_000;
+/// Bytes of text of one such batch: the first file that is saved waits until they are committed.
+pub const BATCH_BYTES_BESIDE: u64 = 8 * 1024 * 1024;
+/// The same while files are being saved.
+pub const BATCH_BYTES_SAVING: u64 = 1024 * 1024;
+/// Longest time that a batch takes while files are being saved.
+pub const BATCH_TIME_SAVING: Duration = Duration::from_millis(100);
+/// So long after the last saved file batches are larger again.
+pub const SAVING: Duration = Duration::from_secs(5);
+/// How long the writer of the words is kept for the next batch.
+pub const WORDS_KEPT: Duration = Duration::from_secs(60);
 /// Memory of tantivy's writer per thread, in bytes (its least is 15 MB).
 pub const WRITER_BYTES: usize = 48 * 1024 * 1024;
 /// Pages of SQLite that a connection keeps, in KiB.
