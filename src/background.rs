@@ -1,12 +1,13 @@
-//! What the writer leaves to threads of their own, which give way to everything else: vectors and
-//! graphs over them. The writer asks, goes on, and is woken when there is something to keep.
+//! What the writer leaves to threads of their own, which give way to everything else: vectors,
+//! graphs over them, and what git says. The writer asks, goes on, and is woken when there is
+//! something to keep.
 
 use crate::writer::Waker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
-use synod_index::{Batch, Embedder, Error, GraphWork, Made};
+use synod_index::{Batch, Embedder, Error, GraphWork, HistoryRead, HistoryWork, Made};
 
 /// How much the processor's scheduler puts these threads behind others.
 #[cfg(target_os = "linux")]
@@ -132,5 +133,57 @@ impl Graphs {
 impl Drop for Graphs {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// The thread that reads the history of a source, if one does; it is stopped when this is dropped.
+#[derive(Default)]
+pub struct Histories {
+    running: Option<(Arc<AtomicBool>, Receiver<HistoryRead>)>,
+}
+
+impl Histories {
+    /// One is being read.
+    pub fn is_busy(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Starts to read one; none may be in hand.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(&mut self, work: HistoryWork, waker: Waker) -> std::io::Result<()> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let (give, read) = sync_channel(1);
+        std::thread::Builder::new().name("history".to_owned()).spawn(move || {
+            give_way();
+            // Nobody takes it any more when the process ends.
+            let _ = give.send(work.run(&|| !stopped.load(Ordering::Relaxed)));
+            waker.wake();
+        })?;
+        self.running = Some((stop, read));
+        Ok(())
+    }
+
+    /// What was read, once it is.
+    pub fn done(&mut self) -> Option<HistoryRead> {
+        let (_, read) = self.running.as_ref()?;
+        let read = match read.try_recv() {
+            Ok(read) => Some(read),
+            Err(TryRecvError::Empty) => return None,
+            // Its thread failed: it is asked for again when the source is looked at.
+            Err(TryRecvError::Disconnected) => None,
+        };
+        self.running = None;
+        read
+    }
+}
+
+impl Drop for Histories {
+    fn drop(&mut self) {
+        if let Some((stop, _)) = &self.running {
+            stop.store(true, Ordering::Relaxed);
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::now_ms;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use synod_index::watch::Mode;
-use synod_index::{Error, Outcome, Run, Source, SourceSpec, Updater};
+use synod_index::{Ahead, Error, Outcome, Report, Run, Source, SourceSpec, Updater};
 use synod_store::{Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestArgs, IngestOp};
 
@@ -96,7 +96,8 @@ pub fn progress_line(jobs: &[Job], run: Option<&Run>) -> String {
 /// Does the jobs that wait, for a process that holds the lock without being a server.
 pub fn drain(updater: &mut Updater, store: &Store) -> Result<(), Error> {
     while let Some(job) = store.take(INDEX_JOB, now_ms()).map_err(other)? {
-        let result = Request::parse(&job.args).and_then(|request| request.run(updater, &|_| true));
+        let result =
+            Request::parse(&job.args).and_then(|request| request.run(updater, &|_| true, None));
         if let Err(error @ (Error::Sql(_) | Error::Words(_) | Error::Damaged(_))) = result {
             return Err(error);
         }
@@ -110,11 +111,16 @@ pub fn drain(updater: &mut Updater, store: &Store) -> Result<(), Error> {
 }
 
 impl Request {
-    /// Does what it asks for, and says what that was.
+    /// Does what it asks for, and says what that was; what `ahead` has to look at comes in between.
     ///
     /// # Errors
     /// Whatever the updater refuses; `Cancelled` when `report` says so.
-    pub fn run(&self, updater: &mut Updater, report: synod_index::Report) -> Result<String, Error> {
+    pub fn run(
+        &self,
+        updater: &mut Updater,
+        report: Report,
+        mut ahead: Option<&mut Ahead>,
+    ) -> Result<String, Error> {
         if self.roll_back {
             let name = updater.roll_back()?;
             return Ok(format!(
@@ -134,7 +140,7 @@ impl Request {
                     ..SourceSpec::default()
                 };
                 let source = updater.add_source(&path, &spec)?;
-                let outcome = updater.scan(&source, report)?;
+                let outcome = updater.scan_beside(&source, report, ahead)?;
                 Ok(format!("added source `{}`: {}", source.name, says(&outcome)))
             }
             IngestOp::Push => {
@@ -157,7 +163,7 @@ impl Request {
                 };
                 let mut total = Outcome::default();
                 for source in sources {
-                    let outcome = updater.scan(&source, report)?;
+                    let outcome = updater.scan_beside(&source, report, ahead.as_deref_mut())?;
                     total.changed += outcome.changed;
                     total.removed += outcome.removed;
                     total.unchanged += outcome.unchanged;

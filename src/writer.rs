@@ -5,24 +5,26 @@
 //! still does, and how fresh its index is. Invariant: `fresh` is said only when every source is
 //! there, is watched and was compared since, or is polled and was compared within its interval, and
 //! nothing that was touched or is to be tried again waits. Invariant: whatever fails costs one
-//! round, never the thread.
+//! round, never the thread. Invariant: single files that are touched wait for no run over many.
 
-use crate::background::{Embedding, Graphs};
+mod meaning;
+
+use crate::background::{Embedding, Graphs, Histories};
 use crate::beat::{self, Sign};
 use crate::config::Config;
 use crate::job::{self, Request};
+use crate::now_ms;
 use crate::pace::Pace;
 use crate::schedule::{self, Schedule};
-use crate::{now_ms, power};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use synod_index::watch::{Inbox, Mode, Touched, Watch};
 use synod_index::{
-    Coverage, Doing, Embedder, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work,
+    Ahead, Doing, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work,
 };
 use synod_store::{ATTEMPTS_MAX, Job, JobState, Store};
 use synod_tools::{INDEX_JOB, IngestOp};
@@ -95,12 +97,14 @@ impl Pending {
                 stop,
                 wake: self,
                 inbox: Arc::default(),
+                later: Touched::new(),
                 watch: None,
                 modes: HashMap::new(),
                 schedule: Schedule::new(Duration::ZERO),
                 meaning: Work::default(),
                 embedding,
                 graphs: Graphs::default(),
+                histories: Histories::default(),
                 graph_at: Instant::now(),
                 space: String::new(),
                 embed_at: Some(Instant::now()),
@@ -120,6 +124,8 @@ struct Loop {
     wake: Pending,
     /// What the watcher saw.
     inbox: Arc<Inbox>,
+    /// What was taken from it within a run and asks for all of a source.
+    later: Touched,
     watch: Option<Watch>,
     /// How sources are to be watched, where the configuration says so.
     modes: HashMap<i64, Mode>,
@@ -131,6 +137,8 @@ struct Loop {
     embedding: Embedding,
     /// Who builds graphs over the vectors.
     graphs: Graphs,
+    /// Who reads what git says.
+    histories: Histories,
     /// When to look whether one is missing.
     graph_at: Instant,
     /// The space of the configured model, as it was last seen.
@@ -184,6 +192,7 @@ impl Loop {
         self.set(0, false);
         self.index.set_doing(Doing::default());
         self.watch = None;
+        self.later.clear();
         self.meaning = Work::default();
         self.embed_at = Some(Instant::now());
         self.graphs.stop();
@@ -203,6 +212,7 @@ impl Loop {
             Ok(mut updater) => {
                 tracing::info!("became the writer");
                 updater.stop_with(Arc::clone(&self.stop));
+                updater.read_histories_apart();
                 let ended = self.write(&mut updater);
                 // Without the lock nothing is written.
                 self.graphs.stop();
@@ -262,11 +272,16 @@ impl Loop {
         let n_unread: u64 = unread.values().sum();
         let mut waiting = self.inbox.by_source();
         unread.into_iter().for_each(|(source, n)| *waiting.entry(source).or_default() += n);
+        let later = self.later.iter().map(|(source, paths)| (*source, paths.len() as u64));
+        later.for_each(|(source, n)| *waiting.entry(source).or_default() += n);
+        let n_later: usize = self.later.values().map(HashSet::len).sum();
         self.index.set_doing(Doing { waiting: Some(waiting), ..Doing::default() });
-        let there = n_unread == 0 && !updater.is_source_away();
+        let known = !self.histories.is_busy() && !updater.is_history_wanted();
+        let there = n_unread == 0 && !updater.is_source_away() && known;
         let watched = self.watch.as_ref().is_some_and(|watch| watch.outdated().is_empty());
         // Within the look, so that a touch in this moment is not overwritten.
         self.inbox.look(|waiting| {
+            let waiting = waiting + n_later;
             let current = watched && there && self.schedule.is_current(Instant::now());
             self.set(waiting as u64 + n_unread, current && waiting == 0);
         });
@@ -282,11 +297,13 @@ impl Loop {
         self.note_sources(updater)?;
         let mut beaten = Instant::now();
         while !self.stopped() {
-            while let Some(job) = self.store.take(INDEX_JOB, now_ms()).map_err(job::other)? {
-                self.work(updater, &job)?;
+            // One, then what was touched: requests may be many.
+            let job = self.store.take(INDEX_JOB, now_ms()).map_err(job::other)?;
+            if let Some(job) = &job {
+                self.work(updater, job)?;
             }
-            let mut touched = self.inbox.take(Instant::now());
-            for (source, paths) in updater.due() {
+            let mut touched = self.touched(updater);
+            for (source, paths) in std::mem::take(&mut self.later) {
                 touched.entry(source).or_default().extend(paths);
             }
             if !touched.is_empty() {
@@ -297,6 +314,9 @@ impl Loop {
                 // What could not be read as it was indexed is found by a comparison.
                 updater.sources()?.iter().for_each(|source| self.schedule.again(source.id));
             }
+            if job.is_some() {
+                continue;
+            }
             if let Some(id) = self.schedule.due(Instant::now()) {
                 let new = self.schedule.is_new(id);
                 self.compare(updater, id)?;
@@ -305,6 +325,9 @@ impl Loop {
                 if new {
                     continue;
                 }
+            }
+            if self.history(updater)? {
+                continue;
             }
             if beaten.elapsed() >= TICK * 4 {
                 if updater.is_suspect()? {
@@ -317,6 +340,7 @@ impl Loop {
                     self.schedule.again(id);
                 }
                 self.settle(updater);
+                updater.rest();
                 beaten = Instant::now();
             }
             if self.embed(updater) {
@@ -334,125 +358,20 @@ impl Loop {
         Ok(())
     }
 
-    /// Keeps what was embedded, and hands on what is to be next; true if there is more to do now.
-    fn embed(&mut self, updater: &mut Updater) -> bool {
-        if self.embedding.is_busy() {
-            let Some((embedder, made)) = self.embedding.answer() else { return false };
-            let kept = made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
-            return self.note_embedded(kept);
+    /// Keeps a history that was read, and has the next one read; true if one was kept.
+    fn history(&mut self, updater: &mut Updater) -> Result<bool, Error> {
+        if let Some(read) = self.histories.done() {
+            updater.put_history(read)?;
+            self.settle(updater);
+            return Ok(true);
         }
-        let Some(wanted) = self.index.embedder() else { return false };
-        if self.space != wanted.space() {
-            self.space = wanted.space().to_owned();
-            self.embed_soon();
+        if !self.histories.is_busy()
+            && let Some(work) = updater.history_wanted()
+            && let Err(error) = self.histories.start(work, self.wake.waker.clone())
+        {
+            tracing::error!(error = %error, "no thread for a history");
         }
-        if self.embed_at.is_none_or(|at| at > Instant::now()) {
-            return false;
-        }
-        if self.on_battery() {
-            self.index.set_rate(0.0);
-            self.embed_at = Some(Instant::now() + BATTERY_AGAIN);
-            return false;
-        }
-        let Some(embedder) = self.to_embed(updater, wanted) else { return false };
-        match updater.batch(&*embedder, &mut self.meaning) {
-            Ok(batch) if !batch.is_empty() => {
-                self.embedding.ask(embedder, batch);
-                false
-            }
-            // Only documents whose passages all have a vector already, or none.
-            Ok(batch) => {
-                let made = batch.run(&*embedder);
-                let kept =
-                    made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
-                self.note_embedded(kept)
-            }
-            Err(error) => self.note_embedded(Err(error)),
-        }
-    }
-
-    /// Says how far it is; true if there may be more.
-    fn note_embedded(&mut self, kept: Result<Coverage, Error>) -> bool {
-        match kept {
-            Ok(coverage) if coverage.waiting > 0 => {
-                self.index.set_rate(coverage.rate);
-                return true;
-            }
-            Ok(coverage) => {
-                if coverage.left > 0 {
-                    tracing::warn!(passages = coverage.left, "cannot be embedded as things are");
-                }
-                self.embed_at = None;
-            }
-            Err(error) => {
-                tracing::error!(error = %error, "cannot embed; it is tried again");
-                self.embed_at = Some(Instant::now() + EMBED_AGAIN);
-            }
-        }
-        self.index.set_rate(0.0);
-        false
-    }
-
-    fn on_battery(&self) -> bool {
-        !self.config.embedding.on_battery && power::is_on_battery()
-    }
-
-    /// Has a graph built that is missing, and makes one that is there known.
-    fn graph(&mut self, updater: &Updater) {
-        if let Some((work, built)) = self.graphs.done() {
-            let known = built.and_then(|built| match built {
-                true => {
-                    tracing::info!(what = work.name(), "done in the background");
-                    updater.graph_built(&work)
-                }
-                false => Ok(()),
-            });
-            if let Err(error) = known {
-                let what = work.name();
-                tracing::error!(what, error = %error, "failed; it is tried again later");
-                self.graph_at = Instant::now() + GRAPH_FAILED;
-            }
-            // What was embedded while vectors were put together may lack one.
-            self.embed_soon();
-        }
-        if self.graph_at > Instant::now() {
-            return;
-        }
-        self.graph_at = Instant::now() + GRAPH_AGAIN;
-        if self.on_battery() {
-            self.graph_at = Instant::now() + BATTERY_AGAIN;
-            return self.graphs.stop();
-        }
-        if self.graphs.is_busy() {
-            return;
-        }
-        let wanted = updater.graph_wanted().unwrap_or_else(|error| {
-            tracing::error!(error = %error, "cannot tell which graph is missing");
-            None
-        });
-        let Some(work) = wanted else { return };
-        if let Err(error) = self.graphs.start(work, self.wake.waker.clone()) {
-            tracing::error!(error = %error, "no thread for a graph");
-        }
-    }
-
-    /// The model whose space is filled: that of the configuration, or, while its space is taken
-    /// back, that of the one which answers.
-    fn to_embed(&self, updater: &Updater, wanted: Arc<dyn Embedder>) -> Option<Arc<dyn Embedder>> {
-        match updater.settle_held(wanted.space()) {
-            Ok(false) => Some(wanted),
-            Ok(true) => self.index.serving_embedder().ok().flatten(),
-            Err(error) => {
-                tracing::error!(error = %error, "cannot tell which space is filled");
-                None
-            }
-        }
-    }
-
-    /// There may be passages without a vector now.
-    fn embed_soon(&mut self) {
-        self.meaning.retry();
-        self.embed_at.get_or_insert_with(Instant::now);
+        Ok(false)
     }
 
     /// Puts the watches of a source anew and compares it with the disk, in this order: what changes
@@ -473,15 +392,19 @@ impl Loop {
             watch.renew(id);
         }
         self.note_watching(&source);
-        let pace = Pace::default();
+        let (pace, index, stop) = (Pace::default(), Arc::clone(&self.index), self.stop.clone());
         let report = |progress: &Progress| {
             // What a routine look finds to read is a change like any other.
             if let Some(run) = pace.run(progress, Instant::now()) {
-                beat::tell(&self.index, run);
+                beat::tell(&index, run);
             }
-            !self.stopped()
+            !stop.load(Ordering::Relaxed)
         };
-        let outcome = match updater.scan(&source, &report) {
+        let inbox = Arc::clone(&self.inbox);
+        let due = || inbox.due(Instant::now());
+        let mut serve = |updater: &mut Updater| self.between(updater);
+        let mut ahead = Ahead { due: &due, serve: &mut serve };
+        let outcome = match updater.scan_beside(&source, &report, Some(&mut ahead)) {
             Ok(outcome) => outcome,
             Err(Error::Cancelled) => return Ok(()),
             Err(error) => return Err(error),
@@ -491,6 +414,53 @@ impl Loop {
             self.embed_soon();
         }
         self.schedule.compared(id, start, start.elapsed());
+        Ok(())
+    }
+
+    /// Takes what is to be looked at now.
+    fn touched(&self, updater: &Updater) -> Touched {
+        let mut touched = self.inbox.take(Instant::now());
+        for (source, paths) in updater.due() {
+            touched.entry(source).or_default().extend(paths);
+        }
+        touched
+    }
+
+    /// Looks, within a run, at what was touched, and says what that was. What asks for all of a
+    /// source waits for the end of the run.
+    fn between(&mut self, updater: &mut Updater) -> Result<Touched, Error> {
+        self.embed_soon();
+        let mut touched = self.touched(updater);
+        let whole = |source: &i64, paths: &mut HashSet<String>| {
+            paths.contains("") || updater.is_away(*source)
+        };
+        for (source, paths) in touched.extract_if(whole) {
+            self.later.entry(source).or_default().extend(paths);
+        }
+        let began = Instant::now();
+        for source in updater.sources()? {
+            if let Some(paths) = touched.get(&source.id) {
+                self.look_at(updater, &source, paths)?;
+            }
+        }
+        self.inbox.took(&touched, began.elapsed());
+        Ok(touched)
+    }
+
+    /// Looks at single paths of a source, whose new folders are watched before.
+    fn look_at(
+        &mut self,
+        updater: &mut Updater,
+        source: &Source,
+        paths: &HashSet<String>,
+    ) -> Result<(), Error> {
+        let start = Instant::now();
+        if let Some(watch) = &mut self.watch {
+            watch.follow(source.id, paths);
+        }
+        self.note_watching(source);
+        let outcome = updater.refresh(source, paths, &|_| !self.stopped())?;
+        log_outcome(source, &outcome, start);
         Ok(())
     }
 
@@ -505,19 +475,13 @@ impl Loop {
         let began = Instant::now();
         for source in updater.sources()? {
             let Some(paths) = touched.get(&source.id) else { continue };
-            if paths.contains("") {
+            if paths.contains("") || updater.is_away(source.id) {
                 self.compare(updater, source.id)?;
                 continue;
             }
-            let start = Instant::now();
-            if let Some(watch) = &mut self.watch {
-                watch.follow(source.id, paths);
-            }
-            self.note_watching(&source);
-            match updater.refresh(&source, paths, &|_| !self.stopped()) {
-                Ok(outcome) => log_outcome(&source, &outcome, start),
+            match self.look_at(updater, &source, paths) {
                 Err(Error::Cancelled) => return Ok(()),
-                Err(error) => return Err(error),
+                looked => looked?,
             }
         }
         self.inbox.took(touched, began.elapsed());
@@ -573,16 +537,21 @@ impl Loop {
         };
         self.embed_soon();
         self.busy(1);
-        let pace = Pace::default();
+        let (pace, index, stop) = (Pace::default(), Arc::clone(&self.index), self.stop.clone());
+        let (store, inbox) = (Arc::clone(&self.store), Arc::clone(&self.inbox));
         let report = |progress: &Progress| {
-            let Some(run) = pace.run(progress, Instant::now()) else { return !self.stopped() };
+            let go_on = !stop.load(Ordering::Relaxed);
+            let Some(run) = pace.run(progress, Instant::now()) else { return go_on };
             let text = job::progress(&run);
-            beat::tell(&self.index, run);
-            self.store.set_progress(&job.id, &text, now_ms()).unwrap_or(true) && !self.stopped()
+            beat::tell(&index, run);
+            store.set_progress(&job.id, &text, now_ms()).unwrap_or(true) && go_on
         };
         let before = ids_of(&updater.sources()?);
         let began = Instant::now();
-        let result = request.run(updater, &report);
+        let due = || inbox.due(Instant::now());
+        let mut serve = |updater: &mut Updater| self.between(updater);
+        let mut ahead = Ahead { due: &due, serve: &mut serve };
+        let result = request.run(updater, &report, Some(&mut ahead));
         if let Err(error @ (Error::Sql(_) | Error::Words(_) | Error::Damaged(_))) = result {
             // What the stores hold is uncertain: a new updater recovers, then does the job again,
             // a few times.

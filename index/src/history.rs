@@ -3,17 +3,109 @@
 //!
 //! Runs the person's own `git`, which knows every form of repository; without it, or without a
 //! repository, there is no history and nothing else is missing. The repository may be anybody's:
-//! nothing that its configuration names is executed, and nothing is fetched.
+//! nothing that its configuration names is executed, and nothing is fetched. Git takes its time, so
+//! a process that has other things to do reads a history on another thread ([`HistoryWork`]).
 
+use crate::db::{self, Source};
+use crate::error::Result;
 use crate::limit::{HISTORY_BYTES_MAX, HISTORY_COMMITS_MAX, HISTORY_FILES_MAX, HISTORY_TIME};
+use crate::update::Updater;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+/// Files of each commit, newest first, or why there is no history, in words.
+type Commits = std::result::Result<Vec<Vec<String>>, String>;
+
+/// The history of a source that came to stand on another commit, to be read on whatever thread
+/// there is.
+pub struct HistoryWork {
+    source: i64,
+    name: String,
+    root: PathBuf,
+    /// The commit.
+    head: Option<String>,
+}
+
+/// What was read of it, for [`Updater::put_history`].
+pub struct HistoryRead {
+    work: HistoryWork,
+    commits: Commits,
+}
+
+impl HistoryWork {
+    /// Reads it, unless `go_on` ends that.
+    pub fn run(self, go_on: &dyn Fn() -> bool) -> HistoryRead {
+        let commits = read(&self.root, go_on);
+        HistoryRead { work: self, commits }
+    }
+}
+
+impl Updater {
+    /// From now on histories wait until somebody asks for them ([`Updater::history_wanted`]).
+    pub fn read_histories_apart(&mut self) {
+        self.histories = Some(BTreeMap::new());
+    }
+
+    /// The working tree of a source may stand on another commit: then its history is read anew, or
+    /// waits to be.
+    pub(crate) fn note_history(&mut self, source: &Source) -> Result<()> {
+        let root = Path::new(&source.root);
+        let head = head(root);
+        let known = head == db::commit(self.db(), source.id)?;
+        let (name, root) = (source.name.clone(), root.to_owned());
+        let work = HistoryWork { source: source.id, name, root, head };
+        match &mut self.histories {
+            Some(waiting) if known => drop(waiting.remove(&source.id)),
+            Some(waiting) => drop(waiting.insert(source.id, work)),
+            None if known => {}
+            None => self.put_history(work.run(&|| true))?,
+        }
+        Ok(())
+    }
+
+    /// The next history that waits to be read.
+    pub fn history_wanted(&mut self) -> Option<HistoryWork> {
+        self.histories.as_mut()?.pop_first().map(|(_, work)| work)
+    }
+
+    /// Whether one waits to be read.
+    pub fn is_history_wanted(&self) -> bool {
+        self.histories.as_ref().is_some_and(|waiting| !waiting.is_empty())
+    }
+
+    /// Keeps what was read, unless the source went away meanwhile.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn put_history(&mut self, read: HistoryRead) -> Result<()> {
+        let HistoryRead { work: HistoryWork { source, name, root, head }, commits } = read;
+        if let Some(waiting) = &mut self.histories
+            && waiting.get(&source).is_some_and(|work| work.head == head)
+        {
+            // It was asked for once more while it was read.
+            waiting.remove(&source);
+        }
+        let same = |known: &Source| known.id == source && Path::new(&known.root) == root;
+        if !self.sources()?.iter().any(same) {
+            return Ok(());
+        }
+        let transaction = self.begin()?;
+        match commits {
+            Ok(commits) => db::put_changes(&transaction, source, &commits)?,
+            // What was known before is the better answer; it is asked again at the next commit.
+            Err(reason) => tracing::info!(source = name, reason, "no newer history"),
+        }
+        db::set_commit(&transaction, source, head.as_deref())?;
+        Ok(transaction.commit()?)
+    }
+}
+
 /// The commit that a working tree stands on, read without running git; `None` where the folder is
 /// not the root of one.
-pub fn head(root: &Path) -> Option<String> {
+fn head(root: &Path) -> Option<String> {
     let (git, common) = git_dirs(root)?;
     let head = small_text(&git.join("HEAD"))?;
     let Some(reference) = head.trim().strip_prefix("ref: ") else { return hash(&head) };
@@ -66,10 +158,7 @@ fn git_dirs(root: &Path) -> Option<(PathBuf, PathBuf)> {
 
 /// The files that each of the newest commits changed, newest first; commits of more than
 /// [`HISTORY_FILES_MAX`] files say nothing about single ones and are left out.
-///
-/// # Errors
-/// Why there is no history, in words.
-pub fn read(root: &Path) -> Result<Vec<Vec<String>>, String> {
+fn read(root: &Path, go_on: &dyn Fn() -> bool) -> Commits {
     let mut child = command(root).spawn().map_err(|e| format!("git does not start: {e}"))?;
     let Some(out) = child.stdout.take() else { return Err("git has no output".to_owned()) };
     let reading = std::thread::spawn(move || {
@@ -78,7 +167,7 @@ pub fn read(root: &Path) -> Result<Vec<Vec<String>>, String> {
         done.map(|_| text)
     });
     let until = Instant::now() + HISTORY_TIME;
-    while !reading.is_finished() && Instant::now() < until {
+    while !reading.is_finished() && Instant::now() < until && go_on() {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let in_time = reading.is_finished();
@@ -89,7 +178,8 @@ pub fn read(root: &Path) -> Result<Vec<Vec<String>>, String> {
     let text = reading.join().map_err(|_| "its output could not be read".to_owned())?;
     let status = child.wait().map_err(|e| e.to_string())?;
     if !in_time {
-        return Err(format!("git took longer than {} s", HISTORY_TIME.as_secs()));
+        let time = HISTORY_TIME.as_secs();
+        return Err(format!("git took longer than {time} s, or than there was time for it"));
     }
     let text = text.map_err(|e| e.to_string())?;
     if !status.success() && text.is_empty() {

@@ -41,6 +41,18 @@ pub const BATCH_FILES_MAX: usize = 8_000;
 pub const BATCH_BYTES_MAX: u64 = 96 * MIB as u64;
 /// Names and targets of links that one batch remembers until its commit.
 pub const BATCH_KEYS_MAX: usize = 200_000;
+/// Files of one batch of a run that gives way to files which are saved meanwhile.
+pub const BATCH_FILES_BESIDE: usize = 1_000;
+/// Bytes of text of one such batch: the first file that is saved waits until they are committed.
+pub const BATCH_BYTES_BESIDE: u64 = 8 * MIB as u64;
+/// The same while files are being saved.
+pub const BATCH_BYTES_SAVING: u64 = MIB as u64;
+/// Longest time that a batch takes while files are being saved.
+pub const BATCH_TIME_SAVING: Duration = Duration::from_millis(100);
+/// So long after the last saved file batches are larger again.
+pub const SAVING: Duration = Duration::from_secs(5);
+/// How long the writer of the words is kept for the next batch.
+pub const WORDS_KEPT: Duration = Duration::from_secs(60);
 /// Memory of tantivy's writer per thread, in bytes; less where [`Memory`] says so.
 pub const WRITER_BYTES_MAX: usize = 48 * MIB;
 /// The least that tantivy takes per thread, in bytes.

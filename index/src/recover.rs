@@ -105,6 +105,7 @@ impl Updater {
         // First: what is met meanwhile is looked at again.
         let _ = std::fs::remove_file(self.dir().join(SUSPECT));
         self.health.mended.clear();
+        self.end_words();
         self.check_words(true)?;
         self.mend_vectors()?;
         self.recover()?;
@@ -166,13 +167,14 @@ impl Updater {
         }
     }
 
-    fn catch_up(&self) -> Result<()> {
+    fn catch_up(&mut self) -> Result<()> {
         let generation = db::generation(self.db())?;
         let lexical = self.index().words()?;
         let words = lexical.generation()?;
         if words == generation {
             return Ok(());
         }
+        self.end_words();
         let after = if words > generation { 0 } else { words };
         let mut writer = lexical.writer(false, self.index().memory())?;
         for id in db::gone_after(self.db(), after)? {
@@ -221,6 +223,7 @@ impl Updater {
         let generation = db::generation(self.db())? + 1;
         let all: BTreeSet<u32> = db::files_after(self.db(), 0)?.into_iter().collect();
         let lexical = self.index().words()?;
+        self.end_words();
         let mut writer = lexical.writer(true, self.index().memory())?;
         for (file, ..) in self.index().census()? {
             writer.remove(file);
@@ -235,6 +238,8 @@ impl Updater {
     /// Makes the words anew from the sources and puts them in the place of the damaged ones.
     fn renew_words(&mut self, reason: &str) -> Result<()> {
         tracing::warn!(reason, "the words are damaged and are made anew");
+        // Its merges write to the folder by its name.
+        self.end_words();
         self.index().set_freshness(Freshness { pending: 1, fresh: false });
         let new = self.dir().join(NEW);
         if let Err(error) = self.make_words(&new) {

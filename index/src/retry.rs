@@ -98,6 +98,11 @@ impl Unread {
         all.filter(|(_, paths)| !paths.is_empty()).collect()
     }
 
+    /// When the first of all paths is to be tried again.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.paths.values().flat_map(BTreeMap::values).filter_map(|entry| entry.due).min()
+    }
+
     /// How many paths of each source wait to be tried again.
     fn waiting(&self) -> BTreeMap<i64, u64> {
         let all = self.paths.iter().map(|(source, paths)| {
@@ -120,6 +125,12 @@ impl Updater {
         self.unread.waiting()
     }
 
+    /// Whether this source was not there when it was looked at last: a path of it that is looked at
+    /// means all of it.
+    pub fn is_away(&self, source: i64) -> bool {
+        self.unread.is_away(source)
+    }
+
     /// A source is not there, or another, empty folder is in its place: its documents are kept.
     pub fn is_source_away(&self) -> bool {
         !self.unread.away.is_empty()
@@ -138,9 +149,11 @@ mod tests {
     fn a_path_is_tried_four_times_and_then_given_up() {
         let (mut unread, start) = (Unread::default(), Instant::now());
         let mut now = start;
+        assert_eq!(unread.next(), None);
         unread.failed(&Held::new(), 1, "a/b.md", now);
         for wait in WAITS {
             assert_eq!(unread.waiting(), BTreeMap::from([(1, 1)]));
+            assert_eq!(unread.next(), Some(now + wait));
             assert!(unread.due(now).is_empty());
             now += wait;
             assert_eq!(unread.due(now)[&1], set(&["a/b.md"]));

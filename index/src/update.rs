@@ -3,7 +3,8 @@
 //! A batch is prepared in parallel (read, parse, cut), written in one SQLite transaction under the
 //! next generation, then committed to the word index with that generation as payload. A crash
 //! between the two leaves the words behind; [`Updater::recover`] re-applies what changed since,
-//! which is idempotent. A batch that fails leaves no transaction open.
+//! which is idempotent. A batch that fails leaves no transaction open. A run over many documents
+//! gives way between two batches to files that are saved meanwhile ([`crate::turn`]).
 //! Invariant: nothing old is removed before what replaces it is in the same commit.
 
 use crate::Index;
@@ -13,26 +14,29 @@ use crate::disk::{self, Content, Loaded, Stamp};
 use crate::error::{Error, Result};
 use crate::flight::{Gate, Permit};
 use crate::graph;
-use crate::history;
+use crate::history::HistoryWork;
 use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
 use crate::language::{self, Language};
 use crate::lexical::{DocumentText, PassageText, Writer};
-use crate::limit::{
-    self, BATCH_FILES_MAX, BATCH_KEYS_MAX, CACHE_KIB, HEAD_BYTES_MAX, Memory, RACY,
-};
+use crate::limit::{self, BATCH_KEYS_MAX, CACHE_KIB, HEAD_BYTES_MAX, Memory, RACY};
 use crate::recover::Health;
 use crate::retry::{Held, PATHS_MAX, Unread};
+use crate::turn::{Ahead, Beside, Room, Step};
 use crate::walk::{self, Found, Walked};
+use crate::words::Kept;
 use rusqlite::Connection;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
+/// Longest wait of a run for its next document, and for what is due, before it asks whose turn it
+/// is.
+const ASK: Duration = Duration::from_millis(5);
 /// Symbol kinds that people do not look up as definitions.
 const NOT_DEFINITIONS: &[&str] = &["key", "rule", "element", "impl", "heading"];
 
@@ -86,6 +90,22 @@ pub struct Updater {
     /// Set when the process ends.
     stop: Arc<AtomicBool>,
     pub(crate) health: Health,
+    /// The writer of the words, between two batches.
+    pub(crate) kept: Option<Kept>,
+    /// When single paths were looked at last: somebody saves files.
+    pub(crate) saved: Option<Instant>,
+    /// Histories that wait to be read; `None` where they are read at once.
+    pub(crate) histories: Option<BTreeMap<i64, HistoryWork>>,
+}
+
+impl Drop for Updater {
+    /// The lock goes last: no merge of ours may write when another process does.
+    fn drop(&mut self) {
+        if self.stop.load(Ordering::Relaxed) {
+            self.kept = None;
+        }
+        self.end_words();
+    }
 }
 
 /// Content that is handed over.
@@ -172,8 +192,18 @@ impl Updater {
         index.look_now()?;
         let db = db::open(&index.dir().join("index.db"), true)?;
         let health = Health::of(index.dir(), &lock)?;
-        let (unread, stop) = (Unread::default(), Arc::default());
-        let mut updater = Updater { index, db, _lock: lock, now_ms, unread, stop, health };
+        let mut updater = Updater {
+            index,
+            db,
+            _lock: lock,
+            now_ms,
+            unread: Unread::default(),
+            stop: Arc::default(),
+            health,
+            kept: None,
+            saved: None,
+            histories: None,
+        };
         updater.begin_well()?;
         updater.read_alike()?;
         Ok(updater)
@@ -319,7 +349,7 @@ impl Updater {
             };
             let ready = Ready::New(Box::new(document(&source, &path, loaded, now)?));
             batch.write(Prepared { path, known, read_ms: now, result: Ok(ready) })?;
-            if batch.is_full() {
+            if batch.is_full(Room::WHOLE) {
                 batch.flush()?;
             }
         }
@@ -336,11 +366,27 @@ impl Updater {
         db::remove_source(&batch.updater.db, source.id)?;
         let outcome = batch.commit()?;
         self.unread.forget(source.id);
+        if let Some(waiting) = &mut self.histories {
+            waiting.remove(&source.id);
+        }
         Ok(outcome)
     }
 
     /// Compares a source with the disk and brings the index up to date.
     pub fn scan(&mut self, source: &Source, report: Report) -> Result<Outcome> {
+        self.scan_beside(source, report, None)
+    }
+
+    /// The same; what `ahead` has to look at comes between two commits of it.
+    ///
+    /// # Errors
+    /// Also those of `ahead`: whoever gets one looks at everything once more.
+    pub fn scan_beside(
+        &mut self,
+        source: &Source,
+        report: Report,
+        ahead: Option<&mut Ahead>,
+    ) -> Result<Outcome> {
         if source.kind == SourceKind::Pushed {
             return Ok(Outcome { generation: db::generation(&self.db)?, ..Outcome::default() });
         }
@@ -351,7 +397,10 @@ impl Updater {
             // A source that vanished (an unmounted drive) keeps its documents.
             return self.away(source, &format!("{error}; its documents are kept as they were"));
         }
-        let walked = walk::walk(&root, &self.skipped());
+        // First: what is looked at meanwhile has problems of its own.
+        db::clear_problems(&self.db, source.id)?;
+        let mut beside = Beside::new(source.id, ahead);
+        let walked = self.walk(&root, &mut beside)?;
         let known = db::known(&self.db, source.id)?;
         let device = device(&root);
         if walked.files.is_empty() && !known.is_empty() && db::moved(&self.db, source.id, device)? {
@@ -363,18 +412,43 @@ impl Updater {
         db::set_device(&self.db, source.id, device)?;
         let total = walked.files.len();
         let jobs = compare(&walked, known);
-        db::clear_problems(&self.db, source.id)?;
-        for (path, reason) in &walked.errors {
+        for (path, reason) in walked.errors.iter().filter(|(path, _)| !beside.has_seen(path)) {
             db::put_problem(&self.db, source.id, path, reason)?;
         }
         let reads = jobs.iter().filter(|j| matches!(j, Job::Read { .. })).count();
-        let mut outcome = self.run(source, jobs, report)?;
+        let mut outcome = self.run(source, jobs, report, beside)?;
         outcome.unchanged += total - reads;
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
         self.note_history(source)?;
         db::scanned(&self.db, source.id, (self.now_ms)())?;
         Ok(outcome)
+    }
+
+    /// Walks all of a source. What is due meanwhile is looked at.
+    fn walk(&mut self, root: &Path, beside: &mut Beside) -> Result<Walked> {
+        let skipped = self.skipped();
+        if !beside.gives_way() {
+            return Ok(walk::walk(root, &skipped));
+        }
+        let skipped = &skipped;
+        std::thread::scope(|scope| -> Result<Walked> {
+            let (send, receive) = sync_channel(1);
+            // Nobody takes it any more when what was due failed.
+            scope.spawn(move || drop(send.send(walk::walk(root, skipped))));
+            loop {
+                match receive.recv_timeout(ASK) {
+                    Ok(walked) => return Ok(walked),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => {
+                        return Err(Error::Row("the walk of a source failed".to_owned()));
+                    }
+                }
+                if beside.step(self) == Step::Serve {
+                    beside.serve(self)?;
+                }
+            }
+        })
     }
 
     /// A source is not there: its documents are kept.
@@ -391,26 +465,6 @@ impl Updater {
         for path in walked.unread.iter().chain(&outcome.unread) {
             self.unread.failed(held, source.id, path, now);
         }
-    }
-
-    /// Reads the history anew if the working tree came to stand on another commit.
-    fn note_history(&mut self, source: &Source) -> Result<()> {
-        let root = Path::new(&source.root);
-        let head = history::head(root);
-        if head == db::commit(&self.db, source.id)? {
-            return Ok(());
-        }
-        // Git takes its time: not within the transaction.
-        let commits = history::read(root);
-        let transaction = self.db.transaction()?;
-        match commits {
-            Ok(commits) => db::put_changes(&transaction, source.id, &commits)?,
-            // What was known before is the better answer; it is asked again at the next commit.
-            Err(reason) => tracing::info!(source = source.name, reason, "no newer history"),
-        }
-        db::set_commit(&transaction, source.id, head.as_deref())?;
-        transaction.commit()?;
-        Ok(())
     }
 
     /// Brings single paths of a source up to date (files or folders, from a watcher); an empty path
@@ -442,16 +496,24 @@ impl Updater {
             db::put_problem(&transaction, source.id, path, reason)?;
         }
         transaction.commit()?;
-        let mut outcome = self.run(source, compare(&walked, known), report)?;
+        let beside = Beside::new(source.id, None);
+        let mut outcome = self.run(source, compare(&walked, known), report, beside)?;
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
         self.note_history(source)?;
+        self.saved = Some(Instant::now());
         Ok(outcome)
     }
 
-    fn run(&mut self, source: &Source, jobs: Vec<Job>, report: Report) -> Result<Outcome> {
+    fn run(
+        &mut self,
+        source: &Source,
+        jobs: Vec<Job>,
+        report: Report,
+        beside: Beside,
+    ) -> Result<Outcome> {
         let generation = db::generation(&self.db)?;
-        let mut total = Outcome { generation, ..Outcome::default() };
+        let total = Outcome { generation, ..Outcome::default() };
         if jobs.is_empty() {
             return Ok(total);
         }
@@ -472,49 +534,55 @@ impl Updater {
                 scope.spawn(move || prepare_all(source, jobs, next, stop, &gate, now_ms, &send));
             }
             drop(send);
-            let result = self.write_all(source, &jobs, bulk, receive, progress, report, &mut total);
+            let rest = jobs.iter();
+            let course = Course { source, bulk, receive, rest, progress, report, beside, total };
+            let result = self.write_all(course);
             stop.store(true, Ordering::Relaxed);
             result
-        })?;
-        Ok(total)
+        })
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn write_all(
-        &mut self,
-        source: &Source,
-        jobs: &[Job],
-        bulk: bool,
-        receive: std::sync::mpsc::Receiver<Prepared>,
-        mut progress: Progress,
-        report: Report,
-        total: &mut Outcome,
-    ) -> Result<()> {
-        let mut batch = Batch::open(self, source, bulk)?;
-        for prepared in receive {
-            progress.done += 1;
-            progress.current.clone_from(&prepared.path);
-            batch.write(prepared)?;
-            progress.bytes = total_bytes(&batch, progress.bytes);
-            if !report(&progress) {
-                add(total, batch.commit()?);
-                return Err(Error::Cancelled);
-            }
-            if batch.is_full() {
-                batch.flush()?;
-            }
+    /// Writes everything, and gives way between two batches.
+    fn write_all(&mut self, mut course: Course) -> Result<Outcome> {
+        while self.write_some(&mut course)? {
+            course.beside.serve(self)?;
         }
-        // Last: what was moved is found under its new path before the old one goes.
-        for job in jobs {
-            if let Job::Remove { id, path } = job {
-                batch.remove(*id, path)?;
-                if batch.is_full() {
+        Ok(course.total)
+    }
+
+    /// Writes until the end of a run, or until something else is due, which is true.
+    fn write_some(&mut self, course: &mut Course) -> Result<bool> {
+        let before = course.progress.bytes;
+        let mut batch = Batch::open(self, course.source, course.bulk)?;
+        let mut go_on = true;
+        let due = loop {
+            match course.beside.step(&batch.updater) {
+                Step::Serve => break true,
+                Step::Wait => {
                     batch.flush()?;
+                    std::thread::sleep(ASK);
+                    continue;
+                }
+                Step::Work => {}
+            }
+            match course.receive.recv_timeout(ASK) {
+                Ok(prepared) => go_on = course.write(&mut batch, prepared, before)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    if !course.remove_next(&mut batch)? {
+                        break false;
+                    }
                 }
             }
-        }
-        add(total, batch.commit()?);
-        Ok(())
+            if !go_on {
+                break false;
+            }
+            if batch.is_full(course.beside.room(&batch.updater)) {
+                batch.flush()?;
+            }
+        };
+        add(&mut course.total, batch.commit()?);
+        if go_on { Ok(due) } else { Err(Error::Cancelled) }
     }
 
     /// Adds a document's words anew from its source, if its bytes are still those of its row;
@@ -535,8 +603,48 @@ impl Updater {
     }
 }
 
-fn total_bytes(batch: &Batch, before: u64) -> u64 {
-    before.max(batch.bytes_total)
+/// A run over the documents of a source, under way.
+struct Course<'a, 'b> {
+    source: &'a Source,
+    /// It is a large one.
+    bulk: bool,
+    /// What was read, in no order.
+    receive: Receiver<Prepared>,
+    /// Documents that go are taken from here, when nothing is left to be read.
+    rest: std::slice::Iter<'a, Job>,
+    progress: Progress,
+    report: Report<'a>,
+    beside: Beside<'a, 'b>,
+    total: Outcome,
+}
+
+impl Course<'_, '_> {
+    /// Writes one document, of a batch that began after `before` bytes; false if the run is to end.
+    fn write(&mut self, batch: &mut Batch, prepared: Prepared, before: u64) -> Result<bool> {
+        self.progress.done += 1;
+        self.progress.current.clone_from(&prepared.path);
+        if self.beside.has_seen(&prepared.path) {
+            // What was read here may be older than what was looked at since.
+            batch.outcome.unchanged += 1;
+        } else {
+            batch.write(prepared)?;
+        }
+        self.progress.bytes = before + batch.bytes_total;
+        Ok((self.report)(&self.progress))
+    }
+
+    /// Removes the next document that is gone; false when there is none. Last: what was moved is
+    /// found under its new path before the old one goes.
+    fn remove_next(&mut self, batch: &mut Batch) -> Result<bool> {
+        let seen = |path: &str| self.beside.has_seen(path);
+        let next = self.rest.find_map(|job| match job {
+            Job::Remove { id, path } if !seen(path) => Some((*id, path)),
+            _ => None,
+        });
+        let Some((id, path)) = next else { return Ok(false) };
+        batch.remove(id, path)?;
+        Ok(true)
+    }
 }
 
 fn add(total: &mut Outcome, part: Outcome) {
@@ -895,9 +1003,13 @@ struct Batch<'u> {
     updater: Inside<'u>,
     source: Source,
     memory: Memory,
-    writer: Writer,
+    words: Kept,
+    /// Of the next commit.
     generation: u64,
     outcome: Outcome,
+    /// Something changed since the last commit.
+    changed: bool,
+    began: Instant,
     files: usize,
     bytes: u64,
     bytes_total: u64,
@@ -915,7 +1027,7 @@ impl<'u> Batch<'u> {
         updater.recover()?;
         let generation = db::generation(&updater.db)? + 1;
         let memory = updater.index.memory();
-        let writer = updater.index.words()?.writer(bulk, memory)?;
+        let words = updater.take_words(bulk)?;
         let updater = Inside(updater);
         if bulk {
             updater.db.pragma_update(None, "cache_size", -memory.cache_kib())?;
@@ -925,9 +1037,11 @@ impl<'u> Batch<'u> {
             updater,
             source: source.clone(),
             memory,
-            writer,
+            words,
             generation,
             outcome: Outcome::default(),
+            changed: false,
+            began: Instant::now(),
             files: 0,
             bytes: 0,
             bytes_total: 0,
@@ -937,18 +1051,20 @@ impl<'u> Batch<'u> {
         })
     }
 
-    fn is_full(&self) -> bool {
+    fn is_full(&self, room: Room) -> bool {
+        let Room { files, bytes, time } = room;
         let keys = self.link_keys.len() + self.old_link_keys.len();
-        let full = self.bytes >= self.memory.batch_bytes() || keys >= BATCH_KEYS_MAX;
-        full || self.files >= BATCH_FILES_MAX
+        let full = self.bytes >= bytes.min(self.memory.batch_bytes()) || keys >= BATCH_KEYS_MAX;
+        full || self.files >= files || self.began.elapsed() >= time
     }
 
     fn remove(&mut self, id: u32, path: &str) -> Result<()> {
+        self.changed = true;
         self.note_keys(id)?;
         db::remove_file(&self.updater.db, id, self.generation)?;
         db::clear_problem(&self.updater.db, self.source.id, path)?;
-        self.writer.remove(id);
-        self.writer.remove_links(id);
+        self.words.writer.remove(id);
+        self.words.writer.remove_links(id);
         self.outcome.removed += 1;
         self.files += 1;
         Ok(())
@@ -987,11 +1103,12 @@ impl<'u> Batch<'u> {
     }
 
     fn write_document(&mut self, known: Option<Known>, mut document: Document) -> Result<()> {
+        self.changed = true;
         let id = known.map_or(0, |k| k.id);
         if id != 0 {
             self.note_keys(id)?;
             self.rewritten.insert(id);
-            self.writer.remove(id);
+            self.words.writer.remove(id);
             db::clear_graph(&self.updater.db, id)?;
         }
         document.row.id = id;
@@ -1027,7 +1144,7 @@ impl<'u> Batch<'u> {
         let keys = names.into_iter().map(|(key, _)| key);
         self.link_keys.extend(keys.map(|k| k.strip_suffix(".md").unwrap_or(&k).to_owned()));
         self.link_keys.extend(links.into_iter().map(|(key, _)| key));
-        add_words(&self.writer, &document)?;
+        add_words(&self.words.writer, &document)?;
         self.bytes += document.row.bytes;
         self.bytes_total += document.row.bytes;
         self.outcome.changed += 1;
@@ -1046,13 +1163,26 @@ impl<'u> Batch<'u> {
         Ok(())
     }
 
-    /// Ends the transaction and starts the next one.
+    /// Ends the transaction, if something was written in it, and starts the next one.
     fn flush(&mut self) -> Result<()> {
+        if self.files > 0 {
+            self.end()?;
+            (self.files, self.bytes) = (0, 0);
+            self.updater.db.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        self.began = Instant::now();
+        Ok(())
+    }
+
+    /// Ends the transaction; what changed documents becomes the next generation.
+    fn end(&mut self) -> Result<()> {
+        if !self.changed {
+            self.updater.db.execute_batch("COMMIT")?;
+            return Ok(());
+        }
         self.finish()?;
+        self.changed = false;
         self.generation += 1;
-        self.files = 0;
-        self.bytes = 0;
-        self.updater.db.execute_batch("BEGIN IMMEDIATE")?;
         Ok(())
     }
 
@@ -1062,32 +1192,21 @@ impl<'u> Batch<'u> {
         let mut linked: HashSet<String> = linked_keys(db, keys)?;
         linked.extend(self.old_link_keys.drain());
         for (id, texts) in graph::changed_texts(db, &linked, self.rewritten.drain())? {
-            self.writer.set_links(id, &texts)?;
+            self.words.writer.set_links(id, &texts)?;
         }
         db::set_generation(db, self.generation)?;
         db.execute_batch("COMMIT")?;
-        self.writer.commit(self.generation)?;
+        self.words.writer.commit(self.generation)?;
         db::prune_gone(db, self.generation)?;
         Ok(())
     }
 
     fn commit(mut self) -> Result<Outcome> {
-        let changed = self.outcome.changed + self.outcome.removed > 0;
-        if changed {
-            self.finish()?;
-            self.outcome.generation = self.generation;
-        } else {
-            self.updater.db.execute_batch("COMMIT")?;
-            self.outcome.generation = self.generation - 1;
-        }
-        let outcome = self.outcome.clone();
-        let Batch { updater, writer, .. } = self;
-        let stopping = updater.stop.load(Ordering::Relaxed);
-        drop(updater);
-        if !stopping {
-            writer.close()?;
-        }
-        Ok(outcome)
+        self.end()?;
+        let Batch { updater, words, outcome, generation, .. } = self;
+        // Merges go on behind the next batch.
+        updater.0.kept = Some(words);
+        Ok(Outcome { generation: generation - 1, ..outcome })
     }
 }
 
@@ -1161,7 +1280,7 @@ mod tests {
         assert!(said.starts_with("takes over 2 s to parse"), "{said}");
         let mut batch = Batch::open(&mut updater, &source, false).unwrap();
         batch.write_document(None, document).unwrap();
-        assert!(!batch.is_full());
+        assert!(!batch.is_full(Room::WHOLE));
         batch.commit().unwrap();
         let (listed, n) = db::problems(&updater.db, source.id, 9).unwrap();
         assert_eq!((listed, n), (vec![("y.rs".to_owned(), said)], 1));

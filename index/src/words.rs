@@ -1,15 +1,19 @@
-//! The words as a process has them open: the newest view of them, and what happens when they are
-//! damaged.
+//! The words as a process has them open: the newest view of them, what happens when they are
+//! damaged, and who writes them.
 //!
 //! Whoever meets damage leaves a sign beside the database; the process that writes finds it, looks
-//! itself, and makes the words anew ([`crate::recover`]). Invariant: damaged words are an error
-//! that says so, never an empty answer.
+//! itself, and makes the words anew ([`crate::recover`]). A process that writes keeps their writer
+//! from one batch to the next. Invariant: damaged words are an error that says so, never an empty
+//! answer. Invariant: no writer is kept that wrote what was not committed.
 
 use crate::error::{Error, Result};
-use crate::lexical::Lexical;
+use crate::lexical::{Lexical, Writer};
+use crate::limit::WORDS_KEPT;
 use crate::score::{Scorer, Weights};
+use crate::update::Updater;
 use crate::{Current, Index};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The sign, a file beside the database.
 pub(crate) const SUSPECT: &str = "suspect";
@@ -98,4 +102,100 @@ fn newest(words: &Lexical, known: Option<&Arc<Current>>) -> Result<Arc<Current>>
     let view = words.view(generation)?;
     let scorer = Scorer::new(&view, Weights::DEFAULT);
     Ok(Arc::new(Current { view, scorer }))
+}
+
+/// A writer of the words between two batches: merges that it began go on meanwhile, and nobody
+/// waits for them.
+pub(crate) struct Kept {
+    pub(crate) writer: Writer,
+    /// What it writes.
+    words: Arc<Lexical>,
+    /// It is one for large runs.
+    bulk: bool,
+    /// When it was used last for what it was made for.
+    used: Instant,
+}
+
+impl Kept {
+    fn fits(&self, words: &Arc<Lexical>, bulk: bool) -> bool {
+        Arc::ptr_eq(&self.words, words) && serves(self.bulk, bulk, self.used.elapsed())
+    }
+}
+
+/// Whether a writer that is `bulk`, and was not used as such for so long, is good enough for a
+/// batch. One for large runs does small batches too, until its merges have had time to end.
+fn serves(bulk: bool, wanted: bool, unused: Duration) -> bool {
+    bulk == wanted || bulk && unused < WORDS_KEPT
+}
+
+impl Updater {
+    /// The writer of the words for one batch: the one that is kept, or another one.
+    pub(crate) fn take_words(&mut self, bulk: bool) -> Result<Kept> {
+        let words = self.index().words()?;
+        if let Some(mut kept) = self.kept.take_if(|kept| kept.fits(&words, bulk)) {
+            if kept.bulk == bulk {
+                kept.used = Instant::now();
+            }
+            return Ok(kept);
+        }
+        // Two cannot write at once.
+        self.end_words();
+        let writer = words.writer(bulk, self.index().memory())?;
+        Ok(Kept { writer, words, bulk, used: Instant::now() })
+    }
+
+    /// Ends the writer that is kept, when its merges have ended.
+    pub(crate) fn end_words(&mut self) {
+        let Some(kept) = self.kept.take() else { return };
+        if let Err(error) = kept.writer.close() {
+            // What it committed stands; what it did not is no batch's.
+            tracing::warn!(error = %error, "the writer of the words did not end well");
+        }
+    }
+
+    /// Nothing is to be done: what was kept for the next batch goes when none came for a while.
+    pub fn rest(&mut self) {
+        if self.kept.as_ref().is_some_and(|kept| kept.used.elapsed() >= WORDS_KEPT) {
+            self.end_words();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_serves_what_it_was_made_for_and_a_large_one_more_for_a_while() {
+        let long = WORDS_KEPT;
+        for (bulk, wanted, unused, expected) in [
+            (false, false, long, true),
+            (true, true, long, true),
+            (true, false, long - Duration::from_millis(1), true),
+            (true, false, long, false),
+            (false, true, Duration::ZERO, false),
+        ] {
+            assert_eq!(serves(bulk, wanted, unused), expected, "{bulk} {wanted} {unused:?}");
+        }
+    }
+
+    #[test]
+    fn the_writer_is_kept_between_batches_and_gone_when_the_lock_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        for n in 0..20 {
+            updater.push("pushed", &format!("{n}.md"), format!("walrus {n}")).unwrap();
+            assert!(updater.kept.is_some(), "{n}");
+        }
+        // It holds the lock of the words: with another one beside it this would fail.
+        updater.rebuild_words().unwrap();
+        updater.push("pushed", "more.md", "an anemone".to_owned()).unwrap();
+        updater.rest();
+        assert!(updater.kept.is_some(), "it was used a moment ago");
+        drop(updater);
+        let mut other = Updater::new(Arc::clone(&index), || 1).unwrap();
+        other.push("pushed", "last.md", "a limpet".to_owned()).unwrap();
+        assert_eq!(index.check().unwrap().differences, Vec::<String>::new());
+    }
 }

@@ -40,7 +40,7 @@ fn here(
     updater.mended().iter().for_each(|what| note(&format!("mended: {what}")));
     job::add_configured(&mut updater, &session.loaded.config);
     if let Some(name) = &args.remove {
-        let text = remove(name).run(&mut updater, &|_| true)?;
+        let text = remove(name).run(&mut updater, &|_| true, None)?;
         report_text(session, &text);
         return Ok(ExitCode::SUCCESS);
     }

@@ -149,7 +149,7 @@ fn spaces(session: &Session) -> Result<(), Failure> {
 fn roll_back(session: &Session) -> Result<(), Failure> {
     let index = open_index(session, &session.data)?;
     let said = match Updater::new(Arc::clone(&index), now_ms) {
-        Ok(mut updater) => Request::roll_back().run(&mut updater, &|_| true)?,
+        Ok(mut updater) => Request::roll_back().run(&mut updater, &|_| true, None)?,
         Err(Error::NotWriter) => {
             let store = Store::open(&session.data)?;
             super::index::left(&index, &store, &Request::roll_back(), session.common.json)?

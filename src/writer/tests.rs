@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::atomic::AtomicUsize;
-use synod_index::SourceSpec;
+use synod_index::{Embedder, SourceSpec};
 
 /// Longest wait; only a hang takes it.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -58,6 +58,8 @@ fn whole(folder: &Path) {
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let source = updater.add_source(folder, &SourceSpec::default()).expect("a source");
     updater.scan(&source, &|_| true).expect("a scan");
+    // With the merges that are left.
+    drop(updater);
     let status = index.status().expect("a status");
     let source = &status.sources[0];
     let disk = folder_bytes(dir.path());

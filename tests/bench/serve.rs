@@ -247,6 +247,8 @@ pub fn engine(folder: &Path) {
         synod_index::Updater::new(std::sync::Arc::clone(&index), synod::now_ms).expect("the lock");
     let source = updater.add_source(folder, &synod_index::SourceSpec::default()).expect("a source");
     updater.scan(&source, &|_| true).expect("a scan");
+    // When the merges that are left are done.
+    drop(updater);
     let queries = queries(folder);
     println!("what,n,p50_ms,p90_ms,p99_ms");
     for detail in [synod_index::Detail::Names, synod_index::Detail::Passage] {

@@ -2,8 +2,10 @@
 
 use super::faces::{token, with_token};
 use super::http::{post, request};
-use super::program::{Client, PATIENCE, Place, Server, ended, poll, sql};
+use super::index::{Answers, recovered};
+use super::program::{Client, PATIENCE, Place, Server, ended, long, poll, sql};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,18 +86,18 @@ fn an_addition_that_is_cancelled_leaves_no_half_source() {
     client.send(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"add"}}"#,
     );
-    let status = poll("its end", PATIENCE, || {
+    poll("its end", PATIENCE, || {
         let status = client.answered("index_status", json!({}));
-        (status["jobs"].as_array().is_none_or(Vec::is_empty)).then_some(status)
+        (status["jobs"].as_array().is_none_or(Vec::is_empty)).then_some(())
     });
-    // Either it was stopped and nothing is left, or it was done before the word came.
+    // Either it was stopped and nothing is left, or it was done before the word came. What was
+    // committed of it before is being removed in this moment.
+    let status = poll("freshness", PATIENCE, || {
+        let status = client.answered("index_status", json!({}));
+        (status["fresh"] == true).then_some(status)
+    });
     let documents = status["documents"].as_u64();
     assert!(documents == Some(0) || documents == Some(6_000), "{status}");
-    poll("freshness", PATIENCE, || {
-        (client.answered("index_status", json!({}))["fresh"] == true).then_some(())
-    });
-    let after = client.answered("index_status", json!({}));
-    assert_eq!(after["documents"].as_u64(), documents, "{after}");
 }
 
 #[test]
@@ -501,11 +503,172 @@ fn a_stopped_writer_is_noticed_and_waited_for() {
     // Signs of life come each 0.8 s and count for 2.5 s; a reader looks once a second.
     says(false, Duration::from_secs(6));
     let mut waits = Client::of(place.command(&["index", "--wait", "--lexical-only"]));
+    let start = Instant::now();
     poll("a word to who waits", PATIENCE, || {
-        waits.stderr().contains("does not answer").then_some(())
+        let said = waits.stderr();
+        assert!(
+            start.elapsed() < PATIENCE / 2,
+            "not a word: {said:?}, {:?}",
+            waits.child.try_wait()
+        );
+        said.contains("does not answer").then_some(())
     });
     assert!(waits.child.try_wait().expect("a state").is_none(), "it goes on waiting");
     kill_process(Pid::from_child(&server.child), Signal::CONT).expect("a signal");
     assert!(ended(&mut waits.child, PATIENCE).success(), "{}", waits.stderr());
     says(true, PATIENCE);
+}
+
+/// Notes of which a first look takes a while.
+const MANY: usize = 9_000;
+
+/// Writes them all, each with a link.
+fn many(place: &Place, folder: &str, word: &str) {
+    let text = "tide and moon and shore ".repeat(40);
+    for n in 0..MANY {
+        let link = (n * 7) % MANY;
+        let note = format!("# Note {n}\n\n{word} [[n{link}]]\n\n{text}\n");
+        place.write(&format!("{folder}/n{n}.md"), note);
+    }
+}
+
+/// A configuration with these folders as sources.
+fn sources(place: &Place, folders: &[(&str, &str)]) -> String {
+    let source = |(folder, watch): &(&str, &str)| {
+        let path = place.path().join(folder).display().to_string();
+        format!("[[source]]\npath = {path:?}\nwatch = \"{watch}\"\n")
+    };
+    let all: String = folders.iter().map(source).collect();
+    let file = place.write("synod.toml", format!("{all}\n[limits]\npoll_s = 3600\n"));
+    file.display().to_string()
+}
+
+/// Saves notes one after the other, each once the one before is found, while `goes_on`: path and
+/// word of each, and how many were found while it did.
+fn save_while(
+    place: &Place,
+    server: &Server,
+    folder: &str,
+    goes_on: impl Fn() -> bool,
+) -> (Vec<(String, String)>, usize) {
+    let (mut saved, mut slowest) = (Vec::new(), Duration::ZERO);
+    for n in 0.. {
+        // New ones, and such as a run over the folder has read, or has still to read.
+        let path = match n % 2 {
+            0 => format!("saved/s{n}.md"),
+            _ => format!("n{}.md", (n * 1_237) % MANY),
+        };
+        let own = word(1_000_000 + n);
+        place.write(&format!("{folder}/{path}"), format!("# Saved {n}\n\n{own} [[n1]]\n"));
+        let start = Instant::now();
+        poll(&own, PATIENCE, || {
+            let found = super::http::get(server.address, &format!("/v1/search?q=%2B{own}")).json();
+            (found["total"] == 1 && found["hits"][0]["path"] == path.as_str()).then_some(())
+        });
+        let took = start.elapsed();
+        saved.push((path, own));
+        if !goes_on() {
+            break;
+        }
+        slowest = slowest.max(took);
+    }
+    let early = saved.len() - 1;
+    eprintln!("{early} saved notes were found meanwhile, each after {slowest:?} at most");
+    (saved, early)
+}
+
+fn sound(place: &Place) {
+    let (code, said, why) = place.outcome(&["doctor"]);
+    assert_eq!(code, 0, "{said}{why}");
+}
+
+#[test]
+fn notes_saved_during_a_first_look_are_found_before_its_end() {
+    let place = Place::new();
+    many(&place, "vault", "periwinkle");
+    let config = sources(&place, &[("vault", "events")]);
+    let server = place.http(&["--config", &config], &[]);
+    let documents = || status(&server)["documents"].as_u64().unwrap_or_default() as usize;
+    poll("the first commit", PATIENCE, || (documents() > 0).then_some(()));
+    let (saved, early) = save_while(&place, &server, "vault", || documents() < MANY);
+    assert!(early > 0, "nothing was found before all was read");
+    fresh(&server);
+    let new = saved.iter().filter(|(path, _)| path.starts_with("saved/")).count();
+    assert_eq!(documents(), MANY + new);
+    for (path, word) in &saved {
+        let found = super::http::get(server.address, &format!("/v1/search?q=%2B{word}")).json();
+        assert_eq!((&found["total"], &found["hits"][0]["path"]), (&json!(1), &json!(path)));
+    }
+    let words: Vec<String> = saved.iter().map(|(_, word)| format!("+{word}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let expected = Answers::of_fresh(&place.path().join("vault"), &words);
+    Answers::of_data(&place.data(), &words).assert_same(&expected);
+    drop(server);
+    sound(&place);
+}
+
+#[test]
+fn notes_saved_during_a_request_are_found_before_its_end() {
+    let place = Place::new();
+    many(&place, "many", "periwinkle");
+    place.write("vault/n1.md", "# Note 1\n");
+    // Nobody tells of what changes in the one, so that a request finds all of it.
+    let config = sources(&place, &[("many", "poll"), ("vault", "events")]);
+    let args = ["--allow-write", "--config", &config];
+    let server = place.http(&args, &[("SYNOD_ACCESS_LOCAL_SCOPES", SCOPES)]);
+    fresh(&server);
+    many(&place, "many", "limpet");
+    let body = json!({"op": "reindex", "source": "many"});
+    let left = post(server.address, "/v1/ingest", &[], &body).json();
+    let id = left["job"].as_str().unwrap_or_else(|| panic!("no job: {left}"));
+    let state = || {
+        let path = format!("/v1/jobs/{id}");
+        request(server.address, "GET", &path, &[], "").json()["jobs"][0]["state"].clone()
+    };
+    let limpets = || {
+        let found = super::http::get(server.address, "/v1/search?q=%2Blimpet&limit=1").json();
+        found["total"].as_u64().unwrap_or_default() as usize
+    };
+    poll("its first commit", PATIENCE, || (limpets() > 0).then_some(()));
+    let (_, early) = save_while(&place, &server, "vault", || state() == "running");
+    assert!(early > 0, "nothing was found before its end");
+    poll("its end", PATIENCE, || (state() == "succeeded").then_some(()));
+    fresh(&server);
+    assert_eq!(limpets(), MANY);
+    drop(server);
+    sound(&place);
+}
+
+#[test]
+fn a_server_killed_while_notes_are_saved_during_its_first_look_leaves_a_sound_index() {
+    let place = Place::new();
+    many(&place, "vault", "periwinkle");
+    let config = sources(&place, &[("vault", "events")]);
+    let mut last = BTreeMap::new();
+    for round in 0..long(4, 100) as usize {
+        let mut server = place.http(&["--config", &config], &[]);
+        let until = Instant::now() + Duration::from_millis(300 + (round as u64 * 370) % 1_500);
+        for n in 0.. {
+            if Instant::now() > until {
+                break;
+            }
+            let (path, own) = (format!("saved/s{}.md", n % 7), word(1_000_000 + round * 1_000 + n));
+            place.write(&format!("vault/{path}"), format!("# Saved\n\n{own}\n"));
+            last.insert(path, own);
+            std::thread::sleep(Duration::from_millis(40));
+        }
+        server.child.kill().expect("killed");
+        ended(&mut server.child, PATIENCE);
+        let n = recovered(&place.data()).len();
+        eprintln!("{n} documents when it was killed");
+    }
+    let server = place.http(&["--config", &config], &[]);
+    fresh(&server);
+    assert_eq!(status(&server)["documents"], MANY + last.len());
+    for (path, own) in &last {
+        let found = super::http::get(server.address, &format!("/v1/search?q=%2B{own}")).json();
+        assert_eq!((&found["total"], &found["hits"][0]["path"]), (&json!(1), &json!(path)));
+    }
+    drop(server);
+    sound(&place);
 }

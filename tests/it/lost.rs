@@ -107,8 +107,8 @@ fn processes_killed_at_any_moment_lose_nothing_and_read_nothing_twice() {
 
 #[test]
 fn a_killed_bulk_run_keeps_what_it_committed() {
-    // More than one commit takes, and text enough to tell whether it is read again.
-    let (notes, batch) = (synod_index::limit::BATCH_FILES_MAX + 3_000, "ebb and flow ".repeat(200));
+    // Many more than one commit takes, and text enough to tell whether it is read again.
+    let (notes, batch) = (synod_index::limit::BATCH_FILES_MAX + 3_000, "ebb and flow ".repeat(500));
     let place = Place::new();
     for n in 0..notes {
         place.write(&format!("vault/{}/n{n}.md", n % 100), format!("number{n}\n{batch}\n"));
@@ -119,9 +119,9 @@ fn a_killed_bulk_run_keeps_what_it_committed() {
     let config = config(&place);
     let mut server = place.http(&["--config", &config], &[]);
     // Found, not only counted: rows are committed a moment before words.
-    let done = poll("a first commit", PATIENCE, || {
+    let done = poll("most of it", PATIENCE, || {
         let found = super::http::get(server.address, "/v1/search?q=%2Bebb&limit=1").json();
-        found["total"].as_u64().filter(|total| *total > 0)
+        found["total"].as_u64().filter(|total| *total >= synod_index::limit::BATCH_FILES_MAX as u64)
     });
     server.child.kill().expect("killed");
     ended(&mut server.child, PATIENCE);

@@ -3,9 +3,13 @@
 use super::{Answers, Engine, Place, day_ms, set_day};
 use crate::program::cases;
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::Path;
-use synod_index::Filters;
+use std::sync::Arc;
+use std::time::Duration;
+use synod_index::watch::Touched;
+use synod_index::{Ahead, Error, Filters, Updater};
 
 const FILES: &[&str] = &["a.md", "b.md", "tide.md", "Ölpier.md", "c.txt", "d.rs"];
 const FOLDERS: &[&str] = &["", "one/", "one/two/", "Three/"];
@@ -278,6 +282,97 @@ fn what_is_moved_is_found_at_every_moment() {
     engine.updater.scan(&source, &report).expect("scanned");
     assert!(seen.get() > 5);
     assert_eq!(engine.search("note").total, n);
+    engine.assert_clean();
+}
+
+/// Notes that all change before a scan, one in ten by going away.
+const MANY: usize = 2_000;
+
+fn note(n: usize) -> String {
+    format!("d{}/n{n}.md", n % 20)
+}
+
+fn change_all(place: &Place) {
+    for n in 0..MANY {
+        if n % 10 == 0 {
+            place.remove(&note(n));
+        } else {
+            let link = (n * 7) % MANY;
+            place.write(&note(n), format!("# Note {n}\n\nebb [[n{link}|link{n}]]\n"));
+        }
+    }
+}
+
+/// Changes of every sort within a scan: what it was to remove comes back, what it was to read, or
+/// has read, changes again, goes, or moves; something is new. The paths that were touched, the one
+/// that went, and a word that stands in three of them.
+fn change_within(place: &Place, n: usize) -> (HashSet<String>, String, String) {
+    let (at, word) = (n * 50, crate::soak::word(n as u64));
+    let [back, again, gone, old] = [0, 1, 2, 3].map(|more| note(at + more));
+    let (moved, new) = (format!("moved/{n}/n.md"), format!("new{n}/a/b.md"));
+    place.write(&back, format!("back {word}\n"));
+    place.write(&again, format!("again {word} [[n7]]\n"));
+    place.write(&new, format!("new {word}\n"));
+    place.remove(&gone);
+    place.rename(&old, &moved);
+    let paths = [back, again, gone.clone(), old, moved, format!("new{n}")];
+    (HashSet::from(paths), gone, word)
+}
+
+#[test]
+fn what_is_saved_within_a_scan_is_found_at_once_and_the_end_equals_a_fresh_index() {
+    let place = Place::new();
+    for n in 0..MANY {
+        place.write(&note(n), format!("# Note {n}\n\ntide [[n{}]]\n", (n + 1) % MANY));
+    }
+    let mut engine = place.scanned();
+    change_all(&place);
+    let (index, source) = (Arc::clone(&engine.index), engine.source.clone());
+    let served = Cell::new(0);
+    let due = || (served.get() < MANY / 50).then_some(Duration::ZERO);
+    let mut serve = |updater: &mut Updater| -> synod_index::Result<Touched> {
+        let (touched, gone, word) = change_within(&place, served.replace(served.get() + 1));
+        updater.refresh(&source, &touched, &|_| true)?;
+        let found = super::search(&index, &format!("+{word}"), Filters::default());
+        assert_eq!(found.total, 3, "{word}");
+        assert!(index.read(&super::of(&gone)).is_err(), "{gone}");
+        Ok(Touched::from([(source.id, touched)]))
+    };
+    let mut ahead = Ahead { due: &due, serve: &mut serve };
+    let done = Cell::new(0);
+    let report = |progress: &synod_index::Progress| {
+        assert!(progress.done > done.replace(progress.done), "{progress:?}");
+        true
+    };
+    let scanned = engine.updater.scan_beside(&source, &report, Some(&mut ahead));
+    let outcome = scanned.expect("scanned");
+    eprintln!("{} times within a scan: {outcome:?}", served.get());
+    assert!(served.get() > 0, "the scan was too quick for anything to come between");
+    assert_eq!(outcome.generation, engine.index.generation().expect("a generation"));
+    engine.assert_clean();
+    let again = engine.scan();
+    assert_eq!((again.changed, again.removed), (0, 0), "the scan missed something");
+    let words = ["back", "again", "moved", "+link31", "+link77", "+link1999", "+n7"];
+    let of = |engine: &Engine| Answers::of(&engine.index, &super::plain(&words));
+    of(&engine).assert_same(&of(&place.fresh()));
+}
+
+#[test]
+fn what_fails_within_a_scan_ends_it_and_loses_nothing() {
+    let place = Place::new();
+    for n in 0..MANY {
+        place.write(&note(n), format!("# Note {n}\n\ntide\n"));
+    }
+    let mut engine = place.open();
+    let source = engine.source.clone();
+    let due = || Some(Duration::ZERO);
+    let mut serve = |_: &mut Updater| Err(Error::Cancelled);
+    let mut ahead = Ahead { due: &due, serve: &mut serve };
+    let ended = engine.updater.scan_beside(&source, &|_| true, Some(&mut ahead));
+    assert!(matches!(ended, Err(Error::Cancelled)), "{ended:?}");
+    engine.assert_clean();
+    let outcome = engine.scan();
+    assert_eq!((outcome.changed + outcome.unchanged, outcome.failed), (MANY, 0));
     engine.assert_clean();
 }
 

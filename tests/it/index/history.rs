@@ -66,6 +66,37 @@ fn files_of_the_same_commits_are_related_the_closest_first() {
 }
 
 #[test]
+fn a_history_that_is_read_apart_is_kept_when_it_is_there() {
+    let place = repository();
+    let mut engine = place.open();
+    engine.updater.read_histories_apart();
+    engine.scan();
+    assert!(engine.updater.is_history_wanted());
+    let work = engine.updater.history_wanted().expect("a history");
+    assert!(together(&engine, "a.rs").is_empty());
+    // The source is looked at once more while git works.
+    engine.scan();
+    let read = work.run(&|| true);
+    engine.updater.put_history(read).expect("kept");
+    assert!(!engine.updater.is_history_wanted(), "it is not read twice");
+    assert_eq!(together(&engine, "a.rs").len(), 2);
+    // One that was broken off leaves what was known.
+    commit(&place, &["a.rs", "once.rs"], 9);
+    engine.scan();
+    let work = engine.updater.history_wanted().expect("a history");
+    engine.updater.put_history(work.run(&|| false)).expect("kept");
+    assert_eq!(together(&engine, "a.rs").len(), 2);
+    // One of a source that is gone is nobody's.
+    commit(&place, &["a.rs", "once.rs"], 10);
+    engine.scan();
+    let read = engine.updater.history_wanted().expect("a history").run(&|| true);
+    let source = engine.source.clone();
+    engine.updater.remove_source(&source).expect("removed");
+    engine.updater.put_history(read).expect("left");
+    engine.assert_clean();
+}
+
+#[test]
 fn worktrees_have_their_commit_and_history() {
     let place = repository();
     let tree = place.root().parent().expect("a parent").join("tree");

@@ -1,0 +1,135 @@
+//! What the writer does for the meaning of passages when it has nothing else to do: has them
+//! embedded, and graphs over their vectors built, on threads that give way.
+
+use super::{BATTERY_AGAIN, EMBED_AGAIN, GRAPH_AGAIN, GRAPH_FAILED, Loop};
+use crate::power;
+use std::sync::Arc;
+use std::time::Instant;
+use synod_index::{Coverage, Embedder, Error, Updater};
+
+impl Loop {
+    /// Keeps what was embedded, and hands on what is to be next; true if there is more to do now.
+    pub(super) fn embed(&mut self, updater: &mut Updater) -> bool {
+        if self.embedding.is_busy() {
+            let Some((embedder, made)) = self.embedding.answer() else { return false };
+            let kept = made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
+            return self.note_embedded(kept);
+        }
+        let Some(wanted) = self.index.embedder() else { return false };
+        if self.space != wanted.space() {
+            self.space = wanted.space().to_owned();
+            self.embed_soon();
+        }
+        if self.embed_at.is_none_or(|at| at > Instant::now()) {
+            return false;
+        }
+        if self.on_battery() {
+            self.index.set_rate(0.0);
+            self.embed_at = Some(Instant::now() + BATTERY_AGAIN);
+            return false;
+        }
+        let Some(embedder) = self.to_embed(updater, wanted) else { return false };
+        match updater.batch(&*embedder, &mut self.meaning) {
+            Ok(batch) if !batch.is_empty() => {
+                self.embedding.ask(embedder, batch);
+                false
+            }
+            // Only documents whose passages all have a vector already, or none.
+            Ok(batch) => {
+                let made = batch.run(&*embedder);
+                let kept =
+                    made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
+                self.note_embedded(kept)
+            }
+            Err(error) => self.note_embedded(Err(error)),
+        }
+    }
+
+    /// Says how far it is; true if there may be more.
+    pub(super) fn note_embedded(&mut self, kept: Result<Coverage, Error>) -> bool {
+        match kept {
+            Ok(coverage) if coverage.waiting > 0 => {
+                self.index.set_rate(coverage.rate);
+                return true;
+            }
+            Ok(coverage) => {
+                if coverage.left > 0 {
+                    tracing::warn!(passages = coverage.left, "cannot be embedded as things are");
+                }
+                self.embed_at = None;
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "cannot embed; it is tried again");
+                self.embed_at = Some(Instant::now() + EMBED_AGAIN);
+            }
+        }
+        self.index.set_rate(0.0);
+        false
+    }
+
+    pub(super) fn on_battery(&self) -> bool {
+        !self.config.embedding.on_battery && power::is_on_battery()
+    }
+
+    /// Has a graph built that is missing, and makes one that is there known.
+    pub(super) fn graph(&mut self, updater: &Updater) {
+        if let Some((work, built)) = self.graphs.done() {
+            let known = built.and_then(|built| match built {
+                true => {
+                    tracing::info!(what = work.name(), "done in the background");
+                    updater.graph_built(&work)
+                }
+                false => Ok(()),
+            });
+            if let Err(error) = known {
+                let what = work.name();
+                tracing::error!(what, error = %error, "failed; it is tried again later");
+                self.graph_at = Instant::now() + GRAPH_FAILED;
+            }
+            // What was embedded while vectors were put together may lack one.
+            self.embed_soon();
+        }
+        if self.graph_at > Instant::now() {
+            return;
+        }
+        self.graph_at = Instant::now() + GRAPH_AGAIN;
+        if self.on_battery() {
+            self.graph_at = Instant::now() + BATTERY_AGAIN;
+            return self.graphs.stop();
+        }
+        if self.graphs.is_busy() {
+            return;
+        }
+        let wanted = updater.graph_wanted().unwrap_or_else(|error| {
+            tracing::error!(error = %error, "cannot tell which graph is missing");
+            None
+        });
+        let Some(work) = wanted else { return };
+        if let Err(error) = self.graphs.start(work, self.wake.waker.clone()) {
+            tracing::error!(error = %error, "no thread for a graph");
+        }
+    }
+
+    /// The model whose space is filled: that of the configuration, or, while its space is taken
+    /// back, that of the one which answers.
+    pub(super) fn to_embed(
+        &self,
+        updater: &Updater,
+        wanted: Arc<dyn Embedder>,
+    ) -> Option<Arc<dyn Embedder>> {
+        match updater.settle_held(wanted.space()) {
+            Ok(false) => Some(wanted),
+            Ok(true) => self.index.serving_embedder().ok().flatten(),
+            Err(error) => {
+                tracing::error!(error = %error, "cannot tell which space is filled");
+                None
+            }
+        }
+    }
+
+    /// There may be passages without a vector now.
+    pub(super) fn embed_soon(&mut self) {
+        self.meaning.retry();
+        self.embed_at.get_or_insert_with(Instant::now);
+    }
+}
