@@ -139,6 +139,11 @@ fn is_fresh(client: &mut Client) -> bool {
     client.call("index_status", json!({}))["result"]["structuredContent"]["fresh"] == true
 }
 
+fn indexed(client: &mut Client) -> u64 {
+    let status = client.call("index_status", json!({}));
+    status["result"]["structuredContent"]["documents"].as_u64().unwrap_or(0)
+}
+
 fn wait_fresh(client: &mut Client) {
     let start = Instant::now();
     while !is_fresh(client) {
@@ -183,6 +188,11 @@ pub fn run(folder: Option<PathBuf>, notes: usize) {
 /// While the whole folder is indexed for the first time.
 fn saved_meanwhile(home: &Home, client: &mut Client) {
     let start = Instant::now();
+    // What is saved before the watching begins is one of the files of the first look.
+    while indexed(client) == 0 {
+        assert!(start.elapsed() < PATIENCE, "nothing is indexed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let mut saves = Vec::new();
     while saves.is_empty() || !is_fresh(client) {
         saves.push(save(home, client, saves.len()));
