@@ -28,6 +28,7 @@ use operator::Operator;
 use rule::BUILT_IN;
 use secret::Secrets;
 use span::{Span, Spans};
+use std::sync::LazyLock;
 
 /// Passes over a redacted text until nothing is found in it; the first nearly always suffices.
 const REDACTIONS_MAX: usize = 4;
@@ -48,8 +49,10 @@ pub struct Settings {
 /// The rules, ready to run; threads share one.
 pub struct Guard {
     rules: Vec<Rule>,
-    secrets: Secrets,
-    instructions: Instructions,
+    /// Compiled when a text is first looked at: most processes never see one, and all start sooner.
+    secrets: LazyLock<Secrets>,
+    /// The same.
+    instructions: LazyLock<Instructions>,
     operator: Operator,
 }
 
@@ -61,7 +64,8 @@ impl std::fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Compiles the rules; takes some milliseconds.
+    /// Compiles the operator's rules; the built-in ones take some milliseconds when they are first
+    /// used.
     ///
     /// # Errors
     /// Every variant of [`Error`], each for an entry of the settings that cannot be used.
@@ -78,7 +82,9 @@ impl Guard {
         let lists = [&settings.patterns[..], &settings.phrases[..], &settings.values[..]];
         let operator = Operator::new(lists, &mut rules, mode)?;
         check_modes(settings, &rules)?;
-        Ok(Guard { rules, secrets: Secrets::new(), instructions: Instructions::new(), operator })
+        let secrets = LazyLock::new(Secrets::new as fn() -> Secrets);
+        let instructions = LazyLock::new(Instructions::new as fn() -> Instructions);
+        Ok(Guard { rules, secrets, instructions, operator })
     }
 
     /// Every rule with its mode, the operator's last.
