@@ -6,6 +6,7 @@
 //! and holds no more than the file and its text; nothing but the pipes is shared.
 
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use synod_index::disk::NOT_NOW;
@@ -46,18 +47,28 @@ fn elsewhere(bytes: &[u8]) -> Result<String, String> {
 
 /// This very program, also when its file was replaced since it was started.
 fn program() -> io::Result<Command> {
-    #[cfg(target_os = "linux")]
-    let mut command = Command::new("/proc/self/exe");
-    #[cfg(not(target_os = "linux"))]
-    let mut command = Command::new(std::env::current_exe()?);
+    let running = Path::new("/proc/self/exe");
+    // Where there is no such name, what the file was called has to do.
+    let mut command = match running.exists() {
+        true => Command::new(running),
+        false => Command::new(std::env::current_exe().or_else(|_| started_as())?),
+    };
     #[cfg(unix)]
     {
         std::os::unix::process::CommandExt::arg0(&mut command, "synod");
+        // A signal to the whole group ends this process in order, and the file is to be read then.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         // It needs nothing of it, and there are keys in it.
         command.env_clear();
     }
     command.arg(COMMAND);
     Ok(command)
+}
+
+/// The path that this program was started by.
+fn started_as() -> io::Result<PathBuf> {
+    let name = std::env::args_os().next().ok_or(io::ErrorKind::NotFound)?;
+    std::path::absolute(PathBuf::from(name))
 }
 
 fn not_now(error: &io::Error) -> String {
@@ -109,11 +120,34 @@ fn wait(child: &mut Child, until: Instant) -> Option<ExitStatus> {
     None
 }
 
+/// Whether somebody ended a process, or the system for want of memory elsewhere.
+fn is_ended_by_others(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        const HANGUP: i32 = 1;
+        const INTERRUPT: i32 = 2;
+        const KILL: i32 = 9;
+        const TERMINATE: i32 = 15;
+        let by = status.signal();
+        by.is_some_and(|by| [HANGUP, INTERRUPT, KILL, TERMINATE].contains(&by))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = status;
+        false
+    }
+}
+
 /// What an answer means.
 fn read(ended: Option<ExitStatus>, mut answer: Vec<u8>, time: Duration) -> Result<String, String> {
     let Some(status) = ended else {
         return Err(format!("takes too long to read: over {} s", time.as_secs()));
     };
+    if is_ended_by_others(status) {
+        // It says nothing of the file: it is read another time.
+        return Err(NOT_NOW.to_owned());
+    }
     let failed = || {
         let mb = EXTRACT_MEMORY_BYTES / (1024 * 1024);
         format!("takes over {mb} MiB of memory to read, or makes its reader fail")
@@ -191,9 +225,13 @@ mod tests {
         assert_eq!(said("printf +; cat"), Ok("%PDF".to_owned()));
         assert_eq!(said("printf +"), Ok(String::new()));
         assert_eq!(said("printf %s '-is encrypted'"), Err("is encrypted".to_owned()));
-        for script in ["true", "printf tide", "printf +; exit 3", "kill -9 $$", "printf '+\\377'"] {
+        for script in ["true", "printf tide", "printf +; exit 3", "kill -6 $$", "printf '+\\377'"] {
             let why = said(script).unwrap_err();
             assert!(why.contains("makes its reader fail"), "{script}: {why}");
+        }
+        // Who ends the process says nothing of the file.
+        for sign in [1, 2, 9, 15] {
+            assert_eq!(said(&format!("kill -{sign} $$")), Err(NOT_NOW.to_owned()));
         }
     }
 

@@ -36,6 +36,8 @@ const FOLLOW: Duration = Duration::from_millis(100);
 /// Before another round after some that failed, at most; at first [`TAKEOVER`], twice as long each
 /// time.
 const FAILED_MAX: Duration = Duration::from_secs(30);
+/// Paths that are looked at within a run; more of them are a run of their own.
+const SAVED_MAX: usize = 200;
 /// Between two looks for jobs of other processes, and between two signs of life.
 const TICK: Duration = Duration::from_millis(200);
 /// Between two attempts to embed after one that failed.
@@ -431,17 +433,15 @@ impl Loop {
     fn between(&mut self, updater: &mut Updater) -> Result<Touched, Error> {
         self.embed_soon();
         let mut touched = self.touched(updater);
-        let whole = |source: &i64, paths: &mut HashSet<String>| {
-            paths.contains("") || updater.is_away(*source)
-        };
-        for (source, paths) in touched.extract_if(whole) {
-            self.later.entry(source).or_default().extend(paths);
-        }
         let began = Instant::now();
         for source in updater.sources()? {
-            if let Some(paths) = touched.get(&source.id) {
-                self.look_at(updater, &source, paths)?;
+            let Some(paths) = touched.get(&source.id) else { continue };
+            if is_much(&source, paths) || updater.is_whole(&source, paths)? {
+                let paths = touched.remove(&source.id).unwrap_or_default();
+                self.later.entry(source.id).or_default().extend(paths);
+                continue;
             }
+            self.look_at(updater, &source, paths, false)?;
         }
         self.inbox.took(&touched, began.elapsed());
         Ok(touched)
@@ -453,13 +453,20 @@ impl Loop {
         updater: &mut Updater,
         source: &Source,
         paths: &HashSet<String>,
+        gives_way: bool,
     ) -> Result<(), Error> {
         let start = Instant::now();
         if let Some(watch) = &mut self.watch {
             watch.follow(source.id, paths);
         }
         self.note_watching(source);
-        let outcome = updater.refresh(source, paths, &|_| !self.stopped())?;
+        let (stop, inbox) = (self.stop.clone(), Arc::clone(&self.inbox));
+        let report = |_: &Progress| !stop.load(Ordering::Relaxed);
+        let due = || inbox.due(Instant::now());
+        let mut serve = |updater: &mut Updater| self.between(updater);
+        let mut ahead = Ahead { due: &due, serve: &mut serve };
+        let ahead = gives_way.then_some(&mut ahead);
+        let outcome = updater.refresh_beside(source, paths, &report, ahead)?;
         log_outcome(source, &outcome, start);
         Ok(())
     }
@@ -479,7 +486,7 @@ impl Loop {
                 self.compare(updater, source.id)?;
                 continue;
             }
-            match self.look_at(updater, &source, paths) {
+            match self.look_at(updater, &source, paths, true) {
                 Err(Error::Cancelled) => return Ok(()),
                 looked => looked?,
             }
@@ -608,6 +615,24 @@ impl Loop {
         self.store.end_job(&job.id, state, &text, now_ms()).map_err(job::other)?;
         Ok(())
     }
+}
+
+/// Whether what was touched is more than somebody saves: it waits for the end of a run.
+fn is_much(source: &Source, paths: &HashSet<String>) -> bool {
+    let root = std::path::Path::new(&source.root);
+    let mut n = paths.len();
+    let mut open: Vec<_> = paths.iter().map(|path| root.join(path)).collect();
+    while let Some(path) = open.pop().filter(|_| n <= SAVED_MAX) {
+        // What is no folder, or cannot be listed, is one path.
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        for entry in entries.take(SAVED_MAX + 1) {
+            n += 1;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            }
+        }
+    }
+    n > SAVED_MAX
 }
 
 fn ids_of<'s>(sources: impl IntoIterator<Item = &'s Source>) -> Vec<i64> {

@@ -475,13 +475,31 @@ impl Updater {
         paths: &HashSet<String>,
         report: Report,
     ) -> Result<Outcome> {
-        let root = PathBuf::from(&source.root);
-        // One that was away, or vanished while it was watched, is more than these paths.
-        let whole = paths.contains("")
+        self.refresh_beside(source, paths, report, None)
+    }
+
+    /// Whether paths of a source can only be looked at with all of it: it was away, or vanished
+    /// while it was watched, or another drive is in its place.
+    pub fn is_whole(&self, source: &Source, paths: &HashSet<String>) -> Result<bool> {
+        let root = Path::new(&source.root);
+        Ok(paths.contains("")
             || self.unread.is_away(source.id)
-            || db::moved(&self.db, source.id, device(&root))?;
-        if whole || std::fs::read_dir(&root).is_err() {
-            return self.scan(source, report);
+            || db::moved(&self.db, source.id, device(root))?
+            || std::fs::read_dir(root).is_err())
+    }
+
+    /// The same as [`Updater::refresh`]; one path may be a folder with thousands of files, so it
+    /// gives way as [`Updater::scan_beside`] does.
+    pub fn refresh_beside(
+        &mut self,
+        source: &Source,
+        paths: &HashSet<String>,
+        report: Report,
+        ahead: Option<&mut Ahead>,
+    ) -> Result<Outcome> {
+        let root = PathBuf::from(&source.root);
+        if self.is_whole(source, paths)? {
+            return self.scan_beside(source, report, ahead);
         }
         self.look()?;
         let held = self.unread.look(source.id, Some(paths));
@@ -496,7 +514,7 @@ impl Updater {
             db::put_problem(&transaction, source.id, path, reason)?;
         }
         transaction.commit()?;
-        let beside = Beside::new(source.id, None);
+        let beside = Beside::new(source.id, ahead);
         let mut outcome = self.run(source, compare(&walked, known), report, beside)?;
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
@@ -525,7 +543,8 @@ impl Updater {
         let next = AtomicUsize::new(0);
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
         let now_ms = self.now_ms;
-        let gate = Gate::new(self.index.memory().flight_bytes());
+        // Within a run that gives way there may be another one: each has its half.
+        let gate = Gate::new(self.index.memory().flight_bytes() / 2);
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel::<Prepared>(64);
             for _ in 0..threads {
