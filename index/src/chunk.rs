@@ -357,7 +357,7 @@ mod tests {
         let parsed = coded(&text, found);
         assert_eq!(parsed.symbols.len(), SYMBOLS_MAX);
         assert_eq!(
-            parsed.chunks.last().map(|c| (c.bytes.end, &*c.names.lines().next().unwrap())),
+            parsed.chunks.last().map(|c| (c.bytes.end, c.names.lines().next().unwrap())),
             Some((text.len(), "f"))
         );
         assert!(parsed.left_out().unwrap().contains("definitions"));
