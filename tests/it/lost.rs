@@ -2,9 +2,9 @@
 //! disks that are full. Afterwards the index is the old or the new one, and then the fresh one.
 
 use super::index::{Answers, recovered};
-use super::program::{PATIENCE, Place, Server, ended, long, outcome, poll, root};
+use super::program::{PATIENCE, Place, Server, copy, ended, long, outcome, poll, root};
 use super::soak::{Dice, NOTES, Truth, change, listed, word, write};
-use super::system::{bytes_below, bytes_read, copy};
+use super::system::{bytes_below, bytes_read};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -2,12 +2,11 @@
 //! branches that change, folders that come and go, names that differ in nothing but their case.
 
 use super::index::Answers;
-use super::program::{PATIENCE, Place, Server, cases, poll};
+use super::program::{PATIENCE, Place, Server, cases, git, poll};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// From a checkout to the last of a thousand files; alone on a machine it is a tenth of this.
@@ -18,20 +17,6 @@ const FOLDERS: &[&str] = &["", "one/", "one/two/", "three/"];
 /// Where folders are moved to.
 const OTHERS: &[&str] = &["one", "one/two", "three", "five", "one/six"];
 const WORDS: &[&str] = &["alpha", "beta", "gamma", "delta", "late"];
-
-/// Runs git, which must succeed; what it says.
-fn git(root: &Path, args: &[&str]) -> String {
-    let done = Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"])
-        .args(args)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .output()
-        .expect("git runs");
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8_lossy(&done.stdout).trim().to_owned()
-}
 
 fn status(server: &Server) -> Value {
     super::http::get(server.address, "/v1/index").json()

@@ -1,21 +1,8 @@
 //! Files that change together, read from a real repository's history.
 
 use super::{Engine, Place};
-use std::path::Path;
-use std::process::Command;
+use crate::program::git;
 use synod_index::SourceSpec;
-
-fn git(root: &Path, args: &[&str]) {
-    let done = Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"])
-        .args(args)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .output()
-        .expect("git runs");
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
 
 fn commit(place: &Place, paths: &[&str], round: usize) {
     for path in paths {

@@ -1,7 +1,7 @@
 //! Readers beside one writer, and stores that fell behind each other.
 
 use super::{Answers, Engine, Place, args, now_ms, search};
-use crate::program::{PATIENCE, poll};
+use crate::program::{PATIENCE, copy, poll};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,18 +46,6 @@ fn queries() -> Vec<(String, Filters)> {
         "tide moon",
     ];
     words.iter().map(|word| ((*word).to_owned(), Filters::default())).collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).expect("copied");
-        }
-    }
 }
 
 fn replace(from: &Path, to: &Path) {
