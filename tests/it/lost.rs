@@ -102,7 +102,7 @@ fn processes_killed_at_any_moment_lose_nothing_and_read_nothing_twice() {
     read_at_start(&place, &config);
     let (read, all) = (read_at_start(&place, &config), bytes_below(&vault));
     eprintln!("{} changes; {read} bytes read by a restart over {all}", n - NOTES);
-    assert!(read < all / 2, "{read} bytes were read of {all} that are indexed");
+    assert!(read < all / 3, "{read} bytes were read of {all} that are indexed");
 }
 
 #[test]
