@@ -11,19 +11,20 @@ use crate::error::{Error, Result};
 use crate::kind::Class;
 use crate::language::Language;
 use crate::limit::Memory;
+use crate::segment;
 use crate::token::{WordTokenizer, name_key};
-use crate::view::{self, View};
+use crate::view::View;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use tantivy::directory::MmapDirectory;
+use tantivy::directory::{Directory, META_LOCK, MmapDirectory};
 use tantivy::index::SegmentComponent;
 use tantivy::indexer::LogMergePolicy;
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term};
+use tantivy::{Index, IndexMeta, IndexWriter, TantivyDocument, TantivyError, Term};
 
 /// Bytes of the shortest file of a segment: every one ends with a footer that is longer.
 const FOOTER_BYTES: u64 = 8;
@@ -117,7 +118,6 @@ pub struct Lexical {
     dir: PathBuf,
     index: Index,
     fields: Fields,
-    reader: IndexReader,
 }
 
 impl Lexical {
@@ -136,30 +136,32 @@ impl Lexical {
             let words = TextAnalyzer::from(WordTokenizer);
             index.tokenizers().register("words", words);
             index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
-            let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-            Ok(Lexical { dir: dir.to_owned(), index, fields, reader })
+            Ok(Lexical { dir: dir.to_owned(), index, fields })
         })
-    }
-
-    /// The fields.
-    pub fn fields(&self) -> &Fields {
-        &self.fields
     }
 
     /// The generation of the last commit on disk.
     pub fn generation(&self) -> Result<u64> {
-        let payload = self.index.load_metas()?.payload;
-        Ok(payload.and_then(|p| p.parse().ok()).unwrap_or(0))
+        Ok(generation_of(&self.index.load_metas()?))
     }
 
-    /// The newest commit, whose generation is known.
+    /// The newest commit; `known` is a view of an earlier one.
     ///
     /// # Errors
     /// `Damaged` when its files are not whole.
-    pub fn view(&self, generation: u64) -> Result<View> {
+    pub fn view(&self, known: Option<&View>) -> Result<View> {
+        self.newest(|metas| {
+            let generation = generation_of(metas);
+            View::open(&self.index, &self.fields, &metas.segments, generation, known)
+        })
+    }
+
+    /// Looks at the newest commit while whoever writes removes none of its files.
+    fn newest<T>(&self, work: impl FnOnce(&IndexMeta) -> Result<T>) -> Result<T> {
         caught(|| {
-            self.reader.reload()?;
-            View::open(self, self.reader.searcher(), generation)
+            let lock = self.index.directory().acquire_lock(&META_LOCK);
+            let _lock = lock.map_err(TantivyError::from)?;
+            work(&self.index.load_metas()?)
         })
     }
 
@@ -179,9 +181,9 @@ impl Lexical {
                     Err(error) => return Err(error),
                 }
             }
-            self.reader.reload()?;
-            let searcher = self.reader.searcher();
-            searcher.segment_readers().iter().try_for_each(view::fits)?;
+            self.newest(|metas| {
+                metas.segments.iter().try_for_each(|meta| segment::fits(&self.index, meta))
+            })?;
             Ok(sound)
         })
     }
@@ -234,6 +236,11 @@ impl Lexical {
         writer.set_merge_policy(Box::new(policy));
         Ok(Writer { writer, fields: self.fields.clone() })
     }
+}
+
+/// The generation that a commit was made under.
+fn generation_of(metas: &IndexMeta) -> u64 {
+    metas.payload.as_ref().and_then(|payload| payload.parse().ok()).unwrap_or(0)
 }
 
 /// Tantivy panics over some files that are not whole.

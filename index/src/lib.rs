@@ -43,6 +43,7 @@ pub mod salvage;
 mod scan;
 mod score;
 mod search;
+mod segment;
 mod snippet;
 mod space;
 mod status;

@@ -147,7 +147,7 @@ impl Updater {
         let known = if all { HashSet::new() } else { db::sound(self.db())? };
         let looked = self.index().reopen_words().and_then(|words| {
             if all {
-                words.view(words.generation()?)?;
+                words.view(None)?;
             }
             words.verify(&known)
         });

@@ -220,7 +220,7 @@ impl Norms {
             Box::new(Norms { document: [[[0.0; 256]; 7]; 2], passage: [[[0.0; 256]; 7]; 2] });
         for class in 0..2 {
             for part in 0..PARTS.len() {
-                let average = view.average[class][part];
+                let average = view.average(class, part);
                 let fill = |field: Field, table: &mut [f32; 256]| {
                     for (id, slot) in table.iter_mut().enumerate() {
                         let len = FieldNormReader::id_to_fieldnorm(id as u8) as f32;
@@ -246,10 +246,11 @@ pub struct Scorer {
 impl Scorer {
     /// For one view.
     pub fn new(view: &View, weights: Weights) -> Self {
+        let averages = [view.average_body(0), view.average_body(1)];
         let body = |entry: &Entry| {
             let class = entry.class as usize;
             let Field { weight, b } = weights.document[class][Part::Body as usize];
-            weight / (1.0 - b + b * entry.body_len / view.average_body[class])
+            weight / (1.0 - b + b * entry.body_len / averages[class])
         };
         let bodies = view.entries.iter().map(body).collect();
         Scorer { weights, norms: Norms::new(view, &weights), bodies }
@@ -330,7 +331,7 @@ impl Scorer {
             0 => passages.len(),
             _ => passages.iter().filter(|(_, e)| header(documents, *e) == 0.0).count(),
         };
-        let idf = idf(view.entries.len() as f32, in_document) * weight;
+        let idf = idf(view.n_documents as f32, in_document) * weight;
         *ideal += idf;
         let idf_passage = idf_of(view.n_chunks, through_header + own as u32) * weight;
         for &(slot, entry) in passages.iter() {

@@ -1,22 +1,29 @@
 //! One immutable view of the word index: who stands where, how long, and the postings of a word.
 //!
 //! Statistics count living documents only, so that they do not depend on the history of merges.
-//! Invariant: a view never changes; a newer commit makes a newer view.
+//! Invariant: a view never changes; a newer commit makes a newer view, which shares with the older
+//! one every segment that both hold, and counts only what came and what went.
 
 use crate::error::Result;
 use crate::kind::Class;
-use crate::lexical::{Fields, LINK_CHUNK, Lexical, PARTS, Part, unpack};
+use crate::lexical::{Fields, LINK_CHUNK, PARTS, Part, unpack};
+use crate::segment::Segment;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use tantivy::fieldnorm::FieldNormReader;
+use tantivy::index::SegmentId;
 use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocSet, InvertedIndexReader, Searcher, TERMINATED, Term};
+use tantivy::{DocSet, InvertedIndexReader, SegmentMeta, TERMINATED, Term};
 
 /// Marks a deleted tantivy document, and a row that is not in the view.
 pub const NONE: u32 = u32::MAX;
+/// Entries of documents that are gone that a view takes over from the one before, beside an eighth
+/// of all.
+const DEAD_MAX: u32 = 1_000;
 
-/// A document in a view.
+/// A document in a view. One that is gone keeps its place, without passages.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Row.
@@ -31,16 +38,27 @@ pub struct Entry {
     pub body_len: f32,
 }
 
-struct Segment {
-    inverted: Vec<Arc<InvertedIndexReader>>,
-    exact: Arc<InvertedIndexReader>,
-    norms: Vec<FieldNormReader>,
-    /// Number of the segment's first passage among all.
-    base: u32,
-    /// By tantivy document: index into `entries`, or `NONE`.
-    entry: Vec<u32>,
-    /// By tantivy document: chunk number.
-    chunk: Vec<u32>,
+/// What all living documents have of something.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    len: u64,
+    n: u32,
+}
+
+impl Sum {
+    fn add(&mut self, len: u32) {
+        self.len += u64::from(len);
+        self.n += u32::from(len > 0);
+    }
+
+    fn take(&mut self, len: u32) {
+        self.len -= u64::from(len);
+        self.n -= u32::from(len > 0);
+    }
+
+    fn mean(&self) -> f32 {
+        (self.len as f64 / f64::from(self.n.max(1))).max(1.0) as f32
+    }
 }
 
 /// See the module.
@@ -51,19 +69,20 @@ pub struct View {
     pub entries: Vec<Entry>,
     /// By document: its family, apart from the rest, because every posting asks for it.
     pub classes: Vec<u8>,
+    /// Living documents.
+    pub n_documents: u32,
     /// Living passages.
     pub n_chunks: u32,
     /// Passage slots, dead ones included: the size of arrays over passages.
     pub n_slots: u32,
-    /// Mean length in words, by class and part; of passages for the body.
-    pub average: [[f32; 7]; 2],
-    /// Mean length of a document's whole body, by class.
-    pub average_body: [f32; 2],
+    /// Words by class and part; of passages for the body.
+    parts: [[Sum; PARTS.len()]; 2],
+    /// Words of all bodies and living documents, by class.
+    bodies: [Sum; 2],
     fields: Fields,
     segments: Vec<Segment>,
     by_file: Vec<u32>,
     layout: OnceLock<Layout>,
-    _searcher: Searcher,
 }
 
 /// The passages of each document in order; segments hold them as they came.
@@ -118,75 +137,173 @@ impl Block<'_> {
 }
 
 impl View {
-    /// Reads the newest commit.
-    pub fn open(lexical: &Lexical, searcher: Searcher, generation: u64) -> Result<Self> {
+    /// Reads a commit; `known` is a view of an earlier one.
+    ///
+    /// # Errors
+    /// `Damaged` when its files are not whole, `Words` when the system refuses them.
+    pub fn open(
+        index: &tantivy::Index,
+        fields: &Fields,
+        segments: &[SegmentMeta],
+        generation: u64,
+        known: Option<&View>,
+    ) -> Result<Self> {
+        if let Some(known) = known.filter(|known| !known.is_worn()) {
+            let mut view = known.successor(generation);
+            if view.follow(index, segments)? {
+                return Ok(view);
+            }
+        }
         let mut view = View {
             generation,
             entries: Vec::new(),
             classes: Vec::new(),
+            n_documents: 0,
             n_chunks: 0,
             n_slots: 0,
-            average: [[1.0; 7]; 2],
-            average_body: [1.0; 2],
-            fields: lexical.fields().clone(),
+            parts: Default::default(),
+            bodies: Default::default(),
+            fields: fields.clone(),
             segments: Vec::new(),
             by_file: Vec::new(),
             layout: OnceLock::new(),
-            _searcher: searcher.clone(),
         };
-        for reader in searcher.segment_readers() {
-            view.add_segment(reader)?;
-        }
-        view.bind_links();
-        view.average();
+        view.follow(index, segments)?;
         Ok(view)
     }
 
-    fn add_segment(&mut self, reader: &tantivy::SegmentReader) -> Result<()> {
-        fits(reader)?;
-        let address = reader.fast_fields().u64("address")?.values;
-        let generation = reader.fast_fields().u64("generation")?.values;
-        let inverted = PARTS
-            .iter()
-            .map(|part| reader.inverted_index(self.fields.parts[*part as usize]))
-            .collect::<tantivy::Result<Vec<_>>>()?;
-        let norms = PARTS
-            .iter()
-            .map(|part| reader.get_fieldnorms_reader(self.fields.parts[*part as usize]))
-            .collect::<tantivy::Result<Vec<_>>>()?;
-        let n = reader.max_doc();
-        let mut segment = Segment {
-            exact: reader.inverted_index(self.fields.exact)?,
-            inverted,
-            norms,
-            base: self.n_slots,
-            entry: vec![NONE; n as usize],
-            chunk: vec![0; n as usize],
-        };
-        for doc in 0..n {
-            if reader.is_deleted(doc) {
-                continue;
-            }
-            let (file, chunk, class) = unpack(address.get_val(doc));
-            segment.chunk[doc as usize] = chunk;
-            if chunk == LINK_CHUNK {
-                // Bound to its document once all segments are known.
-                segment.entry[doc as usize] = NONE - 1 - file;
-                continue;
-            }
-            let at = self.entry_of(file, class);
-            let entry = &mut self.entries[at as usize];
-            entry.generation = generation.get_val(doc);
-            entry.n_chunks += 1;
-            entry.body_len += segment.norms[Part::Body as usize].fieldnorm(doc) as f32;
-            segment.entry[doc as usize] = at;
-            self.n_chunks += 1;
-        }
-        self.n_slots += n;
-        self.segments.push(segment);
-        Ok(())
+    /// Too many entries are of documents that are gone.
+    fn is_worn(&self) -> bool {
+        let all = self.entries.len() as u32;
+        all - self.n_documents > DEAD_MAX + all / 8
     }
 
+    /// The same, to be changed to what a later commit is.
+    fn successor(&self, generation: u64) -> View {
+        View {
+            generation,
+            entries: self.entries.clone(),
+            classes: self.classes.clone(),
+            n_documents: self.n_documents,
+            n_chunks: self.n_chunks,
+            n_slots: self.n_slots,
+            parts: self.parts,
+            bodies: self.bodies,
+            fields: self.fields.clone(),
+            segments: self.segments.clone(),
+            by_file: self.by_file.clone(),
+            layout: OnceLock::new(),
+        }
+    }
+
+    /// Becomes the commit of these segments. What goes is counted out before what comes is counted
+    /// in: a saved document does both. False when this is better done from the start.
+    fn follow(&mut self, index: &tantivy::Index, metas: &[SegmentMeta]) -> Result<bool> {
+        let before = std::mem::take(&mut self.segments);
+        let mut former: HashMap<SegmentId, Segment> =
+            before.into_iter().map(|segment| (segment.id(), segment)).collect();
+        let mut change = Change::default();
+        let mut kept = Vec::with_capacity(metas.len());
+        for meta in metas {
+            let mut segment = former.remove(&meta.id());
+            if let Some(segment) = &mut segment {
+                for (doc, entry) in segment.delete(index, meta)? {
+                    self.count_out(segment, doc, entry, &mut change);
+                }
+            }
+            kept.push(segment);
+        }
+        for segment in former.values() {
+            for (doc, entry) in segment.entries() {
+                self.count_out(segment, doc, entry, &mut change);
+            }
+        }
+        self.n_slots = 0;
+        let mut fresh = Vec::new();
+        for (segment, meta) in kept.into_iter().zip(metas) {
+            let mut segment = match segment {
+                Some(segment) => segment,
+                None => {
+                    fresh.push(self.segments.len());
+                    let mut segment = Segment::open(index, &self.fields, meta)?;
+                    if !self.count_in(&mut segment, &mut change) {
+                        return Ok(false);
+                    }
+                    segment
+                }
+            };
+            segment.base = self.n_slots;
+            self.n_slots += segment.n_docs();
+            self.segments.push(segment);
+        }
+        // Texts of links stand in segments of their own, whoever they point to.
+        let all = change.came || !change.gone.is_empty();
+        let segments = if all { (0..self.segments.len()).collect() } else { fresh };
+        segments.into_iter().for_each(|at| self.bind_links(at));
+        Ok(true)
+    }
+
+    /// Takes a tantivy document with an entry out of all counts.
+    fn count_out(&mut self, segment: &Segment, doc: u32, entry: u32, change: &mut Change) {
+        self.count_parts(segment, doc, entry, Sum::take);
+        if segment.is_link(doc) {
+            return;
+        }
+        let len = segment.norms(Part::Body).fieldnorm(doc);
+        let known = &mut self.entries[entry as usize];
+        let class = known.class as usize;
+        known.n_chunks -= 1;
+        known.body_len -= len as f32;
+        self.n_chunks -= 1;
+        self.bodies[class].len -= u64::from(len);
+        if known.n_chunks == 0 {
+            self.bodies[class].n -= 1;
+            self.n_documents -= 1;
+            change.gone.insert(entry);
+        }
+    }
+
+    /// Counts the passages of a new segment. False when a document changed its family, by which
+    /// its links are counted elsewhere.
+    fn count_in(&mut self, segment: &mut Segment, change: &mut Change) -> bool {
+        let mut entries = vec![NONE; segment.n_docs() as usize];
+        for (doc, at) in entries.iter_mut().enumerate() {
+            let doc = doc as u32;
+            if !segment.is_alive(doc) || segment.is_link(doc) {
+                continue;
+            }
+            let (file, _, class) = unpack(segment.address(doc));
+            let entry = self.entry_of(file, class);
+            if self.entries[entry as usize].class != class {
+                return false;
+            }
+            *at = entry;
+            self.count_parts(segment, doc, entry, Sum::add);
+            let len = segment.norms(Part::Body).fieldnorm(doc);
+            let known = &mut self.entries[entry as usize];
+            known.generation = segment.generation(doc);
+            known.n_chunks += 1;
+            known.body_len += len as f32;
+            self.n_chunks += 1;
+            self.bodies[class as usize].len += u64::from(len);
+            if known.n_chunks == 1 {
+                self.bodies[class as usize].n += 1;
+                self.n_documents += 1;
+                change.came |= !change.gone.remove(&entry);
+            }
+        }
+        segment.entry = Arc::new(entries);
+        true
+    }
+
+    fn count_parts(&mut self, segment: &Segment, doc: u32, entry: u32, how: fn(&mut Sum, u32)) {
+        let class = self.entries[entry as usize].class as usize;
+        for (part, sum) in PARTS.iter().zip(&mut self.parts[class]) {
+            how(sum, segment.norms(*part).fieldnorm(doc));
+        }
+    }
+
+    /// The place of a row, made if it is a new one.
     fn entry_of(&mut self, file: u32, class: Class) -> u32 {
         if self.by_file.len() <= file as usize {
             self.by_file.resize(file as usize + 1, NONE);
@@ -200,47 +317,49 @@ impl View {
         *at
     }
 
-    fn bind_links(&mut self) {
-        for segment in &mut self.segments {
-            for (doc, entry) in segment.entry.iter_mut().enumerate() {
-                if segment.chunk[doc] == LINK_CHUNK && *entry != NONE {
-                    let file = (NONE - 1 - *entry) as usize;
-                    *entry = self.by_file.get(file).copied().unwrap_or(NONE);
+    /// Binds the texts of links in a segment to the documents that they point to, if these are
+    /// there.
+    fn bind_links(&mut self, at: usize) {
+        let segment = &self.segments[at];
+        let mut changed = Vec::new();
+        for (doc, chunk) in segment.chunks().iter().enumerate() {
+            let doc = doc as u32;
+            if *chunk == LINK_CHUNK && segment.is_alive(doc) {
+                let entry = self.entry(unpack(segment.address(doc)).0).unwrap_or(NONE);
+                let known = segment.entry[doc as usize];
+                if known != entry {
+                    changed.push((doc, known, entry));
                 }
             }
         }
+        let mut segment = segment.clone();
+        for (doc, known, entry) in changed {
+            if known != NONE {
+                self.count_parts(&segment, doc, known, Sum::take);
+            }
+            if entry != NONE {
+                self.count_parts(&segment, doc, entry, Sum::add);
+            }
+            Arc::make_mut(&mut segment.entry)[doc as usize] = entry;
+        }
+        self.segments[at] = segment;
     }
 
-    /// Mean lengths over living documents that have the part at all.
-    fn average(&mut self) {
-        let mut sum = [[0f64; 7]; 2];
-        let mut count = [[0u32; 7]; 2];
-        for segment in &self.segments {
-            for (doc, &entry) in segment.entry.iter().enumerate() {
-                let Some(entry) = self.entries.get(entry as usize) else { continue };
-                for (part, norms) in segment.norms.iter().enumerate() {
-                    let len = norms.fieldnorm(doc as u32);
-                    if len > 0 {
-                        sum[entry.class as usize][part] += f64::from(len);
-                        count[entry.class as usize][part] += 1;
-                    }
-                }
-            }
-        }
-        for class in 0..2 {
-            for part in 0..PARTS.len() {
-                let n = count[class][part].max(1);
-                self.average[class][part] = (sum[class][part] / f64::from(n)).max(1.0) as f32;
-            }
-            let of_class = self.entries.iter().filter(|e| e.class as usize == class);
-            let (n, len) = of_class.fold((0u32, 0f32), |(n, len), e| (n + 1, len + e.body_len));
-            self.average_body[class] = (len / n.max(1) as f32).max(1.0);
-        }
+    /// Mean length in words of the living documents that have the part at all; of passages for the
+    /// body.
+    pub fn average(&self, class: usize, part: usize) -> f32 {
+        self.parts[class][part].mean()
+    }
+
+    /// Mean length of a document's whole body.
+    pub fn average_body(&self, class: usize) -> f32 {
+        self.bodies[class].mean()
     }
 
     /// The index into `entries` of a row.
     pub fn entry(&self, file: u32) -> Option<u32> {
-        self.by_file.get(file as usize).copied().filter(|at| *at != NONE)
+        let at = self.by_file.get(file as usize).copied().filter(|at| *at != NONE)?;
+        (self.entries[at as usize].n_chunks > 0).then_some(at)
     }
 
     /// Calls `each` for every living passage that holds `word` in `part`.
@@ -253,11 +372,11 @@ impl View {
     pub fn blocks(&self, part: Part, word: &str, mut each: impl FnMut(Block)) -> Result<()> {
         let term = Term::from_field_text(self.fields.parts[part as usize], word);
         for segment in &self.segments {
-            let inverted = &segment.inverted[part as usize];
+            let inverted = segment.inverted(part);
             let option = IndexRecordOption::WithFreqs;
             let found = inverted.read_block_postings(&term, option).map_err(tantivy_io)?;
             let Some(mut block) = found else { continue };
-            let norms = &segment.norms[part as usize];
+            let norms = segment.norms(part);
             while !block.docs().is_empty() {
                 let (docs, freqs) = (block.docs(), block.freqs());
                 each(Block { docs, freqs, norms, entry: &segment.entry, base: segment.base });
@@ -271,7 +390,7 @@ impl View {
     pub fn exact(&self, key: &str, mut each: impl FnMut(u32, u32)) -> Result<()> {
         let term = Term::from_field_text(self.fields.exact, key);
         for segment in &self.segments {
-            let found = read(&segment.exact, &term, IndexRecordOption::Basic)?;
+            let found = read(segment.exact(), &term, IndexRecordOption::Basic)?;
             let Some(mut postings) = found else { continue };
             let mut doc = postings.doc();
             while doc != TERMINATED {
@@ -301,7 +420,7 @@ impl View {
             if lists.iter().any(Vec::is_empty) {
                 continue;
             }
-            let norms = &segment.norms[part as usize];
+            let norms = segment.norms(part);
             phrase_in(&mut lists, |doc, count| {
                 let entry = segment.entry[doc as usize];
                 if entry != NONE {
@@ -323,7 +442,7 @@ impl View {
         for form in forms {
             let term = Term::from_field_text(self.fields.parts[part as usize], form);
             let option = IndexRecordOption::WithFreqsAndPositions;
-            out.extend(read(&segment.inverted[part as usize], &term, option)?);
+            out.extend(read(segment.inverted(part), &term, option)?);
         }
         Ok(out)
     }
@@ -346,7 +465,7 @@ impl View {
         let Some(first) = word.chars().next() else { return Ok(Vec::new()) };
         let head = first.to_string();
         for segment in &self.segments {
-            let terms = segment.inverted[Part::Body as usize].terms();
+            let terms = segment.inverted(Part::Body).terms();
             let mut stream = terms.range().ge(head.as_bytes()).into_stream().map_err(tantivy_io)?;
             while stream.advance() {
                 if !stream.key().starts_with(head.as_bytes()) {
@@ -379,13 +498,13 @@ impl View {
         let at = self.segments.partition_point(|s| s.base <= slot) - 1;
         let segment = &self.segments[at];
         let doc = (slot - segment.base) as usize;
-        (self.entries[segment.entry[doc] as usize].file, segment.chunk[doc])
+        (self.entries[segment.entry[doc] as usize].file, segment.chunks()[doc])
     }
 
     /// Calls `each` with slot, entry and chunk number of every living passage.
     pub fn passages(&self, mut each: impl FnMut(u32, u32, u32)) {
         for segment in &self.segments {
-            for (doc, (entry, chunk)) in segment.entry.iter().zip(&segment.chunk).enumerate() {
+            for (doc, (entry, chunk)) in segment.entry.iter().zip(segment.chunks()).enumerate() {
                 if *entry != NONE && *chunk != LINK_CHUNK {
                     each(segment.base + doc as u32, *entry, *chunk);
                 }
@@ -416,7 +535,7 @@ impl View {
     pub fn linked(&self) -> Vec<u32> {
         let mut out = Vec::new();
         for segment in &self.segments {
-            let rows = segment.entry.iter().zip(&segment.chunk);
+            let rows = segment.entry.iter().zip(segment.chunks());
             let linked = rows.filter(|(entry, chunk)| **entry != NONE && **chunk == LINK_CHUNK);
             out.extend(linked.map(|(entry, _)| self.entries[*entry as usize].file));
         }
@@ -426,24 +545,23 @@ impl View {
 
     /// Every living address with the generation of its row: what `doctor` compares.
     pub fn census(&self) -> Vec<(u32, u64, u32)> {
-        let mut out: Vec<_> =
-            self.entries.iter().map(|e| (e.file, e.generation, e.n_chunks)).collect();
+        let mut out: Vec<_> = self.entries.iter().filter(|e| e.n_chunks > 0).map(census).collect();
         out.sort_unstable();
         out
     }
 }
 
-/// Whether a segment has as many rows as the list of segments says: tantivy trusts that list.
-///
-/// # Errors
-/// `Damaged` when it has not.
-pub fn fits(reader: &tantivy::SegmentReader) -> Result<()> {
-    for field in ["address", "generation"] {
-        if reader.fast_fields().u64(field)?.values.num_vals() != reader.max_doc() {
-            return Err(crate::Error::damaged("its list of files names others"));
-        }
-    }
-    Ok(())
+fn census(entry: &Entry) -> (u32, u64, u32) {
+    (entry.file, entry.generation, entry.n_chunks)
+}
+
+/// What became of documents between two commits.
+#[derive(Default)]
+struct Change {
+    /// Entries without passages now.
+    gone: HashSet<u32>,
+    /// There are documents that were not there.
+    came: bool,
 }
 
 fn tantivy_io(error: std::io::Error) -> crate::Error {
@@ -508,4 +626,125 @@ fn positions_at(forms: &mut [SegmentPostings], doc: u32, offset: u32, out: &mut 
     }
     out.sort_unstable();
     out.dedup();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lexical::{DocumentText, Lexical, PassageText};
+    use crate::limit::Memory;
+    use proptest::prelude::*;
+
+    const WORDS: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
+
+    /// What one step does to one document.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Save { file: u32, class: Class, passages: Vec<usize> },
+        Remove { file: u32 },
+        Link { file: u32, word: usize },
+        Unlink { file: u32 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let file = 0..8u32;
+        let class = prop_oneof![9 => Just(Class::Note), 1 => Just(Class::Code)];
+        let passages = prop::collection::vec(1..40usize, 1..4);
+        prop_oneof![
+            4 => (file.clone(), class, passages)
+                .prop_map(|(file, class, passages)| Step::Save { file, class, passages }),
+            1 => file.clone().prop_map(|file| Step::Remove { file }),
+            2 => (file.clone(), 0..WORDS.len()).prop_map(|(file, word)| Step::Link { file, word }),
+            1 => file.prop_map(|file| Step::Unlink { file }),
+        ]
+    }
+
+    fn take(writer: &crate::lexical::Writer, step: &Step, generation: u64) {
+        match step {
+            Step::Save { file, class, passages } => {
+                writer.remove(*file);
+                let titles = WORDS[*file as usize % WORDS.len()];
+                let (path, tags, language) = ("a/b.md", "", None);
+                let (file, class) = (*file, *class);
+                let document =
+                    DocumentText { file, generation, class, titles, path, tags, language };
+                let bodies: Vec<String> = passages
+                    .iter()
+                    .map(|n| (0..*n).map(|at| WORDS[at * n % WORDS.len()]).collect::<Vec<_>>())
+                    .map(|words| words.join(" "))
+                    .collect();
+                let passages: Vec<PassageText> = bodies
+                    .iter()
+                    .map(|body| PassageText { body, exact: vec!["alpha"], ..Default::default() })
+                    .collect();
+                writer.add(&document, &passages).unwrap();
+            }
+            Step::Remove { file } => writer.remove(*file),
+            Step::Link { file, word } => writer.set_links(*file, WORDS[*word]).unwrap(),
+            Step::Unlink { file } => writer.remove_links(*file),
+        }
+    }
+
+    /// Everything that a query could learn from a view, in an order that says nothing of segments.
+    fn seen(view: &View) -> String {
+        let mut postings = Vec::new();
+        for part in PARTS {
+            for word in WORDS {
+                view.postings(part, word, |p| {
+                    let (file, chunk) = view.address(p.slot);
+                    assert_eq!(view.entries[p.entry as usize].file, file);
+                    postings.push((part as usize, word, file, chunk, p.count, p.norm));
+                })
+                .unwrap();
+            }
+        }
+        postings.sort_unstable();
+        let mut exact = Vec::new();
+        view.exact("d:alpha", |slot, _| exact.push(view.address(slot))).unwrap();
+        exact.sort_unstable();
+        let averages: Vec<Vec<f32>> = (0..2)
+            .map(|class| {
+                let parts = (0..PARTS.len()).map(|part| view.average(class, part));
+                parts.chain([view.average_body(class)]).collect()
+            })
+            .collect();
+        let mut lengths: Vec<_> = view.entries.iter().filter(|e| e.n_chunks > 0).collect();
+        lengths.sort_unstable_by_key(|e| e.file);
+        let lengths: Vec<_> =
+            lengths.iter().map(|e| (e.file, e.class, e.generation, e.body_len)).collect();
+        let layout: usize = view.layout().slots.iter().filter(|slot| **slot != NONE).count();
+        let counts = (view.n_documents, view.n_chunks, layout, view.n_slots);
+        format!(
+            "{:?}\n{:?}\n{counts:?}\n{averages:?}\n{lengths:?}\n{exact:?}\n{postings:?}",
+            view.census(),
+            view.linked()
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(
+            std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+        ))]
+        #[test]
+        fn a_view_that_follows_equals_one_from_the_start(
+            commits in prop::collection::vec(prop::collection::vec(step(), 1..6), 1..12)
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let words = Lexical::open(dir.path(), true).unwrap();
+            let mut writer = words.writer(false, Memory::default()).unwrap();
+            let mut view = words.view(None).unwrap();
+            for (at, steps) in commits.iter().enumerate() {
+                let generation = at as u64 + 1;
+                steps.iter().for_each(|step| take(&writer, step, generation));
+                writer.commit(generation).unwrap();
+                view = words.view(Some(&view)).unwrap();
+                prop_assert_eq!(view.generation, generation);
+                prop_assert_eq!(seen(&view), seen(&words.view(None).unwrap()));
+            }
+            writer.close().unwrap();
+            // What merges left behind is the same as well.
+            let merged = words.view(Some(&view)).unwrap();
+            prop_assert_eq!(seen(&merged), seen(&words.view(None).unwrap()));
+        }
+    }
 }

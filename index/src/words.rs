@@ -99,7 +99,7 @@ fn newest(words: &Lexical, known: Option<&Arc<Current>>) -> Result<Arc<Current>>
     {
         return Ok(Arc::clone(current));
     }
-    let view = words.view(generation)?;
+    let view = words.view(known.map(|current| &current.view))?;
     let scorer = Scorer::new(&view, Weights::DEFAULT);
     Ok(Arc::new(Current { view, scorer }))
 }
