@@ -157,11 +157,14 @@ pub(crate) fn writer_lock(dir: &Path) -> Result<File> {
 }
 
 impl Index {
-    /// Refuses to write what a newer program read in a way of its own.
+    /// Refuses to write what a newer program read in a way of its own, and what may not be written.
     ///
     /// # Errors
-    /// `NewerReading`; `Sql`.
+    /// `NewerReading`, `ReadOnly`; `Sql`.
     pub fn may_write(&self) -> Result<()> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
         match self.read_db(db::reading)? {
             Some(found) if found > db::READING => {
                 Err(Error::NewerReading { found, known: db::READING })
@@ -175,7 +178,8 @@ impl Updater {
     /// Takes the writer's lock, without waiting.
     ///
     /// # Errors
-    /// `NotWriter` while another process holds it, `NewerReading` as [`Index::may_write`].
+    /// `NotWriter` while another process holds it, `NewerReading` and `ReadOnly` as
+    /// [`Index::may_write`].
     pub fn new(index: Arc<Index>, now_ms: fn() -> i64) -> Result<Self> {
         Self::locked(index, now_ms, || {})
     }
@@ -185,6 +189,10 @@ impl Updater {
     /// # Errors
     /// As [`Updater::new`].
     pub fn locked(index: Arc<Index>, now_ms: fn() -> i64, locked: impl FnOnce()) -> Result<Self> {
+        if index.is_read_only() {
+            // Its lock cannot be taken, which would say less.
+            return Err(Error::ReadOnly);
+        }
         let lock = writer_lock(index.dir())?;
         index.may_write()?;
         locked();

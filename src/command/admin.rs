@@ -81,12 +81,16 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         let text = json!({
             "ok": check.differences.is_empty(), "documents": check.documents,
             "files": check.files, "vectors": check.vectors, "differences": check.differences,
+            "read_only": index.is_read_only(),
             "ledger": { "rows": chain.rows, "broken_at": chain.broken_at,
                         "head": head.as_ref().map(|(_, hash)| hash) },
         });
         say(&format!("{text:#}\n"));
     } else {
         say(&format!("data directory: {}\n", session.data.display()));
+        if index.is_read_only() {
+            say("it cannot be written: the index stays as it is, and nothing is kept\n");
+        }
         say(&format!("{} documents, {tokens} tokens\n", check.documents));
         say(&format!("{} files of words and {} vectors are whole\n", check.files, check.vectors));
         if let Some((seq, hash)) = &head {
@@ -208,7 +212,9 @@ fn check(index: &Arc<Index>, repair: bool) -> Result<Check, Failure> {
         Err(Error::NotWriter) if repair => {
             Err("another process is writing this index; end it, then repair".into())
         }
-        Err(Error::NotWriter | Error::NewerReading { .. }) if !repair => Ok(index.check()?),
+        Err(Error::NotWriter | Error::NewerReading { .. } | Error::ReadOnly) if !repair => {
+            Ok(index.check()?)
+        }
         Err(error) => Err(error.into()),
     }
 }
