@@ -21,7 +21,8 @@ use std::result::Result as StdResult;
 use std::sync::Arc;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
-    DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
+    DirectoryLock, FileHandle, Lock, MmapDirectory, RamDirectory, WatchCallback, WatchHandle,
+    WritePtr,
 };
 use tantivy::index::SegmentComponent;
 use tantivy::indexer::LogMergePolicy;
@@ -149,6 +150,11 @@ impl Lexical {
             let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
             Self::of(dir, Box::new(Still(directory)), false)
         })
+    }
+
+    /// An empty index that is on no disk, to compare with one that is.
+    pub fn in_memory() -> Result<Self> {
+        Self::of(Path::new(""), Box::new(RamDirectory::create()), true)
     }
 
     fn of(dir: &Path, directory: Box<dyn Directory>, make: bool) -> Result<Self> {

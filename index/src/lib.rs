@@ -8,6 +8,7 @@ mod check;
 pub mod chunk;
 mod compact;
 mod db;
+mod deep;
 mod dense;
 pub mod disk;
 mod doing;
