@@ -120,11 +120,12 @@ fn uri(path: &Path, parameters: &str) -> String {
     out
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Scope, Store};
 
+    #[cfg(unix)]
     #[test]
     fn what_was_kept_is_read_and_nothing_is_written() {
         let dir = tempfile::tempdir().unwrap();
