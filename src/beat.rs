@@ -68,6 +68,15 @@ pub struct Sign {
 }
 
 impl Sign {
+    /// What a process that will never write says of freshness: where nobody else shows that it
+    /// lives, nothing is in work, and nothing is fresh.
+    pub fn for_reader(&self) -> Freshness {
+        match self.age.is_some_and(|age| age < BEAT_MAX) {
+            true => self.freshness,
+            false => Freshness::default(),
+        }
+    }
+
     /// The last one; what it says counts as long as it is young.
     pub fn read(index: &Index) -> Self {
         let path = path(index);
@@ -145,6 +154,14 @@ mod tests {
         assert_eq!((old.rate, old.doing), (0.0, doing()), "it may be in a large commit");
         assert_eq!(read(40_000).doing.run, None);
         assert!(!Sign::parse(&said, None).freshness.fresh, "of a time that is still to come");
+    }
+
+    #[test]
+    fn a_reader_says_of_a_writer_that_is_gone_that_nothing_is_in_work() {
+        let sign = |age| Sign::parse("7 1 0.0", age).for_reader();
+        assert_eq!(sign(Some(Duration::ZERO)), Freshness { pending: 7, fresh: true });
+        let gone = Freshness { pending: 0, fresh: false };
+        assert_eq!((sign(Some(Duration::from_secs(9))), sign(None)), (gone, gone));
     }
 
     #[test]

@@ -404,6 +404,9 @@ pub struct DoctorArgs {
     /// Say why this file is or is not found.
     #[arg(long, value_name = "FILE")]
     pub explain: Option<PathBuf>,
+    /// Read every document again and compare what is stored of it.
+    #[arg(long)]
+    pub deep: bool,
 }
 
 #[derive(Args, Debug)]

@@ -46,6 +46,8 @@ pub fn open_index(session: &Session, data: &Path) -> Result<Arc<Index>, synod_in
 /// A failure of the disk below the data directory, with what to do and where; others as they are.
 pub fn located(failure: Failure, data: &Path) -> Failure {
     let why = match (failure.downcast_ref(), failure.downcast_ref(), failure.downcast_ref()) {
+        (Some(synod_index::Error::ReadOnly), _, _) => Some(""),
+        (_, Some(synod_store::Error::ReadOnly), _) => Some(""),
         (Some(error), _, _) => synod_index::Error::disk(error),
         (_, Some(error), _) => synod_store::Error::disk(error),
         (_, _, Some(Fault { code: fault::STORAGE, .. })) => Some(""),

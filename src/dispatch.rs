@@ -108,7 +108,7 @@ impl Door {
                 ));
             }
         }
-        let read_only = config.access.read_only;
+        let read_only = cx.read_only;
         let hidden = |name: &str| config.access.hidden_tools.iter().any(|h| h == name);
         let forbidden = |entry: &Entry| read_only && !entry.reads;
         let offered = |entry: &&Entry| !hidden(entry.name) && !forbidden(entry);
@@ -263,9 +263,19 @@ impl Door {
         tracing::info!(tool = name, face = caller.face, outcome, micros, "called");
     }
 
+    /// The refusal of what would write, where that is not the operator's wish but the system's.
+    fn unwritable(&self, name: &str) -> Option<Fault> {
+        let system = self.cx.index.is_read_only() || self.cx.store.is_read_only();
+        let text = || format!("{name}: {}", synod_index::Error::ReadOnly);
+        system.then(|| Fault::new(fault::STORAGE, text()))
+    }
+
     fn unknown(&self, name: &str) -> Fault {
         let names: Vec<&str> = self.tools.iter().map(|t| t.name).collect();
         let hidden = synod_tools::find(name).is_some();
+        if let Some(fault) = self.unwritable(name).filter(|_| hidden) {
+            return fault;
+        }
         let why = if hidden && self.read_only {
             format!("`{name}` is not offered in read-only mode")
         } else {
@@ -277,6 +287,9 @@ impl Door {
     fn admit(&self, caller: &Caller, entry: &Entry, args: &Value) -> Result<(), Fault> {
         let (scope, effect) = (entry.needs)(args);
         if self.read_only && effect != Effect::Read {
+            if let Some(fault) = self.unwritable(entry.name) {
+                return Err(fault);
+            }
             let text = format!("{}: this operation is not offered in read-only mode", entry.name);
             return Err(Fault::new(fault::FORBIDDEN, text));
         }

@@ -174,7 +174,9 @@ impl From<synod_index::Error> for Fault {
             return Fault::new(STORAGE, format!("{text}: {why}"));
         }
         match error {
-            E::Data { .. } | E::Newer { .. } | E::NewerReading { .. } => Fault::new(STORAGE, text),
+            E::Data { .. } | E::Newer { .. } | E::NewerReading { .. } | E::ReadOnly => {
+                Fault::new(STORAGE, text)
+            }
             E::Damaged(_) => Fault::new(STORAGE, text).retry_after(HEALED_MS),
             E::Source(_) => Fault::new(UNPROCESSABLE, text),
             E::Argument(_) => Fault::new(INVALID, text),
@@ -214,7 +216,9 @@ impl From<synod_store::Error> for Fault {
         match error {
             E::Argument(text) => Fault::new(INVALID, text),
             E::Conflict(text) => Fault::new(CONFLICT, text),
-            E::Data { .. } | E::Newer { .. } => Fault::new(STORAGE, error.to_string()),
+            E::Data { .. } | E::Newer { .. } | E::ReadOnly => {
+                Fault::new(STORAGE, error.to_string())
+            }
             E::Sql(_) => Fault::internal(&error),
         }
     }

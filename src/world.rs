@@ -105,12 +105,14 @@ impl World {
         index.set_vector_index(config.embedding.vector_index.into());
         index.set_memory(config.limits.memory());
         let store = Arc::new(Store::open(data)?);
+        // Where nothing can be written, what writes is not offered.
+        let read_only = config.access.read_only || index.is_read_only() || store.is_read_only();
         let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
         let environment = |name: &str| std::env::var(name).ok();
         let engine = crate::catalog::engine(&config, &environment)?;
         keep_spending(&engine, &store)?;
         // A store of its own: each group of entries holds the connection until the disk has it.
-        let ledger = match config.access.read_only {
+        let ledger = match read_only {
             true => None,
             false => {
                 let data = data.to_owned();
@@ -125,7 +127,7 @@ impl World {
             specs: Arc::new(Specs::new(crate::catalog::specs(&config))),
             store,
             ledger,
-            read_only: config.access.read_only,
+            read_only,
             now_ms,
             count_tokens,
             wake,

@@ -208,8 +208,12 @@ impl Loop {
             self.holds.set(true);
             self.busy(1);
         };
-        // The lock of what only a newer program may write is left to it.
-        let may = self.index.may_write();
+        // The lock of what only a newer program may write is left to it. Without jobs there is no
+        // writer: the store may be what cannot be written.
+        let may = match self.store.is_read_only() {
+            true => Err(Error::ReadOnly),
+            false => self.index.may_write(),
+        };
         match may.and_then(|()| Updater::locked(Arc::clone(&self.index), now_ms, locked)) {
             Ok(mut updater) => {
                 tracing::info!("became the writer");
@@ -224,7 +228,7 @@ impl Loop {
                 self.follow(None);
                 Ok(())
             }
-            Err(error @ Error::NewerReading { .. }) => {
+            Err(error @ (Error::NewerReading { .. } | Error::ReadOnly)) => {
                 self.follow(Some(error.to_string()));
                 Ok(())
             }
@@ -235,7 +239,9 @@ impl Loop {
     /// Another process writes: say how fresh its index is, and why this one never will.
     fn follow(&self, reader: Option<String>) {
         let sign = Sign::read(&self.index);
-        self.index.set_freshness(sign.freshness);
+        let reads = reader.is_some();
+        let freshness = |sign: &Sign| if reads { sign.for_reader() } else { sign.freshness };
+        self.index.set_freshness(freshness(&sign));
         self.index.set_rate(sign.rate);
         schedule::adopt(&self.index);
         if let Some(why) = reader.as_ref().filter(|_| self.index.doing().reader.is_none()) {
@@ -245,7 +251,7 @@ impl Loop {
         let until = Instant::now() + TAKEOVER;
         while Instant::now() < until && !self.stopped() {
             self.pause(FOLLOW);
-            self.index.set_freshness(Sign::read(&self.index).freshness);
+            self.index.set_freshness(freshness(&Sign::read(&self.index)));
         }
     }
 

@@ -2,7 +2,8 @@
 //! words against it and against their checksums, the vectors against it and against what a vector
 //! is.
 //!
-//! Knows nothing of mending. Texts are not compared with the sources: that is what a scan does.
+//! Knows nothing of mending. Texts are not compared with the sources: that is what a scan does, and
+//! [`crate::deep`].
 
 use crate::db::{self, FileRow, Space};
 use crate::error::{Error, Result};
@@ -29,10 +30,16 @@ pub struct Check {
     pub differences: Vec<String>,
     /// The generation that was looked at.
     pub generation: u64,
+    /// Documents that were read again and compared with what is stored of them.
+    pub read: usize,
+    /// Documents that were to be and whose sources are others by now, or cannot be read.
+    pub skipped: usize,
+    /// Documents of which something else is stored.
+    pub(crate) wrong: BTreeSet<u32>,
 }
 
 /// Further looks where somebody wrote meanwhile.
-const CHECKS_MAX: usize = 3;
+pub(crate) const CHECKS_MAX: usize = 3;
 
 impl Index {
     /// Compares the database with what is derived of it, and reads every byte of that.

@@ -7,6 +7,7 @@
 mod chunks;
 mod graph;
 mod problem;
+mod still;
 mod vector;
 mod version;
 mod words;
@@ -14,7 +15,8 @@ mod words;
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
     LANGUAGE, LinkRow, NameKind, Named, changed_together, changes_of, clear_graph, languages,
-    links_of, links_to, named, names_of, put_changes, put_graph, with_prop,
+    links_of, links_to, links_with_keys, named, names_of, props_of, put_changes, put_graph,
+    with_prop,
 };
 
 pub use vector::{
@@ -25,6 +27,7 @@ pub use vector::{
 pub use words::{set_sound, sound, strays};
 
 pub use problem::{clear_problem, clear_problems, clear_problems_at, problems, put_problem};
+pub use still::{Rest, open_as_it_lies};
 pub use version::{READING, reading, set_reading};
 
 use crate::disk::{Hash, Stamp};
@@ -217,10 +220,7 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?
     };
-    db.busy_timeout(BUSY)?;
-    db.set_prepared_statement_cache_capacity(64);
-    // Without it every new value of a parameter may plan its statement anew.
-    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    prepare(&db)?;
     if write {
         db.pragma_update(None, "journal_mode", "wal")?;
         // The words are rebuilt from the sources; power loss may cost the last commit, no more.
@@ -237,6 +237,15 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
         ))?;
     }
     Ok(db)
+}
+
+/// Sets up what every connection needs, without a look at the file.
+fn prepare(db: &Connection) -> Result<()> {
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(64);
+    // Without it every new value of a parameter may plan its statement anew.
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Whether another process has what is needed.

@@ -44,6 +44,13 @@ pub enum Error {
         /// How this program reads them.
         known: i64,
     },
+    /// This process may not write the data directory.
+    #[error(
+        "the data directory is read-only for this process, so its index is searched as it is and \
+         nothing can be added, changed or kept fresh; let this process write there, or name \
+         another data directory with `--data`"
+    )]
+    ReadOnly,
     /// A path that may not become a source.
     #[error("{0}")]
     Source(String),

@@ -15,9 +15,16 @@ use crate::segment;
 use crate::token::{WordTokenizer, name_key};
 use crate::view::View;
 use std::collections::HashSet;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use tantivy::directory::{Directory, META_LOCK, MmapDirectory};
+use std::result::Result as StdResult;
+use std::sync::Arc;
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    Directory, DirectoryLock, FileHandle, Lock, META_LOCK, MmapDirectory, RamDirectory,
+    WatchCallback, WatchHandle, WritePtr,
+};
 use tantivy::index::SegmentComponent;
 use tantivy::indexer::LogMergePolicy;
 use tantivy::schema::{
@@ -127,17 +134,37 @@ impl Lexical {
     /// `Damaged` when what is there is not whole, `Words` when the system refuses it.
     pub fn open(dir: &Path, make: bool) -> Result<Self> {
         caught(|| {
-            let (schema, fields) = schema();
             let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
-            if !make && !Index::exists(&directory).map_err(TantivyError::from)? {
-                return Err(Error::damaged("the list of its files is not there"));
-            }
-            let index = Index::open_or_create(directory, schema)?;
-            let words = TextAnalyzer::from(WordTokenizer);
-            index.tokenizers().register("words", words);
-            index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
-            Ok(Lexical { dir: dir.to_owned(), index, fields })
+            Self::of(dir, Box::new(directory), make)
         })
+    }
+
+    /// Opens the index in `dir` where nothing may be written, not even a lock.
+    ///
+    /// # Errors
+    /// As [`Lexical::open`].
+    pub fn open_as_it_lies(dir: &Path) -> Result<Self> {
+        caught(|| {
+            let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
+            Self::of(dir, Box::new(Still(directory)), false)
+        })
+    }
+
+    /// An empty index that is on no disk, to compare with one that is.
+    pub fn in_memory() -> Result<Self> {
+        Self::of(Path::new(""), Box::new(RamDirectory::create()), true)
+    }
+
+    fn of(dir: &Path, directory: Box<dyn Directory>, make: bool) -> Result<Self> {
+        let (schema, fields) = schema();
+        if !make && !Index::exists(&*directory).map_err(TantivyError::from)? {
+            return Err(Error::damaged("the list of its files is not there"));
+        }
+        let index = Index::open_or_create(directory, schema)?;
+        let words = TextAnalyzer::from(WordTokenizer);
+        index.tokenizers().register("words", words);
+        index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
+        Ok(Lexical { dir: dir.to_owned(), index, fields })
     }
 
     /// The generation of the last commit on disk.
@@ -241,6 +268,53 @@ impl Lexical {
 /// The generation that a commit was made under.
 fn generation_of(metas: &IndexMeta) -> u64 {
     metas.payload.as_ref().and_then(|payload| payload.parse().ok()).unwrap_or(0)
+}
+
+/// A folder in which nothing may be written. Its lock keeps a writer from removing files while a
+/// reader opens them; without it they may be gone, which is damage, and is looked at again.
+#[derive(Clone, Debug)]
+struct Still(MmapDirectory);
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the words are only read here")
+}
+
+impl Directory for Still {
+    fn get_file_handle(&self, path: &Path) -> StdResult<Arc<dyn FileHandle>, OpenReadError> {
+        self.0.get_file_handle(path)
+    }
+
+    fn delete(&self, path: &Path) -> StdResult<(), DeleteError> {
+        Err(DeleteError::IoError { io_error: Arc::new(refused()), filepath: path.to_owned() })
+    }
+
+    fn exists(&self, path: &Path) -> StdResult<bool, OpenReadError> {
+        self.0.exists(path)
+    }
+
+    fn open_write(&self, path: &Path) -> StdResult<WritePtr, OpenWriteError> {
+        Err(OpenWriteError::wrap_io_error(refused(), path.to_owned()))
+    }
+
+    fn atomic_read(&self, path: &Path) -> StdResult<Vec<u8>, OpenReadError> {
+        self.0.atomic_read(path)
+    }
+
+    fn atomic_write(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn acquire_lock(&self, _: &Lock) -> StdResult<DirectoryLock, LockError> {
+        Ok(DirectoryLock::from(Box::new(())))
+    }
+
+    fn watch(&self, _: WatchCallback) -> tantivy::Result<WatchHandle> {
+        Ok(WatchHandle::empty())
+    }
 }
 
 /// Tantivy panics over some files that are not whole.

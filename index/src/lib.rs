@@ -8,6 +8,7 @@ mod check;
 pub mod chunk;
 mod compact;
 mod db;
+mod deep;
 mod dense;
 pub mod disk;
 mod doing;
@@ -94,6 +95,8 @@ use watch::Watching;
 /// The index of one data directory, as readers see it.
 pub struct Index {
     dir: PathBuf,
+    /// This process may not write it.
+    read_only: bool,
     /// The words as they are open; `None` while they are damaged.
     words: RwLock<Option<Arc<Lexical>>>,
     connections: Mutex<Vec<Connection>>,
@@ -150,12 +153,20 @@ pub struct Freshness {
 
 impl Index {
     /// Opens the index below `data`, making it if it is not there. Words that are damaged do not
-    /// keep it from opening: whoever writes makes them anew.
+    /// keep it from opening: whoever writes makes them anew. One that this process may not write is
+    /// read as it lies ([`Index::is_read_only`]).
     ///
     /// # Errors
     /// `Data` when the folder cannot be made or written, `Newer` for a newer format.
     pub fn open(data: &Path) -> Result<Arc<Self>> {
         let dir = data.join("index");
+        if place::is_read_only(data) {
+            // First: what changes while it is opened is seen by the next look.
+            let place = place::Place::of_still(&dir.join("index.db"));
+            let connection = db::open_as_it_lies(&dir.join("index.db"))?;
+            let words = unless_damaged(Lexical::open_as_it_lies(&dir.join("words")))?;
+            return Ok(Self::of(dir, true, place, connection, words));
+        }
         private_folder(&dir).map_err(|e| Error::data(&dir, e))?;
         let lock = creation_lock(&dir)?;
         let path = dir.join("index.db");
@@ -166,19 +177,24 @@ impl Index {
         if make {
             private_folder(&words).map_err(|e| Error::data(&words, e))?;
         }
-        let words = match Lexical::open(&words, make) {
-            Ok(words) => Some(Arc::new(words)),
-            Err(Error::Damaged(reason)) => {
-                tracing::warn!(reason, "the words are damaged");
-                None
-            }
-            Err(error) => return Err(error),
-        };
+        let words = unless_damaged(Lexical::open(&words, make))?;
         drop(lock);
-        Ok(Arc::new(Index {
+        let place = place::Place::at(&path);
+        Ok(Self::of(dir, false, place, connection, words))
+    }
+
+    fn of(
+        dir: PathBuf,
+        read_only: bool,
+        place: place::Place,
+        connection: Connection,
+        words: Option<Arc<Lexical>>,
+    ) -> Arc<Self> {
+        Arc::new(Index {
             words: RwLock::new(words),
             connections: Mutex::new(vec![connection]),
-            place: Mutex::new(place::Place::at(&path)),
+            place: Mutex::new(place),
+            read_only,
             dir,
             epoch: AtomicU64::new(0),
             current: RwLock::new(None),
@@ -194,7 +210,16 @@ impl Index {
             dense: Mutex::new(None),
             vector_index: RwLock::default(),
             memory: RwLock::default(),
-        }))
+        })
+    }
+
+    /// Another connection to the database, to read.
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        let path = self.dir.join("index.db");
+        match self.read_only {
+            true => db::open_as_it_lies(&path),
+            false => db::open(&path, false),
+        }
     }
 
     /// The folder of the index.
@@ -308,7 +333,7 @@ impl Index {
         let pooled = lock(&self.connections).pop();
         let db = match pooled {
             Some(db) => db,
-            None => db::open(&self.dir.join("index.db"), false)?,
+            None => self.connect()?,
         };
         db.prepare_cached("BEGIN")?.execute([])?;
         let watch = words::Watch(self);
@@ -357,6 +382,18 @@ impl Index {
     pub(crate) fn census(&self) -> Result<Vec<(u32, u64, u32)>> {
         let generation = self.generation()?;
         Ok(self.current(generation)?.view.census())
+    }
+}
+
+/// Words that are damaged do not keep an index from opening.
+fn unless_damaged(opened: Result<Lexical>) -> Result<Option<Arc<Lexical>>> {
+    match opened {
+        Ok(words) => Ok(Some(Arc::new(words))),
+        Err(Error::Damaged(reason)) => {
+            tracing::warn!(reason, "the words are damaged");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -73,7 +73,7 @@ impl Index {
     /// The same as the database says now: the space that a reader saw may be gone by the time that
     /// its files are opened. What is lost is left to whoever writes.
     fn dense_now(&self, view: &View, found: &mut Found) -> Result<Option<Dense>> {
-        let db = db::open(&self.dir().join("index.db"), false)?;
+        let db = self.connect()?;
         let Some((embedder, space)) = self.answering(&db)? else { return Ok(None) };
         match Dense::open(&db, self.dir(), view, &space, embedder, self.vector_index()) {
             Err(Error::Data { .. }) => {

@@ -1,9 +1,12 @@
 //! Whether the data directory is still the one that was opened: people delete it, restore it from a
-//! backup, or have it repaired, while processes have it open.
+//! backup, or have it repaired, while processes have it open. And whether it may be written at all:
+//! it may lie on a read-only disk, or be somebody else's.
 //!
 //! A file that was deleted is read on by whoever has it open. Invariant: nothing is answered from a
-//! database that is not at its place any more, but for the time between two looks.
+//! database that is not at its place any more, but for the time between two looks. Invariant: where
+//! nothing may be written, somebody else may, and what they change is seen by the next look.
 
+use crate::db::Rest;
 use crate::error::{Error, Result};
 use crate::{Freshness, Index, lock};
 use std::io::{self, ErrorKind};
@@ -50,14 +53,44 @@ impl Identity {
 /// What was seen where the database is.
 pub(crate) struct Place {
     file: Option<Identity>,
+    /// How it lies, where this process may not write it: SQLite looks at that once, when it opens.
+    rest: Option<Rest>,
     looked: Instant,
 }
 
 impl Place {
     /// Looks for the first time.
     pub(crate) fn at(path: &Path) -> Self {
-        Place { file: Identity::at(path).ok().flatten(), looked: Instant::now() }
+        Place { file: Identity::at(path).ok().flatten(), rest: None, looked: Instant::now() }
     }
+
+    /// The same, where this process may not write.
+    pub(crate) fn of_still(path: &Path) -> Self {
+        Place { rest: Some(Rest::at(path)), ..Place::at(path) }
+    }
+}
+
+/// Whether there is an index that this process may read and not write.
+pub(crate) fn is_read_only(data: &Path) -> bool {
+    let dir = data.join("index");
+    let (database, words) = (dir.join("index.db"), dir.join("words"));
+    let parts: [&Path; 4] = [data, &dir, &words, &database];
+    database.exists() && parts.iter().any(|path| is_refused(path))
+}
+
+/// Whether the system lets this process only read what is there; a full disk is another matter.
+#[cfg(unix)]
+fn is_refused(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    use rustix::io::Errno;
+    let asked = access(path, Access::WRITE_OK);
+    matches!(asked, Err(Errno::ROFS | Errno::ACCESS | Errno::PERM))
+}
+
+/// There what may be done with a folder is known only by trying.
+#[cfg(not(unix))]
+fn is_refused(_: &Path) -> bool {
+    false
 }
 
 /// The failure that a file is no longer where it was.
@@ -72,14 +105,22 @@ impl Index {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// Whether this process may only read the index, which is on a read-only disk or somebody
+    /// else's. Found when it is opened: a disk that can be written later is so for the next
+    /// process.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// Looks, now and then, whether the database is still the file that is open; if it is another
-    /// one, that one is read from now on.
+    /// one, that one is read from now on. Where this process may not write it looks each time:
+    /// what others write there would be read wrong.
     ///
     /// # Errors
     /// `Data` while there is none.
     pub(crate) fn look(&self) -> Result<()> {
         let mut place = lock(&self.place);
-        if place.looked.elapsed() >= LOOK {
+        if self.read_only || place.looked.elapsed() >= LOOK {
             return self.look_at(&mut place);
         }
         place.file.map(|_| ()).ok_or_else(|| gone(&self.dir.join("index.db")))
@@ -93,10 +134,11 @@ impl Index {
     fn look_at(&self, place: &mut Place) -> Result<()> {
         let path = self.dir.join("index.db");
         let found = Identity::at(&path)?;
+        let rest = self.read_only.then(|| Rest::at(&path));
         place.looked = Instant::now();
-        if place.file != found {
+        if place.file != found || place.rest != rest {
             tracing::warn!(gone = found.is_none(), "the data directory is another one");
-            place.file = found;
+            (place.file, place.rest) = (found, rest);
             // First: who has something of the former one in hand does not put it back.
             self.epoch.fetch_add(1, Ordering::AcqRel);
             self.forget_all();

@@ -78,7 +78,7 @@ impl Index {
         let epoch = self.epoch();
         let mut counted = crate::lock(&self.counted);
         if counted.as_ref().is_none_or(|counted| counted.epoch != epoch) {
-            let db = db::open(&self.dir().join("index.db"), false)?;
+            let db = self.connect()?;
             let (at, status) = (Instant::now(), Status::default());
             let took = Duration::ZERO;
             *counted = Some(Counted { db, epoch, version: None, at, took, status });

@@ -131,12 +131,12 @@ enum Ready {
 }
 
 /// Everything one document writes.
-struct Document {
-    row: FileRow,
+pub(crate) struct Document {
+    pub(crate) row: FileRow,
     text: String,
-    parsed: Parsed,
+    pub(crate) parsed: Parsed,
     /// Other than English.
-    language: Option<Language>,
+    pub(crate) language: Option<Language>,
     /// Its place among what is in flight, until it is written.
     permit: Option<Permit>,
 }
@@ -157,11 +157,14 @@ pub(crate) fn writer_lock(dir: &Path) -> Result<File> {
 }
 
 impl Index {
-    /// Refuses to write what a newer program read in a way of its own.
+    /// Refuses to write what a newer program read in a way of its own, and what may not be written.
     ///
     /// # Errors
-    /// `NewerReading`; `Sql`.
+    /// `NewerReading`, `ReadOnly`; `Sql`.
     pub fn may_write(&self) -> Result<()> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
         match self.read_db(db::reading)? {
             Some(found) if found > db::READING => {
                 Err(Error::NewerReading { found, known: db::READING })
@@ -175,7 +178,8 @@ impl Updater {
     /// Takes the writer's lock, without waiting.
     ///
     /// # Errors
-    /// `NotWriter` while another process holds it, `NewerReading` as [`Index::may_write`].
+    /// `NotWriter` while another process holds it, `NewerReading` and `ReadOnly` as
+    /// [`Index::may_write`].
     pub fn new(index: Arc<Index>, now_ms: fn() -> i64) -> Result<Self> {
         Self::locked(index, now_ms, || {})
     }
@@ -185,6 +189,10 @@ impl Updater {
     /// # Errors
     /// As [`Updater::new`].
     pub fn locked(index: Arc<Index>, now_ms: fn() -> i64, locked: impl FnOnce()) -> Result<Self> {
+        if index.is_read_only() {
+            // Its lock cannot be taken, which would say less.
+            return Err(Error::ReadOnly);
+        }
         let lock = writer_lock(index.dir())?;
         index.may_write()?;
         locked();
@@ -844,7 +852,7 @@ fn parse(kind: &Kind, path: &str, text: &str) -> Option<Parsed> {
 }
 
 /// Parses a loaded file into everything that is written of it.
-fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Result<Document> {
+pub(crate) fn document(source: &Source, path: &str, loaded: Loaded, now: i64) -> Result<Document> {
     document_of(kind::of(path), source, path, loaded, now)
 }
 
@@ -955,7 +963,7 @@ fn body(parsed: &Parsed) -> Body {
 }
 
 /// Adds what a document says to the word index.
-fn add_words(writer: &Writer, document: &Document) -> Result<()> {
+pub(crate) fn add_words(writer: &Writer, document: &Document) -> Result<()> {
     let Document { row, text, parsed, .. } = document;
     let titles = std::iter::once(&parsed.title).chain(&parsed.aliases);
     let titles = titles.cloned().collect::<Vec<_>>().join("\n");
@@ -980,6 +988,14 @@ fn add_words(writer: &Writer, document: &Document) -> Result<()> {
         })
         .collect();
     writer.add(&of_document, &passages)
+}
+
+/// What a document's properties are: those it states, its tags, and its language.
+pub(crate) fn props_of(parsed: &Parsed, language: Option<Language>) -> Vec<(String, String)> {
+    let mut props = parsed.props.clone();
+    props.extend(parsed.tags.iter().map(|tag| ("#".to_owned(), tag.clone())));
+    props.extend(language.map(|l| (db::LANGUAGE.to_owned(), l.code().to_owned())));
+    props
 }
 
 fn exact_names<'p>(parsed: &'p Parsed, chunk: &Chunk) -> Vec<&'p str> {
@@ -1142,9 +1158,7 @@ impl<'u> Batch<'u> {
             .into_iter()
             .map(|link| (graph::link_key(&link.target), link))
             .collect();
-        let mut props = std::mem::take(&mut document.parsed.props);
-        props.extend(document.parsed.tags.iter().map(|tag| ("#".to_owned(), tag.clone())));
-        props.extend(document.language.map(|l| (db::LANGUAGE.to_owned(), l.code().to_owned())));
+        let props = props_of(&document.parsed, document.language);
         db::put_graph(db, id, &names, &links, &props)?;
         let extracted = kind::of(&document.row.path).0.extract.is_some();
         // A note beside a text says what is missing of it, not that there is none.

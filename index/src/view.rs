@@ -9,6 +9,7 @@ use crate::kind::Class;
 use crate::lexical::{Fields, LINK_CHUNK, PARTS, Part, unpack};
 use crate::segment::Segment;
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use tantivy::fieldnorm::FieldNormReader;
@@ -22,6 +23,10 @@ pub const NONE: u32 = u32::MAX;
 /// Entries of documents that are gone that a view takes over from the one before, beside an eighth
 /// of all.
 const DEAD_MAX: u32 = 1_000;
+
+/// What stands in the words of a document: for each part, and last for whole names, a sum over the
+/// postings, which neither merges nor the order of documents change.
+pub type Print = [u64; PARTS.len() + 1];
 
 /// A document in a view. One that is gone keeps its place, without passages.
 #[derive(Clone, Copy, Debug)]
@@ -541,6 +546,37 @@ impl View {
         }
         out.sort_unstable();
         out
+    }
+
+    /// What stands in the words of each document, by row; the longest look there is, at every
+    /// posting of every word.
+    pub fn prints(&self) -> Result<HashMap<u32, Print>> {
+        let mut out: HashMap<u32, Print> = HashMap::new();
+        let mut places = Vec::new();
+        for segment in &self.segments {
+            let parts = PARTS.iter().map(|part| segment.inverted(*part));
+            for (part, inverted) in parts.chain([segment.exact()]).enumerate() {
+                let mut terms = inverted.terms().stream().map_err(tantivy_io)?;
+                while let Some((term, info)) = terms.next() {
+                    let every = IndexRecordOption::WithFreqsAndPositions;
+                    let postings = inverted.read_postings_from_terminfo(info, every);
+                    let mut postings = postings.map_err(tantivy_io)?;
+                    while postings.doc() != TERMINATED {
+                        let doc = postings.doc() as usize;
+                        if let Some(entry) = self.entries.get(segment.entry[doc] as usize) {
+                            postings.positions(&mut places);
+                            let mut hasher = DefaultHasher::new();
+                            let count = postings.term_freq();
+                            (segment.chunks()[doc], term, count, &places).hash(&mut hasher);
+                            let sum = &mut out.entry(entry.file).or_default()[part];
+                            *sum = sum.wrapping_add(hasher.finish());
+                        }
+                        postings.advance();
+                    }
+                }
+            }
+        }
+        Ok(out)
     }
 
     /// Every living address with the generation of its row: what `doctor` compares.

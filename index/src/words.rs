@@ -44,7 +44,12 @@ impl Index {
     /// # Errors
     /// `Damaged` when they are not whole.
     pub(crate) fn reopen_words(&self) -> Result<Arc<Lexical>> {
-        let opened = Lexical::open(&self.dir.join("words"), false).map(Arc::new);
+        let folder = self.dir.join("words");
+        let opened = match self.read_only {
+            true => Lexical::open_as_it_lies(&folder),
+            false => Lexical::open(&folder, false),
+        };
+        let opened = opened.map(Arc::new);
         let open = opened.as_ref().ok().cloned();
         *self.words.write().unwrap_or_else(PoisonError::into_inner) = open;
         opened

@@ -65,7 +65,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         }
         return Ok(if why.found { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let mut check = check(&index, repair)?;
+    let mut check = check(&index, repair, args.deep)?;
     let store = Store::open(&session.data)?;
     let tokens = store.tokens()?.iter().filter(|t| t.revoked_ms.is_none()).count();
     let chain = store.verify()?;
@@ -81,29 +81,48 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         let text = json!({
             "ok": check.differences.is_empty(), "documents": check.documents,
             "files": check.files, "vectors": check.vectors, "differences": check.differences,
+            "read_again": check.read, "left_out": check.skipped,
+            "read_only": index.is_read_only(),
             "ledger": { "rows": chain.rows, "broken_at": chain.broken_at,
                         "head": head.as_ref().map(|(_, hash)| hash) },
         });
         say(&format!("{text:#}\n"));
     } else {
         say(&format!("data directory: {}\n", session.data.display()));
+        if index.is_read_only() {
+            say("it cannot be written: the index stays as it is, and nothing is kept\n");
+        }
         say(&format!("{} documents, {tokens} tokens\n", check.documents));
-        say(&format!("{} files of words and {} vectors are whole\n", check.files, check.vectors));
+        say(&looked_at(&check, args.deep));
         if let Some((seq, hash)) = &head {
             say(&format!("ledger: {seq} rows, the last one {hash}\n"));
         }
         for difference in &check.differences {
             say(&format!("- {difference}\n"));
         }
-        let verdict = if check.differences.is_empty() {
-            "all stores agree"
-        } else {
-            "the stores do not agree; run `synod doctor --repair`"
-        };
-        say(&format!("{verdict}\n"));
+        say(match (check.differences.is_empty(), args.deep) {
+            (true, _) => "all stores agree\n",
+            (false, false) => "the stores do not agree; run `synod doctor --repair`\n",
+            (false, true) => "the stores do not agree; run `synod doctor --deep --repair`\n",
+        });
     }
     let sound = check.differences.is_empty() && lost == 0;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What of the derived stores is whole, and what was read again.
+fn looked_at(check: &Check, deep: bool) -> String {
+    let (files, vectors) = (check.files, check.vectors);
+    let mut out = format!("{files} files of words and {vectors} vectors are whole\n");
+    if deep {
+        out.push_str(&format!("{} documents were read again", check.read));
+        if check.skipped > 0 {
+            let why = "changed since or cannot be read: `synod index` looks at them";
+            out.push_str(&format!("; {} were left out, they {why}", check.skipped));
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -192,23 +211,30 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
 }
 
 /// Checks; with the lock at hand, what a crash left behind is mended first.
-fn check(index: &Arc<Index>, repair: bool) -> Result<Check, Failure> {
+fn check(index: &Arc<Index>, repair: bool, deep: bool) -> Result<Check, Failure> {
+    let look = || if deep { index.check_deep() } else { index.check() };
     match Updater::new(Arc::clone(index), now_ms) {
         Ok(mut updater) => {
             updater.mended().iter().for_each(|what| note(&format!("mended: {what}")));
-            let check = index.check()?;
+            let check = look()?;
             if repair && !check.differences.is_empty() {
                 for difference in &check.differences {
                     note(&format!("mending: {difference}"));
                 }
-                return Ok(updater.repair(index)?);
+                updater.read_again(&check)?;
+                if !index.check()?.differences.is_empty() {
+                    updater.repair(index)?;
+                }
+                return Ok(look()?);
             }
             Ok(check)
         }
         Err(Error::NotWriter) if repair => {
             Err("another process is writing this index; end it, then repair".into())
         }
-        Err(Error::NotWriter | Error::NewerReading { .. }) if !repair => Ok(index.check()?),
+        Err(Error::NotWriter | Error::NewerReading { .. } | Error::ReadOnly) if !repair => {
+            Ok(look()?)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -92,9 +92,9 @@ fn refresh(session: &Session, world: &World) {
             index.set_rate(sign.rate);
             return index.set_doing(sign.doing);
         }
-        Err(error @ Error::NewerReading { .. }) => {
+        Err(error @ (Error::NewerReading { .. } | Error::ReadOnly)) => {
             let sign = Sign::read(index);
-            index.set_freshness(sign.freshness);
+            index.set_freshness(sign.for_reader());
             return index.set_doing(Doing { reader: Some(error.to_string()), ..sign.doing });
         }
         Err(error) => return note(&format!("synod: the index was not refreshed: {error}")),

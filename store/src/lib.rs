@@ -17,6 +17,7 @@ mod run;
 mod scribe;
 mod session;
 mod spent;
+mod still;
 mod task;
 mod token;
 mod trust;
@@ -110,6 +111,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// This process may not write the data directory.
+    #[error(
+        "the data directory is read-only for this process, so nothing can be kept or changed in \
+         it; let this process write there, or name another data directory with `--data`"
+    )]
+    ReadOnly,
     /// Written by a newer program.
     #[error(
         "the store in `{path}` has format {found}, this program reads up to {known}; \
@@ -157,6 +164,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The state of one data directory; shared by all its processes.
 pub struct Store {
     held: Mutex<Held>,
+    /// This process may not write it.
+    read_only: bool,
 }
 
 /// The connection, and which file it is to. A file that was deleted is written on by whoever has it
@@ -171,6 +180,8 @@ struct Place {
     data: PathBuf,
     /// The file that was seen there last.
     file: Option<Identity>,
+    /// How it lay, where this process may not write it: SQLite looks at that once, when it opens.
+    rest: Option<still::Rest>,
     looked: Instant,
 }
 
@@ -192,6 +203,13 @@ fn identity(path: &Path) -> std::io::Result<Identity> {
     }
 }
 
+/// The failure that the store is no longer where it was.
+fn gone(path: &Path) -> Error {
+    let reason = "it is gone, the data directory was deleted or moved away";
+    let source = std::io::Error::new(ErrorKind::NotFound, reason);
+    Error::Data { path: path.to_owned(), source }
+}
+
 impl Deref for Held {
     type Target = Connection;
 
@@ -211,17 +229,29 @@ impl Held {
     /// open, and opens another one that took its place.
     fn look(&mut self, pause: Duration) -> Result<()> {
         let Some(place) = &mut self.place else { return Ok(()) };
+        if let Some(known) = place.rest {
+            // Each time: what others write there would be read wrong.
+            let path = place.data.join("state.db");
+            let (rest, file) = (still::Rest::at(&path), identity(&path).ok());
+            if (known, place.file) != (rest, file) {
+                if rest == still::Rest::Missing {
+                    return Err(gone(&path));
+                }
+                self.db = still::open(&place.data, rest)?;
+                (place.rest, place.file) = (Some(rest), file);
+            }
+            return Ok(());
+        }
         if place.file.is_some() && place.looked.elapsed() < pause {
             return Ok(());
         }
         let path = place.data.join("state.db");
         let file = identity(&path).map_err(|error| {
             place.file = None;
-            let gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-            let reason = "it is gone, the data directory was deleted or moved away";
-            let source =
-                if gone { std::io::Error::new(ErrorKind::NotFound, reason) } else { error };
-            Error::Data { path: path.clone(), source }
+            match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => gone(&path),
+                _ => Error::Data { path: path.clone(), source: error },
+            }
         })?;
         if place.file != Some(file) {
             // Not made if it goes away in this moment.
@@ -235,24 +265,44 @@ impl Held {
 }
 
 impl Store {
-    /// Opens or makes the store below `data`.
+    /// Opens or makes the store below `data`. One that this process may not write is read as it
+    /// lies, and an empty one stands for one that is not there ([`Store::is_read_only`]).
     ///
     /// # Errors
     /// `Data` when the folder cannot be made or written, `Newer` for a newer format.
     pub fn open(data: &Path) -> Result<Self> {
+        if still::is_read_only(data) {
+            return Self::open_still(data);
+        }
         let fail = |source| Error::Data { path: data.to_owned(), source };
         private_folder(data).map_err(fail)?;
         let path = data.join("state.db");
         let db = connect(Connection::open(&path)?, data)?;
         let file = Some(identity(&path).map_err(fail)?);
-        let place = Place { data: data.to_owned(), file, looked: Instant::now() };
-        Ok(Store { held: Mutex::new(Held { db, place: Some(place) }) })
+        let place = Place { data: data.to_owned(), file, rest: None, looked: Instant::now() };
+        Ok(Store { held: Mutex::new(Held { db, place: Some(place) }), read_only: false })
+    }
+
+    /// Opens the store below `data` without writing anything there.
+    fn open_still(data: &Path) -> Result<Self> {
+        let path = data.join("state.db");
+        let (rest, file) = (still::Rest::at(&path), identity(&path).ok());
+        let db = still::open(data, rest)?;
+        let (data, looked) = (data.to_owned(), Instant::now());
+        let place = Place { data, file, rest: Some(rest), looked };
+        Ok(Store { held: Mutex::new(Held { db, place: Some(place) }), read_only: true })
+    }
+
+    /// Whether this process may only read the store, which is on a read-only disk or somebody
+    /// else's. Found when it is opened.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// A store in memory, for tests.
     pub fn memory() -> Result<Self> {
         let db = connect(Connection::open_in_memory()?, Path::new(":memory:"))?;
-        Ok(Store { held: Mutex::new(Held { db, place: None }) })
+        Ok(Store { held: Mutex::new(Held { db, place: None }), read_only: false })
     }
 
     /// The connection to the file that lies there now.
@@ -269,6 +319,9 @@ impl Store {
     /// One transaction that takes the write lock at its start: two processes that read before they
     /// write never work from the same reading. An error undoes all of it.
     fn write<T>(&self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
         // What is acknowledged has to be on disk, and not in a file that is gone.
         let mut db = self.looked(Duration::ZERO)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -175,6 +175,9 @@ fn doctor_reads_every_byte_of_the_words() {
     });
     let (code, said, _) = place.outcome(&["doctor"]);
     assert!(code == 0 && said.contains("files of words"), "{said}");
+    let (code, said, why) = place.outcome(&["doctor", "--deep"]);
+    assert!(code == 0 && said.contains("were read again"), "{said}{why}");
+    assert!(!said.contains("0 documents were read again"), "{said}");
     let words = place.data().join("index/words");
     let files = std::fs::read_dir(words).expect("words").flatten().map(|entry| entry.path());
     let path = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "pos"));

@@ -269,7 +269,7 @@ fn a_vault_that_changes_during_the_walk_is_indexed() {
 
 #[cfg(unix)]
 #[test]
-fn a_data_directory_that_cannot_be_written_is_named() {
+fn a_data_directory_that_cannot_be_written_is_named_and_searched() {
     let place = Place::new();
     place.write("vault/tide.md", "The walrus counts anemones.\n");
     let folder = place.path().join("vault");
@@ -295,10 +295,10 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     files(0o755, 0o644);
     clear("index", &index);
     assert!(index.2.contains(&*place.data().to_string_lossy()), "no path: {}", index.2);
-    // What is there may be searched; if it cannot be, the words say why.
-    if search.0 != 0 {
-        clear("search", &search);
-    }
+    assert_eq!(search.0, 0, "what is there is found: {}", search.2);
+    let found: Value = serde_json::from_str(&search.1).expect("JSON");
+    assert_eq!(paths(&found), ["tide.md"]);
+    assert!(found["degraded"].to_string().contains("freshness"), "{found}");
     let (code, _, stderr) = outcome(unprivileged(&place, &args));
     assert_eq!(code, 0, "writable again: {stderr}");
 }

@@ -2,7 +2,7 @@
 //! disks that are full. Afterwards the index is the old or the new one, and then the fresh one.
 
 use super::index::{Answers, recovered};
-use super::program::{PATIENCE, Place, Server, copy, ended, long, outcome, poll, root};
+use super::program::{Client, PATIENCE, Place, Server, copy, ended, long, outcome, poll, root};
 use super::soak::{Dice, NOTES, Truth, change, listed, word, write};
 use super::system::{bytes_below, bytes_read};
 use serde_json::{Value, json};
@@ -300,8 +300,56 @@ fn a_full_disk_is_named_at_every_step() {
     }
 }
 
+/// Makes the data directory a read-only disk, for one process alone.
+const READ_ONLY: &str = "mount --bind \"$SYNOD_DATA\" \"$SYNOD_DATA\" \
+                         && mount -o remount,ro,bind \"$SYNOD_DATA\"";
+
+/// The document is found on a read-only disk, and everything says that it stays as it is.
+fn found_on_a_read_only_disk(place: &Place, how: &str, word: &str, document: &str) {
+    let run = |args: &[&str]| {
+        let mut command = behind(place, READ_ONLY, args);
+        command.stdin(Stdio::null());
+        outcome(command)
+    };
+    let (code, said, why) = run(&["search", word]);
+    assert_eq!((code, why.as_str()), (0, ""), "{how}: {said}");
+    assert!(said.contains(document) && said.contains("stays as it is"), "{how}: {said}");
+    let (code, said, why) = run(&["call", "index_status"]);
+    assert_eq!(code, 0, "{how}: {why}");
+    let status: Value = serde_json::from_str(&said).expect("JSON");
+    assert!(status["fresh"] == false && status["pending"] == 0, "{how}: {status}");
+    assert!(status["degraded"].to_string().contains("freshness"), "{how}: {status}");
+    assert!(status["indexing"]["reads_only"].to_string().contains("read-only"), "{status}");
+    let (code, said, why) = run(&["doctor"]);
+    assert!(code == 0 && said.contains("cannot be written"), "{how}: {said}{why}");
+    let vault = place.path().join("vault").display().to_string();
+    let add = json!({ "op": "add", "path": vault });
+    for args in [
+        &["index", &vault][..],
+        &["index"],
+        &["doctor", "--repair"],
+        &["token", "add", "ada"],
+        &["call", "ingest", &add.to_string()],
+        &["call", "session", r#"{"op":"create"}"#],
+        &["call", "orchestrate", r#"{"question":"why"}"#],
+    ] {
+        let (code, said, why) = run(args);
+        assert_eq!(code, 1, "{how}, {args:?}: {said}");
+        clear(place, &format!("{how}, {args:?}"), &why, &["read-only"]);
+    }
+    let args = ["serve", "--stdio", "--allow-write"];
+    let mut client = Client::of(behind(place, READ_ONLY, &args));
+    client.initialize("2025-11-25");
+    let found = client.answered("search", json!({ "query": word }));
+    assert_eq!(found["hits"][0]["path"], document, "{how}: {found}");
+    assert!(found["fresh"] == false && found["degraded"].to_string().contains("freshness"));
+    assert!(client.refused("ingest", add).contains("read-only"), "{how}");
+    let again = client.answered("search", json!({ "query": word }));
+    assert_eq!(again["hits"][0]["path"], document, "{how}: {again}");
+}
+
 #[test]
-fn a_read_only_disk_is_named() {
+fn an_index_on_a_read_only_disk_is_searched_and_never_written() {
     if !mounts() {
         eprintln!("nothing may be mounted here");
         return;
@@ -309,21 +357,30 @@ fn a_read_only_disk_is_named() {
     let place = Place::new();
     place.write("vault/tide.md", "The walrus counts anemones.\n");
     place.index(&place.path().join("vault"));
-    let vault = place.path().join("vault").display().to_string();
-    let mount = "mount --bind \"$SYNOD_DATA\" \"$SYNOD_DATA\" \
-                 && mount -o remount,ro,bind \"$SYNOD_DATA\"";
-    for args in [&["index", &vault][..], &["doctor"], &["serve", "--stdio"]] {
-        let mut command = behind(&place, mount, args);
-        command.stdin(Stdio::null());
-        let (code, said, why) = outcome(command);
-        assert_eq!(code, 1, "{args:?}: {said}");
-        clear(&place, args[0], &why, &["read-only"]);
+    found_on_a_read_only_disk(&place, "closed", "walrus", "tide.md");
+    // Whoever is killed leaves commits in the log of the database.
+    let mut server = place.http(&["--config", &config(&place)], &[]);
+    fresh(&server);
+    place.write("vault/late.md", "A periwinkle, saved last.\n");
+    poll("the note", PATIENCE, || (having(&server, "periwinkle") == ["late.md"]).then_some(()));
+    server.child.kill().expect("killed");
+    ended(&mut server.child, PATIENCE);
+    let index = place.data().join("index");
+    let log = index.join("index.db-wal").metadata().expect("a log");
+    assert!(log.len() > 0, "nothing is in the log");
+    // Its last sign of life is young for some seconds.
+    let _ = std::fs::remove_file(index.join("writer.beat"));
+    found_on_a_read_only_disk(&place, "killed", "periwinkle", "late.md");
+    // Copies may leave out what SQLite makes again where it can.
+    for log in [index.join("index.db-shm"), place.data().join("state.db-shm")] {
+        std::fs::remove_file(log).expect("removed");
     }
-    // What is there may be searched; if it cannot be, the words say why.
-    let (code, _, why) = outcome(behind(&place, mount, &["search", "walrus"]));
-    if code != 0 {
-        clear(&place, "search", &why, &["read-only"]);
-    }
+    found_on_a_read_only_disk(&place, "copied", "periwinkle", "late.md");
+    // Where it can be written again it goes on.
+    doctor(&place, &place.data(), "writable again");
+    place.write("vault/more.md", "A limpet.\n");
+    let (code, said, why) = place.outcome(&["search", "limpet"]);
+    assert!(code == 0 && said.contains("more.md"), "{said}{why}");
 }
 
 /// A disk that can be filled and emptied while a server runs on it.

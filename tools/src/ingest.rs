@@ -221,6 +221,6 @@ fn reply(
     state: String,
     summary: String,
 ) -> Result<Reply, Error> {
-    let currency = Currency::new(cx.index.generation()?, cx.index.freshness(), Vec::new());
+    let currency = Currency::new(&cx.index, cx.index.generation()?, Vec::new());
     Ok(Reply { job, state, summary, currency })
 }

@@ -179,6 +179,6 @@ fn reply(reading: Reading, cx: &Context) -> Reply {
         tags: reading.tags,
         modified: timestamp(reading.modified_ms),
         notes,
-        currency: Currency::new(reading.generation, cx.index.freshness(), Vec::new()),
+        currency: Currency::new(&cx.index, reading.generation, Vec::new()),
     }
 }

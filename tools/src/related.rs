@@ -113,7 +113,7 @@ impl Operation for Related {
         };
         let totals = found.totals.into_iter().filter_map(cut).collect();
         let of = (!found.of.path.is_empty()).then(|| row(found.of));
-        let currency = Currency::new(found.generation, cx.index.freshness(), Vec::new());
+        let currency = Currency::new(&cx.index, found.generation, Vec::new());
         Ok(Reply { of, relations, totals, tags: found.tags, currency })
     }
 

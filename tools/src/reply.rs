@@ -4,11 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use synod_index::{Freshness, Run};
+use synod_index::{Freshness, Index, Run};
 use synod_store::Job;
 
 /// Text of one reply, in bytes: some 10,000 tokens of prose.
 pub const REPLY_BYTES_MAX: usize = 36_000;
+
+/// What replies lack where the index cannot be written and no other process keeps it fresh.
+const FRESHNESS: &str = "freshness";
 
 /// How current a reply is.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -25,18 +28,27 @@ pub struct Currency {
 
 impl Currency {
     /// Of one reply.
-    pub fn new(generation: u64, freshness: Freshness, degraded: Vec<String>) -> Self {
-        Currency { degraded, generation, pending: freshness.pending, fresh: freshness.fresh }
+    pub fn new(index: &Index, generation: u64, mut degraded: Vec<String>) -> Self {
+        let Freshness { pending, fresh } = index.freshness();
+        if index.is_read_only() && pending == 0 && !fresh {
+            degraded.push(FRESHNESS.to_owned());
+        }
+        Currency { degraded, generation, pending, fresh }
     }
 
     /// One line for a model, empty when there is nothing to say.
     pub fn render(&self) -> String {
         let mut parts = Vec::new();
-        if !self.degraded.is_empty() {
-            parts.push(format!("without: {}", self.degraded.join(", ")));
+        let still = self.degraded.iter().any(|part| part == FRESHNESS);
+        let others: Vec<&str> =
+            self.degraded.iter().map(String::as_str).filter(|part| *part != FRESHNESS).collect();
+        if !others.is_empty() {
+            parts.push(format!("without: {}", others.join(", ")));
         }
         if self.pending > 0 {
             parts.push(format!("{} files are still being indexed", self.pending));
+        } else if still {
+            parts.push("the data directory cannot be written: the index stays as it is".to_owned());
         } else if !self.fresh {
             parts.push("the index may lag behind the files".to_owned());
         }

@@ -171,7 +171,7 @@ impl Operation for Search {
         let degraded = if found.wordy { vec!["semantic".to_owned()] } else { Vec::new() };
         let mut reply = Reply {
             total: found.total,
-            currency: Currency::new(found.generation, cx.index.freshness(), degraded),
+            currency: Currency::new(&cx.index, found.generation, degraded),
             notes: found.notes,
             next_cursor: None,
             hits: Vec::new(),

@@ -99,6 +99,22 @@ pub fn links_of(db: &Connection, file: u32) -> Result<Vec<LinkRow>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The same, each behind the key of its target.
+pub fn links_with_keys(db: &Connection, file: u32) -> Result<Vec<(String, Link)>> {
+    let sql = "SELECT file, target, anchor, text, wiki, embed, line, key FROM link \
+               WHERE file=? ORDER BY seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([file], |row| Ok((row.get(7)?, link_row(row)?.link)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Properties of a document, its tags and language among them.
+pub fn props_of(db: &Connection, file: u32) -> Result<Vec<(String, String)>> {
+    let mut statement = db.prepare_cached("SELECT key, value FROM prop WHERE file=?")?;
+    let rows = statement.query_map([file], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Links whose target has this key, each with the source and the path that it stands in.
 pub fn links_to(db: &Connection, key: &str) -> Result<Vec<(i64, String, LinkRow)>> {
     let sql = "SELECT l.file, l.target, l.anchor, l.text, l.wiki, l.embed, l.line, \

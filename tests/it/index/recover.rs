@@ -1,7 +1,7 @@
 //! Readers beside one writer, and stores that fell behind each other.
 
 use super::{Answers, Engine, Place, args, now_ms, search};
-use crate::program::{PATIENCE, copy, poll};
+use crate::program::{PATIENCE, copy, poll, sql};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -379,6 +379,76 @@ fn place_again(place: &Place) -> &Place {
     place.write("gone.md", "tide that goes\n");
     place.rename("src/e.rs", "src/d.rs");
     place
+}
+
+/// What a deep check says.
+#[track_caller]
+fn deep(engine: &Engine) -> synod_index::Check {
+    engine.index.check_deep().expect("a check")
+}
+
+/// Each document that is found wrong is named with all of what is, and reading it again mends it.
+#[track_caller]
+fn assert_read_again(engine: &mut Engine, wrong: &[(&str, &str)]) {
+    engine.assert_clean();
+    let check = deep(engine);
+    assert_eq!(check.differences.len(), wrong.len(), "{:?}", check.differences);
+    for (document, what) in wrong {
+        let said = |text: &String| text.contains(document) && text.contains(what);
+        assert!(check.differences.iter().any(said), "{document}, {what}: {:?}", check.differences);
+    }
+    engine.updater.read_again(&check).expect("read again");
+    engine.assert_clean();
+    assert_eq!(deep(engine).differences, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_stored_and_is_not_what_the_sources_say_is_found_and_read_again() {
+    let (place, other) = (Place::new(), Place::new());
+    // One note a commit, so that both number their rows alike.
+    for (place, word, link) in [(&place, "walrus", "beacon"), (&other, "limpet", "lantern")] {
+        place.write("b.md", "# Beta\n\nmoon\n");
+        drop(place.scanned());
+        place.write("a.md", format!("# Alpha\n\nquixotic {word} [[b|the {link}]]\n"));
+        drop(place.scanned());
+    }
+    let words = |place: &Place| place.data().join("index/words");
+    replace(&words(&other), &words(&place));
+    let mut engine = place.open();
+    let wrong = [("`a.md`", "the words"), ("`b.md`", "the texts of links to it")];
+    assert_read_again(&mut engine, &wrong);
+    assert_eq!(engine.paths("walrus"), ["a.md"]);
+    engine.updater.push("pushed", "c.md", "An anemone.\n".to_owned()).expect("pushed");
+    assert_eq!((deep(&engine).read, deep(&engine).skipped), (3, 0));
+    drop(engine);
+    // The rows, as a hand would change them.
+    let database = place.data().join("index/index.db");
+    let of = |path: &str| format!("(SELECT id FROM file WHERE path='{path}')");
+    sql(&database, &format!("UPDATE link SET text='else' WHERE file={}", of("a.md")));
+    sql(&database, "UPDATE file SET title='Gamma' WHERE path='c.md'");
+    let mut engine = place.open();
+    let wrong = [
+        ("the rows of `a.md`", "its links"),
+        ("the words of `b.md`", "the texts of links to it"),
+        ("the rows of `c.md`", "its title"),
+    ];
+    assert_read_again(&mut engine, &wrong);
+    let fresh = place.fresh();
+    let queries: Vec<_> = ["walrus", "limpet", "beacon", "lantern", "else", "moon"]
+        .map(|word| (word.to_owned(), Filters::default()))
+        .into();
+    let pushed = pushed(&engine);
+    engine.updater.remove_source(&pushed).expect("removed");
+    Answers::of(&engine.index, &queries).assert_same(&Answers::of(&fresh.index, &queries));
+    // What is another file by now is left to a scan.
+    place.write("a.md", "# Alpha\n\nebb\n");
+    let check = deep(&engine);
+    assert_eq!((check.read, check.skipped, check.differences.len()), (1, 1, 0));
+}
+
+fn pushed(engine: &Engine) -> synod_index::Source {
+    let sources = engine.index.sources().expect("sources");
+    sources.into_iter().find(|source| source.name == "pushed").expect("a source")
 }
 
 #[test]
