@@ -57,12 +57,7 @@ impl Running {
     /// Lets the writer end its batch, for a while. To be ended in the middle of it costs what is
     /// not committed, no more.
     fn end(self, patience: Duration) {
-        // What was done is in the ledger before the process is gone.
-        if let Some(ledger) = &self.world.door.context().ledger
-            && let Err(error) = ledger.flush()
-        {
-            tracing::error!(error = %error, "the ledger was not written to its end");
-        }
+        self.world.flush();
         self.stop.store(true, Ordering::Relaxed);
         self.waker.wake();
         let until = std::time::Instant::now() + patience;

@@ -106,6 +106,7 @@ pub(crate) fn next(
         }
         FailureKind::Budget { .. }
         | FailureKind::Unpriced
+        | FailureKind::Books
         | FailureKind::UnknownModel
         | FailureKind::Cancelled => Step::GiveUp,
     }
@@ -161,6 +162,7 @@ mod tests {
             day,
             theirs,
             FailureKind::Unpriced,
+            FailureKind::Books,
             FailureKind::Policy,
             FailureKind::UnknownModel,
             FailureKind::Cancelled,
