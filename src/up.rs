@@ -253,9 +253,10 @@ fn free_address(address: &str, explicit: bool) -> Result<String, Failure> {
 fn leave(running: &Running, root: &std::path::Path, force: bool) -> Result<(), Failure> {
     let mut request = Request { force, ..Request::new(IngestOp::Add) };
     request.args.path = Some(root.to_string_lossy().into_owned());
-    let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-    let text = request.text()?;
-    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
+    let now_ms = now_ms();
+    let id = synod_store::new_id("j", now_ms, synod_store::random()?);
+    let (args, priority) = (request.text()?, synod_tools::PRIORITY);
+    let job = NewJob { id: &id, kind: INDEX_JOB, args: &args, key: None, priority, now_ms };
     running.world.door.context().store.leave(&job)?;
     Ok(())
 }

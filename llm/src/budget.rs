@@ -95,23 +95,26 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// What is to be reserved for it in shared books, `left` before its deadline; nothing where no
-    /// account that several calls share has a limit.
-    pub fn wanted(&self, id: String, left: Duration) -> Option<Wanted> {
+    /// Whether an account that several calls share has a limit, and this call is not free.
+    pub fn is_shared(&self) -> bool {
         let limits = &self.limits;
         let session = self.session.as_ref().and(limits.session_usd_micros);
         let shared = [session, limits.day_usd_micros, limits.month_usd_micros, self.provider_max];
-        let usd_micros = self.bound.filter(|bound| *bound > 0)?;
-        shared.iter().any(Option::is_some).then(|| Wanted {
+        self.bound.is_some_and(|bound| bound > 0) && shared.iter().any(Option::is_some)
+    }
+
+    /// What is to be reserved for it in shared books, `left` before its deadline.
+    pub fn wanted(&self, id: String, left: Duration) -> Wanted {
+        Wanted {
             id,
             at_s: self.at_s,
             lasts: left.saturating_add(LAPSES_AFTER),
             provider: self.provider.clone(),
             session: self.session.clone(),
-            usd_micros,
+            usd_micros: self.bound.unwrap_or_default(),
             limits: self.limits,
             provider_usd_micros: self.provider_max,
-        })
+        }
     }
 }
 
@@ -379,17 +382,17 @@ mod tests {
 
     #[test]
     fn shared_books_are_asked_where_an_account_has_a_limit() {
-        let minute = Duration::from_secs(60);
-        let wanted = |claim: &Claim| claim.wanted("r".to_owned(), minute);
         let plain = Claim { call_max: Some(9), ..claim(7) };
-        assert_eq!(wanted(&plain), None, "a call's own limit is nobody else's");
+        assert!(!plain.is_shared(), "a call's own limit is nobody else's");
         let limits = Limits { session_usd_micros: Some(9), ..Limits::default() };
         let of_session = Claim { limits, ..plain.clone() };
-        let known = wanted(&of_session).expect("a limit");
-        assert_eq!((known.usd_micros, known.lasts), (7, minute + LAPSES_AFTER));
-        assert_eq!(wanted(&Claim { session: None, ..of_session.clone() }), None);
-        assert_eq!(wanted(&Claim { bound: Some(0), ..of_session }), None, "free is free");
-        assert!(wanted(&Claim { provider_max: Some(9), ..plain }).is_some());
+        assert!(of_session.is_shared());
+        let minute = Duration::from_secs(60);
+        let wanted = of_session.wanted("r".to_owned(), minute);
+        assert_eq!((wanted.usd_micros, wanted.lasts), (7, minute + LAPSES_AFTER));
+        assert!(!Claim { session: None, ..of_session.clone() }.is_shared());
+        assert!(!Claim { bound: Some(0), ..of_session }.is_shared(), "free is free");
+        assert!(Claim { provider_max: Some(9), ..plain }.is_shared());
         // Who gives a reservation back says so though it costs nothing.
         let claim = Claim { reservation: Some("r".to_owned()), ..claim(7) };
         let mut ledger = Ledger::default();

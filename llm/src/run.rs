@@ -76,9 +76,10 @@ impl Reservation {
 
     /// Reserves it in the books that other processes share, if there are such.
     async fn share(&mut self, way: &Way<'_>) -> Result<(), FailureKind> {
-        let Some(reserve) = self.engine.reserver() else { return Ok(()) };
+        let reserve = self.engine.reserver().filter(|_| self.claim.is_shared());
+        let Some(reserve) = reserve else { return Ok(()) };
         let left = way.deadline.saturating_duration_since(Instant::now());
-        let Some(wanted) = self.claim.wanted(unguessable()?, left) else { return Ok(()) };
+        let wanted = self.claim.wanted(unguessable()?, left);
         // From here on it may be there, whether or not anybody waits for the answer.
         self.claim.reservation = Some(wanted.id.clone());
         let reserved = timeout_at(way.turn_by, reserve(&wanted)).await;
