@@ -34,7 +34,7 @@ mod prompt;
 mod rest;
 mod schedule;
 mod socket;
-mod spending;
+pub mod spending;
 mod sse;
 mod stdio;
 mod stream;
