@@ -107,7 +107,8 @@ fn ended() -> Error {
 fn serve(owner: &str, mut open: impl FnMut() -> Result<Arc<Store>>, requests: &Receiver<Request>) {
     let mut store: Option<Arc<Store>> = None;
     while let Ok(first) = requests.recv() {
-        let (mut bookings, mut waiting) = (Vec::new(), Vec::new());
+        let mut bookings: Vec<Booking> = Vec::new();
+        let mut waiting: Vec<(Option<usize>, Done)> = Vec::new();
         let mut next = Some(first);
         while let Some(Request { booking, done }) = next.take() {
             // Where its answer stands among the group's; none where nothing was booked.
@@ -118,7 +119,7 @@ fn serve(owner: &str, mut open: impl FnMut() -> Result<Arc<Store>>, requests: &R
                 next = requests.try_recv().ok();
             }
         }
-        let result = if bookings.is_empty() {
+        let result: Result<Vec<Option<Short>>> = if bookings.is_empty() {
             Ok(Vec::new())
         } else {
             let opened = match store.take() {
