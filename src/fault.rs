@@ -158,6 +158,7 @@ impl From<synod_llm::Failure> for Fault {
                 }
             }
             K::Policy | K::Context | K::Filter => Fault::new(UNPROCESSABLE, text),
+            K::Books => Fault::new(STORAGE, text),
             K::Timeout => Fault::new(DEADLINE, text),
             K::Cancelled => Fault::new(CANCELLED, text),
             _ => Fault::new(UPSTREAM, text),

@@ -161,12 +161,13 @@ impl Gate {
     /// The caller that the headers speak for.
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
         let given = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
-        let Some(given) = given else {
+        let Some(given) = given.or_else(|| crate::socket::token(headers)) else {
             if self.token_needed {
                 return Err(Fault::new(
                     fault::UNAUTHENTICATED,
                     "a token is needed here; make one with `synod token add NAME` and send it as \
-                     `Authorization: Bearer …`",
+                     `Authorization: Bearer …`, a browser's WebSocket as the protocol \
+                     `synod.bearer.…` beside `synod`",
                 ));
             }
             let scopes = self.local_scopes.to_vec();
@@ -457,5 +458,11 @@ mod tests {
         assert!(
             gate("127.0.0.1:1", &[]).caller(&headers(header::AUTHORIZATION, "Bearer x")).is_err()
         );
+        // Among the protocols of a WebSocket it is a token too, and elsewhere nothing.
+        let mut offered = headers(header::SEC_WEBSOCKET_PROTOCOL, "synod, synod.bearer.x");
+        assert!(gate("127.0.0.1:1", &[]).caller(&offered).is_ok());
+        offered.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        assert!(gate("127.0.0.1:1", &[]).caller(&offered).is_err());
+        assert_eq!(crate::socket::token(&offered), Some("x"));
     }
 }

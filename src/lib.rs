@@ -34,6 +34,7 @@ mod prompt;
 mod rest;
 mod schedule;
 mod socket;
+pub mod spending;
 mod sse;
 mod stdio;
 mod stream;

@@ -1,4 +1,7 @@
 //! WebSockets: a job's events, and a session in which a person asks and the heads answer.
+//!
+//! A browser's WebSocket cannot send a header. It offers its token as a protocol, beside the one
+//! that is spoken here. Invariant: what is answered names that one alone, never a token.
 
 use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
@@ -8,6 +11,7 @@ use axum::Router;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
@@ -18,12 +22,33 @@ use tokio_util::sync::CancellationToken;
 /// A request that may want a WebSocket.
 pub type Wanted = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
+/// The protocol of these sockets.
+const PROTOCOL: &str = "synod";
+/// What a token stands behind among the protocols that a client offers.
+const BEARER: &str = "synod.bearer.";
+
 /// Longest message of a client, in bytes.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// `/v1/sessions/{id}/stream`
 pub fn routes(streams: Streams) -> Router {
     Router::new().route("/v1/sessions/{id}/stream", get(session)).with_state(streams)
+}
+
+/// The token that a request for a WebSocket carries among the protocols it offers.
+pub fn token(headers: &HeaderMap) -> Option<&str> {
+    let wanted = headers.get(header::UPGRADE)?.to_str().ok()?;
+    if !wanted.eq_ignore_ascii_case("websocket") {
+        return None;
+    }
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let mut offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    offered.find_map(|protocol| protocol.trim().strip_prefix(BEARER))
+}
+
+/// A socket within its bounds, with the one protocol that is spoken.
+fn bounded(socket: WebSocketUpgrade) -> WebSocketUpgrade {
+    socket.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// Shows a job's events until it has ended.
@@ -33,7 +58,7 @@ pub fn job(
     place: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) -> Response {
-    socket.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(|mut socket| async move {
+    bounded(socket).on_upgrade(|mut socket| async move {
         let _place = place;
         loop {
             let shown = tokio::select! {
@@ -83,7 +108,7 @@ async fn session(
         Ok(place) => place,
         Err(fault) => return refuse(&fault),
     };
-    socket.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| async move {
+    bounded(socket).on_upgrade(move |socket| async move {
         let _place = place;
         Talk { streams, caller, session: id, socket }.run().await;
     })

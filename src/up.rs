@@ -57,12 +57,7 @@ impl Running {
     /// Lets the writer end its batch, for a while. To be ended in the middle of it costs what is
     /// not committed, no more.
     fn end(self, patience: Duration) {
-        // What was done is in the ledger before the process is gone.
-        if let Some(ledger) = &self.world.door.context().ledger
-            && let Err(error) = ledger.flush()
-        {
-            tracing::error!(error = %error, "the ledger was not written to its end");
-        }
+        self.world.flush();
         self.stop.store(true, Ordering::Relaxed);
         self.waker.wake();
         let until = std::time::Instant::now() + patience;
@@ -258,9 +253,10 @@ fn free_address(address: &str, explicit: bool) -> Result<String, Failure> {
 fn leave(running: &Running, root: &std::path::Path, force: bool) -> Result<(), Failure> {
     let mut request = Request { force, ..Request::new(IngestOp::Add) };
     request.args.path = Some(root.to_string_lossy().into_owned());
-    let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-    let text = request.text()?;
-    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
+    let now_ms = now_ms();
+    let id = synod_store::new_id("j", now_ms, synod_store::random()?);
+    let (args, priority) = (request.text()?, synod_tools::PRIORITY);
+    let job = NewJob { id: &id, kind: INDEX_JOB, args: &args, key: None, priority, now_ms };
     running.world.door.context().store.leave(&job)?;
     Ok(())
 }

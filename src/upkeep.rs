@@ -72,6 +72,10 @@ fn sweep(cx: &Context) {
         ("answers", store.sweep_answers(now_ms)),
         ("amounts", store.sweep_spent(&day, &month)),
     ];
+    // Whose limits several processes share knows what all of them spent.
+    if let Err(error) = crate::spending::load(&cx.engine, store) {
+        tracing::warn!(error = %error, "what was spent was not looked up");
+    }
     for (what, result) in swept {
         match result {
             Ok(0) => {}

@@ -5,11 +5,12 @@ use crate::dispatch::Door;
 use crate::fault::Fault;
 use crate::job::expand_home;
 use crate::now_ms;
+use crate::spending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use synod_index::Index;
-use synod_store::{Ledger, Store};
+use synod_store::{Ledger, Store, Till};
 use synod_tools::{Context, Specs};
 
 /// Everything a face needs.
@@ -21,6 +22,8 @@ pub struct World {
     pub config: Arc<Config>,
     /// The data directory.
     pub data: PathBuf,
+    /// Who keeps the books, where there is a model to spend on.
+    till: Option<Arc<Till>>,
 }
 
 /// Whether a folder lies below one of `roots`, links resolved.
@@ -37,57 +40,6 @@ fn below(path: &Path, roots: &[PathBuf]) -> bool {
 /// Tokens of a text as the o200k tokenizer cuts it; its tables are made when it is first asked.
 pub fn count_tokens(text: &str) -> usize {
     bpe_openai::o200k_base().count(text)
-}
-
-/// Amounts that were spent are the store's, whatever process spent them.
-fn keep_spending(engine: &synod_llm::Engine, store: &Arc<Store>) -> Result<(), Fault> {
-    if engine.models().is_empty() {
-        return Ok(());
-    }
-    let (day, month) = today();
-    let one = |account: &str| -> Result<u64, Fault> {
-        Ok(store.spent(account)?.into_iter().find(|(a, _)| a == account).map_or(0, |(_, n)| n))
-    };
-    let ends = format!(":{month}");
-    let providers = store.spent("provider:")?.into_iter().filter_map(|(account, amount)| {
-        let name = account.strip_prefix("provider:")?.strip_suffix(&ends)?;
-        Some((name.to_owned(), amount))
-    });
-    let sessions = store.spent("session:")?.into_iter();
-    let sessions =
-        sessions.filter_map(|(a, amount)| Some((a.strip_prefix("session:")?.to_owned(), amount)));
-    engine.load_spent(synod_llm::Spent {
-        day_usd_micros: one(&format!("day:{day}"))?,
-        month_usd_micros: one(&format!("month:{month}"))?,
-        day,
-        providers: providers.collect(),
-        sessions: sessions.collect(),
-        month,
-    });
-    let store = Arc::clone(store);
-    engine.on_charge(Arc::new(move |charge| {
-        let (day, month) = today();
-        let mut accounts = vec![
-            format!("day:{day}"),
-            format!("provider:{}:{month}", charge.provider),
-            format!("month:{month}"),
-        ];
-        accounts.extend(charge.session.iter().map(|id| format!("session:{id}")));
-        let amounts: Vec<(&str, u64)> =
-            accounts.iter().map(|account| (account.as_str(), charge.usd_micros)).collect();
-        if let Err(error) = store.add_spent(&amounts) {
-            tracing::error!(error = %error, micros = charge.usd_micros, "an amount was not kept");
-        }
-    }));
-    Ok(())
-}
-
-/// Day and month (UTC), as `2026-11-22` and `2026-11`.
-fn today() -> (String, String) {
-    let stamp = synod_index::timestamp(now_ms());
-    let day: String = stamp.chars().take(10).collect();
-    let month = day.chars().take(7).collect();
-    (day, month)
 }
 
 impl World {
@@ -110,7 +62,7 @@ impl World {
         let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
         let environment = |name: &str| std::env::var(name).ok();
         let engine = crate::catalog::engine(&config, &environment)?;
-        keep_spending(&engine, &store)?;
+        let till = spending::keep(&engine, &store, data)?;
         // A store of its own: each group of entries holds the connection until the disk has it.
         let ledger = match read_only {
             true => None,
@@ -136,7 +88,19 @@ impl World {
         };
         let config = Arc::new(config);
         let door = Arc::new(Door::new(cx, &config)?);
-        Ok(World { door, config, data: data.to_owned() })
+        Ok(World { door, config, data: data.to_owned(), till })
+    }
+
+    /// Waits until what was spent and what was done is written: before the process is gone.
+    pub fn flush(&self) {
+        let ledger = self.door.context().ledger.as_ref();
+        let written = ledger.map_or(Ok(()), |ledger| ledger.flush());
+        let booked = self.till.as_ref().map_or(Ok(()), |till| till.flush());
+        for (what, result) in [("ledger", written), ("books", booked)] {
+            if let Err(error) = result {
+                tracing::error!(what, error = %error, "it was not written to its end");
+            }
+        }
     }
 
     /// What a server does beside answering, for as long as it lives.

@@ -2,17 +2,23 @@
 //! provider's month.
 //!
 //! Pure: the time comes in as an argument. An upper bound is reserved before a call and settled
-//! after it. Invariant: spent and reserved together never pass a limit, and an unknown price never
-//! counts as nothing.
+//! after it. Engines of several processes that spend from the same accounts also ask whoever keeps
+//! the books of all ([`Wanted`]). Invariant: spent and reserved together never pass a limit,
+//! and an unknown price never counts as nothing.
 
 use crate::ask::{Ask, Usage};
 use crate::catalog::{Limits, Model, Price, Provider};
 use crate::clock;
 use crate::error::FailureKind;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Sessions whose spending is known; beyond them the one that spent longest ago is forgotten.
 const SESSIONS_MAX: usize = 10_000;
+/// A reservation in shared books lapses so long after its call's deadline: settling takes
+/// milliseconds, a machine that is short of them a little more. What a process that was killed had
+/// reserved is free again then.
+const LAPSES_AFTER: Duration = Duration::from_secs(60);
 /// Prices are for so many tokens.
 const PRICED_TOKENS: u128 = 1_000_000;
 
@@ -36,7 +42,7 @@ pub struct Spent {
 /// One amount that was spent: what a store keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// When, in seconds since 1970.
+    /// When its call began, in seconds since 1970: that day and month pay for it.
     pub at_s: u64,
     /// By whose model.
     pub provider: String,
@@ -44,8 +50,31 @@ pub struct Charge {
     pub model: String,
     /// For which session.
     pub session: Option<String>,
-    /// How much.
+    /// How much; nothing where only a reservation ends.
     pub usd_micros: u64,
+    /// What was reserved for it in shared books.
+    pub reservation: Option<String>,
+}
+
+/// A reservation that is wanted in books which several engines share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Random; the [`Charge`] that ends it names it.
+    pub id: String,
+    /// Now, in seconds since 1970: that day and month pay for it.
+    pub at_s: u64,
+    /// After this it lapses, in case its process has gone.
+    pub lasts: Duration,
+    /// Whose model is to be asked.
+    pub provider: String,
+    /// For which session.
+    pub session: Option<String>,
+    /// The most that the call can cost.
+    pub usd_micros: u64,
+    /// What session, day and month may cost.
+    pub limits: Limits,
+    /// What the provider may cost in the month.
+    pub provider_usd_micros: Option<u64>,
 }
 
 /// What a call would count to.
@@ -59,6 +88,34 @@ pub(crate) struct Claim {
     pub call_max: Option<u64>,
     pub provider_max: Option<u64>,
     pub limits: Limits,
+    /// When the call begins, in seconds since 1970.
+    pub at_s: u64,
+    /// What was reserved for it in shared books.
+    pub reservation: Option<String>,
+}
+
+impl Claim {
+    /// Whether an account that several calls share has a limit, and this call is not free.
+    pub fn is_shared(&self) -> bool {
+        let limits = &self.limits;
+        let session = self.session.as_ref().and(limits.session_usd_micros);
+        let shared = [session, limits.day_usd_micros, limits.month_usd_micros, self.provider_max];
+        self.bound.is_some_and(|bound| bound > 0) && shared.iter().any(Option::is_some)
+    }
+
+    /// What is to be reserved for it in shared books, `left` before its deadline.
+    pub fn wanted(&self, id: String, left: Duration) -> Wanted {
+        Wanted {
+            id,
+            at_s: self.at_s,
+            lasts: left.saturating_add(LAPSES_AFTER),
+            provider: self.provider.clone(),
+            session: self.session.clone(),
+            usd_micros: self.bound.unwrap_or_default(),
+            limits: self.limits,
+            provider_usd_micros: self.provider_max,
+        }
+    }
 }
 
 /// The books.
@@ -120,8 +177,8 @@ impl Ledger {
     }
 
     /// Reserves the bound of a call, or says which account refuses.
-    pub fn reserve(&mut self, claim: &Claim, now_s: u64) -> Result<(), FailureKind> {
-        self.turn_page(now_s);
+    pub fn reserve(&mut self, claim: &Claim) -> Result<(), FailureKind> {
+        self.turn_page(claim.at_s);
         let session = claim.session.as_deref();
         let in_session = session.map_or(0, |session| {
             of(&self.spent.sessions, session) + of(&self.reserved_sessions, session)
@@ -161,7 +218,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes a reservation back and writes down what the call really cost.
+    /// Takes a reservation back and writes down what the call really cost, to the day on which it
+    /// began.
     pub fn settle(&mut self, claim: &Claim, cost: u64, now_s: u64) -> Option<Charge> {
         self.turn_page(now_s);
         let bound = claim.bound.unwrap_or_default();
@@ -170,25 +228,34 @@ impl Ledger {
         if let Some(session) = &claim.session {
             lower(&mut self.reserved_sessions, session, bound);
         }
-        if cost == 0 {
-            return None;
+        if cost > 0 {
+            self.spend(claim, cost);
         }
-        self.spent.day_usd_micros += cost;
-        self.spent.month_usd_micros += cost;
-        *self.spent.providers.entry(claim.provider.clone()).or_default() += cost;
+        (cost > 0 || claim.reservation.is_some()).then(|| Charge {
+            at_s: claim.at_s,
+            provider: claim.provider.clone(),
+            model: claim.model.clone(),
+            session: claim.session.clone(),
+            usd_micros: cost,
+            reservation: claim.reservation.clone(),
+        })
+    }
+
+    fn spend(&mut self, claim: &Claim, cost: u64) {
+        let day = clock::day(claim.at_s);
+        if self.spent.day == day {
+            self.spent.day_usd_micros += cost;
+        }
+        if self.spent.month == day[..7] {
+            self.spent.month_usd_micros += cost;
+            *self.spent.providers.entry(claim.provider.clone()).or_default() += cost;
+        }
         if let Some(session) = &claim.session {
             *self.spent.sessions.entry(session.clone()).or_default() += cost;
             self.charges += 1;
             self.touched.insert(session.clone(), self.charges);
             self.forget();
         }
-        Some(Charge {
-            at_s: now_s,
-            provider: claim.provider.clone(),
-            model: claim.model.clone(),
-            session: claim.session.clone(),
-            usd_micros: cost,
-        })
     }
 
     fn forget(&mut self) {
@@ -249,11 +316,13 @@ mod tests {
             call_max: None,
             provider_max: None,
             limits: Limits::default(),
+            at_s: 0,
+            reservation: None,
         }
     }
 
-    fn refused(claim: &Claim, ledger: &mut Ledger, now_s: u64) -> (String, u64) {
-        match ledger.reserve(claim, now_s) {
+    fn refused(claim: &Claim, ledger: &mut Ledger) -> (String, u64) {
+        match ledger.reserve(claim) {
             Err(FailureKind::Budget { account, left_usd_micros }) => (account, left_usd_micros),
             other => panic!("{other:?}"),
         }
@@ -273,26 +342,26 @@ mod tests {
             let mut ledger = Ledger::default();
             let mut first = claim(60);
             set(&mut first, Some(100));
-            ledger.reserve(&first, 0).expect("within the limit");
+            ledger.reserve(&first).expect("within the limit");
             let (more, left) = if account == "call" { (101, 100) } else { (41, 40) };
             let mut second = claim(more);
             set(&mut second, Some(100));
-            assert_eq!(refused(&second, &mut ledger, 0), (account.to_owned(), left));
+            assert_eq!(refused(&second, &mut ledger), (account.to_owned(), left));
             ledger.settle(&first, 10, 0);
             second.bound = Some(90);
-            ledger.reserve(&second, 0).expect("the rest came back");
+            ledger.reserve(&second).expect("the rest came back");
             second.bound = None;
-            assert_eq!(ledger.reserve(&second, 0), Err(FailureKind::Unpriced), "{account}");
+            assert_eq!(ledger.reserve(&second), Err(FailureKind::Unpriced), "{account}");
         }
         let free = Claim { bound: None, ..claim(0) };
-        Ledger::default().reserve(&free, 0).expect("without a budget no price is needed");
+        Ledger::default().reserve(&free).expect("without a budget no price is needed");
     }
 
     #[test]
     fn days_and_months_begin_anew_and_sessions_go_on() {
         let mut ledger = Ledger::default();
         let claim = claim(7);
-        ledger.reserve(&claim, 0).expect("no limit");
+        ledger.reserve(&claim).expect("no limit");
         let charge = ledger.settle(&claim, 7, 0).expect("a charge");
         assert_eq!((charge.usd_micros, charge.session.as_deref()), (7, Some("s")));
         let next = ledger.spent(DAY);
@@ -303,6 +372,33 @@ mod tests {
         let mut other = Ledger::default();
         other.load(later.clone());
         assert_eq!(other.spent(40 * DAY), later);
+        // A call that ends after midnight belongs to the day on which it began.
+        let last = Claim { at_s: 41 * DAY - 1, ..claim };
+        other.reserve(&last).expect("no limit");
+        other.settle(&last, 5, 41 * DAY);
+        let next = other.spent(41 * DAY);
+        assert_eq!((next.day_usd_micros, next.month_usd_micros), (0, 5));
+    }
+
+    #[test]
+    fn shared_books_are_asked_where_an_account_has_a_limit() {
+        let plain = Claim { call_max: Some(9), ..claim(7) };
+        assert!(!plain.is_shared(), "a call's own limit is nobody else's");
+        let limits = Limits { session_usd_micros: Some(9), ..Limits::default() };
+        let of_session = Claim { limits, ..plain.clone() };
+        assert!(of_session.is_shared());
+        let minute = Duration::from_secs(60);
+        let wanted = of_session.wanted("r".to_owned(), minute);
+        assert_eq!((wanted.usd_micros, wanted.lasts), (7, minute + LAPSES_AFTER));
+        assert!(!Claim { session: None, ..of_session.clone() }.is_shared());
+        assert!(!Claim { bound: Some(0), ..of_session }.is_shared(), "free is free");
+        assert!(Claim { provider_max: Some(9), ..plain }.is_shared());
+        // Who gives a reservation back says so though it costs nothing.
+        let claim = Claim { reservation: Some("r".to_owned()), ..claim(7) };
+        let mut ledger = Ledger::default();
+        ledger.reserve(&claim).expect("no limit");
+        let charge = ledger.settle(&claim, 0, 0).expect("a charge");
+        assert_eq!((charge.usd_micros, charge.reservation.as_deref()), (0, Some("r")));
     }
 
     #[test]
@@ -310,7 +406,7 @@ mod tests {
         let mut ledger = Ledger::default();
         for n in 0..=SESSIONS_MAX {
             let claim = Claim { session: Some(format!("s{n}")), ..claim(1) };
-            ledger.reserve(&claim, 0).expect("no limit");
+            ledger.reserve(&claim).expect("no limit");
             ledger.settle(&claim, 1, 0);
         }
         let spent = ledger.spent(0);
@@ -348,7 +444,7 @@ mod tests {
                     ledger.settle(&claim, cost.min(claim.bound.unwrap_or_default()), 0);
                 } else {
                     let claim = Claim { limits, ..claim(bound) };
-                    if ledger.reserve(&claim, 0).is_ok() {
+                    if ledger.reserve(&claim).is_ok() {
                         open.push(claim);
                     }
                 }

@@ -3,7 +3,7 @@
 //! Everything that waits is a future; no thread is held. Dropping a future cancels its call.
 
 use crate::ask::{Answer, Ask, Event, Finish, Hear};
-use crate::budget::{self, Charge, Ledger, Spent};
+use crate::budget::{self, Charge, Ledger, Spent, Wanted};
 use crate::cache::{self, Cache, CacheKey};
 use crate::catalog::{Catalog, Key, Model, Provider};
 use crate::clock;
@@ -29,8 +29,14 @@ pub struct Engine {
     pub(crate) inside: Arc<Inside>,
 }
 
-/// Told of every amount that is spent; called on the task that asks, so it must be quick.
+/// Told of every amount that is spent, and of every reservation that ends; called on the task that
+/// asks, so it must be quick.
 pub type OnCharge = Arc<dyn Fn(&Charge) + Send + Sync>;
+
+/// Asked before each call that a budget is set for: whoever keeps the books of several engines
+/// reserves what is wanted, or says which account refuses.
+pub type OnReserve =
+    Arc<dyn Fn(&Wanted) -> BoxFuture<'static, Result<(), FailureKind>> + Send + Sync>;
 
 type Flight = BoxFuture<'static, Result<Answer, Failure>>;
 
@@ -43,6 +49,7 @@ pub(crate) struct Inside {
     flights: Mutex<HashMap<CacheKey, WeakShared<Flight>>>,
     metrics: Mutex<Metrics>,
     on_charge: Mutex<Option<OnCharge>>,
+    on_reserve: Mutex<Option<OnReserve>>,
     /// Models, by provider and name, that refused a temperature.
     untempered: Mutex<BTreeSet<(String, String)>>,
     pub recorder: Mutex<Option<Arc<Recorder>>>,
@@ -144,6 +151,7 @@ impl Engine {
             flights: Mutex::default(),
             metrics: Mutex::default(),
             on_charge: Mutex::default(),
+            on_reserve: Mutex::default(),
             untempered: Mutex::default(),
             recorder: Mutex::default(),
             rotation: AtomicUsize::new(0),
@@ -241,6 +249,16 @@ impl Engine {
     /// Tells `on_charge` of every amount from now on.
     pub fn on_charge(&self, on_charge: OnCharge) {
         *held(&self.inside.on_charge) = Some(on_charge);
+    }
+
+    /// Asks `on_reserve` before each call from now on. Each reservation that it grants is ended by
+    /// one charge, and one that nobody waited for as well.
+    pub fn on_reserve(&self, on_reserve: OnReserve) {
+        *held(&self.inside.on_reserve) = Some(on_reserve);
+    }
+
+    pub(crate) fn reserver(&self) -> Option<OnReserve> {
+        held(&self.inside.on_reserve).clone()
     }
 
     /// Records every answer of a server from now on.

@@ -6,8 +6,9 @@ use crate::script_tests::{
 };
 use crate::{
     Ask, Catalog, Charge, Dialect, Engine, Event, FailureKind, FellBack, Hear, Model, Policy,
-    Price, Provider, Recorder, Spent, Transcripts,
+    Price, Provider, Recorder, Spent, Transcripts, Wanted,
 };
+use futures::FutureExt;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -259,6 +260,48 @@ async fn calls_and_sessions_have_their_budget() {
     let failure = engine.ask(asked, within(10_000)).await.expect_err("refused");
     let account = "session".to_owned();
     assert_eq!(failure.kind, FailureKind::Budget { account, left_usd_micros: 100 });
+}
+
+#[tokio::test]
+async fn shared_books_are_asked_before_a_call_and_told_after_it() {
+    let server = Server::start(vec![good(OPENAI, "because")]);
+    let mut catalog = priced(single(OPENAI, &server));
+    catalog.limits.day_usd_micros = Some(1_000_000);
+    let engine = engine(catalog);
+    let charges: Arc<Mutex<Vec<Charge>>> = Arc::default();
+    let into = Arc::clone(&charges);
+    engine.on_charge(Arc::new(move |charge: &Charge| {
+        into.lock().expect("a list").push(charge.clone());
+    }));
+    let wanted: Arc<Mutex<Vec<Wanted>>> = Arc::default();
+    let into = Arc::clone(&wanted);
+    engine.on_reserve(Arc::new(move |one: &Wanted| {
+        let mut all = into.lock().expect("a list");
+        all.push(one.clone());
+        let n = all.len();
+        // The first is granted, the second refused, the third never answered.
+        async move {
+            match n {
+                1 => Ok(()),
+                2 => Err(FailureKind::Books),
+                _ => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }));
+    engine.ask(ask("m"), within(10_000)).await.expect("an answer");
+    let refused = engine.ask(ask("m"), within(10_000)).await.expect_err("refused");
+    assert_eq!(refused.kind, FailureKind::Books);
+    let late = engine.ask(ask("m"), within(100)).await.expect_err("late");
+    assert_eq!((late.kind, server.n()), (FailureKind::Timeout, 1));
+    let wanted = wanted.lock().expect("a list").clone();
+    assert_eq!(Some(wanted[0].usd_micros), engine.bound(&ask("m")));
+    let charges = charges.lock().expect("a list").clone();
+    let ended: Vec<(Option<&str>, u64)> =
+        charges.iter().map(|one| (one.reservation.as_deref(), one.usd_micros)).collect();
+    // Whoever did not wait may have got it, and gives it back.
+    assert_eq!(ended, [(Some(&*wanted[0].id), 15), (Some(&*wanted[2].id), 0)]);
+    assert_eq!((wanted.len(), engine.spent().day_usd_micros), (3, 15));
 }
 
 #[tokio::test]

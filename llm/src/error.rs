@@ -74,6 +74,8 @@ pub enum FailureKind {
     },
     /// A budget is set and the model's price is not known.
     Unpriced,
+    /// A budget is set and the books that several engines share cannot be written.
+    Books,
     /// The policy allows none of the models.
     Policy,
     /// The catalog has no such model.
@@ -102,6 +104,7 @@ impl FailureKind {
             FailureKind::Empty => "empty",
             FailureKind::Budget { .. } => "budget",
             FailureKind::Unpriced => "unpriced",
+            FailureKind::Books => "books",
             FailureKind::Policy => "policy",
             FailureKind::UnknownModel => "unknown_model",
             FailureKind::Cancelled => "cancelled",
@@ -141,6 +144,10 @@ impl FailureKind {
             ),
             FailureKind::Unpriced => {
                 "a budget is set and the price is unknown; give the model's row a price".to_owned()
+            }
+            FailureKind::Books => {
+                "a budget is set and what is spent cannot be written down; the log says why"
+                    .to_owned()
             }
             FailureKind::Policy => {
                 "the policy allows no model for this; name a local one or widen it".to_owned()

@@ -32,10 +32,10 @@ pub use ask::{
     Answer, Ask, Attempt, Budgets, Event, FellBack, Finish, Hear, Message, Policy, Role, Usage,
 };
 pub use breaker::BreakerState;
-pub use budget::{Charge, Spent};
+pub use budget::{Charge, Spent, Wanted};
 pub use catalog::{Catalog, Key, Limits, Model, Price, Provider};
 pub use dialect::Dialect;
-pub use engine::{Engine, OnCharge};
+pub use engine::{Engine, OnCharge, OnReserve};
 pub use error::{Error, Failure, FailureKind};
 pub use health::Health;
 pub use known::{KNOWN, Known};

@@ -106,6 +106,7 @@ pub(crate) fn next(
         }
         FailureKind::Budget { .. }
         | FailureKind::Unpriced
+        | FailureKind::Books
         | FailureKind::UnknownModel
         | FailureKind::Cancelled => Step::GiveUp,
     }
@@ -161,6 +162,7 @@ mod tests {
             day,
             theirs,
             FailureKind::Unpriced,
+            FailureKind::Books,
             FailureKind::Policy,
             FailureKind::UnknownModel,
             FailureKind::Cancelled,
@@ -251,7 +253,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_wait_ends_behind_the_deadline(
-            kind in 0usize..20, tries in 1u32..20, left_ms in 0u64..20_000, jitter in 0.0f64..=1.0,
+            kind in 0usize..21, tries in 1u32..20, left_ms in 0u64..20_000, jitter in 0.0f64..=1.0,
             named_ms in prop::option::of(0u64..30_000), other_key: bool, open: bool, backed: bool,
         ) {
             let mut kind = kinds().swap_remove(kind);

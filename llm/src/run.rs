@@ -21,7 +21,7 @@ use crate::retry::{self, Standing, Step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Bytes of a token of input, at the very most: what is over the window even so is not sent.
 const TOKEN_BYTES_MAX: usize = 6;
@@ -33,6 +33,13 @@ fn ms(duration: Duration) -> u64 {
 /// From 0 to 1; without randomness the middle.
 fn jitter() -> f64 {
     getrandom::u32().map_or(0.5, |n| f64::from(n) / f64::from(u32::MAX))
+}
+
+/// An id of a reservation.
+fn unguessable() -> Result<String, FailureKind> {
+    let halves = getrandom::u64().and_then(|a| Ok((a, getrandom::u64()?)));
+    // Without randomness two processes might take the same.
+    halves.map(|(a, b)| format!("{a:016x}{b:016x}")).map_err(|_| FailureKind::Books)
 }
 
 /// A reserved amount. What is dropped unsettled costs what may have been billed until then.
@@ -47,7 +54,7 @@ struct Reservation {
 }
 
 impl Reservation {
-    fn new(engine: &Engine, way: &Way) -> Result<Self, FailureKind> {
+    async fn new(engine: &Engine, way: &Way<'_>) -> Result<Self, FailureKind> {
         let Way { table, ask, model, provider, .. } = *way;
         let claim = Claim {
             provider: provider.name.clone(),
@@ -57,10 +64,30 @@ impl Reservation {
             call_max: ask.budgets.call_usd_micros,
             provider_max: provider.monthly_usd_micros,
             limits: table.catalog.limits,
+            at_s: clock::now_s(),
+            reservation: None,
         };
-        engine.ledger().reserve(&claim, clock::now_s())?;
+        engine.ledger().reserve(&claim)?;
         let (engine, price) = (engine.clone(), model.price.clone());
-        Ok(Reservation { engine, claim, price, input: 0, output_bytes: 0, open: true })
+        let mut made = Reservation { engine, claim, price, input: 0, output_bytes: 0, open: true };
+        made.share(way).await?;
+        Ok(made)
+    }
+
+    /// Reserves it in the books that other processes share, if there are such.
+    async fn share(&mut self, way: &Way<'_>) -> Result<(), FailureKind> {
+        let reserve = self.engine.reserver().filter(|_| self.claim.is_shared());
+        let Some(reserve) = reserve else { return Ok(()) };
+        let left = way.deadline.saturating_duration_since(Instant::now());
+        let wanted = self.claim.wanted(unguessable()?, left);
+        // From here on it may be there, whether or not anybody waits for the answer.
+        self.claim.reservation = Some(wanted.id.clone());
+        let reserved = timeout_at(way.turn_by, reserve(&wanted)).await;
+        let refused = matches!(reserved, Ok(Err(_)));
+        if refused {
+            self.claim.reservation = None;
+        }
+        reserved.unwrap_or(Err(FailureKind::Timeout))
     }
 
     /// Ends it with what an answer cost; nothing when the price is unknown.
@@ -299,7 +326,7 @@ impl Engine {
             let fault = Fault::new(FailureKind::Context, "longer than `window_tokens`; not sent");
             return Tried::failed(&label, fault);
         }
-        let reservation = match Reservation::new(self, way) {
+        let reservation = match Reservation::new(self, way).await {
             Ok(reservation) => reservation,
             Err(kind) => return Tried::failed(&label, Fault::new(kind, "not sent")),
         };

@@ -275,9 +275,10 @@ fn leave(
     request: &Request,
     json: bool,
 ) -> Result<(JobState, String), Failure> {
-    let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
-    let text = request.text()?;
-    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key: None, now_ms: now_ms() };
+    let now_ms = now_ms();
+    let id = synod_store::new_id("j", now_ms, synod_store::random()?);
+    let (args, priority) = (request.text()?, synod_tools::PRIORITY);
+    let job = NewJob { id: &id, kind: INDEX_JOB, args: &args, key: None, priority, now_ms };
     store.leave(&job)?;
     wait(index, store, &id, json)
 }

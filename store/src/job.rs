@@ -45,6 +45,8 @@ pub struct NewJob<'a> {
     pub args: &'a str,
     /// The same key twice is the same job.
     pub key: Option<&'a str>,
+    /// 1 (first) to 5 (last).
+    pub priority: u8,
     /// Milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -248,11 +250,10 @@ impl Store {
     /// `Conflict` when the key belongs to another request.
     pub fn leave(&self, job: &NewJob) -> Result<String> {
         self.write(|tx| {
-            let sql = "INSERT OR IGNORE INTO job(id, kind, args, state, key, made_ms, changed_ms) \
-                       VALUES(?1, ?2, ?3, 'pending', ?4, ?5, ?5)";
-            let done = tx
-                .prepare_cached(sql)?
-                .execute(params![job.id, job.kind, job.args, job.key, job.now_ms])?;
+            let sql = "INSERT OR IGNORE INTO job(id, kind, args, state, key, priority, made_ms, \
+                       changed_ms) VALUES(?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?6)";
+            let values = params![job.id, job.kind, job.args, job.key, job.priority, job.now_ms];
+            let done = tx.prepare_cached(sql)?.execute(values)?;
             if done == 1 {
                 event::add(tx, job.id, "status", LEFT, job.now_ms)?;
                 return Ok(job.id.to_owned());
@@ -387,7 +388,7 @@ mod tests {
     use super::*;
 
     fn leave(store: &Store, id: &str, key: Option<&str>, args: &str) -> Result<String> {
-        store.leave(&NewJob { id, kind: "index", args, key, now_ms: 1 })
+        store.leave(&NewJob { id, kind: "index", args, key, priority: 3, now_ms: 1 })
     }
 
     #[test]
@@ -408,6 +409,17 @@ mod tests {
         assert_eq!(ids, ["j_2", "j_1"]);
         assert!(!store.set_progress("j_2", "{}", 9).unwrap());
         assert!(store.take("index", 9).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_urgent_is_taken_first() {
+        let store = Store::memory().unwrap();
+        for (id, priority) in [("j_1", 5), ("j_2", 3), ("j_3", 1)] {
+            let job = NewJob { id, kind: "index", args: id, key: None, priority, now_ms: 1 };
+            store.leave(&job).unwrap();
+        }
+        let taken = || store.take("index", 2).unwrap().unwrap().id;
+        assert_eq!([taken(), taken(), taken()], ["j_3", "j_2", "j_1"]);
     }
 
     #[test]

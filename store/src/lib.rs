@@ -19,6 +19,7 @@ mod session;
 mod spent;
 mod still;
 mod task;
+mod till;
 mod token;
 mod trust;
 mod webhook;
@@ -44,11 +45,14 @@ pub use session::{
     COHERENCE_LAST, METADATA_BYTES_MAX, NewSession, Resumption, SESSIONS_MAX, Session,
     SessionCounts, TITLE_BYTES_MAX,
 };
-pub use spent::{ACCOUNTS_MAX, AMOUNT_USD_MICROS_MAX, AMOUNTS_MAX};
+pub use spent::{
+    ACCOUNTS_MAX, AMOUNT_USD_MICROS_MAX, AMOUNTS_MAX, BOOKINGS_MAX, Booking, Reservation, Short,
+};
 pub use task::{
     ARGS_BYTES_MAX, ATTEMPTS_MAX, GIVEN_MAX, NEEDS_BYTES_MAX, NewTask, OPEN_MAX, PARTIAL_BYTES_MAX,
     PROVIDED_BYTES_MAX, RESULT_BYTES_MAX, WEBHOOK_BYTES_MAX,
 };
+pub use till::{Till, WAITING_MAX};
 pub use token::{Scope, Token, parse_scopes};
 pub use trust::{
     LEARNED_BYTES_MAX, Learned, NewTrust, OPTIONS_MAX, PastRow, RECORD_BYTES_MAX, TRUST_MAX, Told,
@@ -63,9 +67,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The format this program writes.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// How long a statement waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
+/// Between two tries for the write lock where a call waits; SQLite's own pauses grow to 100 ms.
+const SOON_STEP: Duration = Duration::from_micros(200);
+/// Such tries: as long as [`BUSY`], at least.
+const SOON_MAX: i32 = 50_000;
 /// How long it waits where SQLite does not wait by itself.
 const BUSY_STEP: Duration = Duration::from_millis(5);
 /// Bytes that SQLite's log keeps on disk once it was folded in.
@@ -98,6 +106,9 @@ const THIRD: &[&str] = &[
 
 /// What the fourth format added.
 const FOURTH: &str = "CREATE INDEX trust_owner ON trust(owner, at_ms);";
+
+/// What the fifth format added.
+const FIFTH: &str = spent::FIFTH;
 
 /// Fails the store.
 #[derive(Debug, thiserror::Error)]
@@ -324,11 +335,36 @@ impl Store {
         }
         // What is acknowledged has to be on disk, and not in a file that is gone.
         let mut db = self.looked(Duration::ZERO)?;
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let out = work(&tx)?;
-        tx.commit()?;
-        Ok(out)
+        transact(&mut db, work)
     }
+
+    /// The same without waiting for the disk: what is acknowledged outlives the process at once,
+    /// and the machine's power from the next commit on that waits for the disk.
+    fn write_soon<T>(&self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+        let mut db = self.looked(Duration::ZERO)?;
+        db.pragma_update(None, "synchronous", "normal")?;
+        db.busy_handler(Some(soon as fn(i32) -> bool))?;
+        let out = transact(&mut db, work);
+        db.busy_timeout(BUSY)?;
+        db.pragma_update(None, "synchronous", "full")?;
+        out
+    }
+}
+
+fn transact<T>(db: &mut Connection, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let out = work(&tx)?;
+    tx.commit()?;
+    Ok(out)
+}
+
+/// Whether the write lock is worth another try; waits a moment for it.
+fn soon(n_tries: i32) -> bool {
+    let more = n_tries < SOON_MAX;
+    if more {
+        std::thread::sleep(SOON_STEP);
+    }
+    more
 }
 
 /// A connection that is set up, to a file of this format.
@@ -375,6 +411,9 @@ fn prepare(db: &mut Connection, data: &Path) -> Result<()> {
         }
         if found < 4 {
             tx.execute_batch(FOURTH)?;
+        }
+        if found < 5 {
+            tx.execute_batch(FIFTH)?;
         }
         tx.pragma_update(None, "user_version", FORMAT)?;
         tx.commit()?;

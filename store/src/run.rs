@@ -52,7 +52,8 @@ mod tests {
     #[test]
     fn a_silent_job_is_taken_once() {
         let store = Store::memory().unwrap();
-        let job = NewJob { id: "j_1", kind: "council", args: "{}", key: None, now_ms: 1_000 };
+        let (id, kind) = ("j_1", "council");
+        let job = NewJob { id, kind, args: "{}", key: None, priority: 3, now_ms: 1_000 };
         store.leave(&job).unwrap();
         assert!(store.begin_job("j_1", 1_000).unwrap());
         assert!(!store.begin_job("j_1", 1_001).unwrap(), "somebody runs it");

@@ -144,7 +144,7 @@ fn tell(done: SyncSender<Result<i64>>) -> Done {
     })
 }
 
-fn failure(text: String) -> Error {
+pub(crate) fn failure(text: String) -> Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR);
     Error::Sql(rusqlite::Error::SqliteFailure(code, Some(text)))
 }
@@ -154,7 +154,7 @@ fn ended() -> Error {
 }
 
 /// The same error once more: each caller of a group gets its own.
-fn again(error: &Error) -> Error {
+pub(crate) fn again(error: &Error) -> Error {
     match error {
         Error::Sql(rusqlite::Error::SqliteFailure(code, text)) => {
             Error::Sql(rusqlite::Error::SqliteFailure(*code, text.clone()))

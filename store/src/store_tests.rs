@@ -38,7 +38,8 @@ fn older_formats_are_carried_over() {
         assert_eq!(store.recover_jobs("index", 5).unwrap(), 1);
         assert_eq!(store.take("index", 6).unwrap().unwrap().id, "j_1");
         let args = "{\"op\":\"add\"}";
-        let known = NewJob { id: "j_9", kind: "index", args, key: Some("j_3"), now_ms: 9 };
+        let key = Some("j_3");
+        let known = NewJob { id: "j_9", kind: "index", args, key, priority: 3, now_ms: 9 };
         assert_eq!(store.leave(&known).unwrap(), "j_3", "keys are known");
         assert_eq!(store.events_after("j_1", 0, 9).unwrap().events.len(), 2);
         let entry = Entry { action: "ask".into(), ..Entry::default() };
@@ -178,7 +179,8 @@ fn a_store_that_is_gone_acknowledges_nothing_and_another_one_is_taken_up() {
     let dir = tempfile::tempdir().unwrap();
     let [data, other, former] = ["data", "other", "former"].map(|name| dir.path().join(name));
     let store = Store::open(&data).unwrap();
-    let job = |id: &'static str| NewJob { id, kind: "index", args: "{}", key: None, now_ms: 1 };
+    let (kind, args) = ("index", "{}");
+    let job = |id: &'static str| NewJob { id, kind, args, key: None, priority: 3, now_ms: 1 };
     store.leave(&job("j_1")).unwrap();
     std::fs::rename(&data, &former).unwrap();
     let gone = store.leave(&job("j_2")).map(|_| ()).unwrap_err();

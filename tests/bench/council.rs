@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use synod::eval::answers::Recorded;
 use synod_council::Kind;
 use synod_council::verdict::{Case, Vote, decide};
-use synod_llm::{Ask, Catalog, Dialect, Engine, Key, Model, Policy, Provider};
+use synod_llm::{Ask, Catalog, Dialect, Engine, Key, Limits, Model, Policy, Price, Provider};
 
 /// A server of chat completions that answers after as many milliseconds as the model is called.
 pub fn server() {
@@ -151,15 +151,26 @@ fn verdicts() {
     );
 }
 
-fn engine(url: &str, delays: &[u64]) -> Engine {
+/// An engine of that server; priced where it has a budget for the day.
+fn engine(url: &str, delays: &[u64], day_usd_micros: Option<u64>) -> Engine {
     let mut provider = Provider::new("p", Dialect::OpenAi, url);
     provider.keys = vec![Key { label: "k".to_owned(), secret: "bench-key".to_owned() }];
     provider.stream = false;
     provider.concurrent_max = 4_000;
-    let models = delays.iter().map(|ms| Model::new(&ms.to_string(), "p", &ms.to_string()));
-    let models = models.collect();
-    let catalog = Catalog { providers: vec![provider], models, ..Catalog::default() };
-    Engine::new(catalog).expect("an engine")
+    let price = Price {
+        input: 1_000_000,
+        output: 1_000_000,
+        cached_input: None,
+        as_of: String::new(),
+        source: String::new(),
+    };
+    let model = |ms: &u64| Model {
+        price: day_usd_micros.map(|_| price.clone()),
+        ..Model::new(&ms.to_string(), "p", &ms.to_string())
+    };
+    let models = delays.iter().map(model).collect();
+    let limits = Limits { day_usd_micros, ..Limits::default() };
+    Engine::new(Catalog { providers: vec![provider], models, limits }).expect("an engine")
 }
 
 /// All of it.
@@ -172,7 +183,12 @@ pub fn run() {
     );
     println!("|---|---|---|---|---|---|---|");
     runtime.expect("a runtime").block_on(async {
-        let engine = engine(&server.url, &[20, 1_000]);
+        let plain = engine(&server.url, &[20, 1_000], None);
+        // A million dollars, reserved in the store that processes share.
+        let budgeted = engine(&server.url, &[20, 1_000], Some(1_000_000_000_000));
+        let data = tempfile::tempdir().expect("a folder");
+        let store = synod_store::Store::open(data.path()).expect("a store");
+        let _till = synod::spending::keep(&budgeted, &store, data.path()).expect("a till");
         let bare = reqwest::Client::builder().no_proxy().build().expect("a client");
         let url = format!("{}/chat/completions", server.url);
         for (n, calls, ms) in [(1, 300, 20), (100, 20_000, 20), (1_000, 10_000, 1_000)] {
@@ -189,17 +205,19 @@ pub fn run() {
                 }
             })
             .await;
-            measure("engine", n, calls, delay, || {
-                let engine = engine.clone();
-                async move {
-                    let mut ask = Ask::new(&ms.to_string(), "How many?");
-                    ask.policy = Policy::Cloud;
-                    let until = tokio::time::Instant::now() + Duration::from_secs(60);
-                    let answer = engine.ask(ask, until).await.expect("an answer");
-                    assert_eq!(answer.text, "Answer: 42");
-                }
-            })
-            .await;
+            for (name, engine) in [("engine", &plain), ("engine with a budget", &budgeted)] {
+                measure(name, n, calls, delay, || {
+                    let engine = engine.clone();
+                    async move {
+                        let mut ask = Ask::new(&ms.to_string(), "How many?");
+                        ask.policy = Policy::Cloud;
+                        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+                        let answer = engine.ask(ask, until).await.expect("an answer");
+                        assert_eq!(answer.text, "Answer: 42");
+                    }
+                })
+                .await;
+            }
         }
     });
 }
@@ -219,7 +237,7 @@ pub fn calls(n: usize) {
     println!("| calls | anonymous MB |");
     println!("|---|---|");
     runtime.expect("a runtime").block_on(async {
-        let engine = engine(&server.url, &[0]);
+        let engine = engine(&server.url, &[0], None);
         let mut running = tokio::task::JoinSet::new();
         for call in 0..n {
             if running.len() >= 100 {

@@ -227,6 +227,40 @@ fn a_slow_council_becomes_a_job_and_is_not_paid_twice() {
 }
 
 #[test]
+fn two_processes_do_not_spend_the_same_money() {
+    let server = Chat::start(&["one"]);
+    let place = Place::new();
+    // 27 tokens at most are read and 100 written: 0.127 dollars are reserved, and 15 tokens paid.
+    let text = format!(
+        "{}input_usd = 1000.0\noutput_usd = 1000.0\noutput_tokens_max = 100\n\
+         [council]\nday_usd = 0.2\n",
+        server.config(&["one"])
+    );
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let args = ["--config", config.as_str()];
+    let (mut first, mut second) = (place.stdio(&args), place.stdio(&args));
+    let ask = json!({"op": "infer", "model": "one", "input": "How many?"});
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| first.answered("models", ask.clone()));
+        poll("the first call", PATIENCE, || (server.asked("one") == 1).then_some(()));
+        let said = second.refused("models", ask.clone());
+        assert!(said.contains("`day` has 73000 millionths"), "{said}");
+        server.release();
+        let answer = asked.join().expect("an answer");
+        assert_eq!(answer["answer"]["cost_usd"], 0.015, "{answer}");
+    });
+    assert_eq!(server.asked("one"), 1, "what is refused is not sent");
+    // What was reserved and not spent is there for everybody.
+    poll("the second call", PATIENCE, || {
+        let result = second.call("models", ask.clone());
+        (result["isError"] != true).then_some(())
+    });
+    // A process that begins now knows what all of them spent.
+    let spent = place.stdio(&args).answered("models", json!({}))["spent_usd"].clone();
+    assert!(spent[0].as_f64().is_some_and(|usd| usd >= 0.015), "{spent}");
+}
+
+#[test]
 fn the_same_over_rest_with_sessions_and_idempotency_keys() {
     let place = place();
     let server = place.http(&["--config", &config(&place)], &[]);

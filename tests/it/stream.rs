@@ -1,11 +1,12 @@
 //! What goes on, as it goes on: server-sent events, WebSockets, and answers piece by piece.
 
 use super::chat::Chat;
+use super::faces::{token, with_token};
 use super::http::{Reply, get, post, request};
 use super::program::{PATIENCE, Place, Server};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
-use tungstenite::{Message, WebSocket};
+use tungstenite::{ClientRequestBuilder, Message, WebSocket};
 
 fn served(server: &Chat, models: &[&str]) -> (Place, Server) {
     let place = Place::new();
@@ -116,6 +117,71 @@ fn a_stream_waits_for_what_is_slow_and_its_job_outlives_it() {
     server.release();
     let end = std::iter::from_fn(|| next(&mut other)).last().expect("an end");
     assert_eq!(end["payload"]["state"], "succeeded", "{end}");
+}
+
+/// A socket as a browser opens it: with protocols and no other header; gives the one that was
+/// chosen.
+fn offering(
+    at: SocketAddr,
+    path: &str,
+    protocols: &[&str],
+    origin: Option<&str>,
+) -> Result<(Socket, Option<String>), String> {
+    let stream = TcpStream::connect(at).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut wanted =
+        ClientRequestBuilder::new(format!("ws://{at}{path}").parse().expect("an address"));
+    for protocol in protocols {
+        wanted = wanted.with_sub_protocol(*protocol);
+    }
+    if let Some(origin) = origin {
+        wanted = wanted.with_header("Origin", origin);
+    }
+    let (socket, reply) = tungstenite::client(wanted, stream).map_err(|error| error.to_string())?;
+    let chosen = reply.headers().get("sec-websocket-protocol");
+    Ok((socket, chosen.map(|value| value.to_str().expect("a word").to_owned())))
+}
+
+#[test]
+fn a_browser_offers_its_token_as_a_protocol() {
+    let server = Chat::start(&[]);
+    let place = Place::new();
+    let text = format!("{}[access]\nrequire_token = true\n", server.config(&["one", "two"]));
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let bearer = token(&place, "page", "read:context,read:jobs,write:jobs,llm:invoke");
+    let secret = bearer.strip_prefix("Bearer ").expect("a token");
+    let web = place.http(&["--config", &config, "--log", "debug"], &[]);
+    let headers = [("Authorization", bearer.as_str())];
+    let input = json!({"query": "How many?", "models": ["one", "two"]});
+    let body = json!({"kind": "orchestrate", "input": input});
+    let left = post(web.address, "/v1/tasks", &headers, &body);
+    let job = left.json()["job"].as_str().expect("a job").to_owned();
+    let made = post(web.address, "/v1/sessions", &headers, &json!({})).json();
+    let session = made["session_id"].as_str().expect("an id").to_owned();
+    let offered = format!("synod.bearer.{secret}");
+    let paths = [format!("/v1/tasks/{job}/stream"), format!("/v1/sessions/{session}/stream")];
+    for path in &paths {
+        let known = offering(web.address, path, &["synod", &offered], None);
+        assert_eq!(known.expect("a socket").1.as_deref(), Some("synod"), "{path}");
+        let none: &[&str] = &[];
+        for protocols in [none, &["synod"], &["synod", "synod.bearer.other"]] {
+            let refused = offering(web.address, path, protocols, None).expect_err("no token");
+            assert!(refused.contains("401"), "{path}: {refused}");
+        }
+        // A page elsewhere stays outside, with whatever token.
+        let elsewhere = Some("https://evil.example");
+        let refused = offering(web.address, path, &["synod", &offered], elsewhere);
+        assert!(refused.expect_err("an origin").contains("403"), "{path}");
+        // Nothing but a WebSocket has its token there.
+        let plain = [("Sec-WebSocket-Protocol", offered.as_str())];
+        assert_eq!(request(web.address, "GET", path, &plain, "").status, 401, "{path}");
+    }
+    let (mut socket, _) =
+        offering(web.address, &paths[0], &["synod", &offered], None).expect("a socket");
+    let end = std::iter::from_fn(|| next(&mut socket)).last().expect("an end");
+    assert_eq!(end["payload"]["state"], "succeeded", "{end}");
+    let metrics = with_token(web.address, "/metrics", &bearer).body;
+    assert!(!web.stderr().contains(secret) && !metrics.contains(secret));
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Operation for Ingest {
         if args.dry_run {
             return reply(cx, None, "dry run".to_owned(), summary);
         }
-        let id = leave(cx, &args, call.key.as_deref())?;
+        let id = leave(cx, &args, call)?;
         (cx.wake)();
         (call.progress)(0.0, None, "left to the writer".to_owned());
         if !args.wait {
@@ -120,7 +120,8 @@ impl Operation for Ingest {
 }
 
 /// Leaves the request; the same comparison that waits already is not left twice.
-fn leave(cx: &Context, args: &IngestArgs, key: Option<&str>) -> Result<String, Error> {
+fn leave(cx: &Context, args: &IngestArgs, call: &Call) -> Result<String, Error> {
+    let key = call.key.as_deref();
     let text = serde_json::to_string(&IngestArgs { wait: false, ..args.clone() })?;
     if args.op == IngestOp::Reindex
         && key.is_none()
@@ -128,8 +129,9 @@ fn leave(cx: &Context, args: &IngestArgs, key: Option<&str>) -> Result<String, E
     {
         return Ok(known);
     }
-    let id = new_id("j", (cx.now_ms)(), random()?);
-    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, now_ms: (cx.now_ms)() };
+    let now_ms = (cx.now_ms)();
+    let (id, priority) = (new_id("j", now_ms, random()?), call.priority);
+    let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, priority, now_ms };
     Ok(cx.store.leave(&job)?)
 }
 
