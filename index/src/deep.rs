@@ -149,7 +149,7 @@ fn compare_words(
     }
     writer.commit(1)?;
     writer.close()?;
-    let wanted = words.view(1)?.prints()?;
+    let wanted = words.view(None)?.prints()?;
     for Document { row, .. } in documents {
         let of = |prints: &HashMap<u32, Print>| prints.get(&row.id).copied().unwrap_or_default();
         let (found, wanted) = (of(stored), of(&wanted));
