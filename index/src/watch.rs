@@ -3,11 +3,14 @@
 //! Says only that something may have changed; what did is the updater's comparison, and when to
 //! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
 //! single ones. A lost event asks for the whole source, whose watches are put anew before it is
-//! compared. Invariant: whoever looks at a folder has put its watches before, so that what comes
-//! into it later is either found or told of.
+//! compared. A source that does not answer is left alone until it does ([`crate::reach`]); one that
+//! has a file system mounted in it which tells of no changes is polled as a whole. Invariant:
+//! whoever looks at a folder has put its watches before, so that what comes into it later is either
+//! found or told of.
 
 use crate::db::Source;
 use crate::mount;
+use crate::reach::{Identity, Reach, SILENT};
 pub use crate::touch::{Inbox, Touched};
 use crate::walk::{Rules, slashed};
 use notify::event::{AccessKind, AccessMode, CreateKind, RemoveKind};
@@ -61,6 +64,20 @@ pub enum Watching {
     Events,
     /// The source is compared with the disk this often.
     Polled(Duration),
+    /// The same, for a file system mounted below its folder does not tell of all changes.
+    PolledBelow(Duration),
+    /// Nohow: its file system does not answer.
+    Silent,
+}
+
+impl Watching {
+    /// How often the source is compared, if nothing tells of its changes.
+    pub fn every(self) -> Option<Duration> {
+        match self {
+            Watching::Polled(every) | Watching::PolledBelow(every) => Some(every),
+            Watching::Events | Watching::Silent => None,
+        }
+    }
 }
 
 impl fmt::Display for Watching {
@@ -68,6 +85,10 @@ impl fmt::Display for Watching {
         match self {
             Watching::Events => out.write_str("events"),
             Watching::Polled(every) => write!(out, "polled every {} s", every.as_secs()),
+            Watching::PolledBelow(every) => {
+                write!(out, "polled every {} s (for what is mounted in it)", every.as_secs())
+            }
+            Watching::Silent => out.write_str("does not answer"),
         }
     }
 }
@@ -81,6 +102,7 @@ pub struct Watch {
     /// Folders that are left out wherever they lie.
     skip: Vec<PathBuf>,
     poll: Duration,
+    reach: Reach,
     tell: Tell,
 }
 
@@ -92,6 +114,10 @@ struct Place {
     mode: Mode,
     /// The root as it was when the watching began.
     known: Identity,
+    /// It did not answer then.
+    silent: bool,
+    /// Something is mounted below it that does not tell of all changes.
+    below: bool,
     /// What a walk leaves out, as the watcher asks for it.
     rules: Arc<Mutex<Rules>>,
     watcher: Option<RecommendedWatcher>,
@@ -103,32 +129,16 @@ struct Place {
     failed: Option<Instant>,
 }
 
-/// Which folder a path means: device and inode; nothing while there is none.
-type Identity = Option<(u64, u64)>;
-
-fn identity(root: &Path) -> Identity {
-    let meta = std::fs::metadata(root).ok()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        Some((meta.dev(), meta.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let made = meta.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some((0, made.as_nanos() as u64))
-    }
-}
-
 impl Watch {
     /// Watches nothing yet. Leaves out the folders `skip`; what cannot be watched is to be looked
-    /// at each `poll`; `tell` gets what was touched.
+    /// at each `poll`; `reach` knows which folders answer; `tell` gets what was touched.
     pub fn new(
         skip: Vec<PathBuf>,
         poll: Duration,
+        reach: Reach,
         tell: impl Fn(Touched) + Send + Sync + 'static,
     ) -> Self {
-        Watch { places: Vec::new(), skip, poll, tell: Arc::new(tell) }
+        Watch { places: Vec::new(), skip, poll, reach, tell: Arc::new(tell) }
     }
 
     /// Knows these sources from now on and no others; those that it knew stay as they are.
@@ -150,9 +160,9 @@ impl Watch {
 
     /// Puts the watches of a source anew; whoever calls this compares the whole source afterwards.
     pub fn renew(&mut self, id: i64) {
-        let Watch { places, skip, tell, .. } = self;
+        let Watch { places, skip, reach, tell, .. } = self;
         if let Some(place) = places.iter_mut().find(|place| place.id == id) {
-            place.renew(skip, tell);
+            place.renew(skip, reach, tell);
         }
     }
 
@@ -168,9 +178,15 @@ impl Watch {
     }
 
     /// Sources whose path means another folder now, or none, or one again: it was moved, removed,
-    /// or mounted. The system watches folders, not paths, and tells nothing of it.
+    /// or mounted. The system watches folders, not paths, and tells nothing of it. Also those that
+    /// stopped or began to answer; waits for these two seconds at most.
     pub fn outdated(&self) -> Vec<i64> {
-        let changed = |place: &&Place| identity(&place.root) != place.known;
+        // All of them before one is waited for.
+        self.places.iter().for_each(|place| self.reach.ask(&place.root));
+        let changed = |place: &&Place| match self.reach.find(&place.root) {
+            Some(identity) => place.silent || identity != place.known,
+            None => !place.silent,
+        };
         self.places.iter().filter(changed).map(|place| place.id).collect()
     }
 
@@ -179,6 +195,8 @@ impl Watch {
         let place = self.places.iter().find(|place| place.id == id)?;
         Some(match place.watcher {
             Some(_) => Watching::Events,
+            None if place.silent => Watching::Silent,
+            None if place.below => Watching::PolledBelow(self.poll),
             None => Watching::Polled(self.poll),
         })
     }
@@ -196,12 +214,15 @@ impl Watch {
 
 impl Place {
     fn new(id: i64, root: PathBuf, mode: Mode, skip: &[PathBuf]) -> Self {
-        let rules = Arc::new(Mutex::new(Rules::new(&root, skip)));
+        // Nothing is read of it before it is known to answer.
+        let rules = Arc::new(Mutex::new(Rules::of_names(&root, skip)));
         Place {
             id,
             root,
             mode,
             known: None,
+            silent: false,
+            below: false,
             rules,
             watcher: None,
             folders: BTreeSet::new(),
@@ -210,26 +231,52 @@ impl Place {
         }
     }
 
-    fn renew(&mut self, skip: &[PathBuf], tell: &Tell) {
+    fn renew(&mut self, skip: &[PathBuf], reach: &Reach, tell: &Tell) {
         // Before the watching: what is replaced in between is noticed.
-        let there = identity(&self.root);
-        let same = there == self.known;
-        self.known = there;
+        let found = reach.find(&self.root);
+        let there = found.flatten();
+        let same = there == self.known && found.is_none() == self.silent;
+        (self.known, self.silent) = (there, found.is_none());
         if same && self.failed.is_some_and(|at| at.elapsed() < AGAIN) {
             return;
         }
         self.stop();
-        (self.why, self.failed) = (None, None);
+        (self.why, self.failed, self.below) = (None, None, false);
+        if self.silent {
+            self.why = Some(SILENT.to_owned());
+            return;
+        }
         if self.mode == Mode::Poll {
             return;
         }
-        if self.mode == Mode::Auto && !mount::tells(&self.root) {
-            self.why = Some("its file system does not tell of all changes".to_owned());
-            return;
+        if self.mode == Mode::Auto {
+            self.why = self.why_not(skip);
+            if self.why.is_some() {
+                return;
+            }
         }
         if let Err(reason) = self.start(skip, tell) {
             self.fail(reason);
         }
+    }
+
+    /// Why its file system, or one that a walk enters below it, is not to be relied on.
+    fn why_not(&mut self, skip: &[PathBuf]) -> Option<String> {
+        if !mount::tells(&self.root) {
+            return Some("its file system does not tell of all changes".to_owned());
+        }
+        let mounted = mount::silent_below(&self.root);
+        if mounted.is_empty() {
+            return None;
+        }
+        let mut rules = Rules::new(&self.root, skip);
+        let (at, name) = mounted.into_iter().find(|(at, _)| {
+            let relative = at.strip_prefix(&self.root).ok().and_then(slashed);
+            relative.is_some_and(|relative| !rules.leave_out(&relative, true))
+        })?;
+        self.below = true;
+        let at = at.display();
+        Some(format!("`{at}` is mounted in it, and {name} does not tell of all changes"))
     }
 
     fn stop(&mut self) {

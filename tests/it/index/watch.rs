@@ -28,7 +28,8 @@ impl Watched {
         let engine = place.open();
         let (inbox, heard) = (Arc::new(Inbox::default()), Arc::new(AtomicUsize::new(0)));
         let (into, counted) = (Arc::clone(&inbox), Arc::clone(&heard));
-        let mut watch = Watch::new(engine.updater.skipped(), POLL, move |touched: Touched| {
+        let (skipped, reach) = (engine.updater.skipped(), engine.index.reach().clone());
+        let mut watch = Watch::new(skipped, POLL, reach, move |touched: Touched| {
             counted.fetch_add(1, Ordering::Relaxed);
             into.put(touched, Instant::now(), |_| {});
         });
