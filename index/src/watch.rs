@@ -13,7 +13,7 @@ use crate::mount;
 use crate::reach::{Identity, Reach, SILENT};
 pub use crate::touch::{Inbox, Touched};
 use crate::walk::{Rules, slashed};
-use notify::event::{AccessKind, AccessMode, CreateKind, RemoveKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
 use notify::{
     ErrorKind, Event, EventKind, EventKindMask, PathOp, RecommendedWatcher, RecursiveMode,
     WatchPathConfig, Watcher,
@@ -21,7 +21,7 @@ use notify::{
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whether single folders are watched: where the system watches trees, that is one watch a source.
@@ -96,6 +96,14 @@ impl fmt::Display for Watching {
 /// Gets what was touched, on a thread of the watcher's.
 type Tell = Arc<dyn Fn(Touched) + Send + Sync>;
 
+/// Folders that could not be entered when their watches were put. Held while one is looked at, so
+/// that whoever hears that it was opened knows that it was shut.
+type Shut = Arc<Mutex<BTreeSet<PathBuf>>>;
+
+fn held(shut: &Shut) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    shut.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Watches sources until it is dropped. A source is watched from [`Watch::renew`] on.
 pub struct Watch {
     places: Vec<Place>,
@@ -123,6 +131,8 @@ struct Place {
     watcher: Option<RecommendedWatcher>,
     /// Watched folders, where single ones are.
     folders: BTreeSet<PathBuf>,
+    /// Those of them that cannot be entered.
+    shut: Shut,
     /// Why there is no watcher, if somebody should know.
     why: Option<String>,
     /// When it was last tried in vain.
@@ -226,6 +236,7 @@ impl Place {
             rules,
             watcher: None,
             folders: BTreeSet::new(),
+            shut: Shut::default(),
             why: None,
             failed: None,
         }
@@ -282,6 +293,7 @@ impl Place {
     fn stop(&mut self) {
         self.watcher = None;
         self.folders.clear();
+        held(&self.shut).clear();
     }
 
     fn fail(&mut self, reason: String) {
@@ -296,6 +308,7 @@ impl Place {
             id: self.id,
             root: self.root.clone(),
             rules: Arc::clone(&self.rules),
+            shut: Arc::clone(&self.shut),
             tell: Arc::clone(tell),
         };
         // Reading is no change: a search that opens its hits would be heard for each of them.
@@ -314,8 +327,17 @@ impl Place {
         if SINGLY {
             while !level.is_empty() {
                 apply(watcher, level.iter().map(|folder| watch_op(folder)).collect())?;
-                let below = level.iter().flat_map(|folder| entered(folder, &self.root, &mut rules));
-                let below: Vec<PathBuf> = below.collect();
+                let mut below = Vec::new();
+                for folder in &level {
+                    let mut shut = held(&self.shut);
+                    let inside = entered(folder, &self.root, &mut rules);
+                    if inside.is_some() && is_passable(folder) {
+                        shut.remove(folder);
+                    } else {
+                        shut.insert(folder.clone());
+                    }
+                    below.extend(inside.into_iter().flatten());
+                }
                 self.folders.extend(std::mem::replace(&mut level, below));
             }
         } else if level.contains(&self.root) {
@@ -355,6 +377,7 @@ impl Place {
         }
         for folder in &gone {
             self.folders.remove(folder);
+            held(&self.shut).remove(folder);
         }
         // What the system dropped by itself is no failure.
         let dropped = apply(watcher, gone.into_iter().map(PathOp::unwatch).collect());
@@ -396,11 +419,11 @@ fn apply(watcher: &mut RecommendedWatcher, mut ops: Vec<PathOp>) -> Result<(), S
     Ok(())
 }
 
-/// The folders in `folder` that a walk enters, and those beside that are watched for a file.
-fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Vec<PathBuf> {
-    // One that cannot be listed is an error of the walk.
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let folders = entries
+/// The folders in `folder` that a walk enters, and those beside that are watched for a file; `None`
+/// if it cannot be listed, which is an error of the walk.
+fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Option<Vec<PathBuf>> {
+    let folders = std::fs::read_dir(folder)
+        .ok()?
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path());
@@ -408,7 +431,12 @@ fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Vec<PathBuf> {
         let relative = path.strip_prefix(root).ok().and_then(slashed);
         relative.is_some_and(|relative| enters(&relative, rules))
     };
-    folders.filter(wanted).collect()
+    Some(folders.filter(wanted).collect())
+}
+
+/// Whether what lies in a folder can be come to: another permission than that to list it.
+fn is_passable(folder: &Path) -> bool {
+    folder.join(".").symlink_metadata().is_ok()
 }
 
 fn enters(folder: &str, rules: &mut Rules) -> bool {
@@ -420,6 +448,7 @@ struct Ears {
     id: i64,
     root: PathBuf,
     rules: Arc<Mutex<Rules>>,
+    shut: Shut,
     tell: Tell,
 }
 
@@ -427,6 +456,7 @@ impl Ears {
     fn hear(&self, event: notify::Result<Event>) {
         let paths = match event {
             Ok(event) if event.need_rescan() => HashSet::from([String::new()]),
+            Ok(event) if self.is_idle(&event) => return,
             Ok(event) => {
                 let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
                 touched(&self.root, &event, &mut rules)
@@ -437,6 +467,21 @@ impl Ears {
         if !paths.is_empty() {
             (self.tell)(Touched::from([(self.id, paths)]));
         }
+    }
+
+    /// Whether an event says no more than that attributes of folders changed which can be entered,
+    /// as they could before: what changes in them is told of by itself. Known where each folder was
+    /// looked at.
+    fn is_idle(&self, event: &Event) -> bool {
+        let of_open_folder = |path: &PathBuf| {
+            let is_dir = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+            // In this order: it may be looked at in this moment.
+            let open = is_dir && std::fs::read_dir(path).is_ok() && is_passable(path);
+            open && !held(&self.shut).contains(path)
+        };
+        SINGLY
+            && matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)))
+            && event.paths.iter().all(of_open_folder)
     }
 }
 
@@ -485,6 +530,7 @@ fn sift(root: &Path, path: String, folder: bool, rules: &mut Rules) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use notify::event::MetadataKind;
     use std::fs;
 
     /// A folder with an ignore file, and what is to be looked at when paths of it are touched.
@@ -524,6 +570,24 @@ mod tests {
             assert_eq!(heard(root, &[rule]), [""], "{rule}");
         }
         assert_eq!(heard(root, &["/elsewhere/x.md"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn attributes_of_a_folder_are_no_change_unless_it_was_shut() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        fs::create_dir(root.join("in")).unwrap();
+        fs::write(root.join("a.md"), "").unwrap();
+        let rules = Arc::new(Mutex::new(Rules::new(&root, &[])));
+        let (shut, tell) = (Shut::default(), Arc::new(|_: Touched| {}));
+        let ears = Ears { id: 1, root: root.clone(), rules, shut: Arc::clone(&shut), tell };
+        let attributes = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+        let idle = |path: &str, kind| ears.is_idle(&Event::new(kind).add_path(root.join(path)));
+        assert_eq!(idle("in", attributes), SINGLY);
+        assert!(!idle("a.md", attributes) && !idle("none", attributes));
+        assert!(!idle("in", EventKind::Any));
+        held(&shut).insert(root.join("in"));
+        assert!(!idle("in", attributes), "it may have been opened");
     }
 
     #[test]

@@ -243,6 +243,25 @@ fn a_file_that_is_written_all_the_time_is_named_all_the_same() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn attributes_of_folders_are_no_change() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("in/deep/a.md", "alpha\n");
+    let mut watched = Watched::new(&place, Mode::Events);
+    for bits in [0o700, 0o755] {
+        for folder in ["", "in", "in/deep"] {
+            let bits = std::fs::Permissions::from_mode(bits);
+            std::fs::set_permissions(place.root().join(folder), bits).expect("permissions");
+        }
+    }
+    place.write("in/deep/b.md", "beta\n");
+    let touched = watched.settle(&["in/deep/b.md"]);
+    assert_eq!(touched, HashSet::from(["in/deep/b.md".to_owned()]));
+    assert_eq!(watched.engine.paths("beta"), ["in/deep/b.md"]);
+}
+
+#[test]
 fn a_source_that_is_polled_says_so_and_hears_nothing() {
     let place = Place::new();
     place.write("a.md", "alpha\n");
