@@ -3,10 +3,9 @@
 //! Says only that something may have changed; what did is the updater's comparison, and when to
 //! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
 //! single ones. A lost event asks for the whole source, whose watches are put anew before it is
-//! compared. A source that does not answer is left alone until it does ([`crate::reach`]); one that
-//! has a file system mounted in it which tells of no changes is polled as a whole. Invariant:
-//! whoever looks at a folder has put its watches before, so that what comes into it later is either
-//! found or told of.
+//! compared. A source that does not answer is left alone until it does; one that has a file system
+//! mounted in it which tells of no changes is polled as a whole. Invariant: whoever looks at a
+//! folder has put its watches before, so that what comes into it later is either found or told of.
 
 use crate::db::Source;
 use crate::mount;
