@@ -59,7 +59,7 @@ impl Schedule {
 
     /// Whether a source is polled and was current until now: another look takes nothing back.
     pub fn is_routine(&self, id: i64) -> bool {
-        let polled = |entry: &&Entry| matches!(entry.watching, Some(Watching::Polled(_)));
+        let polled = |entry: &&Entry| entry.watching.and_then(Watching::every).is_some();
         let entry = self.entries.iter().find(|entry| entry.id == id);
         entry.filter(polled).is_some_and(|entry| entry.compared.is_some() && !entry.broken)
     }
@@ -115,10 +115,10 @@ impl Entry {
     fn is_due(&self, now: Instant, rescan: Duration) -> bool {
         let Some((began, took)) = self.compared else { return true };
         let age = now.saturating_duration_since(began);
-        match self.watching {
+        match self.watching.and_then(Watching::every) {
             // A slow disk is not looked at all of the time.
-            Some(Watching::Polled(every)) => age >= every.saturating_sub(EARLY).max(took * 2),
-            _ => !rescan.is_zero() && age >= rescan,
+            Some(every) => age >= every.saturating_sub(EARLY).max(took * 2),
+            None => !rescan.is_zero() && age >= rescan,
         }
     }
 
@@ -126,8 +126,10 @@ impl Entry {
         let Some((began, _)) = self.compared else { return false };
         let in_time = match self.watching {
             Some(Watching::Events) => true,
-            Some(Watching::Polled(every)) => now.saturating_duration_since(began) < every,
-            None => false,
+            Some(Watching::Polled(every) | Watching::PolledBelow(every)) => {
+                now.saturating_duration_since(began) < every
+            }
+            Some(Watching::Silent) | None => false,
         };
         in_time && self.there && !self.broken
     }
@@ -135,6 +137,10 @@ impl Entry {
 
 /// The file that says how changes of each source are noticed, for processes that only read.
 const NOTE: &str = "writer.watch";
+/// In it, behind the seconds: a file system below the source is why it is polled.
+const BELOW: &str = "below";
+/// In it, in the place of the seconds: the source does not answer.
+const SILENT: &str = "silent";
 
 /// Says how changes of each source are noticed, in this process and to others.
 pub fn leave(index: &Index, watching: HashMap<i64, Watching>) {
@@ -142,6 +148,8 @@ pub fn leave(index: &Index, watching: HashMap<i64, Watching>) {
     let line = |(id, watching): (&i64, &Watching)| match watching {
         Watching::Events => format!("{id}\n"),
         Watching::Polled(every) => format!("{id} {}\n", every.as_secs()),
+        Watching::PolledBelow(every) => format!("{id} {} {BELOW}\n", every.as_secs()),
+        Watching::Silent => format!("{id} {SILENT}\n"),
     };
     let text: String = watching.iter().map(line).collect();
     index.set_watching(watching);
@@ -160,12 +168,17 @@ pub fn adopt(index: &Index) {
 
 fn parse(text: &str) -> HashMap<i64, Watching> {
     let line = |line: &str| {
-        let (id, every) = line.split_once(' ').map_or((line, None), |(id, s)| (id, Some(s)));
-        let watching = match every {
-            None => Watching::Events,
-            Some(every) => Watching::Polled(Duration::from_secs(every.parse().ok()?)),
+        let mut words = line.split(' ');
+        let id: i64 = words.next()?.parse().ok()?;
+        let seconds = |text: &str| Some(Duration::from_secs(text.parse().ok()?));
+        let watching = match (words.next(), words.next()) {
+            (None, _) => Watching::Events,
+            (Some(SILENT), None) => Watching::Silent,
+            (Some(every), None) => Watching::Polled(seconds(every)?),
+            (Some(every), Some(BELOW)) => Watching::PolledBelow(seconds(every)?),
+            _ => return None,
         };
-        Some((id.parse().ok()?, watching))
+        Some((id, watching))
     };
     text.lines().filter_map(line).collect()
 }
@@ -230,9 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn one_that_does_not_answer_is_not_current() {
+        let (mut schedule, start) = watched(Watching::PolledBelow(10 * S));
+        schedule.compared(7, start, S);
+        assert!(schedule.is_current(start + 9 * S) && !schedule.is_current(start + 10 * S));
+        assert!(schedule.is_routine(7) && schedule.due(start + 10 * S) == Some(7));
+        schedule.watched(7, Watching::Silent, true);
+        assert!(!schedule.is_current(start + S) && !schedule.is_routine(7));
+        assert_eq!(schedule.due(start + 10 * S), None, "there is nothing to look at");
+    }
+
+    #[test]
     fn what_is_left_to_others_is_read_again() {
-        let known = parse("3\n12 10\nx\n4 y\n");
-        assert_eq!(known.len(), 2);
+        let known = parse("3\n12 10\nx\n4 y\n5 silent\n6 10 below\n7 10 above\n8 silent 9\n");
+        assert_eq!(known.len(), 4);
+        assert_eq!((known[&5], known[&6]), (Watching::Silent, Watching::PolledBelow(10 * S)));
+        assert_eq!(known[&5].to_string(), "does not answer");
         assert_eq!(known[&3], Watching::Events);
         assert_eq!(known[&12], Watching::Polled(10 * S));
         assert_eq!(known[&12].to_string(), "polled every 10 s");

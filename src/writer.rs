@@ -4,7 +4,8 @@
 //! One thread per process. While another process holds the lock, this one only looks whether it
 //! still does, and how fresh its index is. Invariant: `fresh` is said only when every source is
 //! there, is watched and was compared since, or is polled and was compared within its interval, and
-//! nothing that was touched or is to be tried again waits. Invariant: whatever fails costs one
+//! nothing that was touched or is to be tried again waits. Invariant: no file of a source is
+//! touched before its file system is known to answer. Invariant: whatever fails costs one
 //! round, never the thread. Invariant: single files that are touched wait for no run over many.
 
 mod meaning;
@@ -344,7 +345,7 @@ impl Loop {
                     continue;
                 }
                 for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {
-                    tracing::info!("a source is another folder now; watching anew");
+                    tracing::info!("a source is another folder, or answers again or no more");
                     self.schedule.again(id);
                 }
                 self.settle(updater);
@@ -442,7 +443,7 @@ impl Loop {
         let began = Instant::now();
         for source in updater.sources()? {
             let Some(paths) = touched.get(&source.id) else { continue };
-            if is_much(&source, paths) || updater.is_whole(&source, paths)? {
+            if updater.is_whole(&source, paths)? || is_much(&source, paths) {
                 let paths = touched.remove(&source.id).unwrap_or_default();
                 self.later.entry(source.id).or_default().extend(paths);
                 continue;
@@ -488,7 +489,8 @@ impl Loop {
         let began = Instant::now();
         for source in updater.sources()? {
             let Some(paths) = touched.get(&source.id) else { continue };
-            if paths.contains("") || updater.is_away(source.id) {
+            let whole = paths.contains("") || updater.is_away(source.id);
+            if whole || !self.index.answers(&source) {
                 self.compare(updater, source.id)?;
                 continue;
             }
@@ -507,7 +509,8 @@ impl Loop {
         let (inbox, index) = (Arc::clone(&self.inbox), Arc::clone(&self.index));
         let waker = self.wake.waker.clone();
         let poll = Duration::from_secs(self.config.limits.poll_s.max(1));
-        Watch::new(updater.skipped(), poll, move |touched| {
+        let reach = self.index.reach().clone();
+        Watch::new(updater.skipped(), poll, reach, move |touched| {
             let begins = inbox.put(touched, Instant::now(), |waiting| {
                 index.set_freshness(Freshness { pending: waiting as u64, fresh: false });
             });
@@ -537,7 +540,11 @@ impl Loop {
             return;
         }
         if let Some(reason) = watch.why(source.id) {
-            tracing::warn!(source = source.name, reason, "no events; compared every `poll_s`");
+            let what = match watching.every() {
+                Some(_) => "no events; compared every `poll_s`",
+                None => "left alone until it answers",
+            };
+            tracing::warn!(source = source.name, reason, what, "a source is not watched");
         }
         schedule::leave(&self.index, self.schedule.watching());
     }

@@ -230,7 +230,9 @@ impl Updater {
             let mark = (id, row.generation);
             let source = sources.iter().find(|source| source.id == row.source);
             let Some(source) = source.filter(|_| !work.skipped.contains(&mark)) else { continue };
-            let loaded = update::load(self.db(), source, &row.path, id).ok();
+            let there = self.index().answers(source);
+            let loaded = there.then(|| update::load(self.db(), source, &row.path, id).ok());
+            let loaded = loaded.flatten();
             let Some(loaded) = loaded.filter(|loaded| loaded.hash == row.hash) else {
                 work.skipped.insert(mark);
                 continue;

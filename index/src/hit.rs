@@ -10,6 +10,7 @@ use crate::jail::Root;
 use crate::kind::Class;
 use crate::limit::{LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
 use crate::rank::Scored;
+use crate::reach::{Reach, SILENT};
 use crate::search::{Detail, Explain, Hit, SearchArgs};
 use crate::snippet::snippet;
 use crate::view::{NONE, View};
@@ -22,11 +23,13 @@ const ALSO_MAX: usize = 3;
 const ALSO_SHARE: f32 = 0.5;
 
 /// The sources with their folders, each opened once when a hit lies in it.
-pub(crate) fn roots(sources: &[Source]) -> Vec<(&Source, Root<'_>)> {
-    sources.iter().map(|source| (source, Root::new(Path::new(&source.root)))).collect()
+pub(crate) fn roots<'a>(sources: &'a [Source], reach: &'a Reach) -> Vec<(&'a Source, Root<'a>)> {
+    let root = |source: &'a Source| Root::within(Path::new(&source.root), reach);
+    sources.iter().map(|source| (source, root(source))).collect()
 }
 
-/// Makes a hit, or `None` when the document is no longer what was indexed.
+/// Makes a hit, or `None` when the document is no longer what was indexed. One whose source does
+/// not answer is shown as it was indexed, without its text.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn hit(
     db: &Connection,
@@ -57,6 +60,13 @@ pub(crate) fn hit(
         hit.snippet =
             row.note.as_ref().map(|note| format!("(this file {note})")).unwrap_or_default();
         return Ok(Some(hit));
+    }
+    if !root.answers() {
+        hit.silent = true;
+        if args.detail != Detail::Names {
+            hit.snippet = format!("({SILENT})");
+        }
+        return Ok(Some(hit).filter(|_| same));
     }
     let mut first = hit.lines.0;
     let indexed = match chunk.filter(|_| same) {
@@ -172,11 +182,12 @@ fn bare_hit(
         modified_ms: row.modified_ms,
         kind: row.kind.clone(),
         renewed: false,
+        silent: false,
         explain: None,
     }
 }
 
-/// The text of a passage, if it still is what was indexed.
+/// The text of a passage, if it still is what was indexed and its source answers.
 pub(crate) fn passage_text(
     db: &Connection,
     root: &Root,
@@ -184,6 +195,9 @@ pub(crate) fn passage_text(
     row: &FileRow,
     chunk: &ChunkRow,
 ) -> Result<Option<String>> {
+    if !root.answers() {
+        return Ok(None);
+    }
     let bytes = chunk.start as usize..chunk.end as usize;
     // Only of the very file that was indexed do the bytes alone prove the lines.
     let part = || disk::part(root, &row.path, &row.stamp, &bytes);

@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::path::{self, System};
+use crate::reach::Reach;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,8 @@ pub fn open(root: &Path, path: &str) -> Result<File> {
 /// A root below which several files are opened: the folder itself is opened once.
 pub struct Root<'a> {
     path: &'a Path,
+    /// Where it is looked up whether it answers.
+    reach: Option<&'a Reach>,
     #[cfg(target_os = "linux")]
     dir: std::cell::OnceCell<rustix::fd::OwnedFd>,
 }
@@ -64,9 +67,21 @@ impl<'a> Root<'a> {
     pub fn new(path: &'a Path) -> Self {
         Root {
             path,
+            reach: None,
             #[cfg(target_os = "linux")]
             dir: std::cell::OnceCell::new(),
         }
+    }
+
+    /// The same of one that may not answer.
+    pub(crate) fn within(path: &'a Path, reach: &'a Reach) -> Self {
+        Root { reach: Some(reach), ..Root::new(path) }
+    }
+
+    /// Whether its file system answers: whoever opens something in one that does not may wait for
+    /// good.
+    pub(crate) fn answers(&self) -> bool {
+        self.reach.is_none_or(|reach| reach.answers(self.path))
     }
 
     /// Opens `path` below it for reading.

@@ -3,6 +3,7 @@
 //! Knows neither MCP nor HTTP nor the command line, and no other engine. Synchronous: callers
 //! choose the thread. One process writes ([`Updater`]), any number read ([`Index`]).
 
+mod apart;
 mod carry;
 mod check;
 pub mod chunk;
@@ -36,6 +37,7 @@ mod place;
 mod plan;
 pub mod query;
 mod rank;
+mod reach;
 mod read;
 mod recover;
 mod related;
@@ -71,6 +73,7 @@ pub use history::{HistoryRead, HistoryWork};
 pub use hnsw::VectorIndex;
 pub use list::Listed;
 pub use pack::{Extent, LeftOut, Pack, PackArgs, Piece, Why as PieceWhy};
+pub use reach::Reach;
 pub use read::{Outline, ReadArgs, Reading, Target};
 pub use related::{Neighbour, Related, RelatedArgs};
 pub use search::{Detail, Explain, Found, Hit, Mode, SearchArgs};
@@ -118,6 +121,7 @@ pub struct Index {
     dense: Mutex<Option<Arc<dense::Dense>>>,
     vector_index: RwLock<VectorIndex>,
     memory: RwLock<Memory>,
+    reach: Reach,
 }
 
 /// Documents of which it is known how often they were found.
@@ -210,6 +214,7 @@ impl Index {
             dense: Mutex::new(None),
             vector_index: RwLock::default(),
             memory: RwLock::default(),
+            reach: Reach::default(),
         })
     }
 
@@ -291,6 +296,30 @@ impl Index {
         let files: Vec<u32> = rows.into_iter().map(|(_, file)| file).collect();
         asked.retain(|file, _| !files.contains(file));
         files
+    }
+
+    /// Which folders answer, as this process knows it.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Whether the file system of a source answers; waits two seconds at most. Nobody touches the
+    /// files of one that does not.
+    pub fn answers(&self, source: &Source) -> bool {
+        self.reach.answers(Path::new(&source.root))
+    }
+
+    /// Refuses a folder whose file system does not answer, before anybody touches it.
+    ///
+    /// # Errors
+    /// `Source`.
+    pub fn must_answer(&self, folder: &Path) -> Result<()> {
+        if self.reach.answers(folder) {
+            return Ok(());
+        }
+        let shown = folder.display();
+        let text = format!("cannot use `{shown}`: {}; try again when it does", reach::SILENT);
+        Err(Error::Source(text))
     }
 
     /// Says what is pending; every reply carries it.

@@ -12,6 +12,7 @@ use crate::hit::{id_of, passage_text, roots, uri};
 use crate::jail::Root;
 use crate::plan::{self, Offer, Step};
 use crate::rank::Scored;
+use crate::reach::SILENT;
 use crate::search::{Answer, Found, SearchArgs};
 use crate::snippet::snippet;
 use crate::view::{NONE, View};
@@ -208,7 +209,7 @@ impl Index {
                 wordy: found.wordy,
                 ..Pack::default()
             };
-            let roots = roots(&answer.sources);
+            let roots = roots(&answer.sources, self.reach());
             let packer =
                 Packer { db, current: &current, roots: &roots, forms: &answer.forms, cost };
             let mut twins = HashSet::new();
@@ -290,6 +291,10 @@ impl<'a> Packer<'a> {
                 candidate.best = self.view().address(scored.slot).1 as usize;
             }
             candidate.further = self.further(&candidate, scored, others);
+            if !self.roots[candidate.root].1.answers() {
+                pack.left_out.push(candidate.left_out(SILENT.to_owned()));
+                continue;
+            }
             let best = candidate.best;
             if !self.read(&mut candidate, &[best])? {
                 pack.stale += 1;

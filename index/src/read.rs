@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::hit::{short_id, uri};
 use crate::kind::Symbol;
 use crate::path::{self, System};
+use crate::reach::{Reach, SILENT};
 use crate::token::{lower, name_key};
 use crate::{Current, Index};
 use rusqlite::Connection;
@@ -122,7 +123,7 @@ impl Index {
         self.read_db(|db| {
             let generation = db::generation(db)?;
             let current = self.current(generation)?;
-            let target = resolve(db, &current, args)?;
+            let target = resolve(db, &current, self.reach(), args)?;
             let mut reading = read(db, &target, args)?;
             reading.generation = generation;
             Ok(reading)
@@ -131,8 +132,14 @@ impl Index {
 }
 
 /// Finds what the arguments mean.
-pub(crate) fn resolve(db: &Connection, current: &Current, args: &ReadArgs) -> Result<Target> {
-    let finder = Finder { db, current, sources: db::sources(db)?, only: args.source.clone() };
+pub(crate) fn resolve(
+    db: &Connection,
+    current: &Current,
+    reach: &Reach,
+    args: &ReadArgs,
+) -> Result<Target> {
+    let (sources, only) = (db::sources(db)?, args.source.clone());
+    let finder = Finder { db, current, reach, sources, only };
     if let Some(name) = &args.source {
         finder.source(name)?;
     }
@@ -163,6 +170,7 @@ pub(crate) fn resolve(db: &Connection, current: &Current, args: &ReadArgs) -> Re
 struct Finder<'a> {
     db: &'a Connection,
     current: &'a Current,
+    reach: &'a Reach,
     sources: Vec<Source>,
     only: Option<String>,
 }
@@ -188,6 +196,11 @@ impl Finder<'_> {
     ) -> Result<Target> {
         let source = self.sources.iter().find(|s| s.id == row.source).cloned();
         let source = source.ok_or_else(|| Error::Row(format!("file {} has no source", row.id)))?;
+        if !self.reach.answers(Path::new(&source.root)) {
+            let path = format!("{}/{}", source.name, row.path);
+            let reason = format!("{SILENT}; try again when it does");
+            return Err(Error::Unreadable { path, reason });
+        }
         let now = crate::update::row_now(self.db, &source, &row);
         let changed = now.is_some();
         row = now.unwrap_or(row);

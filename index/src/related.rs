@@ -11,6 +11,7 @@ use crate::hit::{passage_text, roots, short_id, uri};
 use crate::jail::Root;
 use crate::kind::{Class, Symbol};
 use crate::lexical::Part;
+use crate::reach::Reach;
 use crate::read::{self, ReadArgs};
 use crate::token::name_key;
 use rusqlite::Connection;
@@ -97,14 +98,15 @@ impl Index {
             let mut out = Related { generation, ..Related::default() };
             let symbol = args.target.symbol.clone().filter(|_| args.target.id.is_none());
             let symbol_only = symbol.is_some() && args.target.path.is_none();
-            let target = read::resolve(db, &current, &args.target);
+            let reach = self.reach();
+            let target = read::resolve(db, &current, reach, &args.target);
             let target = match (target, symbol_only) {
                 (Ok(target), _) => target,
                 // Several definitions: each is a row, and the uses are of all of them.
                 (Err(crate::Error::Ambiguous { .. }), true) => {
                     let name = symbol.unwrap_or_default();
                     definitions(db, &current.view, &sources, &name, args.limit, &mut out)?;
-                    uses(db, &current.view, &sources, &[name], args.limit, &mut out)?;
+                    uses(db, &current.view, &sources, reach, &[name], args.limit, &mut out)?;
                     return Ok(out);
                 }
                 (Err(error), _) => return Err(error),
@@ -121,7 +123,7 @@ impl Index {
                     if names.len() == 1 {
                         definitions(db, &current.view, &sources, &names[0], args.limit, &mut out)?;
                     }
-                    uses(db, &current.view, &sources, &names, args.limit, &mut out)?;
+                    uses(db, &current.view, &sources, reach, &names, args.limit, &mut out)?;
                     note(db, &target, &sources, args.limit, &mut out)?;
                 }
             }
@@ -329,12 +331,13 @@ fn uses(
     db: &Connection,
     view: &crate::view::View,
     sources: &[Source],
+    reach: &Reach,
     names: &[String],
     limit: usize,
     out: &mut Related,
 ) -> Result<()> {
     let mut rows = Vec::new();
-    let roots = roots(sources);
+    let roots = roots(sources, reach);
     for name in names {
         let bare = name.rsplit(['.', ':', '#']).next().unwrap_or(name);
         let mut slots = Vec::new();

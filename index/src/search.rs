@@ -11,10 +11,11 @@ use crate::limit::HITS_MAX;
 use crate::meaning::Way;
 use crate::query::{self, Leaf, Query};
 use crate::rank::{Ranking, Scored};
+use crate::reach::SILENT;
 use crate::view::View;
 use crate::{Current, Index, lock};
 use rusqlite::Connection;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -115,6 +116,8 @@ pub struct Hit {
     pub kind: String,
     /// Its file changed since it was indexed; this is its text now.
     pub renewed: bool,
+    /// The file system of its source does not answer: it is shown without its text.
+    pub silent: bool,
     /// On request.
     pub explain: Option<Explain>,
 }
@@ -236,7 +239,7 @@ impl Index {
             let note = "the index changed since the cursor was made; this is the first page again";
             found.notes.insert(0, note.into());
         }
-        let roots = roots(&sources);
+        let roots = roots(&sources, self.reach());
         let waits = self.lacks_vectors();
         let free = allowed.is_none();
         let mut used = offset;
@@ -274,6 +277,7 @@ impl Index {
                 found.stale
             ));
         }
+        note_silent(&mut found);
         Ok(found)
     }
 
@@ -475,6 +479,19 @@ impl Index {
         }
         Ok(Some(rows))
     }
+}
+
+/// Says how many hits are shown without their text, and of which sources.
+fn note_silent(found: &mut Found) {
+    let mut of: BTreeMap<&str, usize> = BTreeMap::new();
+    for hit in found.hits.iter().filter(|hit| hit.silent) {
+        *of.entry(&hit.source).or_default() += 1;
+    }
+    let note = |(source, n): (&str, usize)| {
+        format!("the text of {n} hits cannot be shown: source `{source}`, {SILENT}")
+    };
+    let notes: Vec<String> = of.into_iter().map(note).collect();
+    found.notes.extend(notes);
 }
 
 fn quote_list(words: &[String]) -> String {

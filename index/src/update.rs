@@ -19,6 +19,7 @@ use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
 use crate::language::{self, Language};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{self, BATCH_KEYS_MAX, CACHE_KIB, HEAD_BYTES_MAX, Memory, RACY};
+use crate::reach::{self, SILENT};
 use crate::recover::Health;
 use crate::retry::{Held, PATHS_MAX, Unread};
 use crate::turn::{Ahead, Beside, Room, Step};
@@ -31,12 +32,12 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Longest wait of a run for its next document, and for what is due, before it asks whose turn it
 /// is.
-const ASK: Duration = Duration::from_millis(5);
+pub(crate) const ASK: Duration = Duration::from_millis(5);
 /// Symbol kinds that people do not look up as definitions.
 const NOT_DEFINITIONS: &[&str] = &["key", "rule", "element", "impl", "heading"];
 
@@ -71,8 +72,22 @@ pub struct Outcome {
     pub failed: usize,
     /// Those of them that may be readable in a moment, the first ones.
     pub unread: Vec<String>,
+    /// The file system of the source stopped to answer; what was read by then is kept.
+    pub silent: bool,
     /// The generation afterwards.
     pub generation: u64,
+}
+
+/// What the threads that read a source's files share. They end by themselves: one that hangs in a
+/// file system is not waited for.
+struct Reading {
+    source: Source,
+    jobs: Vec<Job>,
+    /// The next one.
+    next: AtomicUsize,
+    stop: AtomicBool,
+    gate: Gate,
+    now_ms: fn() -> i64,
 }
 
 enum Job {
@@ -256,9 +271,13 @@ impl Updater {
     /// `Source` for folders that may not be one.
     pub fn add_source(&mut self, root: &Path, spec: &SourceSpec) -> Result<Source> {
         let home = spec.home.as_deref();
+        let sources = self.sources()?;
+        if let Err(silent) = self.index.must_answer(root) {
+            let known = sources.into_iter().find(|known| Path::new(&known.root) == root);
+            return known.ok_or(silent);
+        }
         let root = crate::jail::source_root(root, home, spec.force)?;
         let shown = root.to_string_lossy().into_owned();
-        let sources = self.sources()?;
         if let Some(known) = sources.iter().find(|s| s.root == shown) {
             return Ok(known.clone());
         }
@@ -401,6 +420,9 @@ impl Updater {
         self.look()?;
         let held = self.unread.look(source.id, None);
         let root = PathBuf::from(&source.root);
+        if !self.index.answers(source) {
+            return self.silent(source);
+        }
         if let Err(error) = std::fs::read_dir(&root) {
             // A source that vanished (an unmounted drive) keeps its documents.
             return self.away(source, &format!("{error}; its documents are kept as they were"));
@@ -408,7 +430,9 @@ impl Updater {
         // First: what is looked at meanwhile has problems of its own.
         db::clear_problems(&self.db, source.id)?;
         let mut beside = Beside::new(source.id, ahead);
-        let walked = self.walk(&root, &mut beside)?;
+        let Some(walked) = self.walk(&root, None, &mut beside)? else {
+            return self.silent(source);
+        };
         let known = db::known(&self.db, source.id)?;
         let device = device(&root);
         if walked.files.is_empty() && !known.is_empty() && db::moved(&self.db, source.id, device)? {
@@ -425,6 +449,10 @@ impl Updater {
         }
         let reads = jobs.iter().filter(|j| matches!(j, Job::Read { .. })).count();
         let mut outcome = self.run(source, jobs, report, beside)?;
+        if outcome.silent {
+            let failed = outcome.failed + self.silent(source)?.failed;
+            return Ok(Outcome { failed, ..outcome });
+        }
         outcome.unchanged += total - reads;
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
@@ -433,30 +461,10 @@ impl Updater {
         Ok(outcome)
     }
 
-    /// Walks all of a source. What is due meanwhile is looked at.
-    fn walk(&mut self, root: &Path, beside: &mut Beside) -> Result<Walked> {
-        let skipped = self.skipped();
-        if !beside.gives_way() {
-            return Ok(walk::walk(root, &skipped));
-        }
-        let skipped = &skipped;
-        std::thread::scope(|scope| -> Result<Walked> {
-            let (send, receive) = sync_channel(1);
-            // Nobody takes it any more when what was due failed.
-            scope.spawn(move || drop(send.send(walk::walk(root, skipped))));
-            loop {
-                match receive.recv_timeout(ASK) {
-                    Ok(walked) => return Ok(walked),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => {
-                        return Err(Error::Row("the walk of a source failed".to_owned()));
-                    }
-                }
-                if beside.step(self) == Step::Serve {
-                    beside.serve(self)?;
-                }
-            }
-        })
+    /// The file system of a source does not answer: nothing is known of it until it does.
+    fn silent(&mut self, source: &Source) -> Result<Outcome> {
+        let outcome = self.away(source, &format!("{SILENT}; its documents are kept"))?;
+        Ok(Outcome { silent: true, ..outcome })
     }
 
     /// A source is not there: its documents are kept.
@@ -487,11 +495,12 @@ impl Updater {
     }
 
     /// Whether paths of a source can only be looked at with all of it: it was away, or vanished
-    /// while it was watched, or another drive is in its place.
+    /// while it was watched, or does not answer, or another drive is in its place.
     pub fn is_whole(&self, source: &Source, paths: &HashSet<String>) -> Result<bool> {
         let root = Path::new(&source.root);
         Ok(paths.contains("")
             || self.unread.is_away(source.id)
+            || !self.index.answers(source)
             || db::moved(&self.db, source.id, device(root))?
             || std::fs::read_dir(root).is_err())
     }
@@ -511,7 +520,11 @@ impl Updater {
         }
         self.look()?;
         let held = self.unread.look(source.id, Some(paths));
-        let walked = walk::walk_only(&root, &self.skipped(), walk::Only::new(paths));
+        // It is over in a moment: nothing is served meanwhile.
+        let mut alone = Beside::new(source.id, None);
+        let Some(walked) = self.walk(&root, walk::Only::new(paths), &mut alone)? else {
+            return self.silent(source);
+        };
         let mut known = HashMap::new();
         let transaction = self.db.transaction()?;
         for path in paths {
@@ -524,6 +537,10 @@ impl Updater {
         transaction.commit()?;
         let beside = Beside::new(source.id, ahead);
         let mut outcome = self.run(source, compare(&walked, known), report, beside)?;
+        if outcome.silent {
+            let failed = outcome.failed + self.silent(source)?.failed;
+            return Ok(Outcome { failed, ..outcome });
+        }
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
         self.note_history(source)?;
@@ -547,32 +564,44 @@ impl Updater {
         let progress =
             Progress { source: source.name.clone(), total: reads, ..Progress::default() };
         let bulk = jobs.len() > 500;
-        let stop = AtomicBool::new(false);
-        let next = AtomicUsize::new(0);
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
-        let now_ms = self.now_ms;
         // Within a run that gives way there may be another one: each has its half.
         let gate = Gate::new(self.index.memory().flight_bytes() / 2);
-        std::thread::scope(|scope| {
-            let (send, receive) = sync_channel::<Prepared>(64);
-            for _ in 0..threads {
-                let (send, jobs, next, stop) = (send.clone(), &jobs, &next, &stop);
-                let gate = gate.clone();
-                scope.spawn(move || prepare_all(source, jobs, next, stop, &gate, now_ms, &send));
-            }
-            drop(send);
-            let rest = jobs.iter();
-            let course = Course { source, bulk, receive, rest, progress, report, beside, total };
-            let result = self.write_all(course);
-            stop.store(true, Ordering::Relaxed);
-            result
-        })
+        let reading = Arc::new(Reading {
+            source: source.clone(),
+            jobs,
+            next: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            gate,
+            now_ms: self.now_ms,
+        });
+        let root = Path::new(&source.root);
+        let (send, receive) = sync_channel::<Prepared>(64);
+        for _ in 0..threads {
+            let (send, reading) = (send.clone(), Arc::clone(&reading));
+            let inside = self.index.reach().enter(root);
+            std::thread::spawn(move || {
+                reading.prepare_all(&send);
+                drop(inside);
+            });
+        }
+        drop(send);
+        let (rest, heard) = (reading.jobs.iter(), Instant::now());
+        let course = Course { source, bulk, receive, rest, heard, progress, report, beside, total };
+        let result = self.write_all(course);
+        reading.stop.store(true, Ordering::Relaxed);
+        if result.as_ref().is_ok_and(|outcome| outcome.silent) {
+            self.index.reach().give_up(root);
+        }
+        result
     }
 
     /// Writes everything, and gives way between two batches.
     fn write_all(&mut self, mut course: Course) -> Result<Outcome> {
         while self.write_some(&mut course)? {
+            let began = Instant::now();
             course.beside.serve(self)?;
+            course.heard += began.elapsed();
         }
         Ok(course.total)
     }
@@ -594,6 +623,10 @@ impl Updater {
             }
             match course.receive.recv_timeout(ASK) {
                 Ok(prepared) => go_on = course.write(&mut batch, prepared, before)?,
+                Err(RecvTimeoutError::Timeout) if course.is_lost(batch.updater.index()) => {
+                    course.total.silent = true;
+                    break false;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     if !course.remove_next(&mut batch)? {
@@ -619,8 +652,9 @@ impl Updater {
         let sources = db::sources(&self.db)?;
         let Some(source) = sources.iter().find(|s| s.id == row.source) else { return Ok(()) };
         writer.remove(id);
-        let loaded = load(&self.db, source, &row.path, id);
-        let Some(loaded) = loaded.ok().filter(|loaded| loaded.hash == row.hash) else {
+        let there = self.index.answers(source);
+        let loaded = there.then(|| load(&self.db, source, &row.path, id).ok()).flatten();
+        let Some(loaded) = loaded.filter(|loaded| loaded.hash == row.hash) else {
             return db::forget(&self.db, id);
         };
         let mut document = document(source, &row.path, loaded, row.read_ms)?;
@@ -639,6 +673,8 @@ struct Course<'a, 'b> {
     receive: Receiver<Prepared>,
     /// Documents that go are taken from here, when nothing is left to be read.
     rest: std::slice::Iter<'a, Job>,
+    /// When something was read last, without the time in which others were served since.
+    heard: Instant,
     progress: Progress,
     report: Report<'a>,
     beside: Beside<'a, 'b>,
@@ -648,6 +684,7 @@ struct Course<'a, 'b> {
 impl Course<'_, '_> {
     /// Writes one document, of a batch that began after `before` bytes; false if the run is to end.
     fn write(&mut self, batch: &mut Batch, prepared: Prepared, before: u64) -> Result<bool> {
+        self.heard = Instant::now();
         self.progress.done += 1;
         self.progress.current.clone_from(&prepared.path);
         if self.beside.has_seen(&prepared.path) {
@@ -658,6 +695,12 @@ impl Course<'_, '_> {
         }
         self.progress.bytes = before + batch.bytes_total;
         Ok((self.report)(&self.progress))
+    }
+
+    /// Whether those who read are given up: nothing comes from them any more.
+    fn is_lost(&self, index: &Index) -> bool {
+        let root = Path::new(&self.source.root);
+        reach::is_lost(self.heard.elapsed(), || index.reach().is_silent(root))
     }
 
     /// Removes the next document that is gone; false when there is none. Last: what was moved is
@@ -766,28 +809,24 @@ fn racy(known: &Known) -> bool {
     changed_ms + RACY.as_millis() as i64 > known.read_ms
 }
 
-fn prepare_all(
-    source: &Source,
-    jobs: &[Job],
-    next: &AtomicUsize,
-    stop: &AtomicBool,
-    gate: &Gate,
-    now_ms: fn() -> i64,
-    send: &std::sync::mpsc::SyncSender<Prepared>,
-) {
-    while !stop.load(Ordering::Relaxed) {
-        let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-        let Job::Read { path, known } = job else { continue };
-        let read_ms = now_ms();
-        // Whatever panics here costs one file, not the writer.
-        let work = || prepare(source, path, known.as_ref(), read_ms, gate);
-        let work = std::panic::AssertUnwindSafe(work);
-        let result = std::panic::catch_unwind(work).unwrap_or_else(|_| {
-            Err(Error::Row("its parser failed; please report the file".to_owned()))
-        });
-        let prepared = Prepared { path: path.clone(), known: known.clone(), read_ms, result };
-        if send.send(prepared).is_err() {
-            return;
+impl Reading {
+    /// Reads and parses one document after the other, until there is none or nobody takes them.
+    fn prepare_all(&self, send: &SyncSender<Prepared>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = self.jobs.get(next) else { return };
+            let Job::Read { path, known } = job else { continue };
+            let read_ms = (self.now_ms)();
+            // Whatever panics here costs one file, not the writer.
+            let work = || prepare(&self.source, path, known.as_ref(), read_ms, &self.gate);
+            let work = std::panic::AssertUnwindSafe(work);
+            let result = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+                Err(Error::Row("its parser failed; please report the file".to_owned()))
+            });
+            let prepared = Prepared { path: path.clone(), known: known.clone(), read_ms, result };
+            if send.send(prepared).is_err() {
+                return;
+            }
         }
     }
 }

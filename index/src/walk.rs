@@ -9,6 +9,7 @@ use ignore::{DirEntry, IncrementalIgnore, WalkBuilder, WalkState};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Folders that are never content, whatever ignore files say.
@@ -101,13 +102,25 @@ pub(crate) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 /// As [`walk`], but only what `only` is about: the folders on the way are listed, nothing beside
 /// them is looked at, so that the work goes with what changed.
 pub fn walk_only(root: &Path, skip: &[PathBuf], only: Option<Only>) -> Walked {
+    walk_counted(root, skip, only, &Arc::default())
+}
+
+/// The same; counts what it comes to in `n_seen`, so that others see that it goes on.
+pub(crate) fn walk_counted(
+    root: &Path,
+    skip: &[PathBuf],
+    only: Option<Only>,
+    n_seen: &Arc<AtomicU64>,
+) -> Walked {
     let out = Arc::new(Mutex::new(Walked::default()));
     let excluded = Arc::new(obsidian_filters(root));
     let skip: Arc<[PathBuf]> = skip.into();
     let filter_root = root.to_owned();
+    let n_seen = Arc::clone(n_seen);
     let mut builder = builder(root);
     builder
         .filter_entry(move |entry| {
+            n_seen.fetch_add(1, Ordering::Relaxed);
             let about = |only: &Only| {
                 let path = entry.path().strip_prefix(&filter_root).ok().and_then(slashed);
                 path.is_none_or(|path| path.is_empty() || only.wants(&path))
@@ -164,6 +177,17 @@ impl Rules {
             skip: skip.to_vec(),
             excluded: obsidian_filters(root),
             ignored: builder(root).build_matchers().into_iter().next(),
+            left: RULES_ASKED_MAX,
+        }
+    }
+
+    /// The same before anything is read of the root: leaves out by names alone.
+    pub(crate) fn of_names(root: &Path, skip: &[PathBuf]) -> Self {
+        Rules {
+            root: root.to_owned(),
+            skip: skip.to_vec(),
+            excluded: Filters::default(),
+            ignored: None,
             left: RULES_ASKED_MAX,
         }
     }

@@ -3,14 +3,16 @@
 //! Says only that something may have changed; what did is the updater's comparison, and when to
 //! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
 //! single ones. A lost event asks for the whole source, whose watches are put anew before it is
-//! compared. Invariant: whoever looks at a folder has put its watches before, so that what comes
-//! into it later is either found or told of.
+//! compared. A source that does not answer is left alone until it does; one that has a file system
+//! mounted in it which tells of no changes is polled as a whole. Invariant: whoever looks at a
+//! folder has put its watches before, so that what comes into it later is either found or told of.
 
 use crate::db::Source;
 use crate::mount;
+use crate::reach::{Identity, Reach, SILENT};
 pub use crate::touch::{Inbox, Touched};
 use crate::walk::{Rules, slashed};
-use notify::event::{AccessKind, AccessMode, CreateKind, RemoveKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
 use notify::{
     ErrorKind, Event, EventKind, EventKindMask, PathOp, RecommendedWatcher, RecursiveMode,
     WatchPathConfig, Watcher,
@@ -18,7 +20,7 @@ use notify::{
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whether single folders are watched: where the system watches trees, that is one watch a source.
@@ -61,6 +63,20 @@ pub enum Watching {
     Events,
     /// The source is compared with the disk this often.
     Polled(Duration),
+    /// The same, for a file system mounted below its folder does not tell of all changes.
+    PolledBelow(Duration),
+    /// Nohow: its file system does not answer.
+    Silent,
+}
+
+impl Watching {
+    /// How often the source is compared, if nothing tells of its changes.
+    pub fn every(self) -> Option<Duration> {
+        match self {
+            Watching::Polled(every) | Watching::PolledBelow(every) => Some(every),
+            Watching::Events | Watching::Silent => None,
+        }
+    }
 }
 
 impl fmt::Display for Watching {
@@ -68,6 +84,10 @@ impl fmt::Display for Watching {
         match self {
             Watching::Events => out.write_str("events"),
             Watching::Polled(every) => write!(out, "polled every {} s", every.as_secs()),
+            Watching::PolledBelow(every) => {
+                write!(out, "polled every {} s (for what is mounted in it)", every.as_secs())
+            }
+            Watching::Silent => out.write_str("does not answer"),
         }
     }
 }
@@ -75,12 +95,21 @@ impl fmt::Display for Watching {
 /// Gets what was touched, on a thread of the watcher's.
 type Tell = Arc<dyn Fn(Touched) + Send + Sync>;
 
+/// Folders that could not be entered when their watches were put. Held while one is looked at, so
+/// that whoever hears that it was opened knows that it was shut.
+type Shut = Arc<Mutex<BTreeSet<PathBuf>>>;
+
+fn held(shut: &Shut) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    shut.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Watches sources until it is dropped. A source is watched from [`Watch::renew`] on.
 pub struct Watch {
     places: Vec<Place>,
     /// Folders that are left out wherever they lie.
     skip: Vec<PathBuf>,
     poll: Duration,
+    reach: Reach,
     tell: Tell,
 }
 
@@ -92,43 +121,33 @@ struct Place {
     mode: Mode,
     /// The root as it was when the watching began.
     known: Identity,
+    /// It did not answer then.
+    silent: bool,
+    /// Something is mounted below it that does not tell of all changes.
+    below: bool,
     /// What a walk leaves out, as the watcher asks for it.
     rules: Arc<Mutex<Rules>>,
     watcher: Option<RecommendedWatcher>,
     /// Watched folders, where single ones are.
     folders: BTreeSet<PathBuf>,
+    /// Those of them that cannot be entered.
+    shut: Shut,
     /// Why there is no watcher, if somebody should know.
     why: Option<String>,
     /// When it was last tried in vain.
     failed: Option<Instant>,
 }
 
-/// Which folder a path means: device and inode; nothing while there is none.
-type Identity = Option<(u64, u64)>;
-
-fn identity(root: &Path) -> Identity {
-    let meta = std::fs::metadata(root).ok()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        Some((meta.dev(), meta.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let made = meta.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some((0, made.as_nanos() as u64))
-    }
-}
-
 impl Watch {
     /// Watches nothing yet. Leaves out the folders `skip`; what cannot be watched is to be looked
-    /// at each `poll`; `tell` gets what was touched.
+    /// at each `poll`; `reach` knows which folders answer; `tell` gets what was touched.
     pub fn new(
         skip: Vec<PathBuf>,
         poll: Duration,
+        reach: Reach,
         tell: impl Fn(Touched) + Send + Sync + 'static,
     ) -> Self {
-        Watch { places: Vec::new(), skip, poll, tell: Arc::new(tell) }
+        Watch { places: Vec::new(), skip, poll, reach, tell: Arc::new(tell) }
     }
 
     /// Knows these sources from now on and no others; those that it knew stay as they are.
@@ -150,9 +169,9 @@ impl Watch {
 
     /// Puts the watches of a source anew; whoever calls this compares the whole source afterwards.
     pub fn renew(&mut self, id: i64) {
-        let Watch { places, skip, tell, .. } = self;
+        let Watch { places, skip, reach, tell, .. } = self;
         if let Some(place) = places.iter_mut().find(|place| place.id == id) {
-            place.renew(skip, tell);
+            place.renew(skip, reach, tell);
         }
     }
 
@@ -168,9 +187,15 @@ impl Watch {
     }
 
     /// Sources whose path means another folder now, or none, or one again: it was moved, removed,
-    /// or mounted. The system watches folders, not paths, and tells nothing of it.
+    /// or mounted. The system watches folders, not paths, and tells nothing of it. Also those that
+    /// stopped or began to answer; waits for these two seconds at most.
     pub fn outdated(&self) -> Vec<i64> {
-        let changed = |place: &&Place| identity(&place.root) != place.known;
+        // All of them before one is waited for.
+        self.places.iter().for_each(|place| self.reach.ask(&place.root));
+        let changed = |place: &&Place| match self.reach.find(&place.root) {
+            Some(identity) => place.silent || identity != place.known,
+            None => !place.silent,
+        };
         self.places.iter().filter(changed).map(|place| place.id).collect()
     }
 
@@ -179,6 +204,8 @@ impl Watch {
         let place = self.places.iter().find(|place| place.id == id)?;
         Some(match place.watcher {
             Some(_) => Watching::Events,
+            None if place.silent => Watching::Silent,
+            None if place.below => Watching::PolledBelow(self.poll),
             None => Watching::Polled(self.poll),
         })
     }
@@ -196,45 +223,76 @@ impl Watch {
 
 impl Place {
     fn new(id: i64, root: PathBuf, mode: Mode, skip: &[PathBuf]) -> Self {
-        let rules = Arc::new(Mutex::new(Rules::new(&root, skip)));
+        // Nothing is read of it before it is known to answer.
+        let rules = Arc::new(Mutex::new(Rules::of_names(&root, skip)));
         Place {
             id,
             root,
             mode,
             known: None,
+            silent: false,
+            below: false,
             rules,
             watcher: None,
             folders: BTreeSet::new(),
+            shut: Shut::default(),
             why: None,
             failed: None,
         }
     }
 
-    fn renew(&mut self, skip: &[PathBuf], tell: &Tell) {
+    fn renew(&mut self, skip: &[PathBuf], reach: &Reach, tell: &Tell) {
         // Before the watching: what is replaced in between is noticed.
-        let there = identity(&self.root);
-        let same = there == self.known;
-        self.known = there;
+        let found = reach.find(&self.root);
+        let there = found.flatten();
+        let same = there == self.known && found.is_none() == self.silent;
+        (self.known, self.silent) = (there, found.is_none());
         if same && self.failed.is_some_and(|at| at.elapsed() < AGAIN) {
             return;
         }
         self.stop();
-        (self.why, self.failed) = (None, None);
+        (self.why, self.failed, self.below) = (None, None, false);
+        if self.silent {
+            self.why = Some(SILENT.to_owned());
+            return;
+        }
         if self.mode == Mode::Poll {
             return;
         }
-        if self.mode == Mode::Auto && !mount::tells(&self.root) {
-            self.why = Some("its file system does not tell of all changes".to_owned());
-            return;
+        if self.mode == Mode::Auto {
+            self.why = self.why_not(skip);
+            if self.why.is_some() {
+                return;
+            }
         }
         if let Err(reason) = self.start(skip, tell) {
             self.fail(reason);
         }
     }
 
+    /// Why its file system, or one that a walk enters below it, is not to be relied on.
+    fn why_not(&mut self, skip: &[PathBuf]) -> Option<String> {
+        if !mount::tells(&self.root) {
+            return Some("its file system does not tell of all changes".to_owned());
+        }
+        let mounted = mount::silent_below(&self.root);
+        if mounted.is_empty() {
+            return None;
+        }
+        let mut rules = Rules::new(&self.root, skip);
+        let (at, name) = mounted.into_iter().find(|(at, _)| {
+            let relative = at.strip_prefix(&self.root).ok().and_then(slashed);
+            relative.is_some_and(|relative| !rules.leave_out(&relative, true))
+        })?;
+        self.below = true;
+        let at = at.display();
+        Some(format!("`{at}` is mounted in it, and {name} does not tell of all changes"))
+    }
+
     fn stop(&mut self) {
         self.watcher = None;
         self.folders.clear();
+        held(&self.shut).clear();
     }
 
     fn fail(&mut self, reason: String) {
@@ -249,6 +307,7 @@ impl Place {
             id: self.id,
             root: self.root.clone(),
             rules: Arc::clone(&self.rules),
+            shut: Arc::clone(&self.shut),
             tell: Arc::clone(tell),
         };
         // Reading is no change: a search that opens its hits would be heard for each of them.
@@ -267,8 +326,17 @@ impl Place {
         if SINGLY {
             while !level.is_empty() {
                 apply(watcher, level.iter().map(|folder| watch_op(folder)).collect())?;
-                let below = level.iter().flat_map(|folder| entered(folder, &self.root, &mut rules));
-                let below: Vec<PathBuf> = below.collect();
+                let mut below = Vec::new();
+                for folder in &level {
+                    let mut shut = held(&self.shut);
+                    let inside = entered(folder, &self.root, &mut rules);
+                    if inside.is_some() && is_passable(folder) {
+                        shut.remove(folder);
+                    } else {
+                        shut.insert(folder.clone());
+                    }
+                    below.extend(inside.into_iter().flatten());
+                }
                 self.folders.extend(std::mem::replace(&mut level, below));
             }
         } else if level.contains(&self.root) {
@@ -308,6 +376,7 @@ impl Place {
         }
         for folder in &gone {
             self.folders.remove(folder);
+            held(&self.shut).remove(folder);
         }
         // What the system dropped by itself is no failure.
         let dropped = apply(watcher, gone.into_iter().map(PathOp::unwatch).collect());
@@ -349,11 +418,11 @@ fn apply(watcher: &mut RecommendedWatcher, mut ops: Vec<PathOp>) -> Result<(), S
     Ok(())
 }
 
-/// The folders in `folder` that a walk enters, and those beside that are watched for a file.
-fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Vec<PathBuf> {
-    // One that cannot be listed is an error of the walk.
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let folders = entries
+/// The folders in `folder` that a walk enters, and those beside that are watched for a file; `None`
+/// if it cannot be listed, which is an error of the walk.
+fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Option<Vec<PathBuf>> {
+    let folders = std::fs::read_dir(folder)
+        .ok()?
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path());
@@ -361,7 +430,12 @@ fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Vec<PathBuf> {
         let relative = path.strip_prefix(root).ok().and_then(slashed);
         relative.is_some_and(|relative| enters(&relative, rules))
     };
-    folders.filter(wanted).collect()
+    Some(folders.filter(wanted).collect())
+}
+
+/// Whether what lies in a folder can be come to: another permission than that to list it.
+fn is_passable(folder: &Path) -> bool {
+    folder.join(".").symlink_metadata().is_ok()
 }
 
 fn enters(folder: &str, rules: &mut Rules) -> bool {
@@ -373,6 +447,7 @@ struct Ears {
     id: i64,
     root: PathBuf,
     rules: Arc<Mutex<Rules>>,
+    shut: Shut,
     tell: Tell,
 }
 
@@ -380,6 +455,7 @@ impl Ears {
     fn hear(&self, event: notify::Result<Event>) {
         let paths = match event {
             Ok(event) if event.need_rescan() => HashSet::from([String::new()]),
+            Ok(event) if self.is_idle(&event) => return,
             Ok(event) => {
                 let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
                 touched(&self.root, &event, &mut rules)
@@ -390,6 +466,21 @@ impl Ears {
         if !paths.is_empty() {
             (self.tell)(Touched::from([(self.id, paths)]));
         }
+    }
+
+    /// Whether an event says no more than that attributes of folders changed which can be entered,
+    /// as they could before: what changes in them is told of by itself. Known where each folder was
+    /// looked at.
+    fn is_idle(&self, event: &Event) -> bool {
+        let of_open_folder = |path: &PathBuf| {
+            let is_dir = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+            // In this order: it may be looked at in this moment.
+            let open = is_dir && std::fs::read_dir(path).is_ok() && is_passable(path);
+            open && !held(&self.shut).contains(path)
+        };
+        SINGLY
+            && matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)))
+            && event.paths.iter().all(of_open_folder)
     }
 }
 
@@ -438,6 +529,7 @@ fn sift(root: &Path, path: String, folder: bool, rules: &mut Rules) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use notify::event::MetadataKind;
     use std::fs;
 
     /// A folder with an ignore file, and what is to be looked at when paths of it are touched.
@@ -477,6 +569,24 @@ mod tests {
             assert_eq!(heard(root, &[rule]), [""], "{rule}");
         }
         assert_eq!(heard(root, &["/elsewhere/x.md"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn attributes_of_a_folder_are_no_change_unless_it_was_shut() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        fs::create_dir(root.join("in")).unwrap();
+        fs::write(root.join("a.md"), "").unwrap();
+        let rules = Arc::new(Mutex::new(Rules::new(&root, &[])));
+        let (shut, tell) = (Shut::default(), Arc::new(|_: Touched| {}));
+        let ears = Ears { id: 1, root: root.clone(), rules, shut: Arc::clone(&shut), tell };
+        let attributes = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+        let idle = |path: &str, kind| ears.is_idle(&Event::new(kind).add_path(root.join(path)));
+        assert_eq!(idle("in", attributes), SINGLY);
+        assert!(!idle("a.md", attributes) && !idle("none", attributes));
+        assert!(!idle("in", EventKind::Any));
+        held(&shut).insert(root.join("in"));
+        assert!(!idle("in", attributes), "it may have been opened");
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn documents(place: &Place) -> u64 {
 
 /// Root ignores permissions: the program then runs as nobody, on a place that is open to all.
 #[cfg(unix)]
-fn unprivileged(place: &Place, args: &[&str]) -> Command {
+pub fn unprivileged(place: &Place, args: &[&str]) -> Command {
     use std::os::unix::fs::MetadataExt;
     use std::os::unix::process::CommandExt;
     let mut command = place.command(args);
@@ -78,7 +78,7 @@ fn unprivileged(place: &Place, args: &[&str]) -> Command {
 }
 
 #[cfg(unix)]
-fn mode(path: &Path, bits: u32) {
+pub fn mode(path: &Path, bits: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).expect("permissions");
 }

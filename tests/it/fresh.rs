@@ -371,6 +371,36 @@ fn a_source_that_is_polled_says_so_and_its_changes_are_found() {
     assert_eq!(said["sources"][0]["watched"], "polled every 1 s", "{said}");
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_is_opened_is_read_and_watched() {
+    use super::faults::{mode, unprivileged};
+    let place = vault(1);
+    place.write("vault/closed/deep/inner.md", "# Inner\n\nlimpet\n");
+    let folder = place.path().join("vault").display().to_string();
+    let source = format!("[[source]]\npath = {folder:?}\nwatch = \"events\"\n");
+    let file = place.write("synod.toml", source).display().to_string();
+    let closed = place.path().join("vault/closed");
+    // It cannot be listed; it can be, and nothing in it be come to.
+    for bits in [0o000, 0o744] {
+        mode(&closed, bits);
+        let args = ["serve", "--http", "127.0.0.1:0", "--config", &file];
+        let server = Server::of(unprivileged(&place, &args));
+        poll("a word about it", PATIENCE, || {
+            let said = status(&server)["sources"][0]["errors"].to_string();
+            said.contains("closed").then_some(())
+        });
+        mode(&closed, 0o755);
+        found(&server, "limpet");
+        place.write("vault/closed/deep/inner.md", "# Inner\n\nbarnacle\n");
+        found(&server, "barnacle");
+        // Attributes alone change nothing, and it is watched as before.
+        mode(&closed, 0o775);
+        place.write("vault/closed/deep/inner.md", "# Inner\n\nlimpet\n");
+        found(&server, "limpet");
+    }
+}
+
 /// How many folders a process watches.
 #[cfg(target_os = "linux")]
 fn watches(pid: u32) -> usize {

@@ -16,6 +16,8 @@ const STILL: (u64, usize) = (300, 16 * 1024);
 const LIFE_MS: u64 = 250;
 /// How a file system fails, as `shim.c` knows it.
 const HOWS: [&str; 4] = ["kill", "torn", "full", "broken"];
+/// While one source does not answer, nobody waits longer for what is said of others.
+const PROMPT: Duration = Duration::from_secs(2);
 /// What is searched in the vault of failing file systems; each stands in few notes.
 const WORDS: &[&str] = &["walrus", "barnacle", "number3", "number5", "number7", "number9", "m9"];
 
@@ -458,4 +460,108 @@ fn a_server_on_a_full_disk_answers_and_heals_when_there_is_room() {
         assert_eq!(having(&server, "number45"), ["n45.md"]);
         assert_eq!(status(&server)["documents"], 60);
     }
+}
+
+/// A server over a near source and a far one, whose file system hangs while a file is there; and
+/// that file.
+fn far_and_near(place: &Place) -> (Command, PathBuf) {
+    let folder = |name: &str| place.path().join(name).display().to_string();
+    let source =
+        |name: &str| format!("[[source]]\npath = {:?}\nwatch = \"events\"\n", folder(name));
+    let config = place.write("synod.toml", source("near") + &source("far"));
+    let gate = place.path().join("hangs");
+    let config = config.display().to_string();
+    let mut command = place.command(&["serve", "--http", "127.0.0.1:0", "--config", &config]);
+    command.env("LD_PRELOAD", shim(place)).env("SHIM_HANG", folder("far"));
+    command.env("SHIM_HANG_WHILE", &gate);
+    (command, gate)
+}
+
+/// What a server answers, in time.
+fn prompt(server: &Server, path: &str) -> super::http::Reply {
+    let start = Instant::now();
+    let said = super::http::get(server.address, path);
+    assert!(start.elapsed() < PROMPT, "{path}: {:?}", start.elapsed());
+    said
+}
+
+/// How changes of a source are noticed.
+fn watched(server: &Server, name: &str) -> String {
+    let said = prompt(server, "/v1/index").json();
+    let sources = said["sources"].as_array().unwrap_or_else(|| panic!("{said}"));
+    let source = sources.iter().find(|source| source["name"] == name);
+    source.unwrap_or_else(|| panic!("{said}"))["watched"].as_str().unwrap_or_default().to_owned()
+}
+
+fn gone_silent(server: &Server) {
+    let silent = || (watched(server, "far") == "does not answer").then_some(());
+    poll("a word about it", PATIENCE, silent);
+    assert_eq!(status(server)["fresh"], false);
+}
+
+/// A save in the near source is found, and what it replaced no more.
+fn saved(place: &Place, server: &Server, word: &str) {
+    place.write("near/a.md", format!("# Near\n\n{word}\n"));
+    poll(word, PATIENCE, || (having(server, word) == ["a.md"]).then_some(()));
+}
+
+#[test]
+fn a_source_that_does_not_answer_holds_up_no_other() {
+    let place = Place::new();
+    place.write("near/a.md", "# Near\n\nwalrus\n");
+    place.write("far/b.md", "# Far\n\nbarnacle\n");
+    let (command, gate) = far_and_near(&place);
+    let server = Server::of(command);
+    fresh(&server);
+    std::fs::write(&gate, "").expect("written");
+    let found = prompt(&server, "/v1/search?q=%2Bwalrus").json();
+    assert_eq!(found["hits"][0]["path"], "a.md", "{found}");
+    gone_silent(&server);
+    assert_eq!(watched(&server, "near"), "events");
+    // What is known of it is shown, and nothing that would have to be read.
+    let found = prompt(&server, "/v1/search?q=barnacle%20walrus").json();
+    let hits = found["hits"].as_array().expect("hits");
+    let of = |path: &str| hits.iter().find(|hit| hit["path"] == path).expect("a hit");
+    assert!(of("a.md")["snippet"].to_string().contains("walrus"), "{found}");
+    assert!(of("b.md")["snippet"].to_string().contains("does not answer"), "{found}");
+    assert!(found["notes"].to_string().contains("source `far`"), "{found}");
+    let read = prompt(&server, "/v1/documents/far/b.md");
+    assert!(read.status == 422 && read.body.contains("does not answer"), "{read:?}");
+    for word in ["limpet", "periwinkle", "anemone"] {
+        saved(&place, &server, word);
+    }
+    place.write("far/c.md", "whelk\n");
+    std::fs::remove_file(&gate).expect("removed");
+    fresh(&server);
+    assert_eq!(watched(&server, "far"), "events");
+    assert_eq!(having(&server, "whelk"), ["c.md"]);
+    let found = prompt(&server, "/v1/search?q=%2Bbarnacle").json();
+    assert!(found["hits"][0]["snippet"].to_string().contains("barnacle"), "{found}");
+    // It is watched from then on.
+    place.write("far/c.md", "cockle\n");
+    poll("an edit in it", PATIENCE, || (having(&server, "cockle") == ["c.md"]).then_some(()));
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
+}
+
+#[test]
+fn a_source_that_does_not_answer_at_the_start_keeps_its_documents() {
+    let place = Place::new();
+    place.write("near/a.md", "# Near\n\nwalrus\n");
+    place.write("far/b.md", "# Far\n\nbarnacle\n");
+    place.index(&place.path().join("near"));
+    place.index(&place.path().join("far"));
+    let (command, gate) = far_and_near(&place);
+    std::fs::write(&gate, "").expect("written");
+    place.write("near/new.md", "limpet\n");
+    let server = Server::of(command);
+    poll("a new note", PATIENCE, || (having(&server, "limpet") == ["new.md"]).then_some(()));
+    gone_silent(&server);
+    assert_eq!(having(&server, "barnacle"), ["b.md"]);
+    assert_eq!(status(&server)["documents"], 3);
+    saved(&place, &server, "periwinkle");
+    place.write("far/b.md", "# Far\n\nwhelk\n");
+    std::fs::remove_file(&gate).expect("removed");
+    fresh(&server);
+    assert_eq!(having(&server, "whelk"), ["b.md"]);
+    assert_eq!(having(&server, "barnacle"), Vec::<String>::new());
 }

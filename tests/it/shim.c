@@ -9,10 +9,18 @@
  *   SHIM_WHILE  a file: calls fail only while it is there, and are not counted otherwise
  *   SHIM_COUNT  a file that gets the number of calls at the end of the process
  *
- * What goes to the kernel past the C library (renames of `rustix`, written pages of mapped files)
- * is not seen; the calls before and after it are.
+ * Or one whose server is gone: calls that look up or open something below another folder do not
+ * return.
+ *
+ *   SHIM_HANG        that folder
+ *   SHIM_HANG_WHILE  a file: they hang as long as it is there, looked at each 10 ms
+ *
+ * What goes to the kernel past the C library (renames, opening below a folder and the state of file
+ * systems by `rustix`, written pages of mapped files) is not seen; the calls before and after it
+ * are.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,14 +29,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum how { FULL, BROKEN, KILL, TORN };
 
-static const char *dir, *gate, *count_file;
-static size_t dir_length;
+static const char *dir, *gate, *count_file, *far, *far_gate;
+static size_t dir_length, far_length;
 static long fail_at, calls;
 static enum how how;
 
@@ -40,6 +50,9 @@ __attribute__((constructor)) static void start(void) {
     gate = getenv("SHIM_WHILE");
     count_file = getenv("SHIM_COUNT");
     dir_length = dir ? strlen(dir) : 0;
+    far = getenv("SHIM_HANG");
+    far_gate = getenv("SHIM_HANG_WHILE");
+    far_length = far && far_gate ? strlen(far) : 0;
     fail_at = at ? atol(at) : 0;
     how = !kind || !strcmp(kind, "full") ? FULL
           : !strcmp(kind, "broken")      ? BROKEN
@@ -61,18 +74,67 @@ __attribute__((destructor)) static void end(void) {
     }
 }
 
+static int within(const char *path, const char *folder, size_t length) {
+    return length && !strncmp(path, folder, length) && (path[length] == '/' || path[length] == 0);
+}
+
 static int below(const char *path) {
-    return dir_length && !strncmp(path, dir, dir_length) &&
-           (path[dir_length] == '/' || path[dir_length] == 0);
+    return within(path, dir, dir_length);
+}
+
+/* Where an open file lies; false if that cannot be told. */
+static int place(int fd, char path[PATH_MAX]) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, PATH_MAX - 1);
+    if (n <= 0) return 0;
+    path[n] = 0;
+    return 1;
 }
 
 static int is_below(int fd) {
-    char link[64], path[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, path, sizeof path - 1);
-    if (n <= 0) return 0;
-    path[n] = 0;
-    return below(path);
+    char path[PATH_MAX];
+    return place(fd, path) && below(path);
+}
+
+/* Waits as long as the file system of a path hangs. */
+static void reach(const char *path) {
+    if (!path || !within(path, far, far_length)) return;
+    int kept = errno;
+    while (!access(far_gate, F_OK)) usleep(10000);
+    errno = kept;
+}
+
+/* The same of a path that begins at an open folder. */
+static void reach_at(int fd, const char *path) {
+    char folder[PATH_MAX];
+    if (!far_length || !path) return;
+    if (*path == '/' || fd == AT_FDCWD) return reach(path);
+    int kept = errno;
+    int known = place(fd, folder);
+    errno = kept;
+    if (known) reach(folder);
+}
+
+int statx(int fd, const char *restrict path, int flags, unsigned mask, struct statx *restrict to) {
+    reach_at(fd, path);
+    return REAL(statx)(fd, path, flags, mask, to);
+}
+
+DIR *opendir(const char *path) {
+    reach(path);
+    return REAL(opendir)(path);
+}
+
+char *realpath(const char *restrict path, char *restrict to) {
+    reach(path);
+    /* The first of its versions, which may be the one that is found, wants room from its caller. */
+    return to ? REAL(realpath)(path, to) : canonicalize_file_name(path);
+}
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask) {
+    reach(path);
+    return REAL(inotify_add_watch)(fd, path, mask);
 }
 
 /* Whether the call at hand fails; with `KILL` there is no return. `TORN` is the caller's. */
@@ -171,6 +233,7 @@ static int makes(const char *path, int flags) {
         va_start(rest, flags);                                \
         mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0; \
         va_end(rest);                                         \
+        reach(path);                                          \
         if (makes(path, flags) && refused()) return -1;       \
         return REAL(name)(path, flags, mode);                 \
     }

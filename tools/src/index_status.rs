@@ -163,11 +163,12 @@ impl Operation for IndexStatus {
         for s in &reply.sources {
             let errors =
                 if s.n_errors > 0 { format!(", {} errors", s.n_errors) } else { String::new() };
-            let polled = s.watched.as_deref().filter(|watched| watched.starts_with("polled"));
-            let polled = polled.map(|watched| format!(", {watched}")).unwrap_or_default();
+            // That events tell of changes is what people expect.
+            let watched = s.watched.as_deref().filter(|watched| *watched != "events");
+            let watched = watched.map(|watched| format!(", {watched}")).unwrap_or_default();
             let _ = writeln!(
                 out,
-                "- `{}` ({}, {}) {}: {} documents, {} passages{polled}{errors}",
+                "- `{}` ({}, {}) {}: {} documents, {} passages{watched}{errors}",
                 s.name, s.kind, s.collection, s.path, s.documents, s.chunks
             );
             for error in &s.errors {

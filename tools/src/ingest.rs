@@ -155,6 +155,7 @@ fn check(cx: &Context, args: &IngestArgs) -> Result<String, Error> {
         },
         IngestOp::Add => {
             let path = args.path.as_deref().ok_or_else(|| missing("add", "path"))?;
+            cx.index.must_answer(std::path::Path::new(path))?;
             if !(cx.may_add)(path) {
                 return Err(Error::Args(format!(
                     "ingest: `{path}` lies below none of `access.add_roots`; the operator adds it \

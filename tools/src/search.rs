@@ -176,7 +176,7 @@ impl Operation for Search {
             next_cursor: None,
             hits: Vec::new(),
         };
-        if found.stale > 0 || found.hits.iter().any(|hit| hit.renewed) {
+        if found.stale > 0 || found.hits.iter().any(|hit| hit.renewed || hit.silent) {
             reply.currency.fresh = false;
         }
         let mut next = found.next;

@@ -274,10 +274,10 @@ pub fn fault(tool: &str, error: Fault) -> Error {
     }
 }
 
-/// Folders of sources, resolved.
+/// Folders of sources, resolved, without those that do not answer.
 fn roots(cx: &Context) -> Result<Vec<(String, PathBuf)>, Error> {
     let sources = cx.index.sources()?.into_iter().filter(|source| !source.root.is_empty());
-    let resolved = sources.filter_map(|source| {
+    let resolved = sources.filter(|source| cx.index.answers(source)).filter_map(|source| {
         let root = Path::new(&source.root).canonicalize().ok()?;
         Some((source.name, root))
     });

@@ -28,7 +28,8 @@ impl Watched {
         let engine = place.open();
         let (inbox, heard) = (Arc::new(Inbox::default()), Arc::new(AtomicUsize::new(0)));
         let (into, counted) = (Arc::clone(&inbox), Arc::clone(&heard));
-        let mut watch = Watch::new(engine.updater.skipped(), POLL, move |touched: Touched| {
+        let (skipped, reach) = (engine.updater.skipped(), engine.index.reach().clone());
+        let mut watch = Watch::new(skipped, POLL, reach, move |touched: Touched| {
             counted.fetch_add(1, Ordering::Relaxed);
             into.put(touched, Instant::now(), |_| {});
         });
@@ -239,6 +240,25 @@ fn a_file_that_is_written_all_the_time_is_named_all_the_same() {
         (watched.engine.paths("omega") == ["grows.md"]).then_some(())
     });
     watched.engine.assert_clean();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn attributes_of_folders_are_no_change() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("in/deep/a.md", "alpha\n");
+    let mut watched = Watched::new(&place, Mode::Events);
+    for bits in [0o700, 0o755] {
+        for folder in ["", "in", "in/deep"] {
+            let bits = std::fs::Permissions::from_mode(bits);
+            std::fs::set_permissions(place.root().join(folder), bits).expect("permissions");
+        }
+    }
+    place.write("in/deep/b.md", "beta\n");
+    let touched = watched.settle(&["in/deep/b.md"]);
+    assert_eq!(touched, HashSet::from(["in/deep/b.md".to_owned()]));
+    assert_eq!(watched.engine.paths("beta"), ["in/deep/b.md"]);
 }
 
 #[test]
