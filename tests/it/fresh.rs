@@ -420,14 +420,21 @@ fn a_first_look_says_how_far_it_is_in_every_process() {
     let folder = place.path().join("vault").display().to_string();
     let file = place.write("synod.toml", format!("[[source]]\npath = {folder:?}\n"));
     let mut writer = place.stdio(&["--config", &file.display().to_string()]);
-    let (own, other) = poll("a run that both show", PATIENCE, || {
+    let resource = |writer: &mut Client| {
+        let answer = writer.request("resources/read", json!({"uri": "synod://status"}));
+        let text = answer["result"]["contents"][0]["text"].as_str().expect("a text");
+        serde_json::from_str::<Value>(text).expect("JSON")
+    };
+    let runs = poll("a run that all show", PATIENCE, || {
         let own = writer.answered("index_status", json!({}))["indexing"].clone();
         own["seconds_left"].as_u64()?;
+        let read = resource(&mut writer)["indexing"].clone();
+        read["seconds_left"].as_u64()?;
         // The command line is another process, and this one has the lock.
         let other = place.call("index_status", json!({}))["indexing"].clone();
-        other["seconds_left"].as_u64().map(|_| (own, other))
+        other["seconds_left"].as_u64().map(|_| [own, read, other])
     });
-    for run in [own, other] {
+    for run in runs {
         assert_eq!((&run["source"], &run["total"]), (&json!("vault"), &json!(9_000)), "{run}");
         let done = run["done"].as_u64().expect("a number");
         assert!((1..=9_000).contains(&done), "{run}");
@@ -441,6 +448,8 @@ fn a_first_look_says_how_far_it_is_in_every_process() {
     });
     assert!(status["indexing"].is_null(), "{status}");
     assert_eq!(status["sources"][0]["pending"], 0, "{status}");
+    let read = resource(&mut writer);
+    assert!(read["indexing"].is_null() && read["fresh"] == true, "{read}");
 }
 
 #[test]
