@@ -321,7 +321,7 @@ impl Loop {
             }
             if let Some(id) = self.schedule.due(Instant::now()) {
                 let new = self.schedule.is_new(id);
-                self.compare(updater, id)?;
+                self.compare(updater, id, false)?;
                 self.settle(updater);
                 // Sources that are looked at again and again leave time for the rest.
                 if new {
@@ -376,9 +376,10 @@ impl Loop {
         Ok(false)
     }
 
-    /// Puts the watches of a source anew and compares it with the disk, in this order: what changes
-    /// meanwhile is told of. Until that is done the source does not count as current.
-    fn compare(&mut self, updater: &mut Updater, id: i64) -> Result<(), Error> {
+    /// Puts the watches of a source and compares it with the disk, in this order: what changes
+    /// meanwhile is told of. They are put `anew` where what they say counts no more; else those
+    /// that stand are kept. Until that is done the source does not count as current.
+    fn compare(&mut self, updater: &mut Updater, id: i64, anew: bool) -> Result<(), Error> {
         let Some(source) = updater.sources()?.into_iter().find(|source| source.id == id) else {
             return self.note_sources(updater);
         };
@@ -390,8 +391,10 @@ impl Loop {
             self.schedule.again(id);
             self.busy(1);
         }
-        if let Some(watch) = &mut self.watch {
-            watch.renew(id);
+        match &mut self.watch {
+            Some(watch) if anew => watch.renew(id),
+            Some(watch) => watch.keep(id),
+            None => {}
         }
         self.note_watching(&source);
         let (pace, index, stop) = (Pace::default(), Arc::clone(&self.index), self.stop.clone());
@@ -483,7 +486,7 @@ impl Loop {
         for source in updater.sources()? {
             let Some(paths) = touched.get(&source.id) else { continue };
             if paths.contains("") || updater.is_away(source.id) {
-                self.compare(updater, source.id)?;
+                self.compare(updater, source.id, true)?;
                 continue;
             }
             match self.look_at(updater, &source, paths, true) {
