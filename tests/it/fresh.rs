@@ -7,6 +7,7 @@ use super::program::{Client, PATIENCE, Place, Server, ended, long, poll, sql};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -526,6 +527,32 @@ fn a_stopped_writer_is_noticed_and_waited_for() {
     kill_process(Pid::from_child(&server.child), Signal::CONT).expect("a signal");
     assert!(ended(&mut waits.child, PATIENCE).success(), "{}", waits.stderr());
     says(true, PATIENCE);
+}
+
+#[test]
+fn a_request_waits_for_who_holds_the_store_and_says_so() {
+    let place = vault(3);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    // As whoever is stopped in the middle of a transaction.
+    let hold = "import sqlite3,sys\n\
+        db=sqlite3.connect(sys.argv[1],timeout=60,isolation_level=None)\n\
+        db.execute('BEGIN IMMEDIATE')\n\
+        print('{}',flush=True)\n\
+        sys.stdin.read()\n";
+    let mut command = Command::new("python3");
+    command.args(["-c", hold]).arg(place.data().join("state.db"));
+    let mut holder = Client::of(command);
+    assert_eq!(holder.next(), json!({}));
+    let mut waits = Client::of(place.command(&["index", "--wait", "--lexical-only"]));
+    poll("a word to who waits", PATIENCE, || {
+        let ended = waits.child.try_wait().expect("a state");
+        assert!(ended.is_none(), "it waits: {ended:?}, {}", waits.stderr());
+        waits.stderr().contains("does not answer").then_some(())
+    });
+    assert!(holder.end().success());
+    assert!(ended(&mut waits.child, PATIENCE).success(), "{}", waits.stderr());
 }
 
 /// Notes of which a first look takes a while.
