@@ -348,7 +348,9 @@ impl Loop {
             if self.embed(updater) {
                 continue;
             }
-            self.graph(updater);
+            if self.graph(updater) {
+                continue;
+            }
             let pause = self.inbox.due(Instant::now()).unwrap_or(TICK).min(TICK);
             match self.wake.receive.recv_timeout(pause) {
                 // Other processes, too, learn at once that something was touched.
