@@ -322,8 +322,40 @@ pub fn is_waiting(db: &Connection, space: i64, file: u32, sources: &[i64]) -> Re
     Ok(db.prepare_cached(&sql)?.exists(params![space, list(sources), file])?)
 }
 
+/// The numbers of spaces are found one behind the other: to look at every row for those of one
+/// document would cost what all documents cost.
+const FORGET: &str = "WITH RECURSIVE number(id) AS (SELECT min(space) FROM embedded UNION ALL \
+     SELECT (SELECT min(space) FROM embedded WHERE space>number.id) FROM number \
+     WHERE number.id IS NOT NULL) \
+     DELETE FROM embedded WHERE file=? AND space IN (SELECT id FROM number)";
+
 /// Forgets what was embedded of a document that is gone.
 pub(super) fn forget(db: &Connection, file: u32) -> Result<()> {
-    db.prepare_cached("DELETE FROM embedded WHERE file=?")?.execute([file])?;
+    db.prepare_cached(FORGET)?.execute([file])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_embedded_of_one_document_is_forgotten_without_a_look_at_the_others() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        for (space, file) in [(2, 1), (2, 5), (2, 9), (7, 5), (7, 9)] {
+            put_embedded(&db, space, file, 1, &[file]).unwrap();
+        }
+        forget(&db, 5).unwrap();
+        forget(&db, 6).unwrap();
+        let mut left = Vec::new();
+        for space in [2, 7] {
+            embedded(&db, space, |file, _, _| left.push((space, file))).unwrap();
+        }
+        assert_eq!(left, [(2, 1), (2, 9), (7, 9)]);
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {FORGET}")).unwrap();
+        let steps = statement.query_map([5], |row| row.get(3)).unwrap();
+        let steps: Vec<String> = steps.collect::<rusqlite::Result<_>>().unwrap();
+        assert!(steps.iter().all(|step| !step.contains("SCAN embedded")), "{steps:?}");
+    }
 }
