@@ -83,6 +83,8 @@ impl Embedding {
 #[derive(Default)]
 pub struct Graphs {
     running: Option<Running>,
+    /// One that is built and is being made known.
+    keeping: Option<Arc<GraphWork>>,
 }
 
 struct Running {
@@ -92,12 +94,22 @@ struct Running {
 }
 
 impl Graphs {
-    /// One is being built.
+    /// One is being built, or made known.
     pub fn is_busy(&self) -> bool {
-        self.running.is_some()
+        self.running.is_some() || self.is_keeping()
     }
 
-    /// Starts to build one; none may be running.
+    /// One is being made known.
+    pub fn is_keeping(&self) -> bool {
+        self.keeping.is_some()
+    }
+
+    /// Not all of it is known yet: it is given out once more.
+    pub fn again(&mut self, work: Arc<GraphWork>) {
+        self.keeping = Some(work);
+    }
+
+    /// Starts to build one; none may be in hand.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -114,8 +126,10 @@ impl Graphs {
         Ok(())
     }
 
-    /// Ends the one that is being built, soon; nothing of it stays.
-    pub fn stop(&self) {
+    /// Ends the one that is being built, soon; nothing of it stays. One that is being made known is
+    /// given up: what is known of it is of no use, and goes.
+    pub fn stop(&mut self) {
+        self.keeping = None;
         if let Some(running) = &self.running {
             running.stop.store(true, Ordering::Relaxed);
         }
@@ -123,6 +137,9 @@ impl Graphs {
 
     /// What became of it, once it is done.
     pub fn done(&mut self) -> Option<(Arc<GraphWork>, Result<bool, Error>)> {
+        if let Some(work) = self.keeping.take() {
+            return Some((work, Ok(true)));
+        }
         let done = |running: &mut Running| running.thread.is_finished();
         let Running { work, thread, .. } = self.running.take_if(done)?;
         let failed = |_| Err(Error::Embedding("the thread that builds it failed".to_owned()));

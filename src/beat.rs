@@ -50,7 +50,7 @@ fn text(now: Freshness, rate: f32, doing: &Doing) -> String {
         let rows = waiting.iter().map(|(source, n)| (source.to_string(), Value::from(*n)));
         Value::Object(rows.collect())
     });
-    let run = doing.run.as_ref().map(synod_tools::indexing);
+    let run = doing.run.as_ref().map(Run::shown);
     let more = json!({ "waiting": waiting, "run": run });
     format!("{} {} {rate:.1}\n{more}\n", now.pending, u8::from(now.fresh))
 }
@@ -111,7 +111,7 @@ impl Sign {
     }
 }
 
-/// The inverse of [`synod_tools::indexing`].
+/// The inverse of [`Run::shown`].
 fn run(value: &Value) -> Run {
     let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let number = |key: &str| value[key].as_u64().unwrap_or(0);

@@ -81,7 +81,7 @@ pub fn embed(
     }
     while let Some(graph) = updater.graph_wanted()? {
         graph.run(&|| true)?;
-        updater.graph_built(&graph)?;
+        while !updater.graph_built(&graph)? {}
     }
     index.set_embedder(embedder);
     Ok(())

@@ -79,14 +79,14 @@ pub fn other(error: synod_store::Error) -> Error {
 
 /// How far a job is, as `index_status` reads it.
 pub fn progress(run: &Run) -> String {
-    synod_tools::indexing(run).to_string()
+    run.shown().to_string()
 }
 
 /// One line about the work in hand, a job's or not, for a person who waits.
 pub fn progress_line(jobs: &[Job], run: Option<&Run>) -> String {
     let text = jobs.iter().find_map(|job| job.progress.as_deref());
     let of_job: Option<serde_json::Value> = text.and_then(|text| serde_json::from_str(text).ok());
-    let run = of_job.or_else(|| run.map(synod_tools::indexing)).unwrap_or_default();
+    let run = of_job.or_else(|| run.map(Run::shown)).unwrap_or_default();
     match synod_tools::indexing_text(&run) {
         line if line.is_empty() => "looking at the files …".to_owned(),
         line => line,

@@ -328,7 +328,7 @@ impl Loop {
             }
             if let Some(id) = self.schedule.due(Instant::now()) {
                 let new = self.schedule.is_new(id);
-                self.compare(updater, id)?;
+                self.compare(updater, id, false)?;
                 self.settle(updater);
                 // Sources that are looked at again and again leave time for the rest.
                 if new {
@@ -355,7 +355,9 @@ impl Loop {
             if self.embed(updater) {
                 continue;
             }
-            self.graph(updater);
+            if self.graph(updater) {
+                continue;
+            }
             let pause = self.inbox.due(Instant::now()).unwrap_or(TICK).min(TICK);
             match self.wake.receive.recv_timeout(pause) {
                 // Other processes, too, learn at once that something was touched.
@@ -383,9 +385,10 @@ impl Loop {
         Ok(false)
     }
 
-    /// Puts the watches of a source anew and compares it with the disk, in this order: what changes
-    /// meanwhile is told of. Until that is done the source does not count as current.
-    fn compare(&mut self, updater: &mut Updater, id: i64) -> Result<(), Error> {
+    /// Puts the watches of a source and compares it with the disk, in this order: what changes
+    /// meanwhile is told of. They are put `anew` where what they say counts no more; else those
+    /// that stand are kept. Until that is done the source does not count as current.
+    fn compare(&mut self, updater: &mut Updater, id: i64, anew: bool) -> Result<(), Error> {
         let Some(source) = updater.sources()?.into_iter().find(|source| source.id == id) else {
             return self.note_sources(updater);
         };
@@ -397,8 +400,10 @@ impl Loop {
             self.schedule.again(id);
             self.busy(1);
         }
-        if let Some(watch) = &mut self.watch {
-            watch.renew(id);
+        match &mut self.watch {
+            Some(watch) if anew => watch.renew(id),
+            Some(watch) => watch.keep(id),
+            None => {}
         }
         self.note_watching(&source);
         let (pace, index, stop) = (Pace::default(), Arc::clone(&self.index), self.stop.clone());
@@ -491,7 +496,7 @@ impl Loop {
             let Some(paths) = touched.get(&source.id) else { continue };
             let whole = paths.contains("") || updater.is_away(source.id);
             if whole || !self.index.answers(&source) {
-                self.compare(updater, source.id)?;
+                self.compare(updater, source.id, true)?;
                 continue;
             }
             match self.look_at(updater, &source, paths, true) {

@@ -1,9 +1,10 @@
 //! What whoever writes says of the work in hand, for people who wait.
 //!
-//! Numbers only: nothing is decided by them.
+//! Numbers only: nothing is decided by them. They have one form, whoever shows them.
 
 use crate::Index;
 use crate::update::Progress;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -38,6 +39,23 @@ impl Run {
     pub fn left(&self) -> u64 {
         self.progress.total.saturating_sub(self.progress.done) as u64
     }
+
+    /// As replies, resources, jobs and signs of life carry it.
+    pub fn shown(&self) -> Value {
+        let progress = &self.progress;
+        let mut out = json!({
+            "source": progress.source, "done": progress.done, "total": progress.total,
+            "bytes": progress.bytes, "current": progress.current,
+        });
+        if self.rate > 0.0 {
+            // Files each second.
+            out["rate"] = ((self.rate * 10.0).round() / 10.0).into();
+        }
+        if let Some(left) = self.seconds_left {
+            out["seconds_left"] = left.into();
+        }
+        out
+    }
 }
 
 /// What is known of the work in hand, by whoever writes or watches the writer.
@@ -50,6 +68,19 @@ pub struct Doing {
     pub run: Option<Run>,
     /// Why this process does not write, although it could wait for its turn.
     pub reader: Option<String>,
+}
+
+impl Doing {
+    /// The indexing under way, and why this process has no part in it; `None` when there is
+    /// nothing to say.
+    pub fn shown(&self) -> Option<Value> {
+        let mut out = self.run.as_ref().map(Run::shown);
+        if let Some(why) = &self.reader {
+            out.get_or_insert_with(|| Value::Object(Map::new()))["reads_only"] =
+                why.as_str().into();
+        }
+        out
+    }
 }
 
 impl Index {

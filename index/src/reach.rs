@@ -214,7 +214,11 @@ fn question(folder: &Path) -> Identity {
 }
 
 fn identity(folder: &Path) -> Identity {
-    let meta = std::fs::metadata(folder).ok()?;
+    identity_of(&std::fs::metadata(folder).ok()?)
+}
+
+/// Which folder it is that this is known of.
+pub(crate) fn identity_of(meta: &std::fs::Metadata) -> Identity {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

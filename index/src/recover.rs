@@ -6,6 +6,7 @@
 //! are forgotten, so that whoever embeds makes them again. All with the writer's lock in hand.
 //! Invariant: readers find words that are damaged or words that are whole, never half of them.
 
+use crate::compact::STEP;
 use crate::db;
 use crate::error::{Error, Result};
 use crate::graph;
@@ -135,6 +136,7 @@ impl Updater {
     fn sweep(&self) -> Result<()> {
         let ids: Vec<i64> = db::spaces(self.db())?.iter().map(|space| space.id).collect();
         vector::keep_only(self.dir(), |id| ids.contains(&id));
+        while db::forget_leavings(self.db(), STEP)? {}
         remove_where(&self.dir().join("vectors"), |name| name.contains(".new-"));
         // Tantivy writes its lists so, and gives them their name when they are whole.
         remove_where(&self.dir().join("words"), |name| name.starts_with(".tmp"));
@@ -283,7 +285,7 @@ impl Updater {
             }
             let work = self.compaction(&space, held)?;
             work.run(&|| true)?;
-            self.compacted(&work)?;
+            while !self.compacted(&work)? {}
             let (name, n_rows) = (&space.name, space.n_rows);
             self.note_mended(format!(
                 "{} of the {n_rows} vectors of `{name}` were lost; what lacks one is embedded \

@@ -151,11 +151,12 @@ impl Updater {
         Ok(segment.map(|segment| GraphWork(What::Graph { dir, space, rows, segment })))
     }
 
-    /// It is there: searches use it from now on, in all processes.
+    /// It is there: searches use it from now on, in all processes. Does a little of what that
+    /// takes, and is to be called again with the same work until it is true.
     ///
     /// # Errors
     /// `Sql`, `Data`.
-    pub fn graph_built(&self, work: &GraphWork) -> Result<()> {
+    pub fn graph_built(&self, work: &GraphWork) -> Result<bool> {
         let space = match &work.0 {
             What::Graph { space, .. } => *space,
             What::Compaction(work) => return self.compacted(work),
@@ -164,9 +165,10 @@ impl Updater {
         if !known.contains(&space) {
             // The space went away meanwhile, its graph with it.
             vector::keep_only(self.dir(), |id| known.contains(&id));
-            return Ok(());
+            return Ok(true);
         }
-        db::raise_change(self.db(), space)
+        db::raise_change(self.db(), space)?;
+        Ok(true)
     }
 
     /// A space is whole: it answers from now on, unless it was taken back. The one that answered is

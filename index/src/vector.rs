@@ -150,14 +150,9 @@ pub fn copy(
             if !go_on() {
                 return Ok(false);
             }
-            for row in part {
-                values.write_all(rows.bytes(*row))?;
-                signs.write_all(&rows.signs_of(*row))?;
-            }
+            write_rows(rows, part, &mut values, &mut signs)?;
         }
-        for file in [values, signs] {
-            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
-        }
+        settle([values, signs])?;
         Ok(true)
     };
     let written = write().map_err(|e| Error::data(dir.join("vectors"), e));
@@ -165,6 +160,44 @@ pub fn copy(
         discard(dir, space);
     }
     written
+}
+
+/// Copies more rows behind those that [`copy`] wrote.
+///
+/// # Errors
+/// `Data` when they cannot be written.
+pub fn copy_more(dir: &Path, space: i64, rows: &Rows, more: &[u32]) -> Result<()> {
+    let open = |what| {
+        let file = File::options().append(true).open(unnamed(dir, space, what));
+        file.map(BufWriter::new)
+    };
+    let write = || -> io::Result<()> {
+        let (mut values, mut signs) = (open("rows")?, open("signs")?);
+        write_rows(rows, more, &mut values, &mut signs)?;
+        settle([values, signs])
+    };
+    write().map_err(|e| Error::data(dir.join("vectors"), e))
+}
+
+fn write_rows(
+    rows: &Rows,
+    chosen: &[u32],
+    values: &mut impl Write,
+    signs: &mut impl Write,
+) -> io::Result<()> {
+    for row in chosen {
+        values.write_all(rows.bytes(*row))?;
+        signs.write_all(&rows.signs_of(*row))?;
+    }
+    Ok(())
+}
+
+/// Makes files safe on disk.
+fn settle(files: [BufWriter<File>; 2]) -> io::Result<()> {
+    for file in files {
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+    }
+    Ok(())
 }
 
 /// Removes what [`copy`] wrote.

@@ -3,13 +3,14 @@
 //! Says only that something may have changed; what did is the updater's comparison, and when to
 //! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
 //! single ones. A lost event asks for the whole source, whose watches are put anew before it is
-//! compared. A source that does not answer is left alone until it does; one that has a file system
-//! mounted in it which tells of no changes is polled as a whole. Invariant: whoever looks at a
-//! folder has put its watches before, so that what comes into it later is either found or told of.
+//! compared; a comparison without such a reason keeps those that stand. A source that does not
+//! answer is left alone until it does; one that has a file system mounted in it which tells of no
+//! changes is polled as a whole. Invariant: whoever looks at a folder has put its watches before,
+//! so that what comes into it later is either found or told of.
 
 use crate::db::Source;
 use crate::mount;
-use crate::reach::{Identity, Reach, SILENT};
+use crate::reach::{Identity, Reach, SILENT, identity_of};
 pub use crate::touch::{Inbox, Touched};
 use crate::walk::{Rules, slashed};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
@@ -17,8 +18,9 @@ use notify::{
     ErrorKind, Event, EventKind, EventKindMask, PathOp, RecommendedWatcher, RecursiveMode,
     WatchPathConfig, Watcher,
 };
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -103,7 +105,8 @@ fn held(shut: &Shut) -> MutexGuard<'_, BTreeSet<PathBuf>> {
     shut.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Watches sources until it is dropped. A source is watched from [`Watch::renew`] on.
+/// Watches sources until it is dropped. A source is watched from [`Watch::renew`] or
+/// [`Watch::keep`] on.
 pub struct Watch {
     places: Vec<Place>,
     /// Folders that are left out wherever they lie.
@@ -128,8 +131,8 @@ struct Place {
     /// What a walk leaves out, as the watcher asks for it.
     rules: Arc<Mutex<Rules>>,
     watcher: Option<RecommendedWatcher>,
-    /// Watched folders, where single ones are.
-    folders: BTreeSet<PathBuf>,
+    /// Watched folders, where single ones are, as each was when its watching began.
+    folders: BTreeMap<PathBuf, Identity>,
     /// Those of them that cannot be entered.
     shut: Shut,
     /// Why there is no watcher, if somebody should know.
@@ -172,6 +175,16 @@ impl Watch {
         let Watch { places, skip, reach, tell, .. } = self;
         if let Some(place) = places.iter_mut().find(|place| place.id == id) {
             place.renew(skip, reach, tell);
+        }
+    }
+
+    /// Keeps the watches of a source that stand and puts those that are missing; all anew where
+    /// none stands, or where its path means another folder. Whoever calls this compares the whole
+    /// source afterwards.
+    pub fn keep(&mut self, id: i64) {
+        let Watch { places, skip, reach, tell, .. } = self;
+        if let Some(place) = places.iter_mut().find(|place| place.id == id) {
+            place.keep(skip, reach, tell);
         }
     }
 
@@ -234,7 +247,7 @@ impl Place {
             below: false,
             rules,
             watcher: None,
-            folders: BTreeSet::new(),
+            folders: BTreeMap::new(),
             shut: Shut::default(),
             why: None,
             failed: None,
@@ -289,6 +302,33 @@ impl Place {
         Some(format!("`{at}` is mounted in it, and {name} does not tell of all changes"))
     }
 
+    fn keep(&mut self, skip: &[PathBuf], reach: &Reach, tell: &Tell) {
+        let stands = self.watcher.is_some() && reach.find(&self.root) == Some(self.known);
+        // Something may have been mounted in it since.
+        if !stands || self.mode == Mode::Auto && self.why_not(skip).is_some() {
+            self.renew(skip, reach, tell);
+        } else if !SINGLY {
+            self.judge_by(Rules::new(&self.root, skip));
+        } else if let Err(reason) = self.complete(skip) {
+            self.fail(reason);
+        }
+    }
+
+    /// Watches what a walk enters and is not watched, or is another folder than the one that is:
+    /// when one is mounted over another, nobody is told.
+    fn complete(&mut self, skip: &[PathBuf]) -> Result<(), String> {
+        let Some(watcher) = &mut self.watcher else { return Ok(()) };
+        let others = self.folders.iter().filter(|(path, known)| folder(path) != **known);
+        let others: Vec<PathBuf> = others.map(|(path, _)| path.clone()).collect();
+        for path in &others {
+            self.folders.remove(path);
+        }
+        // What the system dropped by itself is no failure.
+        apply(watcher, others.into_iter().map(PathOp::unwatch).collect())?;
+        // To put a watch that stands does nothing.
+        self.cover(vec![self.root.clone()], Rules::new(&self.root, skip))
+    }
+
     fn stop(&mut self) {
         self.watcher = None;
         self.folders.clear();
@@ -325,6 +365,8 @@ impl Place {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         if SINGLY {
             while !level.is_empty() {
+                // Before the watching: what is replaced in between is another folder.
+                let known: Vec<Identity> = level.iter().map(|path| folder(path)).collect();
                 apply(watcher, level.iter().map(|folder| watch_op(folder)).collect())?;
                 let mut below = Vec::new();
                 for folder in &level {
@@ -337,15 +379,19 @@ impl Place {
                     }
                     below.extend(inside.into_iter().flatten());
                 }
-                self.folders.extend(std::mem::replace(&mut level, below));
+                self.folders.extend(std::mem::replace(&mut level, below).into_iter().zip(known));
             }
         } else if level.contains(&self.root) {
             apply(watcher, vec![PathOp::watch_recursive(&self.root)])?;
         }
-        // From here on events are judged by what was read just now; what they were judged by
-        // before may be older than what is about to be looked at.
-        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+        self.judge_by(rules);
         Ok(())
+    }
+
+    /// From here on events are judged by what was read just now; what they were judged by before
+    /// may be older than what is about to be looked at.
+    fn judge_by(&self, rules: Rules) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// False when so much went that all is to be watched anew: taking back thousands of watches one
@@ -357,8 +403,9 @@ impl Place {
         for path in touched {
             let full = self.root.join(path);
             let meta = std::fs::symlink_metadata(&full);
-            let is_dir = meta.as_ref().is_ok_and(std::fs::Metadata::is_dir);
-            let known = self.folders.range(full.clone()..).take_while(|at| at.starts_with(&full));
+            let is_dir = meta.as_ref().is_ok_and(Metadata::is_dir);
+            let known = self.folders.range(full.clone()..).map(|(at, _)| at);
+            let known = known.take_while(|at| at.starts_with(&full));
             let before = gone.len();
             gone.extend(known.cloned());
             if !is_dir && gone.len() == before && (SINGLY || meta.is_ok()) {
@@ -387,6 +434,11 @@ impl Place {
         }
         true
     }
+}
+
+/// Which folder, and no link to one, is there.
+fn folder(path: &Path) -> Identity {
+    identity_of(&path.symlink_metadata().ok()?)
 }
 
 fn watch_op(folder: &Path) -> PathOp {
@@ -587,6 +639,57 @@ mod tests {
         assert!(!idle("in", EventKind::Any));
         held(&shut).insert(root.join("in"));
         assert!(!idle("in", attributes), "it may have been opened");
+    }
+
+    #[test]
+    fn a_look_without_a_reason_keeps_the_watches_that_stand_and_puts_those_that_are_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let deep = root.join("a/deep");
+        fs::create_dir_all(&deep).unwrap();
+        let (send, receive) = std::sync::mpsc::channel();
+        let tell = move |touched: Touched| drop(send.send(touched));
+        let mut watch = Watch::new(Vec::new(), Duration::from_secs(9), Reach::default(), tell);
+        let source = Source {
+            id: 7,
+            name: "vault".to_owned(),
+            kind: crate::db::SourceKind::Vault,
+            root: root.to_str().unwrap().to_owned(),
+            collection: "notes".to_owned(),
+            commit: None,
+            scanned_ms: None,
+        };
+        watch.set_sources(&[source], &HashMap::from([(7, Mode::Events)]));
+        watch.keep(7);
+        assert_eq!(watch.watching(7), Some(Watching::Events), "where none stands all are put");
+        let heard = |path: &str| {
+            fs::write(root.join(path), "x").unwrap();
+            while !receive.recv_timeout(Duration::from_secs(30)).unwrap()[&7].contains(path) {}
+        };
+        heard("a/deep/1.md");
+        // What is watched anew forgets it.
+        let mark = "a mark";
+        watch.places[0].why = Some(mark.to_owned());
+        watch.keep(7);
+        heard("a/deep/2.md");
+        if SINGLY {
+            assert_eq!(watch.places[0].folders.len(), 3);
+            // One that was never heard of, then one that another was mounted over.
+            let place = &mut watch.places[0];
+            apply(place.watcher.as_mut().unwrap(), vec![PathOp::unwatch(&deep)]).unwrap();
+            place.folders.remove(&deep);
+            watch.keep(7);
+            heard("a/deep/3.md");
+            watch.places[0].folders.insert(deep.clone(), Some((0, 0)));
+            watch.keep(7);
+            heard("a/deep/4.md");
+            assert_eq!(watch.places[0].folders[&deep], folder(&deep));
+        }
+        assert_eq!(watch.why(7), Some(mark), "all of it without another watcher");
+        watch.places[0].known = None;
+        watch.keep(7);
+        assert_eq!(watch.why(7), None, "another folder is watched anew");
+        heard("a/deep/5.md");
     }
 
     #[test]

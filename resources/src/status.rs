@@ -1,4 +1,4 @@
-//! `synod://status`: what is indexed, as JSON.
+//! `synod://status`: what is indexed, and how far that is, as JSON.
 
 use crate::{Content, Error, Fixed, Read, Result, Scheme};
 use serde_json::json;
@@ -14,7 +14,7 @@ pub const STATUS: Scheme = Scheme {
         uri: URI,
         name: "status",
         title: "Index status",
-        description: "Sources, counts, freshness and errors of the index.",
+        description: "Sources, counts, freshness, progress and errors of the index.",
         mime: "application/json",
     }),
     read: Read::Index(read),
@@ -37,12 +37,15 @@ fn read(index: &Index, uri: &str) -> Result<Content> {
             })
         })
         .collect();
-    let text = json!({
+    let mut text = json!({
         "generation": status.generation, "pending": status.freshness.pending,
         "fresh": status.freshness.fresh, "sources": sources,
         "embedding": status.spaces.iter().map(|space| {
             json!({"space": space.name, "vectors": space.vectors, "waiting": space.waiting})
         }).collect::<Vec<_>>(),
     });
+    if let Some(run) = status.doing.shown() {
+        text["indexing"] = run;
+    }
     Ok(Content { text: format!("{text:#}"), mime: "application/json" })
 }

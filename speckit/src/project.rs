@@ -307,9 +307,10 @@ impl Project {
 
 fn missing(wanted: &str, features: &[Feature]) -> Error {
     let nearest = nearest(wanted, features.iter().map(|f| f.name.as_str()));
-    let otherwise = match features.len() {
-        0 => "the project has no features yet".to_owned(),
-        n => format!("the project has {n} others, list them"),
+    let otherwise = match features {
+        [] => "it has no features yet".to_owned(),
+        [one] => format!("its only one is `{}`", one.name),
+        several => format!("it has {} others, list them", several.len()),
     };
     let what = format!("no feature `{wanted}` in the project{}", hint(&nearest, &otherwise));
     Error::Missing { what, nearest }

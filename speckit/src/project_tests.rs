@@ -75,6 +75,24 @@ fn a_feature_by_id_name_and_path() {
     }
 }
 
+#[test]
+fn a_feature_that_is_not_there_is_told_from_those_that_are() {
+    let cases: [(&[&str], &str); 3] = [
+        (&[], "it has no features yet"),
+        (&["001-photo-albums"], "its only one is `001-photo-albums`"),
+        (&["001-photo-albums", "002-sea-charts"], "it has 2 others, list them"),
+    ];
+    for (names, otherwise) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let project = make(dir.path(), names);
+        for wanted in ["zzz", "specs/zzz"] {
+            let said = project.feature(wanted).unwrap_err().to_string();
+            let expected = format!("no feature `{wanted}` in the project; {otherwise}");
+            assert!(said.ends_with(&expected), "{said}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn links_that_leave_are_no_features() {

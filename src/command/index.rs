@@ -275,15 +275,28 @@ fn leave(
     request: &Request,
     json: bool,
 ) -> Result<(JobState, String), Failure> {
-    let now_ms = now_ms();
-    let id = synod_store::new_id("j", now_ms, synod_store::random()?);
+    let id = synod_store::new_id("j", now_ms(), synod_store::random()?);
     let (args, priority) = (request.text()?, synod_tools::PRIORITY);
-    let job = NewJob { id: &id, kind: INDEX_JOB, args: &args, key: None, priority, now_ms };
-    store.leave(&job)?;
+    let job =
+        NewJob { id: &id, kind: INDEX_JOB, args: &args, key: None, priority, now_ms: now_ms() };
+    let mut told = false;
+    while let Err(error) = store.leave(&job) {
+        if !error.is_busy() {
+            return Err(error.into());
+        }
+        // Whoever is stopped while it writes keeps all others from writing.
+        if !std::mem::replace(&mut told, true) {
+            note(HELD);
+        }
+    }
     wait(index, store, &id, json)
 }
 
-/// What is said then.
+/// What is said when a request cannot even be left.
+const HELD: &str = "another process holds the data directory and does not answer: it is stopped, \
+    or busy with something long; it is waited for (Ctrl-C ends the waiting)";
+
+/// What is said when nobody does what was left.
 const UNANSWERED: &str = "the process that writes this index does not answer: it is stopped, or \
     busy with something long; the request is left to it, and waited for (Ctrl-C ends the waiting)";
 

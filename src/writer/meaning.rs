@@ -15,6 +15,10 @@ impl Loop {
             let kept = made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
             return self.note_embedded(kept);
         }
+        if self.graphs.is_keeping() {
+            // What would be embedded now would be embedded into a space that goes.
+            return false;
+        }
         let Some(wanted) = self.index.embedder() else { return false };
         if self.space != wanted.space() {
             self.space = wanted.space().to_owned();
@@ -71,43 +75,54 @@ impl Loop {
         !self.config.embedding.on_battery && power::is_on_battery()
     }
 
-    /// Has a graph built that is missing, and makes one that is there known.
-    pub(super) fn graph(&mut self, updater: &Updater) {
+    /// Has a graph built that is missing, and makes one that is there known; true if there is more
+    /// to do now.
+    pub(super) fn graph(&mut self, updater: &Updater) -> bool {
         if let Some((work, built)) = self.graphs.done() {
-            let known = built.and_then(|built| match built {
-                true => {
-                    tracing::info!(what = work.name(), "done in the background");
-                    updater.graph_built(&work)
+            let made = matches!(built, Ok(true));
+            if made && self.embedding.is_busy() {
+                // Vectors that are on their way are to be among those that are made known.
+                self.graphs.again(work);
+                return false;
+            }
+            match built.and_then(|built| if built { updater.graph_built(&work) } else { Ok(true) })
+            {
+                Ok(true) if made => tracing::info!(what = work.name(), "done in the background"),
+                Ok(true) => {}
+                Ok(false) => {
+                    self.graphs.again(work);
+                    return true;
                 }
-                false => Ok(()),
-            });
-            if let Err(error) = known {
-                let what = work.name();
-                tracing::error!(what, error = %error, "failed; it is tried again later");
-                self.graph_at = Instant::now() + GRAPH_FAILED;
+                Err(error) => {
+                    let what = work.name();
+                    tracing::error!(what, error = %error, "failed; it is tried again later");
+                    self.graph_at = Instant::now() + GRAPH_FAILED;
+                }
             }
             // What was embedded while vectors were put together may lack one.
             self.embed_soon();
         }
         if self.graph_at > Instant::now() {
-            return;
+            return false;
         }
         self.graph_at = Instant::now() + GRAPH_AGAIN;
         if self.on_battery() {
             self.graph_at = Instant::now() + BATTERY_AGAIN;
-            return self.graphs.stop();
+            self.graphs.stop();
+            return false;
         }
         if self.graphs.is_busy() {
-            return;
+            return false;
         }
         let wanted = updater.graph_wanted().unwrap_or_else(|error| {
             tracing::error!(error = %error, "cannot tell which graph is missing");
             None
         });
-        let Some(work) = wanted else { return };
+        let Some(work) = wanted else { return false };
         if let Err(error) = self.graphs.start(work, self.wake.waker.clone()) {
             tracing::error!(error = %error, "no thread for a graph");
         }
+        false
     }
 
     /// The model whose space is filled: that of the configuration, or, while its space is taken

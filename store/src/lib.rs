@@ -153,6 +153,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Another process writes, and did so for longer than is waited for it.
+    pub fn is_busy(&self) -> bool {
+        let Error::Sql(error) = self else { return false };
+        error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+    }
+
     /// What the disk below the store refused, with what to do; `None` if it is something else.
     pub fn disk(&self) -> Option<&'static str> {
         use rusqlite::ErrorCode as C;
@@ -374,9 +380,7 @@ fn connect(mut db: Connection, data: &Path) -> Result<Connection> {
     // Of processes that make the file at once, SQLite refuses some at the change to WAL without
     // waiting, because two that wait for each other there would wait for ever.
     while let Err(error) = prepare(&mut db, data) {
-        let busy = matches!(&error, Error::Sql(e)
-            if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy));
-        if !busy || Instant::now() > until {
+        if !error.is_busy() || Instant::now() > until {
             return Err(error);
         }
         std::thread::sleep(BUSY_STEP);

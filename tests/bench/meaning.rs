@@ -358,7 +358,7 @@ pub fn hybrid(folder: &Path) {
     let (start, cpu) = (Instant::now(), cpu_s());
     while let Some(work) = updater.graph_wanted().expect("spaces") {
         work.run(&|| true).expect("a graph");
-        updater.graph_built(&work).expect("known");
+        while !updater.graph_built(&work).expect("known") {}
     }
     println!("# graphs {:.0} s, {:.0} CPU s", start.elapsed().as_secs_f64(), cpu_s() - cpu);
     timed(queries.len(), |n| search(n, Mode::Hybrid));

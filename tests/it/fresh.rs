@@ -7,6 +7,7 @@ use super::program::{Client, PATIENCE, Place, Server, ended, long, poll, sql};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -450,14 +451,21 @@ fn a_first_look_says_how_far_it_is_in_every_process() {
     let folder = place.path().join("vault").display().to_string();
     let file = place.write("synod.toml", format!("[[source]]\npath = {folder:?}\n"));
     let mut writer = place.stdio(&["--config", &file.display().to_string()]);
-    let (own, other) = poll("a run that both show", PATIENCE, || {
+    let resource = |writer: &mut Client| {
+        let answer = writer.request("resources/read", json!({"uri": "synod://status"}));
+        let text = answer["result"]["contents"][0]["text"].as_str().expect("a text");
+        serde_json::from_str::<Value>(text).expect("JSON")
+    };
+    let runs = poll("a run that all show", PATIENCE, || {
         let own = writer.answered("index_status", json!({}))["indexing"].clone();
         own["seconds_left"].as_u64()?;
+        let read = resource(&mut writer)["indexing"].clone();
+        read["seconds_left"].as_u64()?;
         // The command line is another process, and this one has the lock.
         let other = place.call("index_status", json!({}))["indexing"].clone();
-        other["seconds_left"].as_u64().map(|_| (own, other))
+        other["seconds_left"].as_u64().map(|_| [own, read, other])
     });
-    for run in [own, other] {
+    for run in runs {
         assert_eq!((&run["source"], &run["total"]), (&json!("vault"), &json!(9_000)), "{run}");
         let done = run["done"].as_u64().expect("a number");
         assert!((1..=9_000).contains(&done), "{run}");
@@ -471,6 +479,8 @@ fn a_first_look_says_how_far_it_is_in_every_process() {
     });
     assert!(status["indexing"].is_null(), "{status}");
     assert_eq!(status["sources"][0]["pending"], 0, "{status}");
+    let read = resource(&mut writer);
+    assert!(read["indexing"].is_null() && read["fresh"] == true, "{read}");
 }
 
 #[test]
@@ -547,6 +557,32 @@ fn a_stopped_writer_is_noticed_and_waited_for() {
     kill_process(Pid::from_child(&server.child), Signal::CONT).expect("a signal");
     assert!(ended(&mut waits.child, PATIENCE).success(), "{}", waits.stderr());
     says(true, PATIENCE);
+}
+
+#[test]
+fn a_request_waits_for_who_holds_the_store_and_says_so() {
+    let place = vault(3);
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    // As whoever is stopped in the middle of a transaction.
+    let hold = "import sqlite3,sys\n\
+        db=sqlite3.connect(sys.argv[1],timeout=60,isolation_level=None)\n\
+        db.execute('BEGIN IMMEDIATE')\n\
+        print('{}',flush=True)\n\
+        sys.stdin.read()\n";
+    let mut command = Command::new("python3");
+    command.args(["-c", hold]).arg(place.data().join("state.db"));
+    let mut holder = Client::of(command);
+    assert_eq!(holder.next(), json!({}));
+    let mut waits = Client::of(place.command(&["index", "--wait", "--lexical-only"]));
+    poll("a word to who waits", PATIENCE, || {
+        let ended = waits.child.try_wait().expect("a state");
+        assert!(ended.is_none(), "it waits: {ended:?}, {}", waits.stderr());
+        waits.stderr().contains("does not answer").then_some(())
+    });
+    assert!(holder.end().success());
+    assert!(ended(&mut waits.child, PATIENCE).success(), "{}", waits.stderr());
 }
 
 /// Notes of which a first look takes a while.

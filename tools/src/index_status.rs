@@ -1,10 +1,10 @@
 //! `index_status`: what is indexed, and how current it is.
 
-use crate::reply::{Currency, JobReply, indexing, indexing_text, timestamp};
+use crate::reply::{Currency, JobReply, indexing_text, timestamp};
 use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt::Write as _;
 use synod_index::{Doing, Embedder, Freshness, Role, SourceKind, SourceStatus, Status};
 use synod_store::Scope;
@@ -144,7 +144,7 @@ impl Operation for IndexStatus {
             chunks: sources.iter().map(|s| s.chunks).sum(),
             sources,
             jobs,
-            indexing: in_hand(&doing),
+            indexing: doing.shown(),
             embedding,
             // As it was when the files that wait were counted.
             currency: Currency { pending: freshness.pending, fresh: freshness.fresh, ..currency },
@@ -222,15 +222,6 @@ fn embedding(status: &Status) -> Option<EmbeddingReply> {
         filling: filling.map(|space| space.name.clone()),
         filling_coverage: filling.map(|space| coverage(space.waiting)),
     })
-}
-
-/// The indexing under way, and why this process has no part in it.
-fn in_hand(doing: &Doing) -> Option<Value> {
-    let mut out = doing.run.as_ref().map(indexing);
-    if let Some(why) = &doing.reader {
-        out.get_or_insert_with(|| Value::Object(Map::new()))["reads_only"] = why.as_str().into();
-    }
-    out
 }
 
 /// How many files of a source wait; of those of all where nobody tells them apart.
@@ -312,16 +303,16 @@ mod tests {
 
     #[test]
     fn the_work_in_hand_is_said_in_numbers_and_words() {
-        assert_eq!(in_hand(&Doing::default()), None);
+        assert_eq!(Doing::default().shown(), None);
         let reader = Some("a newer program writes".to_owned());
-        let said = in_hand(&Doing { reader, ..Doing::default() }).unwrap();
+        let said = Doing { reader, ..Doing::default() }.shown().unwrap();
         assert_eq!(said["reads_only"], "a newer program writes");
         assert_eq!(indexing_text(&said), "");
         let source = "one".to_owned();
         let progress =
             Progress { source, done: 40, total: 100, bytes: 2_000_000, ..Progress::default() };
         let run = Run { progress, rate: 10.04, seconds_left: Some(6) };
-        let said = in_hand(&Doing { run: Some(run), ..Doing::default() }).unwrap();
+        let said = Doing { run: Some(run), ..Doing::default() }.shown().unwrap();
         assert_eq!((said["rate"].as_f64(), said["total"].as_u64()), (Some(10.0), Some(100)));
         let words = "indexing one … 40 of 100 files, 2.0 MB, 10 a second, 6 s left";
         assert_eq!(indexing_text(&said), words);

@@ -47,7 +47,7 @@ mod vote;
 pub use context_pack::piece_text;
 pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
 pub use orchestrate::COUNCIL_JOB;
-pub use reply::{REPLY_BYTES_MAX, head, indexing, indexing_text};
+pub use reply::{REPLY_BYTES_MAX, head, indexing_text};
 pub use round::resume as resume_councils;
 pub use schema::portable;
 pub use seat::prompt;

@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt::Write as _;
-use synod_index::{Freshness, Index, Run};
+use synod_index::{Freshness, Index};
 use synod_store::Job;
 
 /// Text of one reply, in bytes: some 10,000 tokens of prose.
@@ -121,24 +121,7 @@ impl JobReply {
     }
 }
 
-/// A run of indexing as replies, jobs and signs of life carry it.
-pub fn indexing(run: &Run) -> Value {
-    let progress = &run.progress;
-    let mut out = json!({
-        "source": progress.source, "done": progress.done, "total": progress.total,
-        "bytes": progress.bytes, "current": progress.current,
-    });
-    if run.rate > 0.0 {
-        // Files each second.
-        out["rate"] = ((run.rate * 10.0).round() / 10.0).into();
-    }
-    if let Some(left) = run.seconds_left {
-        out["seconds_left"] = left.into();
-    }
-    out
-}
-
-/// The same in words; empty for what is no run.
+/// A run of indexing, as it is shown, in words; empty for what is no run.
 pub fn indexing_text(run: &Value) -> String {
     let (Some(done), Some(total)) = (run["done"].as_u64(), run["total"].as_u64()) else {
         return String::new();

@@ -139,49 +139,102 @@ pub fn set_rows(db: &Connection, space: i64, n_rows: u32) -> Result<()> {
     Ok(())
 }
 
-/// Gives a space another number, and each of its rows the one that `moved` says; what names a row
-/// that has none is forgotten. Returns the number, which no space had before.
-pub fn move_space(
-    db: &Connection,
-    space: i64,
-    n_rows: u32,
-    moved: &dyn Fn(u32) -> Option<u32>,
-) -> Result<i64> {
+/// A number for a space, which none has and none had before.
+pub fn reserve_space(db: &Connection) -> Result<i64> {
     add_space(db, "", 0)?;
-    let new = db.last_insert_rowid();
-    db.execute("DELETE FROM space WHERE id=?", [new])?;
-    let sql = "UPDATE space SET id=?, n_rows=?, change=change+1 WHERE id=?";
-    db.execute(sql, params![new, n_rows, space])?;
-    for (key, row) in keys(db, space)? {
-        if let Some(row) = moved(row) {
-            put_vector(db, new, &key, row)?;
-        }
-    }
-    let mut documents: Vec<(u32, u64, Vec<u32>)> = Vec::new();
-    embedded(db, space, |file, generation, rows| {
-        let rows: Option<Vec<u32>> = rows.map(moved).collect();
-        documents.extend(rows.map(|rows| (file, generation, rows)));
-    })?;
-    for (file, generation, rows) in documents {
-        put_embedded(db, new, file, generation, &rows)?;
-    }
-    for sql in ["DELETE FROM vector WHERE space=?", "DELETE FROM embedded WHERE space=?"] {
-        db.execute(sql, [space])?;
-    }
-    db.execute("UPDATE recipe SET space=? WHERE space=?", params![new, space])?;
-    for role in [Role::Serving, Role::Former, Role::Held] {
-        if with_role(db, role)? == Some(space) {
-            set_role(db, role, Some(new))?;
-        }
-    }
-    Ok(new)
+    let number = db.last_insert_rowid();
+    db.execute("DELETE FROM space WHERE id=?", [number])?;
+    Ok(number)
 }
 
-/// Which row holds the vector of which key.
-fn keys(db: &Connection, space: i64) -> Result<Vec<(Key, u32)>> {
-    let mut statement = db.prepare("SELECT key, row FROM vector WHERE space=?")?;
-    let rows = statement.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+/// Says which number each row of a space gets, if any.
+pub type Moved<'a> = &'a dyn Fn(u32) -> Option<u32>;
+
+/// Notes up to `limit` vectors of a space, those with keys behind `after`, also under another
+/// number, as `moved` says. Returns the last key, or nothing at the end.
+pub fn move_keys(
+    db: &Connection,
+    space: i64,
+    number: i64,
+    after: Option<Key>,
+    limit: usize,
+    moved: Moved,
+) -> Result<Option<Key>> {
+    // No key is empty.
+    let after = after.map_or_else(Vec::new, |key| key.to_vec());
+    let sql = "SELECT key, row FROM vector WHERE space=?1 AND key>?2 ORDER BY key LIMIT ?3";
+    let mut statement = db.prepare_cached(sql)?;
+    let found = statement
+        .query_map(params![space, after, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: Vec<(Key, u32)> = found.collect::<rusqlite::Result<_>>()?;
+    for (key, row) in &found {
+        if let Some(row) = moved(*row) {
+            put_vector(db, number, key, row)?;
+        }
+    }
+    Ok(found.last().filter(|_| found.len() == limit).map(|(key, _)| *key))
+}
+
+/// The same of what is embedded of documents; one that has a row without a number is left out.
+pub fn move_embedded(
+    db: &Connection,
+    space: i64,
+    number: i64,
+    after: Option<u32>,
+    limit: usize,
+    moved: Moved,
+) -> Result<Option<u32>> {
+    let after = after.map_or(-1, i64::from);
+    let sql = "SELECT file, gen, rows FROM embedded WHERE space=?1 AND file>?2 \
+               ORDER BY file LIMIT ?3";
+    let mut statement = db.prepare_cached(sql)?;
+    let found = statement.query_map(params![space, after, limit as i64], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    let found: Vec<(u32, i64, Vec<u8>)> = found.collect::<rusqlite::Result<_>>()?;
+    for (file, generation, bytes) in &found {
+        let rows: Option<Vec<u32>> = numbers(bytes).map(moved).collect();
+        if let Some(rows) = rows {
+            put_embedded(db, number, *file, *generation as u64, &rows)?;
+        }
+    }
+    Ok(found.last().filter(|_| found.len() == limit).map(|(file, ..)| *file))
+}
+
+/// Gives a space the number under which its vectors were noted.
+pub fn renumber_space(db: &Connection, space: i64, number: i64, n_rows: u32) -> Result<()> {
+    let sql = "UPDATE space SET id=?, n_rows=?, change=change+1 WHERE id=?";
+    db.execute(sql, params![number, n_rows, space])?;
+    db.execute("UPDATE recipe SET space=? WHERE space=?", params![number, space])?;
+    for role in [Role::Serving, Role::Former, Role::Held] {
+        if with_role(db, role)? == Some(space) {
+            set_role(db, role, Some(number))?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets up to `limit` rows of a number that no space has; false when there were none.
+pub fn forget_leavings(db: &Connection, limit: usize) -> Result<bool> {
+    for (table, key) in [("vector", "key"), ("embedded", "file")] {
+        let next = format!("SELECT min(space) FROM {table} WHERE space>?");
+        let mut after = 0;
+        loop {
+            let found: Option<i64> =
+                db.prepare_cached(&next)?.query_row([after], |row| row.get(0))?;
+            let Some(space) = found else { break };
+            if !db.prepare_cached("SELECT 1 FROM space WHERE id=?")?.exists([space])? {
+                let sql = format!(
+                    "DELETE FROM {table} WHERE space=?1 AND {key} IN \
+                     (SELECT {key} FROM {table} WHERE space=?1 LIMIT ?2)"
+                );
+                db.prepare_cached(&sql)?.execute(params![space, limit as i64])?;
+                return Ok(true);
+            }
+            after = space;
+        }
+    }
+    Ok(false)
 }
 
 /// Says that more documents are embedded.
@@ -217,6 +270,11 @@ pub fn put_embedded(
     Ok(())
 }
 
+/// The rows that a column names.
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
 /// Calls `each` for every embedded document: row, generation, the vectors of its passages.
 pub fn embedded(
     db: &Connection,
@@ -227,8 +285,7 @@ pub fn embedded(
     let mut rows = statement.query([space])?;
     while let Some(row) = rows.next()? {
         let bytes = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-        let mut vectors =
-            bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let mut vectors = numbers(bytes);
         each(row.get(0)?, row.get::<_, i64>(1)? as u64, &mut vectors);
     }
     Ok(())
@@ -265,8 +322,40 @@ pub fn is_waiting(db: &Connection, space: i64, file: u32, sources: &[i64]) -> Re
     Ok(db.prepare_cached(&sql)?.exists(params![space, list(sources), file])?)
 }
 
+/// The numbers of spaces are found one behind the other: to look at every row for those of one
+/// document would cost what all documents cost.
+const FORGET: &str = "WITH RECURSIVE number(id) AS (SELECT min(space) FROM embedded UNION ALL \
+     SELECT (SELECT min(space) FROM embedded WHERE space>number.id) FROM number \
+     WHERE number.id IS NOT NULL) \
+     DELETE FROM embedded WHERE file=? AND space IN (SELECT id FROM number)";
+
 /// Forgets what was embedded of a document that is gone.
 pub(super) fn forget(db: &Connection, file: u32) -> Result<()> {
-    db.prepare_cached("DELETE FROM embedded WHERE file=?")?.execute([file])?;
+    db.prepare_cached(FORGET)?.execute([file])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_embedded_of_one_document_is_forgotten_without_a_look_at_the_others() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        for (space, file) in [(2, 1), (2, 5), (2, 9), (7, 5), (7, 9)] {
+            put_embedded(&db, space, file, 1, &[file]).unwrap();
+        }
+        forget(&db, 5).unwrap();
+        forget(&db, 6).unwrap();
+        let mut left = Vec::new();
+        for space in [2, 7] {
+            embedded(&db, space, |file, _, _| left.push((space, file))).unwrap();
+        }
+        assert_eq!(left, [(2, 1), (2, 9), (7, 9)]);
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {FORGET}")).unwrap();
+        let steps = statement.query_map([5], |row| row.get(3)).unwrap();
+        let steps: Vec<String> = steps.collect::<rusqlite::Result<_>>().unwrap();
+        assert!(steps.iter().all(|step| !step.contains("SCAN embedded")), "{steps:?}");
+    }
 }

@@ -514,16 +514,11 @@ fn head(text: &str, mark: char) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::outline::proof;
+    use crate::kind::outline::proof::{self, block};
     use crate::limit::{BLOCKS_MAX, SECTIONS_MAX};
 
     fn read(text: &str) -> Parsed {
         proof::read(&KIND, "docs/tides.adoc", text)
-    }
-
-    fn block<'t>(parsed: &Parsed, text: &'t str, id: &str) -> &'t str {
-        let found = parsed.blocks.iter().find(|(known, _)| known == id);
-        found.map_or("", |(_, bytes)| &text[bytes.clone()])
     }
 
     #[test]

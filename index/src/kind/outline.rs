@@ -305,6 +305,12 @@ pub(super) mod proof {
         parsed.sections.iter().map(|section| (section.level, section.text.as_str())).collect()
     }
 
+    /// What a block holds that is called `id`; nothing where there is none.
+    pub fn block<'t>(parsed: &Parsed, text: &'t str, id: &str) -> &'t str {
+        let found = parsed.blocks.iter().find(|(known, _)| known == id);
+        found.map_or("", |(_, bytes)| &text[bytes.clone()])
+    }
+
     /// Target, anchor and text of every link.
     pub fn links(parsed: &Parsed) -> Vec<(&str, Option<&str>, &str)> {
         let links = parsed.links.iter();

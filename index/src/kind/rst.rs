@@ -479,16 +479,11 @@ fn titled(content: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::outline::proof;
+    use crate::kind::outline::proof::{self, block};
     use crate::limit::{BLOCKS_MAX, MARKS_MAX, SECTIONS_MAX};
 
     fn read(text: &str) -> Parsed {
         proof::read(&KIND, "docs/guide/tides.rst", text)
-    }
-
-    fn block<'t>(parsed: &Parsed, text: &'t str, id: &str) -> &'t str {
-        let found = parsed.blocks.iter().find(|(known, _)| known == id);
-        found.map_or("", |(_, bytes)| &text[bytes.clone()])
     }
 
     #[test]

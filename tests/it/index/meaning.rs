@@ -98,7 +98,7 @@ fn embed_all(updater: &mut Updater, embedder: &dyn Embedder) {
 fn graphs(updater: &mut Updater) {
     while let Some(work) = updater.graph_wanted().expect("spaces") {
         assert!(work.run(&|| true).expect("a graph"));
-        updater.graph_built(&work).expect("known");
+        while !updater.graph_built(&work).expect("known") {}
     }
 }
 
@@ -421,6 +421,44 @@ fn semantic_index(
     index
 }
 
+/// Rows that nothing needs, as many as edits leave behind in a long life.
+fn leave_dead(engine: &mut Engine) {
+    let dead = (0..12_000u64).map(|n| {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        Ok((key, Concepts::vector(&format!("w{n}"))))
+    });
+    engine.updater.take_vectors("concepts", DIMENSIONS, dead).expect("taken");
+}
+
+#[test]
+fn whoever_saves_or_asks_while_rows_are_given_back_has_a_turn() {
+    let place = garage();
+    let concepts = Concepts::new("concepts", VectorIndex::Exact);
+    let mut engine = place.scanned().embedded(&concepts);
+    leave_dead(&mut engine);
+    let work = engine.updater.graph_wanted().expect("spaces").expect("a compaction");
+    assert!(work.run(&|| true).expect("copied"));
+    // Embedded while others were copied.
+    place.write("depot.md", "# Depot\n\nA rapid automobile.\n");
+    engine.scan();
+    embed_all(&mut engine.updater, &*concepts);
+    let n_texts = concepts.n_texts();
+    let mut n_steps = 0;
+    while !engine.updater.graph_built(&work).expect("known") {
+        n_steps += 1;
+        assert_eq!(engine.paths_in("fast vehicle", Mode::Semantic)[0], "depot.md", "{n_steps}");
+        place.write("saved.md", format!("# Saved\n\nwalrus{n_steps}\n"));
+        engine.scan();
+        let saved = engine.paths_in(&format!("walrus{n_steps}"), Mode::Lexical);
+        assert_eq!(saved, ["saved.md"], "{n_steps}");
+    }
+    assert!(n_steps > 5, "{n_steps} steps");
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(concepts.n_texts(), n_texts + 1, "what was saved last, and nothing again");
+    engine.assert_clean();
+}
+
 #[test]
 fn rows_that_nothing_needs_are_given_back() {
     let place = garage();
@@ -434,13 +472,7 @@ fn rows_that_nothing_needs_are_given_back() {
         files.iter().flatten().map(|path| path.metadata().expect("there").len()).sum()
     };
     let before = bytes();
-    // As many as edits leave behind in a long life.
-    let dead = (0..12_000u64).map(|n| {
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&n.to_le_bytes());
-        Ok((key, Concepts::vector(&format!("w{n}"))))
-    });
-    engine.updater.take_vectors("concepts", DIMENSIONS, dead).expect("taken");
+    leave_dead(&mut engine);
     assert!(bytes() > 1_000 * before);
     let n_texts = concepts.n_texts();
     graphs(&mut engine.updater);
