@@ -20,8 +20,8 @@ pub use graph::{
 };
 
 pub use vector::{
-    Key, Role, Space, add_space, embedded, forget_leavings, is_waiting, move_embedded, move_keys,
-    put_embedded, put_vector, raise_change, remove_space, renumber_space, reserve_space,
+    Key, Role, Space, add_space, embedded, embedded_of, forget_leavings, is_waiting, move_embedded,
+    move_keys, put_embedded, put_vector, raise_change, remove_space, renumber_space, reserve_space,
     set_recipe, set_role, set_rows, space, spaces, vector, waiting, waiting_passages, with_role,
 };
 pub use words::{set_sound, sound, strays};

@@ -21,6 +21,8 @@ pub struct Dense {
     /// The last query and its vector: its next page, or another look at it, asks for the same.
     pub last: Mutex<Option<(Vec<String>, Vec<f32>)>>,
     rows: Rows,
+    /// What the database says, to be taken over by the next one.
+    kept: Kept,
     /// By place, its row.
     numbers: Vec<u32>,
     /// By place, its passage slot of the view.
@@ -48,11 +50,120 @@ struct Reach {
     whole_of: Vec<u32>,
 }
 
+/// Documents whose vectors are looked up one by one, beside a share of all: more are read with all
+/// others.
+const LOOKED_UP_MAX: usize = 200;
+const LOOKED_UP_SHARE: usize = 16;
 /// Rows near a query that each graph names, and as many of those without one.
 const EF: usize = 512;
 
+/// What the database says of the documents of a view.
+#[derive(Default)]
+struct Kept {
+    /// By entry: document and generation.
+    of: Vec<(u32, u64)>,
+    /// By entry, its first passage; one more at the end.
+    firsts: Vec<u32>,
+    /// By passage its row, or `NONE`.
+    rows: Vec<u32>,
+    /// By entry, the row of its head or `NONE`.
+    heads: Vec<u32>,
+}
+
+impl Kept {
+    /// Nothing yet is known of the documents of this view.
+    fn new(view: &View) -> Self {
+        let firsts = view.layout().starts().to_vec();
+        Kept {
+            of: view.entries.iter().map(|entry| (entry.file, entry.generation)).collect(),
+            rows: vec![NONE; firsts.last().map_or(0, |n| *n as usize)],
+            heads: vec![NONE; view.entries.len()],
+            firsts,
+        }
+    }
+
+    fn passages(&self, entry: usize) -> Range<usize> {
+        self.firsts[entry] as usize..self.firsts[entry + 1] as usize
+    }
+
+    /// Reads all of a space.
+    fn read(&mut self, db: &Connection, view: &View, space: &Space) -> Result<()> {
+        db::embedded(db, space.id, |file, generation, numbers| {
+            let Some(entry) = view.entry(file) else { return };
+            self.put(entry as usize, generation, numbers, space.n_rows);
+        })
+    }
+
+    /// Notes the vectors of a document, if they are those of the generation that is seen.
+    fn put(
+        &mut self,
+        entry: usize,
+        generation: u64,
+        numbers: &mut dyn Iterator<Item = u32>,
+        n_rows: u32,
+    ) {
+        if self.of[entry].1 != generation {
+            return;
+        }
+        let passages = self.passages(entry);
+        for (at, row) in numbers.filter(|row| *row < n_rows).enumerate() {
+            match self.rows[passages.clone()].get_mut(at) {
+                Some(place) => *place = row,
+                // Behind the passages stands the head of the note.
+                None => self.heads[entry] = row,
+            }
+        }
+    }
+
+    /// Takes over what is known of the same documents in the same space, and reads what is not.
+    /// False, with nothing read, when that is so much that all is better read.
+    fn follow(
+        &mut self,
+        known: &Kept,
+        changed: bool,
+        db: &Connection,
+        view: &View,
+        space: &Space,
+    ) -> Result<bool> {
+        let mut unknown = Vec::new();
+        for entry in 0..self.of.len() {
+            let passages = self.passages(entry);
+            if passages.is_empty() {
+                continue;
+            }
+            if known.of.get(entry) != Some(&self.of[entry]) {
+                unknown.push(entry);
+                continue;
+            }
+            let (former, head) = (&known.rows[known.passages(entry)], known.heads[entry]);
+            let gone = |row: &u32| *row != NONE && *row >= space.n_rows;
+            if former.len() != passages.len() || former.iter().any(gone) || gone(&head) {
+                unknown.push(entry);
+                continue;
+            }
+            // What had none may have got them meanwhile; what has them keeps them.
+            if changed && former.contains(&NONE) {
+                unknown.push(entry);
+            }
+            self.rows[passages].copy_from_slice(former);
+            self.heads[entry] = head;
+        }
+        if unknown.len() > LOOKED_UP_MAX + self.of.len() / LOOKED_UP_SHARE {
+            return Ok(false);
+        }
+        for entry in unknown {
+            let file = view.entries[entry].file;
+            db::embedded_of(db, space.id, file, |generation, numbers| {
+                self.put(entry, generation, numbers, space.n_rows);
+            })?;
+        }
+        Ok(true)
+    }
+}
+
 impl Dense {
-    /// Reads which documents are embedded as the view knows them.
+    /// Reads which documents are embedded as the view knows them; of those that `known` knows as
+    /// they are, only what is new.
     ///
     /// # Errors
     /// `Data` when the vectors are not where the database says.
@@ -63,36 +174,35 @@ impl Dense {
         space: &Space,
         embedder: Arc<dyn Embedder>,
         mode: VectorIndex,
+        known: Option<&Dense>,
     ) -> Result<Self> {
         let rows = Rows::open(dir, space.id, space.dimensions, space.n_rows)?;
-        let layout = view.layout();
-        let mut by_passage = vec![NONE; layout.slots.len()];
-        let mut wholes: Vec<(u32, u32)> = Vec::new();
-        db::embedded(db, space.id, |file, generation, numbers| {
-            let Some(entry) = view.entry(file) else { return };
-            if view.entries[entry as usize].generation != generation {
-                return;
+        let made_for = (view.generation, space.id, space.change);
+        let mut kept = Kept::new(view);
+        let known = known.filter(|known| known.made_for.1 == space.id);
+        let follows = match known {
+            Some(known) => {
+                kept.follow(&known.kept, known.made_for.2 != space.change, db, view, space)?
             }
-            let passages = layout.passages(entry);
-            for (at, row) in numbers.filter(|row| *row < space.n_rows).enumerate() {
-                match by_passage[passages.clone()].get_mut(at) {
-                    Some(place) => *place = row,
-                    // Behind the passages stands the head of the note.
-                    None => wholes.push((row, entry)),
-                }
-            }
-        })?;
+            None => false,
+        };
+        if !follows {
+            kept = Kept::new(view);
+            kept.read(db, view, space)?;
+        }
+        let heads = kept.heads.iter().enumerate().filter(|(_, row)| **row != NONE);
+        let mut wholes: Vec<(u32, u32)> = heads.map(|(entry, row)| (*row, entry as u32)).collect();
         wholes.sort_unstable();
+        let layout = view.layout();
         let (mut numbers, mut slots, mut starts) = (Vec::new(), Vec::new(), vec![0]);
         for entry in 0..view.entries.len() as u32 {
-            for at in layout.passages(entry).filter(|at| by_passage[*at] != NONE) {
-                numbers.push(by_passage[at]);
+            for at in kept.passages(entry as usize).filter(|at| kept.rows[*at] != NONE) {
+                numbers.push(kept.rows[at]);
                 slots.push(layout.slots[at]);
             }
             starts.push(numbers.len() as u32);
         }
         let coverage = numbers.len() as f32 / view.n_chunks.max(1) as f32;
-        let made_for = (view.generation, space.id, space.change);
         let graphs = match mode {
             VectorIndex::Exact => Graphs::default(),
             _ => Graphs::open(dir, space.id, &rows, mode == VectorIndex::Hnsw),
@@ -104,6 +214,7 @@ impl Dense {
             embedder,
             last,
             rows,
+            kept,
             numbers,
             slots,
             starts,

@@ -50,13 +50,14 @@ impl Index {
         let Some((embedder, space)) = self.answering(db)? else { return Ok(None) };
         let wanted = (view.generation, space.id, space.change);
         let fits = |d: &Arc<Dense>| d.made_for == wanted && Arc::ptr_eq(&d.embedder, &embedder);
-        let known = lock(&self.dense).clone().filter(fits);
-        let dense = match known {
-            Some(dense) => dense,
-            None => {
+        let known = lock(&self.dense).clone();
+        let dense = match &known {
+            Some(dense) if fits(dense) => Arc::clone(dense),
+            known => {
                 let epoch = self.epoch();
                 let mode = self.vector_index();
-                let made = match Dense::open(db, self.dir(), view, &space, embedder, mode) {
+                let (dir, known) = (self.dir(), known.as_deref());
+                let made = match Dense::open(db, dir, view, &space, embedder, mode, known) {
                     Err(Error::Data { .. }) => self.dense_now(view, found)?,
                     made => Some(made?),
                 };
@@ -75,7 +76,7 @@ impl Index {
     fn dense_now(&self, view: &View, found: &mut Found) -> Result<Option<Dense>> {
         let db = self.connect()?;
         let Some((embedder, space)) = self.answering(&db)? else { return Ok(None) };
-        match Dense::open(&db, self.dir(), view, &space, embedder, self.vector_index()) {
+        match Dense::open(&db, self.dir(), view, &space, embedder, self.vector_index(), None) {
             Err(Error::Data { .. }) => {
                 self.suspect();
                 let note = "the vectors on disk are lost or cut: words alone were searched; the \

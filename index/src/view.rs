@@ -100,6 +100,11 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// By entry, its first passage; one more at the end.
+    pub fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
     /// The passages of a document.
     pub fn passages(&self, entry: u32) -> Range<usize> {
         self.starts[entry as usize] as usize..self.starts[entry as usize + 1] as usize

@@ -291,6 +291,23 @@ pub fn embedded(
     Ok(())
 }
 
+/// Calls `each` with the generation and the vectors of one document, if it is embedded.
+pub fn embedded_of(
+    db: &Connection,
+    space: i64,
+    file: u32,
+    each: impl FnOnce(u64, &mut dyn Iterator<Item = u32>),
+) -> Result<()> {
+    let sql = "SELECT gen, rows FROM embedded WHERE space=? AND file=?";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params![space, file])?;
+    if let Some(row) = rows.next()? {
+        let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        each(row.get::<_, i64>(0)? as u64, &mut numbers(bytes));
+    }
+    Ok(())
+}
+
 const WAITING: &str = "FROM file LEFT JOIN embedded ON embedded.space=?1 AND embedded.file=file.id \
      AND embedded.gen=file.gen WHERE embedded.file IS NULL AND file.n_chunks>0 \
      AND file.source IN (SELECT value FROM json_each(?2))";
