@@ -29,6 +29,7 @@ mod peer;
 mod program;
 mod provider;
 mod quality;
+mod reply;
 mod served;
 mod soak;
 mod specs;
