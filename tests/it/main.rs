@@ -25,6 +25,8 @@ mod many;
 mod model;
 mod obtain;
 mod ollama;
+#[cfg(target_os = "linux")]
+mod outside;
 mod peer;
 mod program;
 mod provider;
