@@ -417,6 +417,23 @@ fn no_other_process_is_sent_a_signal() {
     compare("ends of processes that are not looked at", &found, &named);
 }
 
+/// What every Linux has that runs programs which were not built for it alone.
+const LIBRARIES: &[&str] =
+    &["libc.", "libm.", "libgcc_s.", "libpthread.", "libdl.", "librt.", "ld-linux", "ld-musl"];
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_program_needs_nothing_but_the_c_library() {
+    let mut readelf = std::process::Command::new("readelf");
+    readelf.arg("-d").arg(env!("CARGO_BIN_EXE_synod"));
+    let (code, said, why) = crate::program::outcome(readelf);
+    assert_eq!(code, 0, "{why}");
+    let needed = said.lines().filter(|line| line.contains("(NEEDED)"));
+    let mut others: Vec<&str> = needed.filter_map(|line| line.split(['[', ']']).nth(1)).collect();
+    others.retain(|name| !LIBRARIES.iter().any(|known| name.starts_with(known)));
+    assert!(others.is_empty(), "it does not start where these are not installed: {others:?}");
+}
+
 /// A line without its comment.
 fn code(line: &str) -> &str {
     let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));
