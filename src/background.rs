@@ -157,12 +157,14 @@ impl Drop for Graphs {
 #[derive(Default)]
 pub struct Histories {
     running: Option<(Arc<AtomicBool>, Receiver<HistoryRead>)>,
+    /// What was read and may not be kept yet.
+    read: Option<HistoryRead>,
 }
 
 impl Histories {
-    /// One is being read.
+    /// One is being read, or waits to be kept.
     pub fn is_busy(&self) -> bool {
-        self.running.is_some()
+        self.running.is_some() || self.read.is_some()
     }
 
     /// Starts to read one; none may be in hand.
@@ -183,17 +185,16 @@ impl Histories {
         Ok(())
     }
 
-    /// What was read, once it is.
-    pub fn done(&mut self) -> Option<HistoryRead> {
-        let (_, read) = self.running.as_ref()?;
-        let read = match read.try_recv() {
-            Ok(read) => Some(read),
-            Err(TryRecvError::Empty) => return None,
+    /// What was read, once it is and `may` be kept.
+    pub fn done(&mut self, may: impl Fn(&HistoryRead) -> bool) -> Option<HistoryRead> {
+        let answer = self.running.as_ref().map(|(_, read)| read.try_recv());
+        match answer {
+            Some(Ok(read)) => (self.running, self.read) = (None, Some(read)),
             // Its thread failed: it is asked for again when the source is looked at.
-            Err(TryRecvError::Disconnected) => None,
-        };
-        self.running = None;
-        read
+            Some(Err(TryRecvError::Disconnected)) => self.running = None,
+            Some(Err(TryRecvError::Empty)) | None => {}
+        }
+        self.read.take_if(|read| may(read))
     }
 }
 

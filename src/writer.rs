@@ -369,9 +369,11 @@ impl Loop {
         Ok(())
     }
 
-    /// Keeps a history that was read, and has the next one read; true if one was kept.
+    /// Keeps a history that was read, and has the next one read; true if one was kept. With it the
+    /// status names the commit: not while files wait that were touched before it was seen.
     fn history(&mut self, updater: &mut Updater) -> Result<bool, Error> {
-        if let Some(read) = self.histories.done() {
+        let inbox = &self.inbox;
+        if let Some(read) = self.histories.done(|read| !inbox.waits_since(read.noted())) {
             updater.put_history(read)?;
             self.settle(updater);
             return Ok(true);

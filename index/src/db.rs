@@ -228,6 +228,9 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
         db.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     }
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // Else large sorts and statements go to files in the system's temporary folder, which is none
+    // of ours, and need not be there.
+    db.pragma_update(None, "temp_store", "memory")?;
     let found = version::check(&db, path)?;
     if write && found < version::FORMAT {
         db.execute_batch(&format!(

@@ -67,7 +67,7 @@ pub enum Error {
     Ambiguous {
         /// What was asked.
         what: String,
-        /// Every document that it could be, as `source:path`.
+        /// The first documents that it could be, as `source/path`.
         candidates: Vec<String>,
     },
     /// The document is known but cannot be read now.

@@ -27,6 +27,8 @@ pub struct HistoryWork {
     root: PathBuf,
     /// The commit.
     head: Option<String>,
+    /// When it was seen.
+    noted: Instant,
 }
 
 /// What was read of it, for [`Updater::put_history`].
@@ -43,6 +45,13 @@ impl HistoryWork {
     }
 }
 
+impl HistoryRead {
+    /// When the commit was seen that this is the history of: what changed before belongs to it.
+    pub fn noted(&self) -> Instant {
+        self.work.noted
+    }
+}
+
 impl Updater {
     /// From now on histories wait until somebody asks for them ([`Updater::history_wanted`]).
     pub fn read_histories_apart(&mut self) {
@@ -50,13 +59,17 @@ impl Updater {
     }
 
     /// The working tree of a source may stand on another commit: then its history is read anew, or
-    /// waits to be.
-    pub(crate) fn note_history(&mut self, source: &Source) -> Result<()> {
+    /// waits to be. Not if it came to stand there only while its files were read, which began
+    /// `before`: some of them may be those of the other commit. The next look knows.
+    pub(crate) fn note_history(&mut self, source: &Source, before: Option<&str>) -> Result<()> {
         let root = Path::new(&source.root);
         let head = head(root);
+        if head.as_deref() != before {
+            return Ok(());
+        }
         let known = head == db::commit(self.db(), source.id)?;
         let (name, root) = (source.name.clone(), root.to_owned());
-        let work = HistoryWork { source: source.id, name, root, head };
+        let work = HistoryWork { source: source.id, name, root, head, noted: Instant::now() };
         match &mut self.histories {
             Some(waiting) if known => drop(waiting.remove(&source.id)),
             Some(waiting) => drop(waiting.insert(source.id, work)),
@@ -81,7 +94,7 @@ impl Updater {
     /// # Errors
     /// `Sql`.
     pub fn put_history(&mut self, read: HistoryRead) -> Result<()> {
-        let HistoryRead { work: HistoryWork { source, name, root, head }, commits } = read;
+        let HistoryRead { work: HistoryWork { source, name, root, head, .. }, commits } = read;
         if let Some(waiting) = &mut self.histories
             && waiting.get(&source).is_some_and(|work| work.head == head)
         {
@@ -105,7 +118,7 @@ impl Updater {
 
 /// The commit that a working tree stands on, read without running git; `None` where the folder is
 /// not the root of one.
-fn head(root: &Path) -> Option<String> {
+pub(crate) fn head(root: &Path) -> Option<String> {
     let (git, common) = git_dirs(root)?;
     let head = small_text(&git.join("HEAD"))?;
     let Some(reference) = head.trim().strip_prefix("ref: ") else { return hash(&head) };

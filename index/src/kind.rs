@@ -12,6 +12,7 @@ pub mod notebook;
 mod outline;
 pub mod pdf;
 pub mod rst;
+mod secret;
 pub mod spec;
 pub mod text;
 
@@ -57,6 +58,7 @@ pub struct Kind {
 
 /// Every kind, asked in this order; the last one takes whatever is text.
 pub const KINDS: &[Kind] = &[
+    secret::KIND,
     spec::KIND,
     markdown::KIND,
     notebook::KIND,

@@ -18,6 +18,8 @@ use std::path::Path;
 const LISTED_MAX: usize = 10;
 /// Entries of an outline.
 const OUTLINE_MAX: usize = 200;
+/// What a line counts for at least, in bytes: whoever shows it puts its number before it.
+const LINE_BYTES_MIN: usize = 12;
 /// Below this similarity (0 to 1) a name is not offered as a near one.
 const NEAR: f64 = 0.5;
 
@@ -402,7 +404,8 @@ impl Finder<'_> {
         if found.len() == 1 {
             return Ok(found.remove(0));
         }
-        let candidates = found.iter().map(|row| self.place(row)).collect::<Vec<_>>();
+        let listed = found.iter().take(2 * LISTED_MAX);
+        let candidates = listed.map(|row| self.place(row)).collect::<Vec<_>>();
         Err(Error::Ambiguous {
             what: format!("`{name}` means {} documents; give one of these paths", found.len()),
             candidates,
@@ -790,10 +793,11 @@ fn outline(row: &FileRow, lines: &LineIndex, reading: &mut Reading) {
 
 /// Whole lines up to `max` bytes; at least a part of the first one.
 fn take_lines(text: &str, lines: &LineIndex, first: u32, last: u32, max: usize, out: &mut Reading) {
+    let cost = |line: u32| lines.bytes(line, line).len().max(LINE_BYTES_MIN);
     let mut end = first;
-    let mut bytes = lines.bytes(first, first).len();
+    let mut bytes = cost(first);
     while end < last {
-        let next = lines.bytes(end + 1, end + 1).len();
+        let next = cost(end + 1);
         if bytes + next > max {
             break;
         }

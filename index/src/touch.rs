@@ -68,6 +68,11 @@ impl Inbox {
         self.lock().due().map(|due| due.saturating_duration_since(now))
     }
 
+    /// Whether anything waits since before `then`.
+    pub fn waits_since(&self, then: Instant) -> bool {
+        self.lock().waits_since(then)
+    }
+
     /// Notes how long it took to look at what was taken.
     pub fn took(&self, touched: &Touched, took: Duration) {
         self.lock().took(touched, took);
@@ -177,6 +182,11 @@ impl Waiting {
 
     fn burst_due(&self) -> Option<Instant> {
         self.span.map(|(first, last)| (last + QUIET).min(first + BURST))
+    }
+
+    fn waits_since(&self, then: Instant) -> bool {
+        let mut held = self.held.values().flat_map(HashMap::values);
+        held.any(|held| held.first <= then) || self.span.is_some_and(|(first, _)| first <= then)
     }
 
     fn due(&self) -> Option<Instant> {
@@ -304,6 +314,19 @@ mod tests {
         assert_eq!(taken(&inbox, start + 160 * MS), ["a", "b"]);
         assert_eq!((count(&inbox), inbox.due(start + 160 * MS)), (0, None));
         assert!(put(&inbox, "a", start + 170 * MS), "another burst");
+    }
+
+    #[test]
+    fn what_waits_since_before_a_moment_is_known_until_it_is_handed_on() {
+        let (inbox, start) = (Inbox::default(), Instant::now());
+        assert!(!inbox.waits_since(start));
+        put(&inbox, "a", start + 10 * MS);
+        put(&inbox, "a", start + 50 * MS);
+        assert!(!inbox.waits_since(start + 9 * MS));
+        assert!(inbox.waits_since(start + 10 * MS) && inbox.waits_since(start + 30 * MS));
+        assert_eq!(taken(&inbox, start + 150 * MS), ["a"]);
+        put(&inbox, "b", start + 160 * MS);
+        assert!(!inbox.waits_since(start + 150 * MS), "what came later belongs to no earlier time");
     }
 
     #[test]

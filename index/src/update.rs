@@ -14,7 +14,7 @@ use crate::disk::{self, Content, Loaded, Stamp};
 use crate::error::{Error, Result};
 use crate::flight::{Gate, Permit};
 use crate::graph;
-use crate::history::HistoryWork;
+use crate::history::{self, HistoryWork};
 use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
 use crate::language::{self, Language};
 use crate::lexical::{DocumentText, PassageText, Writer};
@@ -427,6 +427,7 @@ impl Updater {
             // A source that vanished (an unmounted drive) keeps its documents.
             return self.away(source, &format!("{error}; its documents are kept as they were"));
         }
+        let head = history::head(&root);
         // First: what is looked at meanwhile has problems of its own.
         db::clear_problems(&self.db, source.id)?;
         let mut beside = Beside::new(source.id, ahead);
@@ -456,7 +457,7 @@ impl Updater {
         outcome.unchanged += total - reads;
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
-        self.note_history(source)?;
+        self.note_history(source, head.as_deref())?;
         db::scanned(&self.db, source.id, (self.now_ms)())?;
         Ok(outcome)
     }
@@ -519,6 +520,7 @@ impl Updater {
             return self.scan_beside(source, report, ahead);
         }
         self.look()?;
+        let head = history::head(&root);
         let held = self.unread.look(source.id, Some(paths));
         // It is over in a moment: nothing is served meanwhile.
         let mut alone = Beside::new(source.id, None);
@@ -543,7 +545,7 @@ impl Updater {
         }
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
-        self.note_history(source)?;
+        self.note_history(source, head.as_deref())?;
         self.saved = Some(Instant::now());
         Ok(outcome)
     }

@@ -194,14 +194,17 @@ impl Remote {
         match &result {
             Ok(_) => {
                 state.paused = None;
-                let each = start.elapsed().as_secs_f64() / texts.len().max(1) as f64;
-                let fit = REQUEST_TIME.as_secs_f64() / each.max(1e-6);
-                state.texts = (fit as usize).clamp(1, TEXTS_MAX.min(2 * state.texts));
+                // Of queries, which are short, many would make the next request a long one.
+                if what == What::Passages {
+                    state.texts = next_texts(state.texts, texts.len(), start.elapsed());
+                }
             }
             // The text is to blame, not the server.
             Err(Refusal::TooLong) => {}
             Err(refusal) => {
-                state.texts = TEXTS_FIRST;
+                if what == What::Passages {
+                    state.texts = 1;
+                }
                 let (busy, wait) = match refusal {
                     Refusal::Fetch(fetch::Error::Down { .. }) => (true, None),
                     Refusal::Fetch(fetch::Error::Status { retry_after, .. }) => {
@@ -314,6 +317,14 @@ impl Embedder for Remote {
     }
 }
 
+/// Texts of the next request, after one of `n` texts took so long where `allowed` might have been
+/// sent: as many as take [`REQUEST_TIME`], and twice as many at most.
+fn next_texts(allowed: usize, n: usize, took: Duration) -> usize {
+    let each = took.as_secs_f64() / n.max(1) as f64;
+    let fit = REQUEST_TIME.as_secs_f64() / each.max(1e-6);
+    (fit as usize).clamp(1, TEXTS_MAX.min(2 * allowed))
+}
+
 /// The secret in the variable that the configuration names.
 fn secret(variable: Option<&str>) -> Result<Option<String>, Fault> {
     let Some(name) = variable else { return Ok(None) };
@@ -405,4 +416,44 @@ fn reads(dialect: &dyn Dialect, n: usize) -> Result<Reading, Refusal> {
     };
     let cosine: f32 = unit(a.clone()).iter().zip(unit(b.clone())).map(|(a, b)| a * b).sum();
     Ok(if cosine < 0.999_99 { Reading::Whole } else { Reading::Cut })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that takes `each` seconds for a text, and `slower` times as long from some request
+    /// on: the longest request, and texts of the last one.
+    fn longest(each: f64, slower: f64, from: usize) -> (f64, usize) {
+        let (mut allowed, mut longest) = (TEXTS_FIRST, 0.0_f64);
+        for request in 0..40 {
+            let each = if request < from { each } else { each * slower };
+            let took = each * allowed as f64;
+            longest = longest.max(took);
+            allowed = next_texts(allowed, allowed, Duration::from_secs_f64(took));
+            assert!((1..=TEXTS_MAX).contains(&allowed), "{allowed} texts");
+        }
+        (longest, allowed)
+    }
+
+    #[test]
+    fn no_request_is_sized_to_take_longer_than_is_waited_for() {
+        let most = PASSAGES_TIME.as_secs_f64();
+        for step in 0..=150 {
+            let each = f64::from(step) / 10.0;
+            let (took, last) = longest(each, 1.0, 0);
+            assert!(took <= most, "{each} s a text: a request of {took} s");
+            // As large as it may be, too: a fast server is not asked text by text.
+            let wanted = (REQUEST_TIME.as_secs_f64() / each.max(1e-6)).min(TEXTS_MAX as f64);
+            assert!(last as f64 > wanted - 2.0, "{each} s a text: {last} of {wanted}");
+        }
+        // Nor where it becomes nine times as slow at any moment: the next request is a small one.
+        for from in 0..20 {
+            for step in 1..=14 {
+                let each = f64::from(step) / 10.0;
+                let (took, _) = longest(each, 9.0, from);
+                assert!(took <= most, "{each} s a text, nine times that from {from}: {took} s");
+            }
+        }
+    }
 }

@@ -393,6 +393,8 @@ fn prepare(db: &mut Connection, data: &Path) -> Result<()> {
     db.pragma_update(None, "journal_mode", "wal")?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "cache_size", -512)?;
+    // Nothing of it goes to the system's temporary folder.
+    db.pragma_update(None, "temp_store", "memory")?;
     db.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     let format = |db: &Connection| db.pragma_query_value(None, "user_version", |r| r.get(0));
     let known = |found: u32| match found > FORMAT {

@@ -1,5 +1,6 @@
 //! Indexing speed: the whole beside its bare parts (walk, read, parse, tokenise once, tantivy).
 
+use crate::fresh::Home;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,34 @@ pub fn run(folder: &Path) {
         bare(folder);
         whole(folder);
     }
+}
+
+/// `bench growth [N]`: the processor's time for a note among a tenth of N notes, and among N.
+pub fn growth(notes: usize) {
+    println!("notes,seconds,cpu_seconds,cpu_ms_each");
+    let cost = |n: usize| {
+        let home = Home::new(None, n);
+        let dir = tempfile::tempdir().expect("a folder");
+        let index = Index::open(dir.path()).expect("an index");
+        let mut updater = Updater::new(Arc::clone(&index), || 0).expect("the lock");
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let source = updater.add_source(&home.vault, &SourceSpec::default()).expect("a source");
+        updater.scan(&source, &|_| true).expect("a scan");
+        // With the merges that are left.
+        drop(updater);
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        let each = cpu * 1e3 / n as f64;
+        println!("{n},{seconds:.1},{cpu:.1},{each:.3}");
+        each
+    };
+    // By turns, so that a machine that is shared counts for both.
+    let (mut few, mut many) = (0.0, 0.0);
+    for _ in 0..2 {
+        few += cost(notes / 10);
+        many += cost(notes);
+    }
+    let ratio = many / few;
+    println!("# a note among {notes} costs {ratio:.2} times one among {}", notes / 10);
 }
 
 fn row(what: &str, files: usize, chunks: usize, bytes: u64, start: Instant, cpu: f64, disk: u64) {

@@ -71,14 +71,14 @@ fn note(n: usize, all: usize, dice: &mut Dice) -> String {
 }
 
 /// Everything that one run needs, below one folder.
-struct Home {
-    vault: PathBuf,
+pub struct Home {
+    pub vault: PathBuf,
     dir: tempfile::TempDir,
     notes: usize,
 }
 
 impl Home {
-    fn new(folder: Option<PathBuf>, notes: usize) -> Home {
+    pub fn new(folder: Option<PathBuf>, notes: usize) -> Home {
         let usual = || {
             let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
             target.join(format!("bench-notes-{notes}"))
@@ -177,7 +177,8 @@ pub fn run(folder: Option<PathBuf>, notes: usize) {
         save(&home, &mut client, 100_000 + n)
     });
     figures("saved note found, nothing else going on", saves.collect());
-    drop(client);
+    settled(&home, client);
+    handles(&home);
     starts(&home);
     one_among_all(&home);
     crowd(&home);
@@ -200,6 +201,46 @@ fn saved_meanwhile(home: &Home, client: &mut Client) {
     }
     println!("# {} notes indexed in {:.1} s", home.notes, start.elapsed().as_secs_f64());
     figures("saved note found while all is indexed", saves);
+}
+
+/// What a server holds once it is done with the whole folder, beside one that found it done.
+fn settled(home: &Home, client: Client) {
+    // The writer of the words is kept for a while.
+    std::thread::sleep(synod_index::limit::WORDS_KEPT + Duration::from_secs(5));
+    let after = client.anonymous_mb();
+    drop(client);
+    let mut client = home.server();
+    wait_fresh(&mut client);
+    let mut dice = Dice(9);
+    for _ in 0..SAVES {
+        search(&mut client, &dice.sentence(2));
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    let idle = client.anonymous_mb();
+    let ratio = after / idle;
+    println!("# {after:.1} MB anonymous after the run, {idle:.1} MB without it: {ratio:.2} times");
+}
+
+/// From a request to its handle: for the whole folder, and for texts while that one is done.
+fn handles(home: &Home) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("synod.toml");
+    let folder = home.vault.display().to_string();
+    write(&file, &format!("[access]\nadd_roots = [{folder:?}]\n"));
+    let mut command = synod(&dir.path().join("data"), &["serve", "--stdio", "--allow-write"]);
+    command.arg("--config").arg(file).env("SYNOD_MODELS", dir.path());
+    let mut client = Client::start(command);
+    let mut micros = timed(SAVES, |n| {
+        let args = match n {
+            0 => json!({"op": "add", "path": folder}),
+            _ => json!({"op": "push", "path": format!("p{n}.md"), "content": unheard(n)}),
+        };
+        let reply = client.call("ingest", args);
+        assert!(reply["result"]["structuredContent"]["job"].is_string(), "{reply}");
+    });
+    let others = micros.split_off(1);
+    figures("ingest of the whole folder, to its handle", micros);
+    figures("ingest of a text meanwhile, to its handle", others);
 }
 
 fn starts(home: &Home) {

@@ -24,6 +24,7 @@ bench hybrid [FOLDER]    search by words and by both, in process, and embedding 
 bench life [FOLDER]      start, memory, disk and saved notes of a server with vectors; eight servers
 bench fresh [FOLDER] [N] saved notes, starts, a branch switched and clients that search, over N
                          (100,000) notes that it makes in FOLDER
+bench growth [N]         what a note costs among a tenth of N (100,000) notes, and among all of them
 bench precision          nDCG@10 by meaning with weights in 7 bits and in f32
 bench million [N]        scans over N (1,000,000) vectors
 bench peak               what the processor can do at most
@@ -71,6 +72,9 @@ fn main() {
         Some("life") => life::run(&corpus::folder(folder)),
         Some("fresh") => {
             fresh::run(folder, args.get(2).and_then(|n| n.parse().ok()).unwrap_or(100_000));
+        }
+        Some("growth") => {
+            build::growth(args.get(1).and_then(|n| n.parse().ok()).unwrap_or(100_000));
         }
         Some("precision") => meaning::precision(),
         Some("engine") => serve::engine(&corpus::folder(folder)),

@@ -300,6 +300,43 @@ fn a_folder_that_is_moved_in_is_watched_at_once() {
     }
 }
 
+#[test]
+fn a_folder_that_is_moved_out_is_gone_and_watched_no_more() {
+    let place = vault(5);
+    place.write("vault/deep/b/c/old.md", "barnacle\n");
+    place.index(&place.path().join("vault"));
+    let server = place.http(&[], &[]);
+    fresh(&server);
+    found(&server, "barnacle");
+    let gone = |word: &str| {
+        poll(word, PATIENCE, || {
+            let found = super::http::get(server.address, &format!("/v1/search?q=%2B{word}")).json();
+            (found["total"] == 0 && found["fresh"] == true).then_some(())
+        });
+    };
+    let (inside, outside) = (place.path().join("vault/deep"), place.path().join("outside"));
+    for letter in 'a'..='e' {
+        std::fs::rename(&inside, &outside).expect("moved out");
+        gone("barnacle");
+        assert_eq!(status(&server)["documents"], 5);
+        // What is written there is no change of the source.
+        place.write("outside/b/c/new.md", format!("{letter}limpet\n"));
+        place.write("outside/b/c/old.md", "barnacle whelk\n");
+        // A note of the source that comes after it is found, and nothing of those.
+        place.write("vault/n1.md", format!("# Note 1\n\n{letter}walrus\n"));
+        found(&server, &format!("{letter}walrus"));
+        gone("whelk");
+        gone(&format!("{letter}limpet"));
+        assert_eq!(status(&server)["documents"], 5);
+        // And back in it is a part of the source again.
+        std::fs::rename(&outside, &inside).expect("moved in");
+        found(&server, &format!("{letter}limpet"));
+        place.write("vault/deep/b/c/old.md", "barnacle\n");
+        found(&server, "barnacle");
+        gone("whelk");
+    }
+}
+
 /// A word of its own for each number, without vowels: no ending is taken off it.
 fn word(n: usize) -> String {
     let letters = n.to_string().into_bytes().into_iter();
@@ -703,6 +740,35 @@ fn notes_saved_during_a_request_are_found_before_its_end() {
     assert_eq!(limpets(), MANY);
     drop(server);
     sound(&place);
+}
+
+#[test]
+fn a_request_for_a_large_folder_is_answered_long_before_its_end() {
+    let place = Place::new();
+    many(&place, "many", "periwinkle");
+    let folder = place.path().join("many").display().to_string();
+    let file = place.write("synod.toml", format!("[access]\nadd_roots = [{folder:?}]\n"));
+    let mut client = place.stdio(&["--allow-write", "--config", &file.display().to_string()]);
+    let left = client.answered("ingest", json!({"op": "add", "path": folder}));
+    assert_eq!(left["state"], "pending", "{left}");
+    let id = left["job"].as_str().unwrap_or_else(|| panic!("no job: {left}"));
+    let state = |client: &mut Client| {
+        let job = client.answered("job", json!({"op": "status", "id": id}));
+        job["state"].as_str().unwrap_or_else(|| panic!("no state: {job}")).to_owned()
+    };
+    // Nothing was waited for, and nobody waits meanwhile.
+    let first = state(&mut client);
+    assert!(["pending", "running"].contains(&first.as_str()), "{first}");
+    let mut answers = 0;
+    poll("its end", PATIENCE, || {
+        let found = client.answered("search", json!({"query": "periwinkle", "limit": 1}));
+        let state = state(&mut client);
+        answers += usize::from(state == "running" && found["pending"].is_u64());
+        assert_ne!(state, "failed");
+        (state == "succeeded").then_some(())
+    });
+    assert!(answers > 0, "no search was answered while it ran");
+    assert_eq!(client.answered("index_status", json!({}))["documents"], MANY);
 }
 
 #[test]

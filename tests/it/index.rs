@@ -15,6 +15,7 @@ mod pack;
 mod page;
 mod read;
 mod recover;
+mod secret;
 mod typed;
 mod watch;
 mod word;

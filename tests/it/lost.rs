@@ -3,6 +3,7 @@
 
 use super::index::{Answers, recovered};
 use super::program::{Client, PATIENCE, Place, Server, copy, ended, long, outcome, poll, root};
+use super::provider::{self, configure};
 use super::soak::{Dice, NOTES, Truth, change, listed, word, write};
 use super::system::{bytes_below, bytes_read};
 use serde_json::{Value, json};
@@ -105,6 +106,86 @@ fn processes_killed_at_any_moment_lose_nothing_and_read_nothing_twice() {
     let (read, all) = (read_at_start(&place, &config), bytes_below(&vault));
     eprintln!("{} changes; {read} bytes read by a restart over {all}", n - NOTES);
     assert!(read < all / 3, "{read} bytes were read of {all} that are indexed");
+}
+
+/// What the scripted model means by these notes, and by what is asked.
+const MEANT: [(&str, &str); 4] =
+    [("automobile", "car"), ("loaves", "bread"), ("choir", "singing"), ("stone", "stone")];
+
+/// Paths and scores of what is found by meaning, or nothing while something waits for its vector.
+fn meant(found: &Value) -> Option<Vec<(String, String)>> {
+    let whole = found["fresh"] == true && found["degraded"] == json!([]);
+    if !whole || found["notes"].as_array().is_some_and(|notes| !notes.is_empty()) {
+        return None;
+    }
+    let hits = found["hits"].as_array()?.iter();
+    let mut out: Vec<_> =
+        hits.map(|hit| (hit["path"].to_string(), hit["score"].to_string())).collect();
+    out.sort();
+    Some(out)
+}
+
+#[test]
+fn processes_killed_while_they_embed_lose_no_vector_and_make_few_twice() {
+    let model = provider::Server::start(provider::Script::default());
+    let place = Place::new();
+    let (mut dice, mut n) = (Dice(13), 0);
+    let mut save = |dice: &mut Dice| {
+        let (name, meaning) = (dice.roll(40), MEANT[dice.roll(4) as usize].0);
+        let text = format!("# Note {name}\n\nA {meaning}, and {}.\n", word(n));
+        place.write(&format!("vault/k{name}.md"), text);
+        n += 1;
+    };
+    (0..60).for_each(|_| save(&mut dice));
+    let vault = place.path().join("vault").display().to_string();
+    let source = format!("[[source]]\npath = {vault:?}\n");
+    let config = configure(&place, "ollama", &model.url, &source);
+    model.change(|script| script.pace = Duration::from_millis(5));
+    let rounds = long(10, 300);
+    for _ in 0..rounds {
+        let mut command = place.command(&["serve", "--http", "127.0.0.1:0", "--config", &config]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("it starts");
+        // Measuring the model alone takes some of this.
+        let until = Instant::now() + Duration::from_millis(200 + dice.roll(1_000));
+        while Instant::now() < until {
+            save(&mut dice);
+            std::thread::sleep(Duration::from_millis(dice.roll(60)));
+        }
+        child.kill().expect("killed");
+        ended(&mut child, PATIENCE);
+    }
+    model.change(|script| script.pace = Duration::ZERO);
+    let asks = MEANT.map(|(_, query)| format!("/v1/search?q={query}&mode=semantic&limit=50"));
+    let server = place.http(&["--config", &config], &[]);
+    let found = asks
+        .map(|ask| poll(&ask, PATIENCE, || meant(&super::http::get(server.address, &ask).json())));
+    drop(server);
+    doctor(&place, &place.data(), "after all");
+    // Passages have a line for what they stand under; the model's own questions have none.
+    let mut times = std::collections::BTreeMap::<String, u64>::new();
+    for text in model.script().texts.into_iter().filter(|text| text.contains('\n')) {
+        *times.entry(text).or_default() += 1;
+    }
+    let twice: u64 = times.values().map(|n| n - 1).sum();
+    eprintln!("{} texts in {rounds} rounds, {twice} of them once more", times.len());
+    // What was on its way when it was killed, and no more.
+    assert!(twice <= 16 * rounds, "{twice} texts were embedded again in {rounds} rounds");
+    // An index that was never killed means the same.
+    let other = place.path().join("other");
+    let mut command = place.command(&["index", &vault, "--wait", "--config", &config]);
+    command.env("SYNOD_DATA", &other);
+    let (code, said, why) = outcome(command);
+    assert_eq!(code, 0, "{said}{why}");
+    for ((_, query), found) in MEANT.iter().zip(found) {
+        let ask = json!({"query": query, "mode": "semantic", "limit": 50}).to_string();
+        let mut command = place.command(&["call", "search", &ask, "--config", &config]);
+        command.env("SYNOD_DATA", &other);
+        let (code, said, why) = outcome(command);
+        assert_eq!(code, 0, "{query}: {said}{why}");
+        let whole: Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!(meant(&whole), Some(found), "{query}");
+    }
 }
 
 #[test]

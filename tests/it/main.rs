@@ -25,10 +25,13 @@ mod many;
 mod model;
 mod obtain;
 mod ollama;
+#[cfg(target_os = "linux")]
+mod outside;
 mod peer;
 mod program;
 mod provider;
 mod quality;
+mod reply;
 mod served;
 mod soak;
 mod specs;

@@ -1,11 +1,12 @@
 //! Embeddings from servers: a scripted one that speaks what was recorded of Ollama 0.17 and of
 //! OpenAI's API, with the failures that real ones have.
 
-use super::program::{PATIENCE, Place, poll};
+use super::program::{Client, PATIENCE, Place, poll};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Values of the scripted model's vectors.
 const DIMENSIONS: usize = 16;
@@ -18,11 +19,31 @@ pub struct Script {
     silent: bool,
     digest: String,
     models: Vec<String>,
-    /// `nan`, `zeros`, `short`, `few`, `500`, `429`, `drop`: what goes wrong with embeddings.
+    /// `nan`, `zeros`, `short`, `few`, `404`, `429`, `500`, `503`, `drop`, `hang`: what goes wrong
+    /// with embeddings.
     wrong: &'static str,
     /// Words of each request for vectors.
     pub asked: Vec<usize>,
+    /// The texts of all of them.
+    pub texts: Vec<String>,
+    /// How long each text takes; it works on one request at a time.
+    pub pace: Duration,
+    turn: Arc<Mutex<()>>,
+    /// Requests that are not answered yet.
+    in_hand: usize,
+    /// Each request since there is a pace.
+    paced: Vec<Paced>,
     keys: Vec<String>,
+}
+
+/// A request, and how it came.
+#[derive(Clone, Debug)]
+struct Paced {
+    /// Its first text.
+    first: String,
+    n_texts: usize,
+    /// How many were in hand when it came.
+    ahead: usize,
 }
 
 impl Default for Script {
@@ -34,6 +55,11 @@ impl Default for Script {
             models: vec!["toy:latest".to_owned()],
             wrong: "",
             asked: Vec::new(),
+            texts: Vec::new(),
+            pace: Duration::ZERO,
+            turn: Arc::default(),
+            in_hand: 0,
+            paced: Vec::new(),
             keys: Vec::new(),
         }
     }
@@ -60,7 +86,7 @@ impl Server {
         Server { url, script }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Script)) {
+    pub fn change(&self, change: impl FnOnce(&mut Script)) {
         change(&mut self.script.lock().expect("the script"));
     }
 
@@ -76,6 +102,7 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>) {
         if !key.is_empty() {
             script.lock().expect("the script").keys.push(key);
         }
+        work(&body, script);
         let Some((status, reply)) = answer(&line, &body, script) else { return };
         let reply = reply.to_string();
         let head = format!(
@@ -86,6 +113,31 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>) {
             return;
         }
     }
+}
+
+/// Takes as long for a request as the script says.
+fn work(body: &Value, script: &Mutex<Script>) {
+    let script = || script.lock().expect("the script");
+    let texts = body["input"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let Some(first) = texts.first().and_then(Value::as_str) else { return };
+    let (pace, turn) = {
+        let mut script = script();
+        let request =
+            Paced { first: first.to_owned(), n_texts: texts.len(), ahead: script.in_hand };
+        script.in_hand += 1;
+        if script.wrong == "hang" || !script.pace.is_zero() {
+            script.paced.push(request);
+        }
+        (script.pace * texts.len() as u32, Arc::clone(&script.turn))
+    };
+    while script().wrong == "hang" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if !pace.is_zero() {
+        let _turn = turn.lock().expect("its turn");
+        std::thread::sleep(pace);
+    }
+    script().in_hand -= 1;
 }
 
 pub fn request(reader: &mut impl BufRead) -> Option<(String, String, Value)> {
@@ -129,9 +181,12 @@ fn answer(line: &str, body: &Value, script: &Mutex<Script>) -> Option<(u16, Valu
         body["input"].as_array()?.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
     let words = |text: &String| text.split_whitespace().count();
     script.asked.push(texts.iter().map(words).sum());
+    script.texts.extend(texts.iter().cloned());
     match script.wrong {
         "drop" => return None,
+        "404" => return Some((404, json!({"error": "model \"toy\" not found, try pulling it"}))),
         "500" => return Some((500, json!({"error": "out of memory"}))),
+        "503" => return Some((503, json!({"error": "server busy, please try again"}))),
         "429" => return Some((429, json!({"error": {"message": "slow down"}}))),
         _ => {}
     }
@@ -254,7 +309,9 @@ fn what_is_no_vector_is_refused_and_words_still_answer() {
         ("nan", "no numbers"),
         ("zeros", "zeros"),
         ("few", "vectors for"),
+        ("404", "has no model `toy`"),
         ("500", "answered 500"),
+        ("503", "answered 503"),
         ("429", "answered 429"),
         ("drop", "does not answer"),
     ] {
@@ -277,7 +334,7 @@ fn a_server_that_fails_in_the_middle_costs_nothing_but_the_meaning() {
     let place = vault();
     let config = configure(&place, "ollama", &server.url, "");
     assert_eq!(index(&place, &config).0, 0);
-    for wrong in ["short", "500", "drop"] {
+    for wrong in ["short", "404", "500", "503", "drop"] {
         server.change(|script| script.wrong = "");
         let mut client = place.stdio(&["--config", &config]);
         let mut semantic = |query: &str| {
@@ -294,6 +351,76 @@ fn a_server_that_fails_in_the_middle_costs_nothing_but_the_meaning() {
         assert_eq!(reply["degraded"], json!(["semantic"]), "{wrong}: {reply}");
         assert!(reply["notes"][0].as_str().is_some_and(|n| n.contains("ollama at")), "{reply}");
     }
+}
+
+/// A server over stdio whose model is there.
+fn with_model(place: &Place, config: &str) -> Client {
+    let mut client = place.stdio(&["--config", config]);
+    poll("the model is there", PATIENCE, || {
+        let reply = client.answered("search", json!({"query": "car"}));
+        (reply["degraded"] == json!([])).then_some(())
+    });
+    client
+}
+
+#[test]
+fn a_server_that_does_not_answer_costs_one_search_a_wait_and_no_other() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    assert_eq!(index(&place, &config).0, 0);
+    let mut client = with_model(&place, &config);
+    let mut search = |query: &str| {
+        let reply = client.answered("search", json!({"query": query}));
+        assert_eq!(reply["hits"][0]["path"], "garage.md", "{query}: {reply}");
+        reply["degraded"].clone()
+    };
+    // One that loads its model first is waited for.
+    server.change(|script| script.pace = Duration::from_millis(1_500));
+    assert_eq!(search("automobile tyres"), json!([]));
+    server.change(|script| {
+        (script.pace, script.wrong) = (Duration::ZERO, "hang");
+        script.paced.clear();
+    });
+    for query in ["automobile brakes", "automobile winter", "automobile needs"] {
+        assert_eq!(search(query), json!(["semantic"]), "{query}");
+        assert_eq!(server.script().paced.len(), 1, "it was asked once and is left alone");
+    }
+    server.change(|script| script.wrong = "");
+    poll("it is asked again", PATIENCE, || (search("automobile") == json!([])).then_some(()));
+}
+
+#[test]
+fn background_requests_follow_the_speed_of_a_server_and_a_query_waits_for_one_at_most() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    assert_eq!(index(&place, &config).0, 0);
+    let mut client = with_model(&place, &config);
+    server.change(|script| script.pace = Duration::from_millis(300));
+    for n in 0..30 {
+        place.write(&format!("vault/new{n}.md"), format!("# New {n}\n\nA stone, the {n}th.\n"));
+    }
+    let background = |server: &Server| {
+        let paced = server.script().paced.into_iter();
+        paced.filter(|request| request.first.contains('\n')).collect::<Vec<_>>()
+    };
+    poll("work in the background", PATIENCE, || (!background(&server).is_empty()).then_some(()));
+    let mut asked = 0;
+    poll("the end of it", PATIENCE, || {
+        asked += 1;
+        client.answered("search", json!({"query": format!("query{asked} car")}));
+        let texts: usize = background(&server).iter().map(|request| request.n_texts).sum();
+        (texts >= 30).then_some(())
+    });
+    let requests = background(&server);
+    let largest = requests.iter().map(|request| request.n_texts).max().expect("a request");
+    // Three seconds are ten texts, where sixteen would be sent at once.
+    assert!((3..=10).contains(&largest), "{largest} texts: {requests:?}");
+    let paced = server.script().paced;
+    let queries: Vec<&Paced> = paced.iter().filter(|r| r.first.starts_with("query")).collect();
+    assert!(queries.iter().any(|query| query.ahead == 1), "none came meanwhile: {queries:?}");
+    assert!(queries.iter().all(|query| query.ahead <= 1), "{queries:?}");
 }
 
 #[test]

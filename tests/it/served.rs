@@ -145,6 +145,35 @@ fn a_branch_of_a_thousand_changed_files_is_followed() {
 }
 
 #[test]
+fn the_status_never_names_a_commit_whose_files_still_wait() {
+    let branches = Branches::new();
+    branches.place.index(&branches.root());
+    let server = branches.place.http(&[], &[]);
+    fresh(&server);
+    let head = branches.git(&["rev-parse", "other"]);
+    std::thread::scope(|scope| {
+        // In the order of a checkout, but slower: all files, and the name of the commit at last.
+        scope.spawn(|| {
+            for n in Branches::CHANGED {
+                branches.write(n, "barnacle");
+                if n % 100 == 99 {
+                    std::thread::sleep(Duration::from_millis(60));
+                }
+            }
+            branches.git(&["symbolic-ref", "-m", "checkout", "HEAD", "refs/heads/other"]);
+        });
+        poll("the commit", PATIENCE, || {
+            let named = status(&server)["sources"][0]["commit"] == head.as_str();
+            if named {
+                let total = search(&server, "barnacle")["total"].clone();
+                assert_eq!(total, Branches::CHANGED.len(), "some files still wait");
+            }
+            named.then_some(())
+        });
+    });
+}
+
+#[test]
 fn a_branch_that_changed_while_nobody_ran_is_there_when_fresh_is_said() {
     let branches = Branches::new();
     branches.place.index(&branches.root());

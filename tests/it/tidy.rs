@@ -374,6 +374,66 @@ fn production_code_neither_unwraps_nor_leaves_stubs() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// Where a process is ended: each ends only what it has started itself.
+const ENDS: &[(&str, &str)] = &[
+    ("index/src/history.rs", "let _ = child.kill();"),
+    ("speckit/src/run.rs", "kill_group(&mut child);"),
+    ("speckit/src/run.rs", "kill_group(child);"),
+    ("speckit/src/run.rs", "fn kill_group(child: &mut Child) {"),
+    ("speckit/src/run.rs", "let mut kill = Command::new(\"/bin/kill\");"),
+    (
+        "speckit/src/run.rs",
+        "shell.args([\"-c\", &format!(\"kill -KILL -- {group}\")]).stdin(Stdio::null());",
+    ),
+    ("speckit/src/run.rs", "let _ = child.kill();"),
+    ("src/extract.rs", "let _ = child.kill();"),
+];
+/// What sends a signal, in whatever library, or has another program send one.
+const SIGNALS: &[&str] = &[
+    "kill(",
+    "kill_process",
+    "kill_group",
+    "killpg",
+    "pidfd_send",
+    "tgkill",
+    "kill -",
+    "/kill",
+    "pkill",
+    "taskkill",
+];
+
+#[test]
+fn no_other_process_is_sent_a_signal() {
+    let mut found = Vec::new();
+    for (path, text) in sources().iter().filter(|(path, _)| !is_test(path)) {
+        for (_, line) in production(text) {
+            if SIGNALS.iter().any(|word| code(line).contains(word)) {
+                found.push((path.clone(), line.trim().to_owned()));
+            }
+        }
+    }
+    let named: Vec<_> =
+        ENDS.iter().map(|(path, line)| ((*path).to_owned(), (*line).to_owned())).collect();
+    compare("ends of processes that are not looked at", &found, &named);
+}
+
+/// What every Linux has that runs programs which were not built for it alone.
+const LIBRARIES: &[&str] =
+    &["libc.", "libm.", "libgcc_s.", "libpthread.", "libdl.", "librt.", "ld-linux", "ld-musl"];
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_program_needs_nothing_but_the_c_library() {
+    let mut readelf = std::process::Command::new("readelf");
+    readelf.arg("-d").arg(env!("CARGO_BIN_EXE_synod"));
+    let (code, said, why) = crate::program::outcome(readelf);
+    assert_eq!(code, 0, "{why}");
+    let needed = said.lines().filter(|line| line.contains("(NEEDED)"));
+    let mut others: Vec<&str> = needed.filter_map(|line| line.split(['[', ']']).nth(1)).collect();
+    others.retain(|name| !LIBRARIES.iter().any(|known| name.starts_with(known)));
+    assert!(others.is_empty(), "it does not start where these are not installed: {others:?}");
+}
+
 /// A line without its comment.
 fn code(line: &str) -> &str {
     let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));

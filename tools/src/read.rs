@@ -1,11 +1,11 @@
 //! `read`: a document or a part of it, with line numbers.
 
-use crate::reply::{Currency, fence, numbered, timestamp};
+use crate::reply::{Currency, fence, numbered, timestamp, within};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use synod_index::{ReadArgs, Reading};
+use synod_index::{Outline, ReadArgs, Reading};
 use synod_store::Scope;
 
 pub struct Read;
@@ -14,6 +14,10 @@ pub struct Read;
 const TEXT_BYTES_MAX: usize = 24_000;
 /// Bytes of body behind the outline of a long document.
 const LONG_BYTES: usize = 8_000;
+/// Bytes of the entries of its outline.
+const OUTLINE_BYTES_MAX: usize = 16_000;
+/// Bytes of a document's aliases, and of its tags.
+const NAMES_BYTES_MAX: usize = 2_000;
 
 /// Read a note, document or source file, or a part of it, with line numbers. Names it by any of:
 /// `id` of a search hit, `uri`, `path` (or title or alias, optionally with #heading, #^block,
@@ -155,9 +159,19 @@ impl Operation for Read {
 }
 
 fn reply(reading: Reading, cx: &Context) -> Reply {
+    let entry = |entry: &Outline| entry.text.len() + 2 * usize::from(entry.depth) + 40;
+    let (outline, n_entries) = within(reading.outline, OUTLINE_BYTES_MAX, entry);
+    let name = |name: &String| name.len() + 4;
+    let (aliases, n_aliases) = within(reading.aliases, NAMES_BYTES_MAX, name);
+    let (tags, n_tags) = within(reading.tags, NAMES_BYTES_MAX, name);
     let mut notes = reading.notes;
-    if reading.outline_more > 0 {
-        notes.push(format!("{} entries of the outline were left out", reading.outline_more));
+    let left = [
+        (reading.outline_more + n_entries, "entries of the outline"),
+        (n_aliases, "aliases"),
+        (n_tags, "tags"),
+    ];
+    for (n, what) in left.into_iter().filter(|(n, _)| *n > 0) {
+        notes.push(format!("{n} {what} were left out"));
     }
     Reply {
         id: reading.id,
@@ -170,13 +184,12 @@ fn reply(reading: Reading, cx: &Context) -> Reply {
         total_lines: reading.total_lines,
         text: reading.text,
         next_line: reading.next_line,
-        outline: reading
-            .outline
+        outline: outline
             .into_iter()
             .map(|o| OutlineReply { depth: o.depth, text: o.text, lines: [o.lines.0, o.lines.1] })
             .collect(),
-        aliases: reading.aliases,
-        tags: reading.tags,
+        aliases,
+        tags,
         modified: timestamp(reading.modified_ms),
         notes,
         currency: Currency::new(&cx.index, reading.generation, Vec::new()),

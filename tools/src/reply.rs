@@ -154,6 +154,22 @@ pub fn head(text: &str, bytes_max: usize) -> &str {
     &text[..end]
 }
 
+/// The first of `items` that take at most so many bytes together, and how many are left out.
+pub fn within<T>(
+    mut items: Vec<T>,
+    bytes_max: usize,
+    bytes: impl Fn(&T) -> usize,
+) -> (Vec<T>, usize) {
+    let mut sum = 0;
+    let fits = |item: &T| {
+        sum += bytes(item);
+        sum <= bytes_max
+    };
+    let more = items.len() - items.iter().map(fits).take_while(|fits| *fits).count();
+    items.truncate(items.len() - more);
+    (items, more)
+}
+
 /// A fence longer than any run of backticks in `text`.
 pub fn fence(text: &str) -> String {
     let mut longest = 0;

@@ -183,7 +183,8 @@ impl Operation for Search {
         let mut bytes = 0;
         for (number, hit) in found.hits.into_iter().enumerate() {
             let offset = hit.rank;
-            bytes += hit.snippet.len() + hit.path.len() + hit.title.len() + 300;
+            let hit = hit_reply(hit);
+            bytes += shown_bytes(&hit)?;
             if bytes > REPLY_BYTES_MAX && number > 0 {
                 reply.notes.push(format!(
                     "the reply is full after {number} hits; pass `next_cursor` for the others"
@@ -191,7 +192,7 @@ impl Operation for Search {
                 next = Some(offset);
                 break;
             }
-            reply.hits.push(hit_reply(hit));
+            reply.hits.push(hit);
         }
         reply.next_cursor = next.map(|offset| format!("{}-{offset}-{mark:08x}", found.generation));
         Ok(reply)
@@ -246,6 +247,14 @@ fn render_hit(out: &mut String, number: usize, hit: &HitReply) {
             hit.score, explain.document, explain.passage
         );
     }
+}
+
+/// What a hit takes of a reply: the bytes of the longer of its two forms. A snippet of short lines
+/// is mostly their numbers.
+fn shown_bytes(hit: &HitReply) -> Result<usize, Error> {
+    let mut text = String::new();
+    render_hit(&mut text, HITS_MAX, hit);
+    Ok(text.len().max(serde_json::to_string(hit)?.len()))
 }
 
 /// The snippet with matches in bold. Code keeps its text: asterisks would change it.

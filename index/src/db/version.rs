@@ -17,7 +17,7 @@ const READABLE_FROM: u32 = 4;
 /// How files become rows: raised when kinds, chunks or words change, so that files that were read
 /// by an older program are read again. A program that knows a lower number never writes. Raise it
 /// also when an older writer would leave what a newer one needs behind.
-pub const READING: i64 = 3;
+pub const READING: i64 = 4;
 
 /// Refuses a database that this program cannot read; returns its format.
 pub fn check(db: &Connection, path: &Path) -> Result<u32> {
@@ -48,12 +48,20 @@ pub fn reading(db: &Connection) -> Result<Option<i64>> {
     Ok(db.query_row(sql, [], |r| r.get(0)).optional()?)
 }
 
+/// Documents whose stamps are forgotten by one statement: until its end SQLite keeps what was there
+/// before in memory.
+const FORGOTTEN: usize = 1_000;
+
 /// Notes that files are read as [`READING`] says, and forgets the stamps and hashes of those on
 /// disk, so that the next scan does.
 pub fn set_reading(db: &Connection) -> Result<()> {
-    let sql = "UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16) WHERE source IN \
-               (SELECT id FROM source WHERE kind<>'pushed')";
-    db.execute(sql, [])?;
+    let last = "SELECT coalesce(max(id), 0) FROM file";
+    let last: i64 = db.query_row(last, [], |row| row.get(0))?;
+    let sql = "UPDATE file SET read_ms=0, size=-1, hash=zeroblob(16) WHERE id>=?1 AND id<?2 AND \
+               source IN (SELECT id FROM source WHERE kind<>'pushed')";
+    for first in (0..=last).step_by(FORGOTTEN) {
+        db.execute(sql, [first, first + FORGOTTEN as i64])?;
+    }
     db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('reading', ?)", [READING])?;
     Ok(())
 }
@@ -78,6 +86,17 @@ mod tests {
         let kept: u32 = again.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
         assert_eq!(kept, format, "the format of a newer program stays");
         db::generation(&db::open(&path, false)?)
+    }
+
+    #[test]
+    fn nothing_is_sorted_in_files_of_the_systems_temporary_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.db");
+        for write in [true, false] {
+            let db = db::open(&path, write).unwrap();
+            let kept: i64 = db.pragma_query_value(None, "temp_store", |row| row.get(0)).unwrap();
+            assert_eq!(kept, 2, "in memory");
+        }
     }
 
     #[test]

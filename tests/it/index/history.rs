@@ -2,7 +2,7 @@
 
 use super::{Engine, Place};
 use crate::program::git;
-use synod_index::SourceSpec;
+use synod_index::{Progress, SourceSpec};
 
 fn commit(place: &Place, paths: &[&str], round: usize) {
     for path in paths {
@@ -81,6 +81,34 @@ fn a_history_that_is_read_apart_is_kept_when_it_is_there() {
     engine.updater.remove_source(&source).expect("removed");
     engine.updater.put_history(read).expect("left");
     engine.assert_clean();
+}
+
+#[test]
+fn a_commit_that_comes_while_files_are_read_is_named_when_they_are_in() {
+    let place = repository();
+    git(&place.root(), &["checkout", "-qb", "other"]);
+    commit(&place, &["a.rs", "b.rs", "log.md"], 77);
+    let head = git(&place.root(), &["rev-parse", "HEAD"]);
+    git(&place.root(), &["checkout", "-q", "-"]);
+    let mut engine = place.open();
+    let switched = std::cell::Cell::new(false);
+    let report = |_: &Progress| {
+        // What was read until now is what the other commit had.
+        if !switched.replace(true) {
+            git(&place.root(), &["checkout", "-q", "other"]);
+        }
+        true
+    };
+    let source = engine.source.clone();
+    engine.updater.scan(&source, &report).expect("scanned");
+    assert!(switched.get(), "nothing was read");
+    let named = |engine: &Engine| engine.index.sources().expect("sources")[0].commit.clone();
+    assert_eq!(named(&engine), None);
+    engine.scan();
+    assert_eq!(named(&engine), Some(head));
+    let mut paths = engine.paths("+f77");
+    paths.sort();
+    assert_eq!(paths, ["a.rs", "b.rs", "log.md"]);
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 use super::filter::{ask, docs, index_of, key};
 use super::{ALL, Engine, Place, args, now_ms};
-use crate::program::cases;
+use crate::program::{PATIENCE, cases};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use synod_index::{Embedder, Error, Filters, Index, Mode, SearchArgs, Updater, VectorIndex, Work};
 
 /// Words that mean the same.
@@ -489,6 +490,49 @@ fn rows_that_nothing_needs_are_given_back() {
     engine.scan();
     embed_all(&mut engine.updater, &*concepts);
     assert_eq!(engine.paths_in("fast vehicle", Mode::Semantic)[0], "new.md");
+    engine.assert_clean();
+}
+
+#[test]
+fn a_space_that_goes_away_under_a_reader_costs_no_answer() {
+    let place = garage();
+    for n in 0..100 {
+        place.write(&format!("more/n{n}.md"), format!("# More {n}\n\nword{n} of the ocean\n"));
+    }
+    let name = |n: usize| -> &'static str { Box::leak(format!("space{n}").into_boxed_str()) };
+    let names: Vec<&'static str> = (0..24).map(name).collect();
+    let mut engine = place.scanned().embedded(&Concepts::new(names[0], VectorIndex::Auto));
+    let reader = Index::open(&place.data()).expect("a reader");
+    let (stop, at) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let until = Instant::now() + PATIENCE;
+    let n_searches = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut n = 0;
+            while !stop.load(Ordering::Relaxed) && Instant::now() < until {
+                n += 1;
+                // Another one each time, so that its space is opened each time: the one that
+                // answers, or the one before it, which the next switch removes.
+                let name = names[at.load(Ordering::Relaxed).saturating_sub(n % 2)];
+                reader.set_embedder(Concepts::new(name, VectorIndex::Auto));
+                let found = reader.search(&args("automobile house")).expect("the words answer");
+                assert_eq!(found.hits[0].path, "garage.md", "{:?}", found.notes);
+                let lost = found.notes.iter().any(|note| note.contains("lost or cut"));
+                assert!(!lost, "{:?}", found.notes);
+            }
+            n
+        });
+        for (next, &name) in names.iter().enumerate().skip(1) {
+            embed_all(&mut engine.updater, &*Concepts::new(name, VectorIndex::Auto));
+            at.store(next, Ordering::Relaxed);
+        }
+        stop.store(true, Ordering::Relaxed);
+        reading.join().expect("no search failed")
+    });
+    assert!(n_searches > names.len(), "only {n_searches} searches");
+    assert!(!engine.updater.is_suspect().expect("a look"), "a switch was taken for damage");
+    reader.set_embedder(Concepts::new(names[names.len() - 1], VectorIndex::Auto));
+    let found = reader.search(&args("vehicle")).expect("found");
+    assert!(!found.wordy && found.hits[0].path == "garage.md", "{:?}", found.notes);
     engine.assert_clean();
 }
 

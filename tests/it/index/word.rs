@@ -195,6 +195,41 @@ fn diacritics_are_found_with_and_without() {
 }
 
 #[test]
+fn queries_of_several_scripts_use_all_their_words() {
+    let words =
+        ["Fehler", "日本語", "ошибка", "παλίρροια", "바다", "ทะเลดี", "خطأ", "पानी", "E0499"];
+    // So much of the same in every note that their lengths do not tell them apart.
+    let pad = "harbour rope anchor gull ".repeat(20);
+    let place = Place::new();
+    place.write("all.md", format!("{} {pad}\n", words.join(" ")));
+    for (at, word) in words.iter().enumerate() {
+        // All but one: whoever passes over a word of the query takes it for the whole.
+        let others: Vec<&str> = words.iter().filter(|other| *other != word).copied().collect();
+        place.write(&format!("without{at}.md"), format!("{} {pad}\n", others.join(" ")));
+        place.write(&format!("alone{at}.md"), format!("{word} {pad}\n"));
+    }
+    for n in 0..30 {
+        place.write(&format!("filler{n}.md"), format!("{pad}\n"));
+    }
+    let engine = place.scanned();
+    for query in [words.join(" "), words.join(", "), words.map(|word| format!("+{word}")).join(" ")]
+    {
+        let found = engine.search(&query);
+        assert_eq!(found.hits[0].path, "all.md", "{query}: {:?}", found.notes);
+        let better = found.hits.get(1).is_none_or(|next| found.hits[0].score > next.score);
+        assert!(better, "{query}: {:?}", &found.hits[..2]);
+        let strict = query.starts_with('+');
+        assert_eq!(found.total == 1, strict, "{query}: {} are found", found.total);
+    }
+    for (at, word) in words.iter().enumerate() {
+        let found = engine.paths(word);
+        assert_eq!(found.len(), 1 + words.len(), "{word}: {found:?}");
+        assert!(found.contains(&format!("alone{at}.md")), "{word}: {found:?}");
+        assert!(!found.contains(&format!("without{at}.md")), "{word}: {found:?}");
+    }
+}
+
+#[test]
 fn odd_queries_are_answered_with_a_note() {
     let place = Place::new();
     place.write("a.md", "The tide is low. 🦀 \"quoted\" (a) [b]");
