@@ -339,23 +339,12 @@ impl Loop {
                 continue;
             }
             if beaten.elapsed() >= TICK * 4 {
-                if updater.is_suspect()? {
-                    self.busy(1);
-                    updater.heal()?;
+                if self.look_around(updater)? {
                     continue;
                 }
-                for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {
-                    tracing::info!("a source is another folder, or answers again or no more");
-                    self.schedule.again(id);
-                }
-                self.settle(updater);
-                updater.rest();
                 beaten = Instant::now();
             }
-            if self.embed(updater) {
-                continue;
-            }
-            if self.graph(updater) {
+            if self.embed(updater) || self.graph(updater) {
                 continue;
             }
             let pause = self.inbox.due(Instant::now()).unwrap_or(TICK).min(TICK);
@@ -367,6 +356,23 @@ impl Loop {
             }
         }
         Ok(())
+    }
+
+    /// Looks for what nobody tells of: damage, and sources that are other folders now, or answer
+    /// again or no more. True if there was damage, which is healed.
+    fn look_around(&mut self, updater: &mut Updater) -> Result<bool, Error> {
+        if updater.is_suspect()? {
+            self.busy(1);
+            updater.heal()?;
+            return Ok(true);
+        }
+        for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {
+            tracing::info!("a source is another folder, or answers again or no more");
+            self.schedule.again(id);
+        }
+        self.settle(updater);
+        updater.rest();
+        Ok(false)
     }
 
     /// Keeps a history that was read, and has the next one read; true if one was kept. With it the

@@ -10,7 +10,6 @@ use crate::lexical::{Fields, LINK_CHUNK, PARTS, Part, unpack};
 use crate::segment::Segment;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::SegmentId;
@@ -103,11 +102,6 @@ impl Layout {
     /// By entry, its first passage; one more at the end.
     pub fn starts(&self) -> &[u32] {
         &self.starts
-    }
-
-    /// The passages of a document.
-    pub fn passages(&self, entry: u32) -> Range<usize> {
-        self.starts[entry as usize] as usize..self.starts[entry as usize + 1] as usize
     }
 }
 

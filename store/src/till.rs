@@ -129,9 +129,10 @@ fn serve(owner: &str, mut open: impl FnMut() -> Result<Arc<Store>>, requests: &R
             opened.and_then(|opened| store.insert(opened).book(owner, &bookings))
         };
         for (at, done) in waiting {
-            let one = match &result {
-                Ok(answers) => Ok(at.and_then(|at| answers.get(at)).cloned().flatten()),
-                Err(error) => Err(again(error)),
+            let one = match (&result, at) {
+                (_, None) => Ok(None),
+                (Ok(answers), Some(at)) => Ok(answers.get(at).cloned().flatten()),
+                (Err(error), Some(_)) => Err(again(error)),
             };
             // A caller's panic is not the end of everybody's till.
             let _ = catch_unwind(AssertUnwindSafe(|| done(one)));

@@ -84,6 +84,7 @@ const PLACES: &[(&str, &[&str])] = &[
         "tantivy",
         &[
             "index/src/lexical.rs",
+            "index/src/segment.rs",
             "index/src/view.rs",
             "index/src/score.rs",
             "index/src/error.rs",
