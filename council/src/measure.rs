@@ -6,9 +6,11 @@
 
 use crate::calibrate::{Calibration, Label, table};
 use crate::kind::Kind;
+use crate::lot::mix;
 use crate::panel::stop;
 use crate::posterior::{Shape, Voter, ability, posterior};
 use crate::reliability::{PRIOR_MEAN, Past, fit_labels, fit_votes};
+use std::cmp::Reverse;
 
 /// Bins of the expected calibration error.
 pub const BINS: usize = 15;
@@ -104,10 +106,7 @@ impl Draw {
 
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mix(self.0)
     }
 
     /// `n` different ones of `pool`, in the order of the draw.
@@ -127,7 +126,7 @@ impl Draw {
 pub struct Answers {
     /// The sort of answer.
     pub kind: Kind,
-    /// Names; ties are broken by them, so they are sorted.
+    /// Names, sorted.
     pub models: Vec<String>,
     /// A row for each question.
     pub questions: Vec<Row>,
@@ -141,6 +140,8 @@ pub struct Row {
     pub right: Option<usize>,
     /// Options of a choice, 0 if there are none.
     pub options: usize,
+    /// By model: its lot; of equal clusters the one with the lowest wins.
+    pub lots: Vec<u64>,
 }
 
 /// Which models may sit on a panel.
@@ -172,7 +173,7 @@ pub struct Cell {
 pub struct Found {
     /// Of the product's score.
     pub scores: Scores,
-    /// Of the same panels by plurality and share; ties by name.
+    /// Of the same panels by plurality and share; ties by lot.
     pub majority: Scores,
     /// The best member of each panel in hindsight.
     pub best: f64,
@@ -180,17 +181,12 @@ pub struct Found {
     pub n: usize,
 }
 
-/// A plurality among votes: cluster and votes, ties by the first voter.
-fn plurality(votes: &[(usize, usize)]) -> Option<(usize, usize)> {
+/// A plurality among votes: cluster and votes, of equals that of the lowest lot.
+fn plurality(votes: &[(usize, usize)], lot: impl Fn(usize) -> u64) -> Option<(usize, usize)> {
     let count = |cluster: usize| votes.iter().filter(|(_, c)| *c == cluster).count();
-    let mut best: Option<(usize, usize)> = None;
-    for &(_, cluster) in votes {
-        let n = count(cluster);
-        if best.is_none_or(|(_, known)| n > known) {
-            best = Some((cluster, n));
-        }
-    }
-    best
+    let ranked =
+        |&(place, cluster): &(usize, usize)| (count(cluster), Reverse(lot(place)), cluster);
+    votes.iter().map(ranked).max().map(|(n, _, cluster)| (cluster, n))
 }
 
 /// A panel and what is known of its members.
@@ -238,6 +234,10 @@ impl<'a> Panel<'a> {
         self.shape.unwrap_or_else(|| Shape::of(self.answers.kind, row.options))
     }
 
+    fn lot(&self, row: &Row, place: usize) -> u64 {
+        row.lots[self.members[place]]
+    }
+
     fn decide(&self, row: &Row) -> Option<Won> {
         let (votes, clusters) = self.votes(row);
         let shape = self.shape(row);
@@ -249,13 +249,15 @@ impl<'a> Panel<'a> {
             })
             .collect();
         let found = posterior(&voters, clusters.len(), shape);
-        let mut best: Option<usize> = None;
-        for (at, p) in found.right.iter().enumerate() {
-            if best.is_none_or(|known| *p > found.right[known] + 1e-12) {
-                best = Some(at);
-            }
-        }
-        let best = best?;
+        let lot = |cluster: usize| {
+            let members = votes.iter().filter(|(_, c)| *c == cluster);
+            members.map(|(place, _)| self.lot(row, *place)).min()
+        };
+        let better = |a: usize, b: usize| {
+            let apart = found.right[a] - found.right[b];
+            if apart.abs() > 1e-12 { apart > 0.0 } else { lot(a) < lot(b) }
+        };
+        let best = (0..clusters.len()).reduce(|a, b| if better(b, a) { b } else { a })?;
         let n = votes.iter().filter(|(_, c)| *c == best).count();
         Some(Won {
             cluster: clusters[best],
@@ -378,7 +380,8 @@ pub fn run(answers: &Answers, cell: Cell, seed: u64) -> Found {
             let row = &answers.questions[*at];
             said.push(outcome(&panel, row));
             let (votes, clusters) = panel.votes(row);
-            counted.push(plurality(&votes).map_or((0.0, false), |(cluster, n)| {
+            let most = plurality(&votes, |place| panel.lot(row, place));
+            counted.push(most.map_or((0.0, false), |(cluster, n)| {
                 let share = n as f64 / panel.members.len() as f64;
                 (share, row.right == Some(clusters[cluster]))
             }));
@@ -455,7 +458,7 @@ pub fn worth(answers: &Answers, k: usize, panels: usize, seed: u64) -> Vec<(f64,
         let panel = Panel::new(answers, members);
         for row in &answers.questions {
             let (votes, clusters) = panel.votes(row);
-            if let Some((cluster, n)) = plurality(&votes) {
+            if let Some((cluster, n)) = plurality(&votes, |place| panel.lot(row, place)) {
                 bins[n].0 += usize::from(row.right == Some(clusters[cluster]));
                 bins[n].1 += 1;
             }
@@ -489,6 +492,29 @@ mod tests {
         assert_eq!(auroc(&[(0.1, true), (0.9, false)]), 0.0);
         assert!((aurc(&[(0.9, true), (0.1, false)]) - 0.25).abs() < 1e-12);
         assert_eq!(Scores::of(&[]), Scores::default());
+    }
+
+    #[test]
+    fn of_equal_clusters_the_lowest_lot_wins() {
+        let votes = [(0, 7), (1, 8), (2, 8), (3, 9), (4, 9)];
+        let lots = |lots: [u64; 5]| plurality(&votes, move |place| lots[place]);
+        assert_eq!(lots([0, 5, 4, 3, 6]), Some((9, 2)));
+        assert_eq!(lots([0, 5, 2, 3, 6]), Some((8, 2)));
+        assert_eq!(plurality(&[], |_| 0), None);
+        // The product's score takes the same one.
+        let models = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let row = |lots: [u64; 3]| Row {
+            votes: vec![Some(0), Some(1), Some(2)],
+            right: Some(1),
+            options: 0,
+            lots: lots.to_vec(),
+        };
+        let questions = vec![row([1, 2, 3]), row([2, 1, 3]), row([3, 1, 2]), row([2, 3, 1])];
+        let answers = Answers { kind: Kind::Number, models, questions };
+        let panels = 1;
+        let cell = Cell { pool: Pool::Random, voters: 3, labels: 0, panels, fitted: false };
+        let found = run(&answers, cell, 7);
+        assert_eq!((found.scores.accuracy, found.majority.accuracy), (0.5, 0.5));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::claim::{self, Judged, Stance};
 use crate::cluster::{Cluster, PHRASES, SAME, equal, linked, similarity};
 use crate::extract::{Abstained, Answer, extract, options_of};
 use crate::kind::{Kind, classify};
+use crate::lot::Lots;
 use crate::posterior::{Shape, Voter, ability, posterior};
 use crate::reliability::PRIOR_MEAN;
 use crate::text::{Content, content, kept};
@@ -41,6 +42,7 @@ struct Hall<'a> {
     abstained: Vec<(usize, Abstained)>,
     seats: Vec<Seat>,
     clusters: Vec<Cluster>,
+    lots: Lots,
 }
 
 /// The sort of answer and the texts whose likeness of meaning would sharpen the verdict: answers of
@@ -103,8 +105,8 @@ impl<'a> Hall<'a> {
             }
         }
         let (n_options, clusters) = (options.len(), Vec::new());
-        let mut hall =
-            Hall { case, kind, n_options, answers, abstained, seats: Vec::new(), clusters };
+        let (seats, lots) = (Vec::new(), Lots::of(&case.question));
+        let mut hall = Hall { case, kind, n_options, answers, abstained, seats, clusters, lots };
         hall.seat();
         hall
     }
@@ -226,9 +228,10 @@ impl<'a> Hall<'a> {
             let members = voters.iter().filter(|v| v.cluster == cluster);
             members.map(|v| v.ability).fold(f64::NEG_INFINITY, f64::max)
         };
-        let name = |cluster: usize| {
+        // No name may come first: votes are level in a third of hard questions.
+        let lot = |cluster: usize| {
             let members = self.clusters[cluster].members.iter();
-            members.map(|at| self.case.votes[self.answers[*at].0].model.as_str()).min()
+            members.map(|at| self.lots.draw(&self.case.votes[self.answers[*at].0].voter())).min()
         };
         let better = |a: usize, b: usize| {
             let apart = found.right[a] - found.right[b];
@@ -236,7 +239,7 @@ impl<'a> Hall<'a> {
                 return apart > 0.0;
             }
             let apart = strength(a) - strength(b);
-            if apart.abs() > 1e-12 { apart > 0.0 } else { name(a) < name(b) }
+            if apart.abs() > 1e-12 { apart > 0.0 } else { lot(a) < lot(b) }
         };
         let winner = (0..self.clusters.len()).reduce(|a, b| if better(b, a) { b } else { a })?;
         let votes = voters.iter().filter(|v| v.cluster == winner).map(|v| v.share).sum();

@@ -44,6 +44,23 @@ fn the_larger_group_wins_and_the_rest_is_said() {
 }
 
 #[test]
+fn of_equals_no_name_comes_first() {
+    let mut won = [0; 3];
+    for n in 0..300 {
+        let mut case = case(Kind::Number, &[("a", "7"), ("b", "8"), ("c", "9")]);
+        case.question = format!("How many are {n}?");
+        let verdict = decide(&case);
+        let winner = verdict.groups[0].votes[0];
+        won[winner] += 1;
+        // The order of the answers does not matter, nor the door to a model.
+        case.votes.reverse();
+        case.votes[2].model = "there/A:latest".to_owned();
+        assert_eq!(decide(&case).groups[0].answer, verdict.groups[0].answer);
+    }
+    assert!(won.iter().all(|n| (60..=140).contains(n)), "{won:?}");
+}
+
+#[test]
 fn an_expert_in_the_minority_is_shown_first() {
     let mut case =
         case(Kind::Choice, &[("a", "A"), ("b", "A"), ("c", "A"), ("d", "B"), ("e", "C")]);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use tantivy::TantivyError;
-use tantivy::directory::error::{OpenDirectoryError, OpenReadError, OpenWriteError};
+use tantivy::directory::error::{LockError, OpenDirectoryError, OpenReadError, OpenWriteError};
 
 /// Longest description of a damage, in characters: tantivy's may hold whole files.
 const REASON_CHARS_MAX: usize = 160;
@@ -128,10 +128,12 @@ fn refusal(error: &TantivyError) -> Option<(PathBuf, io::Error)> {
         E::OpenDirectoryError(OpenDirectoryError::IoError { io_error, directory_path }) => {
             (directory_path, io_error)
         }
-        E::IoError(error) => return Some((PathBuf::from("words"), same(error))),
+        E::IoError(error) | E::LockFailure(LockError::IoError(error), _) => {
+            return Some((PathBuf::from("words"), same(error)));
+        }
         // Threads of the writer hand errors on as text, or only say that they ended.
         E::ErrorInThread(text) => {
-            let full = text.contains("No space left");
+            let full = is_full(text);
             let killed = text.contains("writer was killed");
             let error = match (full, killed) {
                 (true, _) => io::Error::from(io::ErrorKind::StorageFull),
@@ -187,7 +189,13 @@ fn of_file(path: &Path, reason: &dyn std::fmt::Display) -> String {
 fn is_spoiled(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     let spoiled = [K::InvalidData, K::UnexpectedEof, K::InvalidInput, K::Other];
-    error.kind() == K::NotFound || error.raw_os_error().is_none() && spoiled.contains(&error.kind())
+    let made_up = error.raw_os_error().is_none() && !is_full(&error.to_string());
+    error.kind() == K::NotFound || made_up && spoiled.contains(&error.kind())
+}
+
+/// Whether a text that was made of the system's error is about a full disk.
+fn is_full(text: &str) -> bool {
+    text.contains("No space left")
 }
 
 impl Error {

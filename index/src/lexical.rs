@@ -177,10 +177,13 @@ impl Lexical {
     /// # Errors
     /// `Damaged` when its files are not whole.
     pub fn view(&self, known: Option<&View>) -> Result<View> {
-        self.newest(|metas| {
-            let generation = generation_of(metas);
-            View::open(&self.index, &self.fields, &metas.segments, generation, known)
-        })
+        let segments = known.map_or(&[][..], View::segments);
+        let (segments, generation) = self.newest(|metas| {
+            let opened = segment::gather(&self.index, &self.fields, &metas.segments, segments)?;
+            Ok((opened, generation_of(metas)))
+        })?;
+        // Counting takes longer than opening, and nobody waits for it.
+        caught(|| View::of(&self.fields, generation, segments, known))
     }
 
     /// Looks at the newest commit while whoever writes removes none of its files.

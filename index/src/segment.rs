@@ -9,7 +9,7 @@ use tantivy::columnar::ColumnValues;
 use tantivy::fastfield::AliveBitSet;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::{SegmentComponent, SegmentId};
-use tantivy::{InvertedIndexReader, Opstamp, SegmentMeta, SegmentReader, TantivyError};
+use tantivy::{InvertedIndexReader, SegmentMeta, SegmentReader, TantivyError};
 
 /// What a segment holds.
 struct Fixed {
@@ -37,10 +37,7 @@ pub struct Segment {
 
 impl Segment {
     /// Opens one; no document of it has an entry yet.
-    ///
-    /// # Errors
-    /// `Damaged` when its files are not whole, `Words` when the system refuses them.
-    pub fn open(index: &tantivy::Index, fields: &Fields, meta: &SegmentMeta) -> Result<Self> {
+    fn open(index: &tantivy::Index, fields: &Fields, meta: &SegmentMeta) -> Result<Self> {
         let reader = SegmentReader::open(&index.segment(meta.clone()))?;
         let (address, generation) = (column(&reader, "address")?, column(&reader, "generation")?);
         let inverted = PARTS
@@ -69,33 +66,15 @@ impl Segment {
 
     /// Takes the deletions of a later commit; says which documents with an entry went by them, and
     /// takes their entries from them.
-    ///
-    /// # Errors
-    /// Those of [`Segment::open`].
-    pub fn delete(
-        &mut self,
-        index: &tantivy::Index,
-        meta: &SegmentMeta,
-    ) -> Result<Vec<(u32, u32)>> {
-        let known: Option<Opstamp> = self.meta.delete_opstamp();
-        if known == meta.delete_opstamp() {
-            return Ok(Vec::new());
-        }
-        let file = index.segment(meta.clone()).open_read(SegmentComponent::Delete);
-        let bytes = file.map_err(TantivyError::from)?.read_bytes().map_err(TantivyError::from)?;
-        let alive = AliveBitSet::open(bytes);
-        let mut gone = Vec::new();
-        for (doc, entry) in self.entry.iter().enumerate() {
-            if *entry != NONE && !alive.is_alive(doc as u32) {
-                gone.push((doc as u32, *entry));
-            }
-        }
+    fn delete(&mut self, meta: &SegmentMeta, alive: AliveBitSet) -> Vec<(u32, u32)> {
+        let lives = |doc: u32| alive.is_alive(doc);
+        let gone: Vec<(u32, u32)> = self.entries().filter(|(doc, _)| !lives(*doc)).collect();
         if !gone.is_empty() {
             let entries = Arc::make_mut(&mut self.entry);
             gone.iter().for_each(|(doc, _)| entries[*doc as usize] = NONE);
         }
         (self.alive, self.meta) = (Some(alive), meta.clone());
-        Ok(gone)
+        gone
     }
 
     /// Every document that has an entry, with it.
@@ -148,6 +127,68 @@ impl Segment {
     pub fn norms(&self, part: Part) -> &FieldNormReader {
         &self.fixed.norms[part as usize]
     }
+}
+
+/// A segment of a commit, beside what was known of it.
+pub struct Next {
+    segment: Segment,
+    /// Deletions that came since.
+    deleted: Option<(SegmentMeta, AliveBitSet)>,
+    /// Nobody has counted it yet.
+    pub is_new: bool,
+}
+
+impl Next {
+    /// Which segment it is.
+    pub fn id(&self) -> SegmentId {
+        self.segment.id()
+    }
+
+    /// The segment as it is now, and its documents with an entry that went.
+    pub fn take(&self) -> (Segment, Vec<(u32, u32)>) {
+        let mut segment = self.segment.clone();
+        let gone = match &self.deleted {
+            Some((meta, alive)) => segment.delete(meta, alive.clone()),
+            None => Vec::new(),
+        };
+        (segment, gone)
+    }
+
+    /// The same for whoever counts from the start.
+    pub fn afresh(&self) -> Self {
+        let (segment, _) = self.take();
+        let entry = Arc::new(vec![NONE; segment.n_docs() as usize]);
+        Next { segment: Segment { entry, ..segment }, deleted: None, is_new: true }
+    }
+}
+
+/// Opens what a commit has and a view of an earlier one has not: all that needs the files to be
+/// there.
+///
+/// # Errors
+/// `Damaged` when they are not whole, `Words` when the system refuses them.
+pub fn gather(
+    index: &tantivy::Index,
+    fields: &Fields,
+    metas: &[SegmentMeta],
+    known: &[Segment],
+) -> Result<Vec<Next>> {
+    let next = |meta: &SegmentMeta| -> Result<Next> {
+        let Some(segment) = known.iter().find(|segment| segment.id() == meta.id()) else {
+            let segment = Segment::open(index, fields, meta)?;
+            return Ok(Next { segment, deleted: None, is_new: true });
+        };
+        let same = segment.meta.delete_opstamp() == meta.delete_opstamp();
+        let deleted = if same { None } else { Some((meta.clone(), alive(index, meta)?)) };
+        Ok(Next { segment: segment.clone(), deleted, is_new: false })
+    };
+    metas.iter().map(next).collect()
+}
+
+fn alive(index: &tantivy::Index, meta: &SegmentMeta) -> Result<AliveBitSet> {
+    let file = index.segment(meta.clone()).open_read(SegmentComponent::Delete);
+    let bytes = file.map_err(TantivyError::from)?.read_bytes().map_err(TantivyError::from)?;
+    Ok(AliveBitSet::open(bytes))
 }
 
 /// Opens a segment to see whether its files fit each other.

@@ -75,6 +75,8 @@ impl Index {
     /// What the index holds. Counted once per change of the database, whoever made it.
     pub fn status(&self) -> Result<Status> {
         self.look()?;
+        // Before anything is counted: what is committed meanwhile does not make that current.
+        let freshness = self.freshness();
         let epoch = self.epoch();
         let mut counted = crate::lock(&self.counted);
         if counted.as_ref().is_none_or(|counted| counted.epoch != epoch) {
@@ -99,20 +101,19 @@ impl Index {
                 counted.took = start.elapsed();
                 counted.version = Some(version);
             }
-            return Ok(self.current_status(counted.status.clone()));
+            return Ok(self.current_status(counted.status.clone(), freshness));
         }
-        Ok(self.current_status(self.count()?))
+        Ok(self.current_status(self.count()?, freshness))
     }
 
     /// With what only this process knows, and what needs no counting.
-    fn current_status(&self, mut status: Status) -> Status {
+    fn current_status(&self, mut status: Status, freshness: Freshness) -> Status {
         let serving = status.spaces.iter().find(|space| space.role == Some(db::Role::Serving));
         let model = serving.is_some_and(|space| self.has_embedder(&space.name));
         for source in &mut status.sources {
             source.watching = self.watching(source.source.id);
         }
-        let (freshness, doing) = (self.freshness(), self.doing());
-        Status { freshness, doing, rate: self.rate(), model, ..status }
+        Status { freshness, doing: self.doing(), rate: self.rate(), model, ..status }
     }
 
     fn count(&self) -> Result<Status> {

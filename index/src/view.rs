@@ -4,10 +4,10 @@
 //! Invariant: a view never changes; a newer commit makes a newer view, which shares with the older
 //! one every segment that both hold, and counts only what came and what went.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kind::Class;
 use crate::lexical::{Fields, LINK_CHUNK, PARTS, Part, unpack};
-use crate::segment::Segment;
+use crate::segment::{Next, Segment};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::SegmentId;
 use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocSet, InvertedIndexReader, SegmentMeta, TERMINATED, Term};
+use tantivy::{DocSet, InvertedIndexReader, TERMINATED, Term};
 
 /// Marks a deleted tantivy document, and a row that is not in the view.
 pub const NONE: u32 = u32::MAX;
@@ -141,20 +141,20 @@ impl Block<'_> {
 }
 
 impl View {
-    /// Reads a commit; `known` is a view of an earlier one.
+    /// Makes the view of a commit out of its segments; `known` is a view of an earlier one, of which
+    /// [`gather`](crate::segment::gather) was told.
     ///
     /// # Errors
-    /// `Damaged` when its files are not whole, `Words` when the system refuses them.
-    pub fn open(
-        index: &tantivy::Index,
+    /// `Damaged` when they contradict each other.
+    pub fn of(
         fields: &Fields,
-        segments: &[SegmentMeta],
         generation: u64,
+        segments: Vec<Next>,
         known: Option<&View>,
     ) -> Result<Self> {
         if let Some(known) = known.filter(|known| !known.is_worn()) {
             let mut view = known.successor(generation);
-            if view.follow(index, segments)? {
+            if view.follow(&segments) {
                 return Ok(view);
             }
         }
@@ -172,8 +172,16 @@ impl View {
             by_file: Vec::new(),
             layout: OnceLock::new(),
         };
-        view.follow(index, segments)?;
-        Ok(view)
+        let afresh: Vec<Next> = segments.iter().map(Next::afresh).collect();
+        match view.follow(&afresh) {
+            true => Ok(view),
+            false => Err(Error::damaged("a document is of two families")),
+        }
+    }
+
+    /// Its segments, for whoever opens those of a later commit.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// Too many entries are of documents that are gone.
@@ -202,49 +210,41 @@ impl View {
 
     /// Becomes the commit of these segments. What goes is counted out before what comes is counted
     /// in: a saved document does both. False when this is better done from the start.
-    fn follow(&mut self, index: &tantivy::Index, metas: &[SegmentMeta]) -> Result<bool> {
-        let before = std::mem::take(&mut self.segments);
-        let mut former: HashMap<SegmentId, Segment> =
-            before.into_iter().map(|segment| (segment.id(), segment)).collect();
+    fn follow(&mut self, nexts: &[Next]) -> bool {
+        let former = std::mem::take(&mut self.segments);
         let mut change = Change::default();
-        let mut kept = Vec::with_capacity(metas.len());
-        for meta in metas {
-            let mut segment = former.remove(&meta.id());
-            if let Some(segment) = &mut segment {
-                for (doc, entry) in segment.delete(index, meta)? {
-                    self.count_out(segment, doc, entry, &mut change);
-                }
+        for next in nexts {
+            let (segment, gone) = next.take();
+            for (doc, entry) in gone {
+                self.count_out(&segment, doc, entry, &mut change);
             }
-            kept.push(segment);
+            self.segments.push(segment);
         }
-        for segment in former.values() {
+        let stays: HashSet<SegmentId> = nexts.iter().map(Next::id).collect();
+        for segment in former.iter().filter(|segment| !stays.contains(&segment.id())) {
             for (doc, entry) in segment.entries() {
                 self.count_out(segment, doc, entry, &mut change);
             }
         }
         self.n_slots = 0;
-        let mut fresh = Vec::new();
-        for (segment, meta) in kept.into_iter().zip(metas) {
-            let mut segment = match segment {
-                Some(segment) => segment,
-                None => {
-                    fresh.push(self.segments.len());
-                    let mut segment = Segment::open(index, &self.fields, meta)?;
-                    if !self.count_in(&mut segment, &mut change) {
-                        return Ok(false);
-                    }
-                    segment
+        for (at, next) in nexts.iter().enumerate() {
+            if next.is_new {
+                match self.count_in(&self.segments[at].clone(), &mut change) {
+                    Some(entries) => self.segments[at].entry = Arc::new(entries),
+                    None => return false,
                 }
-            };
-            segment.base = self.n_slots;
-            self.n_slots += segment.n_docs();
-            self.segments.push(segment);
+            }
+            self.segments[at].base = self.n_slots;
+            self.n_slots += self.segments[at].n_docs();
         }
         // Texts of links stand in segments of their own, whoever they point to.
         let all = change.came || !change.gone.is_empty();
-        let segments = if all { (0..self.segments.len()).collect() } else { fresh };
-        segments.into_iter().for_each(|at| self.bind_links(at));
-        Ok(true)
+        for (at, next) in nexts.iter().enumerate() {
+            if all || next.is_new {
+                self.bind_links(at);
+            }
+        }
+        true
     }
 
     /// Takes a tantivy document with an entry out of all counts.
@@ -267,9 +267,9 @@ impl View {
         }
     }
 
-    /// Counts the passages of a new segment. False when a document changed its family, by which
-    /// its links are counted elsewhere.
-    fn count_in(&mut self, segment: &mut Segment, change: &mut Change) -> bool {
+    /// Counts the passages of a new segment; gives the entry of each. Nothing when a document
+    /// changed its family, by which its links are counted elsewhere.
+    fn count_in(&mut self, segment: &Segment, change: &mut Change) -> Option<Vec<u32>> {
         let mut entries = vec![NONE; segment.n_docs() as usize];
         for (doc, at) in entries.iter_mut().enumerate() {
             let doc = doc as u32;
@@ -279,7 +279,7 @@ impl View {
             let (file, _, class) = unpack(segment.address(doc));
             let entry = self.entry_of(file, class);
             if self.entries[entry as usize].class != class {
-                return false;
+                return None;
             }
             *at = entry;
             self.count_parts(segment, doc, entry, Sum::add);
@@ -296,8 +296,7 @@ impl View {
                 change.came |= !change.gone.remove(&entry);
             }
         }
-        segment.entry = Arc::new(entries);
-        true
+        Some(entries)
     }
 
     fn count_parts(&mut self, segment: &Segment, doc: u32, entry: u32, how: fn(&mut Sum, u32)) {

@@ -10,7 +10,8 @@ use std::fmt::Display;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use synod_council::measure::{Answers, Row};
-use synod_council::{Kind, extract};
+use synod_council::verdict::weights;
+use synod_council::{Kind, Lots, extract};
 
 /// One model's answer.
 #[derive(Clone, Debug, Deserialize)]
@@ -159,7 +160,9 @@ impl Recorded {
             }
             let gold = extract(kind, "", question.gold.as_deref(), &question.options).ok();
             let right = gold.and_then(|gold| clusters.get(&gold.value).copied());
-            Row { votes, right, options: question.options.len() }
+            let lots = Lots::of(&question.question);
+            let lots = models.iter().map(|model| lots.draw(&weights(model))).collect();
+            Row { votes, right, options: question.options.len(), lots }
         };
         let questions = self.questions.iter().map(row).collect();
         Answers { kind, models, questions }

@@ -66,7 +66,10 @@ pub fn unprivileged(place: &Place, args: &[&str]) -> Command {
         // Its own copy: the build folder of root may be closed to others.
         let program = place.path().join("synod");
         if !program.exists() {
-            std::fs::copy(env!("CARGO_BIN_EXE_synod"), &program).expect("a copy");
+            // By another process: one that is started while this one writes would hold it open.
+            let mut copy = Command::new("cp");
+            let copied = copy.arg(env!("CARGO_BIN_EXE_synod")).arg(&program).status();
+            assert!(copied.is_ok_and(|status| status.success()), "a copy");
         }
         mode(place.path(), 0o777);
         let mut other = Command::new(program);

@@ -182,6 +182,7 @@ fn made(cx: &Context, args: Args) -> Result<Reply, Error> {
     }
     let query = args.query.clone().unwrap_or_default();
     let id = new_id("pack", (cx.now_ms)(), random()?);
+    let freshness = cx.index.freshness();
     let mut reply = Reply {
         id,
         query,
@@ -191,7 +192,7 @@ fn made(cx: &Context, args: Args) -> Result<Reply, Error> {
         passages: Vec::new(),
         left_out: Vec::new(),
         total: 0,
-        currency: Currency::new(&cx.index, 0, Vec::new()),
+        currency: Currency::new(&cx.index, freshness, 0, Vec::new()),
         notes: Vec::new(),
     };
     let omitted = (budget / LEFT_OUT_SHARE).min(LEFT_OUT_TOKENS_MAX);
@@ -201,7 +202,7 @@ fn made(cx: &Context, args: Args) -> Result<Reply, Error> {
     let cost = |piece: &Piece| count(&piece_text(piece));
     let pack = cx.index.pack(&PackArgs { search: search(args), budget: room }, &cost)?;
     let degraded = if pack.wordy { vec!["semantic".to_owned()] } else { Vec::new() };
-    reply.currency = Currency::new(&cx.index, pack.generation, degraded);
+    reply.currency = Currency::new(&cx.index, freshness, pack.generation, degraded);
     reply.currency.fresh &= pack.stale == 0;
     reply.total = pack.total;
     reply.notes = pack.notes;

@@ -138,7 +138,7 @@ impl Operation for IndexStatus {
             jobs.push(asked);
         }
         let jobs = jobs.into_iter().map(JobReply::from).collect();
-        let currency = Currency::new(&cx.index, status.generation, degraded);
+        let currency = Currency::new(&cx.index, freshness, status.generation, degraded);
         Ok(Reply {
             documents: sources.iter().map(|s| s.documents).sum(),
             chunks: sources.iter().map(|s| s.chunks).sum(),
@@ -146,8 +146,7 @@ impl Operation for IndexStatus {
             jobs,
             indexing: doing.shown(),
             embedding,
-            // As it was when the files that wait were counted.
-            currency: Currency { pending: freshness.pending, fresh: freshness.fresh, ..currency },
+            currency,
         })
     }
 

@@ -224,6 +224,7 @@ fn reply(
     state: String,
     summary: String,
 ) -> Result<Reply, Error> {
-    let currency = Currency::new(&cx.index, cx.index.generation()?, Vec::new());
+    let currency =
+        Currency::new(&cx.index, cx.index.freshness(), cx.index.generation()?, Vec::new());
     Ok(Reply { job, state, summary, currency })
 }

@@ -163,7 +163,8 @@ impl Operation for Job {
                 vec![self::found(cx, Some(&found.id), call)?]
             }
         };
-        let currency = Currency::new(&cx.index, cx.index.generation()?, Vec::new());
+        let currency =
+            Currency::new(&cx.index, cx.index.freshness(), cx.index.generation()?, Vec::new());
         let mut state = None;
         if let (false, [one]) = (op == Op::List, &jobs[..]) {
             (job, state) = (Some(one.id.clone()), Some(one.state.name().to_owned()));

@@ -5,7 +5,7 @@ use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use synod_index::{Outline, ReadArgs, Reading};
+use synod_index::{Freshness, Outline, ReadArgs, Reading};
 use synod_store::Scope;
 
 pub struct Read;
@@ -108,13 +108,14 @@ impl Operation for Read {
             bytes_max: TEXT_BYTES_MAX,
             outline: args.outline,
         };
+        let freshness = cx.index.freshness();
         let mut reading = cx.index.read(&engine)?;
         // The outline comes before the body: a model that sees the whole plan asks for one part.
         if whole && !args.outline && !reading.outline.is_empty() {
             engine.bytes_max = LONG_BYTES;
             reading = cx.index.read(&engine)?;
         }
-        Ok(reply(reading, cx))
+        Ok(reply(reading, cx, freshness))
     }
 
     fn render(reply: &Reply) -> String {
@@ -158,7 +159,7 @@ impl Operation for Read {
     }
 }
 
-fn reply(reading: Reading, cx: &Context) -> Reply {
+fn reply(reading: Reading, cx: &Context, freshness: Freshness) -> Reply {
     let entry = |entry: &Outline| entry.text.len() + 2 * usize::from(entry.depth) + 40;
     let (outline, n_entries) = within(reading.outline, OUTLINE_BYTES_MAX, entry);
     let name = |name: &String| name.len() + 4;
@@ -192,6 +193,6 @@ fn reply(reading: Reading, cx: &Context) -> Reply {
         tags,
         modified: timestamp(reading.modified_ms),
         notes,
-        currency: Currency::new(&cx.index, reading.generation, Vec::new()),
+        currency: Currency::new(&cx.index, freshness, reading.generation, Vec::new()),
     }
 }

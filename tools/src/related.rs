@@ -107,6 +107,7 @@ impl Operation for Related {
             source: args.source,
             ..ReadArgs::default()
         };
+        let freshness = cx.index.freshness();
         let found = cx.index.related(&RelatedArgs { target, limit: args.limit })?;
         let lists = found.groups.into_iter();
         let mut relations: BTreeMap<String, Vec<Row>> = lists
@@ -123,7 +124,7 @@ impl Operation for Related {
             totals.insert("tags".to_owned(), tags.len() + more);
         }
         let of = (!found.of.path.is_empty()).then(|| row(found.of));
-        let currency = Currency::new(&cx.index, found.generation, Vec::new());
+        let currency = Currency::new(&cx.index, freshness, found.generation, Vec::new());
         Ok(Reply { of, relations, totals, tags, currency })
     }
 

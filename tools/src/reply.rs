@@ -27,9 +27,15 @@ pub struct Currency {
 }
 
 impl Currency {
-    /// Of one reply.
-    pub fn new(index: &Index, generation: u64, mut degraded: Vec<String>) -> Self {
-        let Freshness { pending, fresh } = index.freshness();
+    /// Of one reply. `freshness` is as it was before anything was looked at: what is committed
+    /// meanwhile does not make current what was found before it.
+    pub fn new(
+        index: &Index,
+        freshness: Freshness,
+        generation: u64,
+        mut degraded: Vec<String>,
+    ) -> Self {
+        let Freshness { pending, fresh } = freshness;
         if index.is_read_only() && pending == 0 && !fresh {
             degraded.push(FRESHNESS.to_owned());
         }

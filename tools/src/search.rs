@@ -167,11 +167,12 @@ impl Operation for Search {
                 args.limit
             )));
         }
+        let freshness = cx.index.freshness();
         let found = cx.index.search(&engine_args(args, at_generation, offset)?)?;
         let degraded = if found.wordy { vec!["semantic".to_owned()] } else { Vec::new() };
         let mut reply = Reply {
             total: found.total,
-            currency: Currency::new(&cx.index, found.generation, degraded),
+            currency: Currency::new(&cx.index, freshness, found.generation, degraded),
             notes: found.notes,
             next_cursor: None,
             hits: Vec::new(),
