@@ -55,9 +55,12 @@ pub fn located(failure: Failure, data: &Path) -> Failure {
     };
     let text = failure.to_string();
     let within = text.contains("cannot use") || why.is_some();
-    if !within || text.contains(&*data.to_string_lossy()) {
+    let why = why.filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
+    let named = text.contains(&*data.to_string_lossy());
+    if !within || named && why.is_empty() {
         return failure;
     }
-    let why = why.filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
-    format!("{text}{why} (the data directory is `{}`)", data.display()).into()
+    let place =
+        if named { String::new() } else { format!(" (the data directory is `{}`)", data.display()) };
+    format!("{text}{why}{place}").into()
 }

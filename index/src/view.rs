@@ -141,8 +141,8 @@ impl Block<'_> {
 }
 
 impl View {
-    /// Makes the view of a commit out of its segments; `known` is a view of an earlier one, of which
-    /// [`gather`](crate::segment::gather) was told.
+    /// Makes the view of a commit out of its segments; `known` is a view of an earlier one, the
+    /// one that [`gather`](crate::segment::gather) was told of.
     ///
     /// # Errors
     /// `Damaged` when they contradict each other.
