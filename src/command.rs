@@ -60,7 +60,10 @@ pub fn located(failure: Failure, data: &Path) -> Failure {
     if !within || named && why.is_empty() {
         return failure;
     }
-    let place =
-        if named { String::new() } else { format!(" (the data directory is `{}`)", data.display()) };
+    let place = if named {
+        String::new()
+    } else {
+        format!(" (the data directory is `{}`)", data.display())
+    };
     format!("{text}{why}{place}").into()
 }
