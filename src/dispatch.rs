@@ -272,11 +272,12 @@ impl Door {
 
     fn unknown(&self, name: &str) -> Fault {
         let names: Vec<&str> = self.tools.iter().map(|t| t.name).collect();
-        let hidden = synod_tools::find(name).is_some();
-        if let Some(fault) = self.unwritable(name).filter(|_| hidden) {
+        // What only reads is hidden because the operator wishes it.
+        let forbidden = self.read_only && synod_tools::find(name).is_some_and(|entry| !entry.reads);
+        if let Some(fault) = self.unwritable(name).filter(|_| forbidden) {
             return fault;
         }
-        let why = if hidden && self.read_only {
+        let why = if forbidden {
             format!("`{name}` is not offered in read-only mode")
         } else {
             format!("no tool `{name}`")

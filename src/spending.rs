@@ -74,6 +74,16 @@ pub fn load(engine: &Engine, store: &Store) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The same when what this process spent is in the store: amounts that are on their way there would
+/// be forgotten. Waits for them.
+///
+/// # Errors
+/// Those of the store, also when such amounts cannot be written; the engine knows its own then.
+pub fn load_again(engine: &Engine, store: &Store, till: &Till) -> Result<(), Fault> {
+    till.flush()?;
+    load(engine, store)
+}
+
 /// Has the engine's spending kept below `data`; gives who keeps it, if there is a model at all.
 ///
 /// # Errors
@@ -220,5 +230,35 @@ mod tests {
         let names = ["day:1970-01-01", "month:1970-01", "provider:p:q:1970-01", "session:s"];
         let names = names.map(|name| (name.to_owned(), 30));
         assert_eq!(spent, names);
+    }
+
+    #[test]
+    fn what_is_not_in_the_store_yet_is_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, mut n) = (dir.path().to_owned(), 0);
+        let open = move || -> synod_store::Result<Arc<Store>> {
+            n += 1;
+            // Once for the amount and once for who waits for it, or both at once.
+            let opens = n > 2;
+            if opens {
+                Ok(Arc::new(Store::open(&data)?))
+            } else {
+                Err(synod_store::Error::ReadOnly)
+            }
+        };
+        let till = Till::with("p".to_owned(), open).unwrap();
+        let rows = "[[provider]]\nname = \"p\"\ndialect = \"ollama\"\n\
+                    [[model]]\nid = \"m\"\nprovider = \"p\"\n";
+        let config: crate::config::Config = toml::from_str(rows).unwrap();
+        let engine = crate::catalog::engine(&config, &|_: &str| None).unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let at_s = now_ms() as u64 / 1_000;
+        let (provider, model) = ("p".to_owned(), "m".to_owned());
+        let (session, reservation) = (None, None);
+        let charge = Charge { at_s, provider, model, session, usd_micros: 30, reservation };
+        settle(&till, &charge);
+        assert!(load_again(&engine, &store, &till).is_err(), "it was not waited for");
+        while load_again(&engine, &store, &till).is_err() {}
+        assert_eq!(engine.spent().providers.get("p"), Some(&30));
     }
 }

@@ -2,7 +2,9 @@
 //! time is over end, webhooks are told, and what is old is forgotten.
 
 use crate::{now_ms, webhook};
+use std::sync::Arc;
 use std::time::Duration;
+use synod_store::Till;
 use synod_tools::Context;
 use tokio::time::Instant;
 
@@ -13,8 +15,9 @@ const SLEPT_MS: i64 = 4_000;
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Runs for as long as the process lives. `secret` signs webhooks; without one none is told.
-pub async fn run(cx: Context, secret: Option<String>) {
+/// Runs for as long as the process lives. `till` keeps what the engine spends, if it spends;
+/// `secret` signs webhooks, without one none is told.
+pub async fn run(cx: Context, till: Option<Arc<Till>>, secret: Option<String>) {
     if cx.read_only {
         return;
     }
@@ -42,9 +45,9 @@ pub async fn run(cx: Context, secret: Option<String>) {
         }
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             swept = Some(Instant::now());
-            let cx = cx.clone();
+            let (cx, till) = (cx.clone(), till.clone());
             // A long delete must not hold up the protocol; a panic there was logged there.
-            let _ = tokio::task::spawn_blocking(move || sweep(&cx)).await;
+            let _ = tokio::task::spawn_blocking(move || sweep(&cx, till.as_deref())).await;
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -61,7 +64,7 @@ fn councils(cx: &Context) {
     }
 }
 
-fn sweep(cx: &Context) {
+fn sweep(cx: &Context, till: Option<&Till>) {
     let now_ms = now_ms();
     let day: String = synod_index::timestamp(now_ms).chars().take(10).collect();
     let month: String = day.chars().take(7).collect();
@@ -73,7 +76,9 @@ fn sweep(cx: &Context) {
         ("amounts", store.sweep_spent(&day, &month)),
     ];
     // Whose limits several processes share knows what all of them spent.
-    if let Err(error) = crate::spending::load(&cx.engine, store) {
+    if let Some(till) = till
+        && let Err(error) = crate::spending::load_again(&cx.engine, store, till)
+    {
         tracing::warn!(error = %error, "what was spent was not looked up");
     }
     for (what, result) in swept {

@@ -106,7 +106,7 @@ impl World {
     /// What a server does beside answering, for as long as it lives.
     pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
         let secret = crate::catalog::webhook_secret(&self.config, &|name| std::env::var(name).ok());
-        crate::upkeep::run(self.door.context().clone(), secret)
+        crate::upkeep::run(self.door.context().clone(), self.till.clone(), secret)
     }
 
     /// The same for a process that stays: a server that is not there is asked again.

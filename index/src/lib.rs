@@ -165,11 +165,7 @@ impl Index {
     pub fn open(data: &Path) -> Result<Arc<Self>> {
         let dir = data.join("index");
         if place::is_read_only(data) {
-            // First: what changes while it is opened is seen by the next look.
-            let place = place::Place::of_still(&dir.join("index.db"));
-            let connection = db::open_as_it_lies(&dir.join("index.db"))?;
-            let words = unless_damaged(Lexical::open_as_it_lies(&dir.join("words")))?;
-            return Ok(Self::of(dir, true, place, connection, words));
+            return Self::open_still(dir);
         }
         private_folder(&dir).map_err(|e| Error::data(&dir, e))?;
         let lock = creation_lock(&dir)?;
@@ -185,6 +181,15 @@ impl Index {
         drop(lock);
         let place = place::Place::at(&path);
         Ok(Self::of(dir, false, place, connection, words))
+    }
+
+    /// Opens one that this process may not write.
+    fn open_still(dir: PathBuf) -> Result<Arc<Self>> {
+        // First: what changes while it is opened is seen by the next look.
+        let place = place::Place::of_still(&dir.join("index.db"));
+        let connection = db::open_as_it_lies(&dir.join("index.db"))?;
+        let words = unless_damaged(Lexical::open_as_it_lies(&dir.join("words")))?;
+        Ok(Self::of(dir, true, place, connection, words))
     }
 
     fn of(

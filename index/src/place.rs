@@ -136,8 +136,11 @@ impl Index {
         let found = Identity::at(&path)?;
         let rest = self.read_only.then(|| Rest::at(&path));
         place.looked = Instant::now();
-        if place.file != found || place.rest != rest {
-            tracing::warn!(gone = found.is_none(), "the data directory is another one");
+        let other = place.file != found;
+        if other || place.rest != rest {
+            if other {
+                tracing::warn!(gone = found.is_none(), "the data directory is another one");
+            }
             (place.file, place.rest) = (found, rest);
             // First: who has something of the former one in hand does not put it back.
             self.epoch.fetch_add(1, Ordering::AcqRel);
@@ -152,7 +155,8 @@ impl Index {
         lock(&self.asked).clear();
         *self.words.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.forget_view();
-        let nothing = Freshness { pending: 1, fresh: false };
+        // Where nothing may be written nothing waits to be.
+        let nothing = Freshness { pending: u64::from(!self.read_only), fresh: false };
         *self.freshness.write().unwrap_or_else(PoisonError::into_inner) = nothing;
     }
 }
@@ -177,5 +181,19 @@ mod tests {
         assert_ne!(Identity::at(&path).unwrap(), first);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(Identity::at(&path).unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_waits_where_nothing_may_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Index::open(dir.path()).unwrap());
+        let still = Index::open_still(dir.path().join("index")).unwrap();
+        let epoch = still.epoch();
+        // Somebody else begins to write: the database lies in another way.
+        let writer = Index::open(dir.path()).unwrap();
+        assert_eq!(still.generation().unwrap(), writer.generation().unwrap());
+        assert!(still.epoch() > epoch);
+        assert_eq!(still.freshness(), Freshness::default());
     }
 }

@@ -63,7 +63,11 @@ impl Index {
 
     /// Leaves a sign for whoever writes that something on disk is not as it should be.
     pub(crate) fn suspect(&self) {
-        // Who may not write here only loses time: the next writer looks at its start.
+        if self.read_only {
+            // Somebody else's folder is left as it is: its next writer looks at its start.
+            return;
+        }
+        // Where this fails only time is lost, for the same reason.
         let _ = std::fs::write(self.dir.join(SUSPECT), "");
     }
 
@@ -202,5 +206,17 @@ mod tests {
         let mut other = Updater::new(Arc::clone(&index), || 1).unwrap();
         other.push("pushed", "last.md", "a limpet".to_owned()).unwrap();
         assert_eq!(index.check().unwrap().differences, Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_may_not_write_leaves_no_sign() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let sign = index.dir().join(SUSPECT);
+        let still = Index::open_still(index.dir().to_owned()).unwrap();
+        still.suspect();
+        assert!(!sign.exists());
+        index.suspect();
+        assert!(sign.exists());
     }
 }

@@ -216,8 +216,13 @@ fn check(index: &Arc<Index>, repair: bool, deep: bool) -> Result<Check, Failure>
     match Updater::new(Arc::clone(index), now_ms) {
         Ok(mut updater) => {
             updater.mended().iter().for_each(|what| note(&format!("mended: {what}")));
+            if !repair {
+                // A deep look takes long, and nobody has to wait with writing for its end.
+                drop(updater);
+                return Ok(look()?);
+            }
             let check = look()?;
-            if repair && !check.differences.is_empty() {
+            if !check.differences.is_empty() {
                 for difference in &check.differences {
                     note(&format!("mending: {difference}"));
                 }

@@ -52,7 +52,7 @@ pub use task::{
     ARGS_BYTES_MAX, ATTEMPTS_MAX, GIVEN_MAX, NEEDS_BYTES_MAX, NewTask, OPEN_MAX, PARTIAL_BYTES_MAX,
     PROVIDED_BYTES_MAX, RESULT_BYTES_MAX, WEBHOOK_BYTES_MAX,
 };
-pub use till::{Till, WAITING_MAX};
+pub use till::{KEPT_MAX, Till, WAITING_MAX};
 pub use token::{Scope, Token, parse_scopes};
 pub use trust::{
     LEARNED_BYTES_MAX, Learned, NewTrust, OPTIONS_MAX, PastRow, RECORD_BYTES_MAX, TRUST_MAX, Told,
@@ -254,6 +254,11 @@ impl Held {
                 if rest == still::Rest::Missing {
                     return Err(gone(&path));
                 }
+                // First nothing: to close a connection without locks takes away those that this
+                // process has to the same file, also of a connection that is open already.
+                let nothing = still::Rest::Missing;
+                self.db = still::open(&place.data, nothing)?;
+                place.rest = Some(nothing);
                 self.db = still::open(&place.data, rest)?;
                 (place.rest, place.file) = (Some(rest), file);
             }
@@ -351,8 +356,15 @@ impl Store {
         db.pragma_update(None, "synchronous", "normal")?;
         db.busy_handler(Some(soon as fn(i32) -> bool))?;
         let out = transact(&mut db, work);
-        db.busy_timeout(BUSY)?;
-        db.pragma_update(None, "synchronous", "full")?;
+        let waits = db.busy_timeout(BUSY);
+        let reset = waits.and_then(|()| db.pragma_update(None, "synchronous", "full"));
+        if reset.is_err()
+            && let Some(place) = &mut db.place
+        {
+            // What was committed stands: whoever heard of a failure would do it twice. The next
+            // call opens another connection, which waits for the disk.
+            place.file = None;
+        }
         out
     }
 }

@@ -11,6 +11,10 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
+/// The oldest format that is read: what came since stands in columns and tables of its own, which
+/// only those who write look at.
+const READABLE_FROM: u32 = 4;
+
 /// How a database lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
@@ -65,7 +69,7 @@ fn is_refused(_: &Path) -> bool {
 /// Opens the store that lies in `data`; one that is not there is empty.
 ///
 /// # Errors
-/// `Newer` for a newer format, `Data` for an older one that would have to be raised first; `Sql`.
+/// `Newer` for a newer format, `Data` for one so old that it would have to be raised first; `Sql`.
 pub fn open(data: &Path, rest: Rest) -> Result<Connection> {
     let path = data.join("state.db");
     let parameters = match rest {
@@ -90,7 +94,7 @@ pub fn open(data: &Path, rest: Rest) -> Result<Connection> {
     if found > FORMAT {
         return Err(Error::Newer { path: data.to_owned(), found, known: FORMAT });
     }
-    if found < FORMAT {
+    if found < READABLE_FROM {
         let reason = "it is of an older format, which has to be raised where it can be written";
         let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, reason);
         return Err(Error::Data { path, source });
@@ -153,5 +157,26 @@ mod tests {
         assert_eq!(store.tokens().unwrap().len(), 2, "what others write is seen");
         drop(writer);
         assert_eq!(store.tokens().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_format_before_is_read_and_older_ones_have_to_be_raised() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.make_token("ada", &[Scope::ReadContext], 1).unwrap();
+        store.add_spent(&[("day:d", 5)]).unwrap();
+        // As the program of that format left it.
+        let former = "DROP TABLE reserved; ALTER TABLE spent DROP COLUMN reserved_usd_micros; \
+                      PRAGMA user_version=4";
+        store.db().unwrap().execute_batch(former).unwrap();
+        drop(store);
+        let store = Store::open_still(dir.path()).unwrap();
+        assert_eq!(store.tokens().unwrap().len(), 1);
+        assert_eq!(store.spent("day:").unwrap(), [("day:d".to_owned(), 5)]);
+        drop(store);
+        let db = Connection::open(dir.path().join("state.db")).unwrap();
+        db.pragma_update(None, "user_version", READABLE_FROM - 1).unwrap();
+        drop(db);
+        assert!(matches!(Store::open_still(dir.path()), Err(Error::Data { .. })));
     }
 }

@@ -197,3 +197,52 @@ fn a_store_that_is_gone_acknowledges_nothing_and_another_one_is_taken_up() {
     }
     assert!(Store::open(&former).unwrap().job("j_2").unwrap().is_none());
 }
+
+#[test]
+fn what_fails_behind_a_commit_says_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    // Whatever needs the schema fails from then on, and a commit does not.
+    let broken = "PRAGMA writable_schema=ON; \
+                  INSERT INTO sqlite_schema(type, name, tbl_name, rootpage, sql) \
+                  VALUES('table', 'x', 'x', 2, 'broken'); \
+                  PRAGMA writable_schema=RESET";
+    store.write_soon(|tx| Ok(tx.execute_batch(broken)?)).unwrap();
+    let held = store.held.lock().unwrap();
+    assert!(held.db.pragma_update(None, "synchronous", "full").is_err(), "nothing failed");
+    let file = held.place.as_ref().map(|place| place.file);
+    assert_eq!(file, Some(None), "the connection is not used any more");
+}
+
+/// Names the folder to the process that opens the store and closes it.
+#[cfg(unix)]
+const CLOSED: &str = "SYNOD_STORE_TEST_CLOSED";
+
+#[cfg(unix)]
+#[test]
+fn what_is_opened_again_as_it_lies_has_its_locks() {
+    if let Some(path) = std::env::var_os(CLOSED) {
+        drop(Store::open(Path::new(&path)).unwrap());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let [data, copy] = ["data", "copy"].map(|name| dir.path().join(name));
+    let writer = Store::open(&data).unwrap();
+    writer.make_token("ada", &[Scope::Admin], 1).unwrap();
+    std::fs::create_dir(&copy).unwrap();
+    let bring = |name: &str| {
+        std::fs::copy(data.join(name), copy.join(name)).unwrap();
+    };
+    ["state.db", "state.db-wal"].into_iter().for_each(bring);
+    let store = Store::open_still(&copy).unwrap();
+    assert_eq!(store.tokens().unwrap().len(), 1, "without locks");
+    bring("state.db-shm");
+    assert_eq!(store.tokens().unwrap().len(), 1, "with locks");
+    let name = "store_tests::what_is_opened_again_as_it_lies_has_its_locks";
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    other.args(["--exact", name]).env(CLOSED, &copy).stdout(Stdio::null());
+    assert!(other.status().unwrap().success());
+    // Whoever is the last to close it removes the log; that process was not the last one.
+    assert!(copy.join("state.db-wal").exists(), "the other one took itself for the last");
+    assert_eq!(store.tokens().unwrap().len(), 1);
+}

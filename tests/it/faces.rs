@@ -235,6 +235,12 @@ fn read_only_mode_hides_what_writes() {
     }
     let (code, _, _) = place.outcome(&["--read-only", "call", "ingest", "{}"]);
     assert_eq!(code, 1);
+    // What reads is not there because it is hidden, and that is all that is said of it.
+    let hiding = place.write("hiding.toml", "[access]\nhidden_tools = [\"related\"]\n");
+    let mut client = place.stdio(&["--read-only", "--config", &hiding.to_string_lossy()]);
+    let answer = client.request("tools/call", json!({"name": "related", "arguments": {}}));
+    let why = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(why.contains("no tool `related`") && !why.contains("read-only"), "{answer}");
 }
 
 // HTTP and REST

@@ -433,6 +433,12 @@ fn what_is_stored_and_is_not_what_the_sources_say_is_found_and_read_again() {
         ("the rows of `c.md`", "its title"),
     ];
     assert_read_again(&mut engine, &wrong);
+    drop(engine);
+    // One that does not even unpack.
+    sql(&database, "UPDATE file SET body=x'ff' WHERE path IN ('b.md', 'c.md')");
+    let mut engine = place.open();
+    let wrong = [("the rows of `b.md`", "its headings"), ("the rows of `c.md`", "its headings")];
+    assert_read_again(&mut engine, &wrong);
     let fresh = place.fresh();
     let queries: Vec<_> = ["walrus", "limpet", "beacon", "lantern", "else", "moon"]
         .map(|word| (word.to_owned(), Filters::default()))
