@@ -135,6 +135,15 @@ impl Graphs {
         }
     }
 
+    /// The same, and waits for that: nothing is written when this returns.
+    pub fn end(&mut self) {
+        self.stop();
+        if let Some(running) = self.running.take() {
+            // Whatever became of it: it is made again.
+            let _ = running.thread.join();
+        }
+    }
+
     /// What became of it, once it is done.
     pub fn done(&mut self) -> Option<(Arc<GraphWork>, Result<bool, Error>)> {
         if let Some(work) = self.keeping.take() {

@@ -9,6 +9,7 @@
 //! round, never the thread. Invariant: single files that are touched wait for no run over many.
 
 mod meaning;
+mod silent;
 
 use crate::background::{Embedding, Graphs, Histories};
 use crate::beat::{self, Sign};
@@ -37,8 +38,6 @@ const FOLLOW: Duration = Duration::from_millis(100);
 /// Before another round after some that failed, at most; at first [`TAKEOVER`], twice as long each
 /// time.
 const FAILED_MAX: Duration = Duration::from_secs(30);
-/// Paths that are looked at within a run; more of them are a run of their own.
-const SAVED_MAX: usize = 200;
 /// Between two looks for jobs of other processes, and between two signs of life.
 const TICK: Duration = Duration::from_millis(200);
 /// Between two attempts to embed after one that failed.
@@ -287,7 +286,12 @@ impl Loop {
         self.index.set_doing(Doing { waiting: Some(waiting), ..Doing::default() });
         let known = !self.histories.is_busy() && !updater.is_history_wanted();
         let there = n_unread == 0 && !updater.is_source_away() && known;
-        let watched = self.watch.as_ref().is_some_and(|watch| watch.outdated().is_empty());
+        // Each question costs a thread: none for what is not fresh anyway, nor for what is said to
+        // be, which is looked at again and again ([`Loop::look_around`]).
+        let asks =
+            there && self.schedule.is_current(Instant::now()) && !self.index.freshness().fresh;
+        let sound = |watch: &Watch| !asks || watch.outdated().is_empty();
+        let watched = self.watch.as_ref().is_some_and(sound);
         // Within the look, so that a touch in this moment is not overwritten.
         self.inbox.look(|waiting| {
             let waiting = waiting + n_later;
@@ -363,6 +367,9 @@ impl Loop {
     fn look_around(&mut self, updater: &mut Updater) -> Result<bool, Error> {
         if updater.is_suspect()? {
             self.busy(1);
+            // What is healed is put together anew: a compaction on its way would lose its rows, and
+            // write to the same files.
+            self.graphs.end();
             updater.heal()?;
             return Ok(true);
         }
@@ -436,7 +443,7 @@ impl Loop {
             self.embed_soon();
         }
         self.schedule.compared(id, start, start.elapsed());
-        Ok(())
+        self.note_silent(updater)
     }
 
     /// Takes what is to be looked at now.
@@ -449,32 +456,35 @@ impl Loop {
     }
 
     /// Looks, within a run, at what was touched, and says what that was. What asks for all of a
-    /// source waits for the end of the run.
+    /// source waits for the end of the run; one that fell silent is compared once it answers.
     fn between(&mut self, updater: &mut Updater) -> Result<Touched, Error> {
         self.embed_soon();
         let mut touched = self.touched(updater);
         let began = Instant::now();
         for source in updater.sources()? {
             let Some(paths) = touched.get(&source.id) else { continue };
-            if updater.is_whole(&source, paths)? || is_much(&source, paths) {
+            if updater.is_whole(&source, paths)? || silent::is_much(&source, paths) {
                 let paths = touched.remove(&source.id).unwrap_or_default();
                 self.later.entry(source.id).or_default().extend(paths);
                 continue;
             }
-            self.look_at(updater, &source, paths, false)?;
+            if !self.look_at(updater, &source, paths, false)? {
+                touched.remove(&source.id);
+            }
         }
         self.inbox.took(&touched, began.elapsed());
         Ok(touched)
     }
 
-    /// Looks at single paths of a source, whose new folders are watched before.
+    /// Looks at single paths of a source, whose new folders are watched before. False if nothing
+    /// came of it, since the source fell silent.
     fn look_at(
         &mut self,
         updater: &mut Updater,
         source: &Source,
         paths: &HashSet<String>,
         gives_way: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let start = Instant::now();
         if let Some(watch) = &mut self.watch {
             watch.follow(source.id, paths);
@@ -488,7 +498,9 @@ impl Loop {
         let ahead = gives_way.then_some(&mut ahead);
         let outcome = updater.refresh_beside(source, paths, &report, ahead)?;
         log_outcome(source, &outcome, start);
-        Ok(())
+        self.note_silent(updater)?;
+        // What was written of it is newer than what a run around this knows.
+        Ok(!outcome.silent || outcome.changed + outcome.removed > 0)
     }
 
     /// Looks at what was touched. If that fails, the writer starts again and compares everything.
@@ -510,7 +522,7 @@ impl Loop {
             match self.look_at(updater, &source, paths, true) {
                 Err(Error::Cancelled) => return Ok(()),
                 looked => looked?,
-            }
+            };
         }
         self.inbox.took(touched, began.elapsed());
         self.settle(updater);
@@ -623,6 +635,7 @@ impl Loop {
                 Err(_) => {}
             }
         }
+        self.note_silent(updater)?;
         self.settle(updater);
         self.end(job, result)
     }
@@ -641,24 +654,6 @@ impl Loop {
         self.store.end_job(&job.id, state, &text, now_ms()).map_err(job::other)?;
         Ok(())
     }
-}
-
-/// Whether what was touched is more than somebody saves: it waits for the end of a run.
-fn is_much(source: &Source, paths: &HashSet<String>) -> bool {
-    let root = std::path::Path::new(&source.root);
-    let mut n = paths.len();
-    let mut open: Vec<_> = paths.iter().map(|path| root.join(path)).collect();
-    while let Some(path) = open.pop().filter(|_| n <= SAVED_MAX) {
-        // What is no folder, or cannot be listed, is one path.
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        for entry in entries.take(SAVED_MAX + 1) {
-            n += 1;
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                open.push(entry.path());
-            }
-        }
-    }
-    n > SAVED_MAX
 }
 
 fn ids_of<'s>(sources: impl IntoIterator<Item = &'s Source>) -> Vec<i64> {

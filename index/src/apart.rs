@@ -2,7 +2,7 @@
 //! of it holds that thread, and not whoever waits for the walk.
 
 use crate::error::{Error, Result};
-use crate::reach;
+use crate::reach::{self, Quiet};
 use crate::turn::{Beside, Step};
 use crate::update::{ASK, Updater};
 use crate::walk::{self, Only, Walked};
@@ -26,7 +26,8 @@ impl Updater {
     ) -> Result<Option<Walked>> {
         let n_seen = Arc::new(AtomicU64::new(0));
         let (send, receive) = sync_channel(1);
-        let inside = self.index().reach().enter(root);
+        let crew = self.index().reach().crew(root);
+        let inside = crew.enter();
         let (own, skipped, counted) = (root.to_owned(), self.skipped(), Arc::clone(&n_seen));
         std::thread::spawn(move || {
             let walked = walk::walk_counted(&own, &skipped, only, &counted);
@@ -34,7 +35,7 @@ impl Updater {
             // Nobody takes it any more when it was given up, or when what was due failed.
             let _ = send.send(walked);
         });
-        let (mut n_known, mut heard) = (0, Instant::now());
+        let (mut n_known, mut quiet) = (0, Quiet::new(Instant::now()));
         loop {
             match receive.recv_timeout(ASK) {
                 Ok(walked) => return Ok(Some(walked)),
@@ -45,16 +46,16 @@ impl Updater {
             }
             let n = n_seen.load(Ordering::Relaxed);
             if n != n_known {
-                (n_known, heard) = (n, Instant::now());
+                n_known = n;
+                quiet.heard(Instant::now());
             }
             if beside.step(self) == Step::Serve {
-                let began = Instant::now();
                 beside.serve(self)?;
-                heard += began.elapsed();
+                quiet.skip(Instant::now());
             }
             let reach = self.index().reach();
-            if reach::is_lost(heard.elapsed(), || reach.is_silent(root)) {
-                reach.give_up(root);
+            if reach::is_lost(quiet.look(Instant::now()), || reach.is_silent(root)) {
+                crew.give_up();
                 return Ok(None);
             }
         }

@@ -119,21 +119,28 @@ impl Updater {
                 None => Ok(true),
             };
         };
-        let transaction = Transaction::new_unchecked(self.db(), TransactionBehavior::Immediate)?;
-        if moving.is_none() {
-            let begun = self.begin_moving(&transaction, space, work)?;
-            transaction.commit()?;
-            *moving = Some(begun);
-        } else if let Some(moving) = &mut *moving {
-            let next = self.move_on(&transaction, space, moving)?;
-            transaction.commit()?;
-            moving.next = next;
-            if next == Next::Leavings {
+        let begin = || Transaction::new_unchecked(self.db(), TransactionBehavior::Immediate);
+        if let Some(moving) = &mut *moving {
+            let step = || -> Result<Next> {
+                let transaction = begin()?;
+                let next = self.move_on(&transaction, space, moving)?;
+                transaction.commit()?;
+                Ok(next)
+            };
+            // The former files go behind it: it is not to be lost with the power.
+            let last = moving.next == Next::Space;
+            moving.next = if last { db::synced(self.db(), step)? } else { step()? };
+            if moving.next == Next::Leavings {
                 let n_rows = moving.rows.len();
                 tracing::info!(before = space.n_rows, after = n_rows, "vectors were put together");
                 let kept: Vec<i64> = db::spaces(self.db())?.iter().map(|space| space.id).collect();
                 vector::keep_only(self.dir(), |id| kept.contains(&id));
             }
+        } else {
+            let transaction = begin()?;
+            let begun = self.begin_moving(&transaction, space, work)?;
+            transaction.commit()?;
+            *moving = Some(begun);
         }
         Ok(false)
     }
@@ -177,11 +184,25 @@ impl Updater {
 mod tests {
     use super::*;
     use crate::vector::{QueryVector, tests::unit};
-    use crate::{Index, disk};
+    use crate::{Error, Index, disk};
     use std::sync::Arc;
 
     /// The row of which a document has the vector.
     const NEEDED: usize = 4_321;
+
+    #[test]
+    fn a_commit_behind_which_files_go_is_on_disk_before_they_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db::open(&dir.path().join("index.db"), true).unwrap();
+        let level =
+            || -> i64 { db.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap() };
+        let (normal, full) = (1, 2);
+        assert_eq!(level(), normal);
+        assert_eq!(db::synced(&db, || Ok(level())).unwrap(), full);
+        let failed = db::synced(&db, || -> Result<()> { Err(Error::Argument("no".to_owned())) });
+        assert!(failed.is_err());
+        assert_eq!(level(), normal, "no other commit waits for the disk");
+    }
 
     #[test]
     fn a_compaction_that_ends_after_any_step_leaves_one_space_whole_and_nothing_else() {

@@ -251,6 +251,16 @@ fn prepare(db: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Does what ends with a commit and has that on disk, where others lie in the log until the next
+/// checkpoint: for what is followed by something that a lost commit would miss. No transaction may
+/// be open.
+pub fn synced<T>(db: &Connection, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    db.pragma_update(None, "synchronous", "full")?;
+    let done = work();
+    db.pragma_update(None, "synchronous", "normal")?;
+    done
+}
+
 /// Whether another process has what is needed.
 pub fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
@@ -420,6 +430,12 @@ pub fn note_of(db: &Connection, id: u32) -> Result<Option<String>> {
     let note: Option<Option<String>> =
         db.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
     Ok(note.flatten())
+}
+
+/// The source of a document.
+pub fn source_of(db: &Connection, id: u32) -> Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT source FROM file WHERE id=?")?;
+    Ok(statement.query_row([id], |row| row.get(0)).optional()?)
 }
 
 /// The row number of the document at `path` of a source.

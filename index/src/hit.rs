@@ -28,6 +28,30 @@ pub(crate) fn roots<'a>(sources: &'a [Source], reach: &'a Reach) -> Vec<(&'a Sou
     sources.iter().map(|source| (source, root(source))).collect()
 }
 
+/// Has the sources of these documents asked before the first of them is waited for: several that
+/// do not answer cost no more time than one.
+pub(crate) fn ask_roots(
+    db: &Connection,
+    roots: &[(&Source, Root)],
+    files: impl Iterator<Item = u32>,
+) -> Result<()> {
+    let mut left: Vec<&(&Source, Root)> = roots.iter().collect();
+    for file in files {
+        // One alone is asked when it is waited for.
+        if left.is_empty() || roots.len() == 1 {
+            break;
+        }
+        let Some(id) = db::source_of(db, file)? else { continue };
+        left.retain(|(source, root)| {
+            if source.id == id {
+                root.ask();
+            }
+            source.id != id
+        });
+    }
+    Ok(())
+}
+
 /// Makes a hit, or `None` when the document is no longer what was indexed. One whose source does
 /// not answer is shown as it was indexed, without its text.
 #[allow(clippy::too_many_arguments)]

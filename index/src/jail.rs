@@ -84,6 +84,13 @@ impl<'a> Root<'a> {
         self.reach.is_none_or(|reach| reach.answers(self.path))
     }
 
+    /// Has its file system asked, without waiting for the answer.
+    pub(crate) fn ask(&self) {
+        if let Some(reach) = self.reach {
+            reach.ask(self.path);
+        }
+    }
+
     /// Opens `path` below it for reading.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::dense::Dense;
 use crate::error::{Error, Result};
-use crate::hit::{id_of, passage_text, roots, uri};
+use crate::hit::{ask_roots, id_of, passage_text, roots, uri};
 use crate::jail::Root;
 use crate::plan::{self, Offer, Step};
 use crate::rank::Scored;
@@ -210,6 +210,8 @@ impl Index {
                 ..Pack::default()
             };
             let roots = roots(&answer.sources, self.reach());
+            let files = answer.ranking.hits.iter().map(|scored| scored.entry as usize);
+            ask_roots(db, &roots, files.map(|at| current.view.entries[at].file))?;
             let packer =
                 Packer { db, current: &current, roots: &roots, forms: &answer.forms, cost };
             let mut twins = HashSet::new();

@@ -11,14 +11,17 @@ use crate::hit::{passage_text, roots, short_id, uri};
 use crate::jail::Root;
 use crate::kind::{Class, Symbol};
 use crate::lexical::Part;
-use crate::reach::Reach;
+use crate::reach::{Reach, SILENT};
 use crate::read::{self, ReadArgs};
 use crate::token::name_key;
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of a code file whose uses are looked up when no symbol is asked for.
 const SYMBOLS_MAX: usize = 20;
+/// Passages that are read for each use that is enough, at most: many may hold a word of the name
+/// and not the name.
+const READ_FOR_EACH: usize = 10;
 
 /// Cosine from which two documents are called similar.
 const SIMILAR: f32 = 0.4;
@@ -65,6 +68,8 @@ pub struct Related {
     pub totals: BTreeMap<&'static str, usize>,
     /// Tags of the document.
     pub tags: Vec<String>,
+    /// What the caller should know.
+    pub notes: Vec<String>,
     /// Generation.
     pub generation: u64,
 }
@@ -326,7 +331,8 @@ fn last_key(name: &str) -> String {
     name_key(bare.rsplit(['.', ':', '#']).next().unwrap_or(bare))
 }
 
-/// Lines that hold a name outside its definitions: callers by name, nothing more precise.
+/// Lines that hold a name outside its definitions: callers by name, nothing more precise. Those in
+/// sources that do not answer are left out, with a note.
 fn uses(
     db: &Connection,
     view: &crate::view::View,
@@ -338,6 +344,9 @@ fn uses(
 ) -> Result<()> {
     let mut rows = Vec::new();
     let roots = roots(sources, reach);
+    // Enough evidence for a list that is cut anyway.
+    let enough = limit * 4 + 100;
+    let (mut n_read, mut silent) = (0, BTreeSet::new());
     for name in names {
         let bare = name.rsplit(['.', ':', '#']).next().unwrap_or(name);
         let mut slots = Vec::new();
@@ -347,14 +356,27 @@ fn uses(
         slots.sort_unstable();
         slots.dedup();
         for slot in slots {
-            // Enough evidence for a list that is cut anyway.
-            if rows.len() >= limit * 4 + 100 {
+            if rows.len() >= enough || n_read >= enough * READ_FOR_EACH {
                 break;
             }
-            use_lines(db, view, &roots, slot, bare, &mut rows)?;
+            let Some(id) = db::source_of(db, view.address(slot).0)? else { continue };
+            let found = roots.iter().find(|(source, _)| source.id == id);
+            let Some(&(source, ref root)) = found else { continue };
+            if !root.answers() {
+                silent.insert(source.name.as_str());
+                continue;
+            }
+            n_read += 1;
+            use_lines(db, view, (source, root), slot, bare, &mut rows)?;
         }
     }
     out.put("uses", rows, limit);
+    if n_read >= enough * READ_FOR_EACH {
+        let note = format!("uses were looked for in the first {n_read} passages that may hold one");
+        out.notes.push(note);
+    }
+    let note = |name: &str| format!("uses in source `{name}` cannot be shown: {SILENT}");
+    out.notes.extend(silent.into_iter().map(note));
     Ok(())
 }
 
@@ -369,16 +391,13 @@ fn identifier_forms(name: &str) -> Vec<String> {
 fn use_lines(
     db: &Connection,
     view: &crate::view::View,
-    roots: &[(&Source, Root)],
+    (source, root): (&Source, &Root),
     slot: u32,
     name: &str,
     rows: &mut Vec<Neighbour>,
 ) -> Result<()> {
     let (file, number) = view.address(slot);
     let Some(row) = db::file(db, file)? else { return Ok(()) };
-    let Some((source, root)) = roots.iter().find(|(s, _)| s.id == row.source) else {
-        return Ok(());
-    };
     let Some(chunk) = row.chunks.get(number as usize) else { return Ok(()) };
     let Some(text) = passage_text(db, root, source, &row, &chunk)? else { return Ok(()) };
     for (at, line) in text.lines().enumerate() {
@@ -409,4 +428,49 @@ fn holds_word(line: &str, name: &str) -> bool {
         !line[..at].chars().next_back().is_some_and(part)
             && !line[at + name.len()..].chars().next().is_some_and(part)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::update::{SourceSpec, Updater};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    #[test]
+    fn uses_in_a_source_that_does_not_answer_are_left_out_and_a_note_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(&dir.path().join("data")).unwrap();
+        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        let use_of = |by: &str| format!("fn {by}() {{\n    walrus();\n}}\n");
+        let defined = "fn walrus() {\n    let tide = 1;\n}\n\n".to_owned();
+        let mut folders = Vec::new();
+        for (name, text) in [("near", defined + &use_of("near")), ("far", use_of("far"))] {
+            let root = dir.path().join(name);
+            std::fs::create_dir(&root).unwrap();
+            std::fs::write(root.join("a.rs"), text).unwrap();
+            let source = updater.add_source(&root, &SourceSpec::default()).unwrap();
+            assert_eq!(updater.scan(&source, &|_| true).unwrap().changed, 1);
+            folders.push(source.root);
+        }
+        let target = ReadArgs { symbol: Some("walrus".to_owned()), ..ReadArgs::default() };
+        let args = RelatedArgs { target, limit: 20 };
+        let used = || {
+            let related = index.related(&args).unwrap();
+            let rows = related.groups.get("uses").into_iter().flatten();
+            let mut by: Vec<String> = rows.map(|row| row.source.clone()).collect();
+            by.sort();
+            (by.join(" "), related.notes.join("; "))
+        };
+        let all = ("far near".to_owned(), String::new());
+        assert_eq!(used(), all);
+        let crew = index.reach().crew(Path::new(&folders[1]));
+        let stuck = crew.enter();
+        crew.give_up();
+        let (by, note) = used();
+        assert_eq!(by, "near");
+        assert!(note.contains("source `far`") && note.contains(SILENT), "{note}");
+        drop(stuck);
+        assert_eq!(used(), all);
+    }
 }

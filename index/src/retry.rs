@@ -40,6 +40,8 @@ pub(crate) struct Unread {
     paths: HashMap<i64, BTreeMap<String, Entry>>,
     /// Sources that are not there, whose documents are kept.
     away: BTreeSet<i64>,
+    /// Sources whose file systems did not answer, as long as nobody has asked.
+    silent: BTreeSet<i64>,
 }
 
 impl Unread {
@@ -82,10 +84,16 @@ impl Unread {
         self.away.contains(&source)
     }
 
+    /// The file system of a source did not answer when it was looked at.
+    pub(crate) fn fell_silent(&mut self, source: i64) {
+        self.silent.insert(source);
+    }
+
     /// A source goes.
     pub(crate) fn forget(&mut self, source: i64) {
         self.paths.remove(&source);
         self.away.remove(&source);
+        self.silent.remove(&source);
     }
 
     /// By source, the paths whose time has come; they stay until they are looked at.
@@ -129,6 +137,12 @@ impl Updater {
     /// means all of it.
     pub fn is_away(&self, source: i64) -> bool {
         self.unread.is_away(source)
+    }
+
+    /// Sources whose file systems did not answer, or stopped to, when they were looked at since
+    /// this was last asked: they are to be compared when they answer, be it at once.
+    pub fn take_silent(&mut self) -> BTreeSet<i64> {
+        std::mem::take(&mut self.unread.silent)
     }
 
     /// A source is not there, or another, empty folder is in its place: its documents are kept.

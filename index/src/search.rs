@@ -5,7 +5,7 @@ use crate::dense::Dense;
 use crate::error::{Error, Result};
 use crate::filter::{self, Filters};
 use crate::fuse::Meaning;
-use crate::hit::{hit, roots};
+use crate::hit::{ask_roots, hit, roots};
 use crate::language::Language;
 use crate::limit::HITS_MAX;
 use crate::meaning::Way;
@@ -242,6 +242,8 @@ impl Index {
         let roots = roots(&sources, self.reach());
         let waits = self.lacks_vectors();
         let free = allowed.is_none();
+        let page = ranking.hits.iter().skip(offset).take(args.limit);
+        ask_roots(db, &roots, page.map(|scored| view.entries[scored.entry as usize].file))?;
         let mut used = offset;
         for (scored, others) in ranking.hits.iter().zip(&ranking.others).skip(offset) {
             if found.hits.len() == args.limit {

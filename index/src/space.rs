@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::hnsw::{self, VectorIndex};
 use crate::update::Updater;
 use crate::vector::{self, Rows};
+use rusqlite::{Transaction, TransactionBehavior};
 use std::sync::Arc;
 
 /// A space, as people see it.
@@ -214,14 +215,18 @@ impl Updater {
             .map(|known| known.id)
             .filter(|id| *id != space && Some(*id) != former)
             .collect();
-        let transaction = self.begin()?;
-        db::set_role(&transaction, Role::Serving, Some(space))?;
-        db::set_role(&transaction, Role::Former, former)?;
-        db::set_role(&transaction, Role::Held, None)?;
-        for id in &gone {
-            db::remove_space(&transaction, *id)?;
-        }
-        transaction.commit()?;
+        // Files go behind it: it is not to be lost with the power.
+        db::synced(self.db(), || {
+            let mode = TransactionBehavior::Immediate;
+            let transaction = Transaction::new_unchecked(self.db(), mode)?;
+            db::set_role(&transaction, Role::Serving, Some(space))?;
+            db::set_role(&transaction, Role::Former, former)?;
+            db::set_role(&transaction, Role::Held, None)?;
+            for id in &gone {
+                db::remove_space(&transaction, *id)?;
+            }
+            Ok(transaction.commit()?)
+        })?;
         // A crash before this leaves a file that no space names: the next switch takes it along.
         vector::keep_only(self.dir(), |id| id == space || Some(id) == former);
         Ok(())

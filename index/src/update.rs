@@ -19,7 +19,7 @@ use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
 use crate::language::{self, Language};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{self, BATCH_KEYS_MAX, CACHE_KIB, HEAD_BYTES_MAX, Memory, RACY};
-use crate::reach::{self, SILENT};
+use crate::reach::{self, Quiet, SILENT};
 use crate::recover::Health;
 use crate::retry::{Held, PATHS_MAX, Unread};
 use crate::turn::{Ahead, Beside, Room, Step};
@@ -435,6 +435,10 @@ impl Updater {
             return self.silent(source);
         };
         let known = db::known(&self.db, source.id)?;
+        // The walk may have taken long.
+        if !self.index.answers(source) {
+            return self.silent(source);
+        }
         let device = device(&root);
         if walked.files.is_empty() && !known.is_empty() && db::moved(&self.db, source.id, device)? {
             // The empty mount point of a drive that is away lies on another device.
@@ -450,9 +454,8 @@ impl Updater {
         }
         let reads = jobs.iter().filter(|j| matches!(j, Job::Read { .. })).count();
         let mut outcome = self.run(source, jobs, report, beside)?;
-        if outcome.silent {
-            let failed = outcome.failed + self.silent(source)?.failed;
-            return Ok(Outcome { failed, ..outcome });
+        if outcome.silent || !self.index.answers(source) {
+            return self.silent_after(source, outcome);
         }
         outcome.unchanged += total - reads;
         outcome.failed += walked.errors.len();
@@ -465,7 +468,14 @@ impl Updater {
     /// The file system of a source does not answer: nothing is known of it until it does.
     fn silent(&mut self, source: &Source) -> Result<Outcome> {
         let outcome = self.away(source, &format!("{SILENT}; its documents are kept"))?;
+        self.unread.fell_silent(source.id);
         Ok(Outcome { silent: true, ..outcome })
+    }
+
+    /// The same after a part of it was read.
+    fn silent_after(&mut self, source: &Source, read: Outcome) -> Result<Outcome> {
+        let failed = read.failed + self.silent(source)?.failed;
+        Ok(Outcome { failed, silent: true, ..read })
     }
 
     /// A source is not there: its documents are kept.
@@ -539,9 +549,8 @@ impl Updater {
         transaction.commit()?;
         let beside = Beside::new(source.id, ahead);
         let mut outcome = self.run(source, compare(&walked, known), report, beside)?;
-        if outcome.silent {
-            let failed = outcome.failed + self.silent(source)?.failed;
-            return Ok(Outcome { failed, ..outcome });
+        if outcome.silent || !self.index.answers(source) {
+            return self.silent_after(source, outcome);
         }
         outcome.failed += walked.errors.len();
         self.note_unread(source, &held, &walked, &outcome);
@@ -577,23 +586,23 @@ impl Updater {
             gate,
             now_ms: self.now_ms,
         });
-        let root = Path::new(&source.root);
         let (send, receive) = sync_channel::<Prepared>(64);
+        let crew = self.index.reach().crew(Path::new(&source.root));
         for _ in 0..threads {
             let (send, reading) = (send.clone(), Arc::clone(&reading));
-            let inside = self.index.reach().enter(root);
+            let inside = crew.enter();
             std::thread::spawn(move || {
                 reading.prepare_all(&send);
                 drop(inside);
             });
         }
         drop(send);
-        let (rest, heard) = (reading.jobs.iter(), Instant::now());
-        let course = Course { source, bulk, receive, rest, heard, progress, report, beside, total };
+        let (rest, quiet) = (reading.jobs.iter(), Quiet::new(Instant::now()));
+        let course = Course { source, bulk, receive, rest, quiet, progress, report, beside, total };
         let result = self.write_all(course);
         reading.stop.store(true, Ordering::Relaxed);
         if result.as_ref().is_ok_and(|outcome| outcome.silent) {
-            self.index.reach().give_up(root);
+            crew.give_up();
         }
         result
     }
@@ -601,9 +610,8 @@ impl Updater {
     /// Writes everything, and gives way between two batches.
     fn write_all(&mut self, mut course: Course) -> Result<Outcome> {
         while self.write_some(&mut course)? {
-            let began = Instant::now();
             course.beside.serve(self)?;
-            course.heard += began.elapsed();
+            course.quiet.skip(Instant::now());
         }
         Ok(course.total)
     }
@@ -675,8 +683,8 @@ struct Course<'a, 'b> {
     receive: Receiver<Prepared>,
     /// Documents that go are taken from here, when nothing is left to be read.
     rest: std::slice::Iter<'a, Job>,
-    /// When something was read last, without the time in which others were served since.
-    heard: Instant,
+    /// Since when nothing was read, without the time in which others were served.
+    quiet: Quiet,
     progress: Progress,
     report: Report<'a>,
     beside: Beside<'a, 'b>,
@@ -686,7 +694,7 @@ struct Course<'a, 'b> {
 impl Course<'_, '_> {
     /// Writes one document, of a batch that began after `before` bytes; false if the run is to end.
     fn write(&mut self, batch: &mut Batch, prepared: Prepared, before: u64) -> Result<bool> {
-        self.heard = Instant::now();
+        self.quiet.heard(Instant::now());
         self.progress.done += 1;
         self.progress.current.clone_from(&prepared.path);
         if self.beside.has_seen(&prepared.path) {
@@ -700,9 +708,9 @@ impl Course<'_, '_> {
     }
 
     /// Whether those who read are given up: nothing comes from them any more.
-    fn is_lost(&self, index: &Index) -> bool {
+    fn is_lost(&mut self, index: &Index) -> bool {
         let root = Path::new(&self.source.root);
-        reach::is_lost(self.heard.elapsed(), || index.reach().is_silent(root))
+        reach::is_lost(self.quiet.look(Instant::now()), || index.reach().is_silent(root))
     }
 
     /// Removes the next document that is gone; false when there is none. Last: what was moved is
@@ -1332,6 +1340,28 @@ mod tests {
         assert_eq!((row.n_chunks, row.bytes, row.plain, text.as_str()), (0, 0, false, ""));
         assert_eq!(row.hash, disk::hash(b"x"), "it is read again when it changes");
         assert!(parse(&kind, "a/b.md", "x").is_none());
+    }
+
+    #[test]
+    fn a_source_that_did_not_answer_is_named_once_and_read_when_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = dir.path().join("vault");
+        std::fs::create_dir(&vault).unwrap();
+        std::fs::write(vault.join("a.md"), "a walrus").unwrap();
+        let index = Index::open(&dir.path().join("data")).unwrap();
+        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        let source = updater.add_source(&vault, &SourceSpec::default()).unwrap();
+        let crew = index.reach().crew(Path::new(&source.root));
+        let stuck = crew.enter();
+        crew.give_up();
+        let outcome = updater.scan(&source, &|_| true).unwrap();
+        assert!(outcome.silent && outcome.changed == 0 && updater.is_away(source.id));
+        // It answers before anybody has asked.
+        drop(stuck);
+        assert_eq!(updater.take_silent().into_iter().collect::<Vec<_>>(), [source.id]);
+        let outcome = updater.scan(&source, &|_| true).unwrap();
+        assert!(!outcome.silent && outcome.changed == 1 && !updater.is_away(source.id));
+        assert!(updater.take_silent().is_empty());
     }
 
     #[test]

@@ -128,7 +128,8 @@ struct Place {
     silent: bool,
     /// Something is mounted below it that does not tell of all changes.
     below: bool,
-    /// What a walk leaves out, as the watcher asks for it.
+    /// What a walk leaves out, as the watcher asks for it. Held while a file is looked at: each
+    /// watcher has its own, so that one that hangs holds up no other.
     rules: Arc<Mutex<Rules>>,
     watcher: Option<RecommendedWatcher>,
     /// Watched folders, where single ones are, as each was when its watching began.
@@ -191,11 +192,19 @@ impl Watch {
     /// Watches the new folders among what was touched; whoever calls this looks at all of it
     /// afterwards.
     pub fn follow(&mut self, id: i64, touched: &HashSet<String>) {
-        let Watch { places, skip, tell, .. } = self;
+        let Watch { places, skip, reach, tell, .. } = self;
         let place = places.iter_mut().find(|place| place.id == id);
-        if place.is_some_and(|place| !place.follow(touched, skip)) {
+        if place.is_some_and(|place| !place.follow(touched, skip, reach)) {
             // The comparison of the whole source puts its watches anew.
             tell(Touched::from([(id, HashSet::from([String::new()]))]));
+        }
+    }
+
+    /// A source fell silent while it was looked at: nothing that was known of it counts, and it is
+    /// outdated once it answers, however soon that is.
+    pub fn lost(&mut self, id: i64) {
+        if let Some(place) = self.places.iter_mut().find(|place| place.id == id) {
+            place.lose();
         }
     }
 
@@ -278,9 +287,16 @@ impl Place {
                 return;
             }
         }
-        if let Err(reason) = self.start(skip, tell) {
+        if let Err(reason) = self.start(skip, reach, tell) {
             self.fail(reason);
         }
+    }
+
+    /// As one that did not answer when its watches were put.
+    fn lose(&mut self) {
+        self.stop();
+        (self.known, self.silent, self.below) = (None, true, false);
+        (self.why, self.failed) = (Some(SILENT.to_owned()), None);
     }
 
     /// Why its file system, or one that a walk enters below it, is not to be relied on.
@@ -309,14 +325,14 @@ impl Place {
             self.renew(skip, reach, tell);
         } else if !SINGLY {
             self.judge_by(Rules::new(&self.root, skip));
-        } else if let Err(reason) = self.complete(skip) {
+        } else if let Err(reason) = self.complete(skip, reach) {
             self.fail(reason);
         }
     }
 
     /// Watches what a walk enters and is not watched, or is another folder than the one that is:
     /// when one is mounted over another, nobody is told.
-    fn complete(&mut self, skip: &[PathBuf]) -> Result<(), String> {
+    fn complete(&mut self, skip: &[PathBuf], reach: &Reach) -> Result<(), String> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         let others = self.folders.iter().filter(|(path, known)| folder(path) != **known);
         let others: Vec<PathBuf> = others.map(|(path, _)| path.clone()).collect();
@@ -326,13 +342,12 @@ impl Place {
         // What the system dropped by itself is no failure.
         apply(watcher, others.into_iter().map(PathOp::unwatch).collect())?;
         // To put a watch that stands does nothing.
-        self.cover(vec![self.root.clone()], Rules::new(&self.root, skip))
+        self.cover(vec![self.root.clone()], Rules::new(&self.root, skip), reach)
     }
 
     fn stop(&mut self) {
         self.watcher = None;
         self.folders.clear();
-        held(&self.shut).clear();
     }
 
     fn fail(&mut self, reason: String) {
@@ -341,8 +356,11 @@ impl Place {
         self.failed = Some(Instant::now());
     }
 
-    fn start(&mut self, skip: &[PathBuf], tell: &Tell) -> Result<(), String> {
+    fn start(&mut self, skip: &[PathBuf], reach: &Reach, tell: &Tell) -> Result<(), String> {
         std::fs::read_dir(&self.root).map_err(|error| error.to_string())?;
+        // A watcher before this one may hang with its own in hand.
+        self.rules = Arc::new(Mutex::new(Rules::of_names(&self.root, skip)));
+        self.shut = Shut::default();
         let ears = Ears {
             id: self.id,
             root: self.root.clone(),
@@ -357,14 +375,23 @@ impl Place {
         let hear = move |event: notify::Result<Event>| ears.hear(event);
         let watcher = RecommendedWatcher::new(hear, config);
         self.watcher = Some(watcher.map_err(|error| error.to_string())?);
-        self.cover(vec![self.root.clone()], Rules::new(&self.root, skip))
+        self.cover(vec![self.root.clone()], Rules::new(&self.root, skip), reach)
     }
 
     /// Watches folders and what a walk enters below them, each before it is listed.
-    fn cover(&mut self, mut level: Vec<PathBuf>, mut rules: Rules) -> Result<(), String> {
+    fn cover(
+        &mut self,
+        mut level: Vec<PathBuf>,
+        mut rules: Rules,
+        reach: &Reach,
+    ) -> Result<(), String> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         if SINGLY {
             while !level.is_empty() {
+                if !reach.answers(&self.root) {
+                    (self.known, self.silent) = (None, true);
+                    return Err(SILENT.to_owned());
+                }
                 // Before the watching: what is replaced in between is another folder.
                 let known: Vec<Identity> = level.iter().map(|path| folder(path)).collect();
                 apply(watcher, level.iter().map(|folder| watch_op(folder)).collect())?;
@@ -396,7 +423,7 @@ impl Place {
 
     /// False when so much went that all is to be watched anew: taking back thousands of watches one
     /// by one costs more.
-    fn follow(&mut self, touched: &HashSet<String>, skip: &[PathBuf]) -> bool {
+    fn follow(&mut self, touched: &HashSet<String>, skip: &[PathBuf], reach: &Reach) -> bool {
         let Some(watcher) = &mut self.watcher else { return true };
         let (mut gone, mut new) = (BTreeSet::new(), Vec::new());
         let mut rules = None;
@@ -429,7 +456,7 @@ impl Place {
         let dropped = apply(watcher, gone.into_iter().map(PathOp::unwatch).collect());
         new.sort();
         new.dedup_by(|next, kept| next.starts_with(&*kept));
-        if let Err(reason) = dropped.and_then(|()| self.cover(new, rules)) {
+        if let Err(reason) = dropped.and_then(|()| self.cover(new, rules, reach)) {
             self.fail(reason);
         }
         true
@@ -641,6 +668,63 @@ mod tests {
         assert!(!idle("in", attributes), "it may have been opened");
     }
 
+    /// A source at a folder, of number 7.
+    fn vault(root: &Path) -> Source {
+        Source {
+            id: 7,
+            name: "vault".to_owned(),
+            kind: crate::db::SourceKind::Vault,
+            root: root.to_str().unwrap().to_owned(),
+            collection: "notes".to_owned(),
+            commit: None,
+            scanned_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_source_that_fell_silent_is_outdated_however_soon_it_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let reach = Reach::default();
+        let mut watch = Watch::new(Vec::new(), Duration::from_secs(9), reach.clone(), |_| {});
+        watch.set_sources(&[vault(&root)], &HashMap::from([(7, Mode::Events)]));
+        watch.keep(7);
+        assert_eq!((watch.watching(7), watch.outdated()), (Some(Watching::Events), vec![]));
+        // Somebody gave up, and the file system answered before anybody asked again.
+        watch.lost(7);
+        assert_eq!((watch.watching(7), watch.why(7)), (Some(Watching::Silent), Some(SILENT)));
+        assert_eq!((watch.outdated(), watch.is_there(7)), (vec![7], false));
+        watch.keep(7);
+        assert_eq!((watch.watching(7), watch.outdated()), (Some(Watching::Events), vec![]));
+        assert_eq!((watch.why(7), watch.is_there(7)), (None, true));
+        // The same while watches are put: not before it answers.
+        let place = &mut watch.places[0];
+        let crew = reach.crew(&root);
+        let stuck = crew.enter();
+        crew.give_up();
+        let covered = place.cover(vec![root.clone()], Rules::of_names(&root, &[]), &reach);
+        assert_eq!(covered, if SINGLY { Err(SILENT.to_owned()) } else { Ok(()) });
+        place.lose();
+        assert_eq!((watch.outdated(), watch.watching(7)), (vec![], Some(Watching::Silent)));
+        drop(stuck);
+        assert_eq!(watch.outdated(), [7]);
+    }
+
+    #[test]
+    fn each_watcher_has_rules_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let mut watch = Watch::new(Vec::new(), Duration::from_secs(9), Reach::default(), |_| {});
+        watch.set_sources(&[vault(&root)], &HashMap::from([(7, Mode::Events)]));
+        watch.renew(7);
+        let (rules, shut) = (Arc::clone(&watch.places[0].rules), watch.places[0].shut.clone());
+        // As where a file system hangs while an event is looked at.
+        let (_rules, _shut) = (rules.lock().unwrap(), held(&shut));
+        watch.lost(7);
+        watch.renew(7);
+        assert_eq!(watch.watching(7), Some(Watching::Events));
+    }
+
     #[test]
     fn a_look_without_a_reason_keeps_the_watches_that_stand_and_puts_those_that_are_missing() {
         let dir = tempfile::tempdir().unwrap();
@@ -650,16 +734,7 @@ mod tests {
         let (send, receive) = std::sync::mpsc::channel();
         let tell = move |touched: Touched| drop(send.send(touched));
         let mut watch = Watch::new(Vec::new(), Duration::from_secs(9), Reach::default(), tell);
-        let source = Source {
-            id: 7,
-            name: "vault".to_owned(),
-            kind: crate::db::SourceKind::Vault,
-            root: root.to_str().unwrap().to_owned(),
-            collection: "notes".to_owned(),
-            commit: None,
-            scanned_ms: None,
-        };
-        watch.set_sources(&[source], &HashMap::from([(7, Mode::Events)]));
+        watch.set_sources(&[vault(&root)], &HashMap::from([(7, Mode::Events)]));
         watch.keep(7);
         assert_eq!(watch.watching(7), Some(Watching::Events), "where none stands all are put");
         let heard = |path: &str| {

@@ -624,6 +624,39 @@ fn a_source_that_does_not_answer_holds_up_no_other() {
     assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
 }
 
+/// Notes of a source that falls silent while they are read.
+const FAR: usize = 9_000;
+
+#[test]
+fn a_source_that_falls_silent_while_it_is_read_is_whole_once_it_answers() {
+    let place = Place::new();
+    place.write("near/a.md", "# Near\n\nwalrus\n");
+    let text = "tide and moon and shore ".repeat(60);
+    for n in 0..FAR {
+        place.write(&format!("far/n{n}.md"), format!("# Note {n}\n\nnumber{n} {text}\n"));
+    }
+    let (command, gate) = far_and_near(&place);
+    let server = Server::of(command);
+    poll("some of it", PATIENCE, || {
+        let run = status(&server)["indexing"].clone();
+        (run["source"] == "far" && run["done"].as_u64()? > 0).then_some(())
+    });
+    std::fs::write(&gate, "").expect("written");
+    // Those who read it are given up after a while, and nobody waits for that.
+    saved(&place, &server, "limpet");
+    gone_silent(&server);
+    std::fs::remove_file(&gate).expect("removed");
+    fresh(&server);
+    assert_eq!(status(&server)["documents"], FAR + 1);
+    assert_eq!(watched(&server, "far"), "events");
+    for n in [0, FAR / 2, FAR - 1] {
+        assert_eq!(having(&server, &format!("number{n}")), [format!("n{n}.md")]);
+    }
+    place.write("far/n0.md", "cockle\n");
+    poll("an edit in it", PATIENCE, || (having(&server, "cockle") == ["n0.md"]).then_some(()));
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
+}
+
 #[test]
 fn a_source_that_does_not_answer_at_the_start_keeps_its_documents() {
     let place = Place::new();
