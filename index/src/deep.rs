@@ -294,8 +294,9 @@ mod tests {
             (out.read, out.skipped, out.differences.len())
         };
         assert_eq!(looked(), (1, 0, 0));
-        let inside = index.reach().enter(Path::new(&source.root));
-        index.reach().give_up(Path::new(&source.root));
+        let crew = index.reach().crew(Path::new(&source.root));
+        let inside = crew.enter();
+        crew.give_up();
         assert_eq!(looked(), (0, 1, 0));
         drop(inside);
         assert_eq!(looked(), (1, 0, 0));

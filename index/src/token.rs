@@ -11,6 +11,7 @@ use crate::language::{self, Language};
 use crate::limit::TOKEN_BYTES_MAX;
 use crate::stem::stem;
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::ops::Range;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use unicode_normalization::UnicodeNormalization;
@@ -18,6 +19,9 @@ use unicode_normalization::char::is_combining_mark;
 
 /// A letter-digit run with more switches than this is a hash or a blob: it is not split.
 const DIGIT_SPLITS_MAX: usize = 6;
+
+/// Between a stem of a language and the language's code.
+const NATIVE: char = '\u{1}';
 
 /// A letter and its signs in a script without spaces, in bytes.
 const CLUSTER_BYTES_MAX: usize = 24;
@@ -235,7 +239,7 @@ impl<'t> Scanner<'t> {
 /// languages, so that a German ending is never taken off an English word.
 pub fn native_stem(language: Language, lowered: &str) -> String {
     // Behind the stem: whoever passes over words goes by the first letters of forms.
-    format!("{}\u{1}{}", fold(&language.stem(lowered)), language.code())
+    format!("{}{NATIVE}{}", fold(&language.stem(lowered)), language.code())
 }
 
 /// All words of `text`.
@@ -247,10 +251,13 @@ pub fn words(text: &str) -> Vec<Word> {
 }
 
 /// Where words with one of `forms` (sorted) stand in `text`. Words whose first letters no form
-/// shares are passed over without stemming: a stem keeps the head of its word.
+/// shares are passed over without stemming: a stem keeps the head of its word. In which language a
+/// text is takes far longer to tell than to look for words, and is only asked for where it counts.
 pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
     let heads = Heads::of(forms);
-    let mut scanner = Scanner::of(text, language::of(text));
+    let natives = natives(forms);
+    let language = LazyCell::new(|| language::of(text));
+    let mut scanner = Scanner::of(text, None);
     let (mut run, mut out) = (Vec::new(), Vec::new());
     while let Some(next) = next_run(text, scanner.at) {
         let bytes = text[next.clone()].as_bytes();
@@ -262,10 +269,32 @@ pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
             continue;
         }
         run.clear();
+        let (at, position) = (scanner.at, scanner.position);
         scanner.next_run(&mut run);
+        let is_native = |word: &Word| {
+            let lowered = lower(&text[word.bytes.clone()]);
+            let has =
+                |native: &Language| forms.binary_search(&native_stem(*native, &lowered)).is_ok();
+            word.form == Form::Part && natives.iter().any(has)
+        };
+        if run.iter().any(is_native) && language.is_some() {
+            run.clear();
+            (scanner.at, scanner.position, scanner.language) = (at, position, *language);
+            scanner.next_run(&mut run);
+            scanner.language = None;
+        }
         out.extend(run.drain(..).filter(|w| forms.binary_search(&w.text).is_ok()));
     }
     out
+}
+
+/// The languages whose own stems are among these forms.
+fn natives(forms: &[String]) -> Vec<Language> {
+    let mut codes: Vec<&str> =
+        forms.iter().filter_map(|form| Some(form.split_once(NATIVE)?.1)).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes.into_iter().filter_map(Language::by_code).collect()
 }
 
 /// By first byte: the second letters of forms, one bit each. `y` counts as `i`, which stemming
@@ -593,6 +622,26 @@ mod tests {
             assert_eq!(words(text)[0].text, form);
             assert_eq!(find(text, &[form.to_owned()]).len(), 1, "{text}");
         }
+    }
+
+    #[test]
+    fn stems_of_a_language_are_found_in_its_texts_as_a_scan_finds_them() {
+        let german = Language::by_code("de").unwrap();
+        let text = "Die Häuser am Hafen sind alt, und viele Fischer wohnen in den Häusern, die \
+                    ihre Großväter mit den eigenen Händen gebaut haben, als der Hafen noch klein war.";
+        assert_eq!(language::of(text), Some(german));
+        let mut forms = vec![native_stem(german, "häuser"), native_stem(german, "hafen")];
+        forms.sort();
+        let mut scanner = Scanner::of(text, Some(german));
+        let mut all = Vec::new();
+        while scanner.next_run(&mut all) {}
+        all.retain(|word| forms.contains(&word.text));
+        assert_eq!(all.len(), 4);
+        assert_eq!(find(text, &forms), all);
+        // In a text of another language the same letters are other words.
+        let french = "Les maisons du port sont vieilles, et beaucoup de pecheurs habitent dans les \
+                      maisons que leurs peres ont baties; un hafen est un port.";
+        assert_eq!(find(french, &forms), []);
     }
 
     proptest! {

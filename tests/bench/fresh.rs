@@ -164,25 +164,36 @@ fn save(home: &Home, client: &mut Client, n: usize) -> u128 {
     start.elapsed().as_micros()
 }
 
-/// `bench fresh [FOLDER] [N]`
-pub fn run(folder: Option<PathBuf>, notes: usize) {
+/// `bench fresh [FOLDER] [N] [PARTS]`: all of it, or some parts, by their names with commas between.
+pub fn run(folder: Option<PathBuf>, notes: usize, parts: Option<&str>) {
+    let wants = |part: &str| parts.is_none_or(|parts| parts.split(',').any(|one| one == part));
     let home = Home::new(folder, notes);
     // Those of a run before.
     let _ = std::fs::remove_dir_all(home.vault.join("saved"));
     println!("what,n,p50_ms,p90_ms,p99_ms");
     let mut client = home.server();
-    saved_meanwhile(&home, &mut client);
-    let saves = (0..SAVES).map(|n| {
-        std::thread::sleep(PAUSE);
-        save(&home, &mut client, 100_000 + n)
-    });
-    figures("saved note found, nothing else going on", saves.collect());
-    settled(&home, client);
-    handles(&home);
-    starts(&home);
-    one_among_all(&home);
-    crowd(&home);
-    branch();
+    if wants("saved") {
+        saved_meanwhile(&home, &mut client);
+        let saves = (0..SAVES).map(|n| {
+            std::thread::sleep(PAUSE);
+            save(&home, &mut client, 100_000 + n)
+        });
+        figures("saved note found, nothing else going on", saves.collect());
+    }
+    wait_fresh(&mut client);
+    if wants("settled") {
+        settled(&home, client);
+    } else {
+        drop(client);
+    }
+    let rest: [(&str, fn(&Home)); 5] = [
+        ("handles", handles),
+        ("starts", starts),
+        ("one", one_among_all),
+        ("crowd", crowd),
+        ("branch", |_| branch()),
+    ];
+    rest.into_iter().filter(|(part, _)| wants(part)).for_each(|(_, measure)| measure(&home));
     let _ = std::fs::remove_dir_all(home.vault.join("saved"));
 }
 

@@ -22,8 +22,10 @@ const USAGE: &str =
     "bench quality            nDCG@10 and packs of all questions of the judged sets (`synod eval`)
 bench hybrid [FOLDER]    search by words and by both, in process, and embedding a query
 bench life [FOLDER]      start, memory, disk and saved notes of a server with vectors; eight servers
-bench fresh [FOLDER] [N] saved notes, starts, a branch switched and clients that search, over N
-                         (100,000) notes that it makes in FOLDER
+bench fresh [FOLDER] [N] [PARTS]
+                         saved notes, starts, a branch switched and clients that search, over N
+                         (100,000) notes that it makes in FOLDER; PARTS of saved, settled, handles,
+                         starts, one, crowd, branch
 bench growth [N]         what a note costs among a tenth of N (100,000) notes, and among all of them
 bench precision          nDCG@10 by meaning with weights in 7 bits and in f32
 bench million [N]        scans over N (1,000,000) vectors
@@ -71,7 +73,8 @@ fn main() {
         }
         Some("life") => life::run(&corpus::folder(folder)),
         Some("fresh") => {
-            fresh::run(folder, args.get(2).and_then(|n| n.parse().ok()).unwrap_or(100_000));
+            let notes = args.get(2).and_then(|n| n.parse().ok()).unwrap_or(100_000);
+            fresh::run(folder, notes, args.get(3).map(String::as_str));
         }
         Some("growth") => {
             build::growth(args.get(1).and_then(|n| n.parse().ok()).unwrap_or(100_000));
