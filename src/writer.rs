@@ -245,7 +245,11 @@ impl Loop {
         self.index.set_rate(sign.rate);
         schedule::adopt(&self.index);
         if let Some(why) = reader.as_ref().filter(|_| self.index.doing().reader.is_none()) {
-            tracing::warn!(why, "this process only reads");
+            // A directory that may not be written is said in each reply and refusal.
+            match self.index.is_read_only() {
+                true => tracing::info!(why, "this process only reads"),
+                false => tracing::warn!(why, "this process only reads"),
+            }
         }
         self.index.set_doing(Doing { reader, ..sign.doing });
         let until = Instant::now() + TAKEOVER;

@@ -164,7 +164,7 @@ fn save(home: &Home, client: &mut Client, n: usize) -> u128 {
     start.elapsed().as_micros()
 }
 
-/// `bench fresh [FOLDER] [N] [PARTS]`: all of it, or some parts, by their names with commas between.
+/// `bench fresh [FOLDER] [N] [PARTS]`: all of it, or parts by their names, with commas between.
 pub fn run(folder: Option<PathBuf>, notes: usize, parts: Option<&str>) {
     let wants = |part: &str| parts.is_none_or(|parts| parts.split(',').any(|one| one == part));
     let home = Home::new(folder, notes);

@@ -14,8 +14,8 @@ pub struct IndexStatus;
 /// Errors per source in one reply.
 const ERRORS_MAX: usize = 20;
 
-/// Show which vaults and repositories are indexed, how many documents and passages they hold,
-/// whether anything is pending, running jobs with progress, and files that could not be read.
+/// Show which vaults and repositories are indexed, their documents and passages, whether anything
+/// is pending, running jobs with progress, and files that could not be read.
 ///
 /// Use it when a search finds nothing that should be there, or to learn the names of the sources.
 #[derive(Deserialize, JsonSchema)]
