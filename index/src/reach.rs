@@ -137,20 +137,13 @@ impl Reach {
         }
         let until = Instant::now() + ANSWER_MAX;
         loop {
-            let asked = self.begin(folder);
-            let mut folders = self.0.folders();
-            while asked {
-                let state = folders.get(folder).map(|known| known.state(Instant::now()));
-                let left = match state {
-                    Some(State::Answers(identity)) => return Some(identity),
-                    Some(State::Silent) => return None,
-                    Some(State::Asked(left)) => left,
-                    // It was forgotten before it was looked at here: it is asked once more.
-                    None => break,
-                };
-                let waited = self.0.told.wait_timeout(folders, left);
-                folders = waited.unwrap_or_else(PoisonError::into_inner).0;
+            // One that was forgotten before it was looked at here is asked once more.
+            if self.begin(folder)
+                && let Some(found) = self.awaited(folder)
+            {
+                return found;
             }
+            let folders = self.0.folders();
             // Most of those that are being asked answer in a moment. If none of them does, nobody
             // waits.
             let now = Instant::now();
@@ -160,6 +153,20 @@ impl Reach {
                 return None;
             }
             drop(self.0.told.wait_timeout(folders, ROOM));
+        }
+    }
+
+    /// Waits for what a folder that was asked answers, or does not; `None` if it was forgotten.
+    fn awaited(&self, folder: &Path) -> Option<Option<Identity>> {
+        let mut folders = self.0.folders();
+        loop {
+            let left = match folders.get(folder)?.state(Instant::now()) {
+                State::Answers(identity) => return Some(Some(identity)),
+                State::Silent => return Some(None),
+                State::Asked(left) => left,
+            };
+            let waited = self.0.told.wait_timeout(folders, left);
+            folders = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

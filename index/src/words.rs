@@ -8,7 +8,7 @@
 
 use crate::error::{Error, Result};
 use crate::lexical::{Lexical, Writer};
-use crate::limit::WORDS_KEPT;
+use crate::limit::{CACHE_KIB, WORDS_KEPT};
 use crate::score::{Scorer, Weights};
 use crate::update::Updater;
 use crate::{Current, Index};
@@ -166,6 +166,11 @@ impl Updater {
     pub fn rest(&mut self) {
         if self.kept.as_ref().is_some_and(|kept| kept.used.elapsed() >= WORDS_KEPT) {
             self.end_words();
+            // Nor are the pages needed that a large run kept.
+            let pages = format!("PRAGMA cache_size=-{CACHE_KIB}; PRAGMA shrink_memory");
+            if let Err(error) = self.db().execute_batch(&pages) {
+                tracing::warn!(error = %error, "the database keeps its pages");
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ const BRANCH: (usize, usize) = (1_200, 1_000);
 const SWITCHES: usize = 10;
 /// Clients at once, each a process of its own, and the searches of each.
 const CLIENTS: (usize, usize) = (16, 200);
+/// Between two searches of a client that does not search as fast as it can, at the mean.
+const ASKING: Duration = Duration::from_millis(200);
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
@@ -186,7 +188,8 @@ pub fn run(folder: Option<PathBuf>, notes: usize, parts: Option<&str>) {
     } else {
         drop(client);
     }
-    let rest: [(&str, fn(&Home)); 5] = [
+    type Measure = fn(&Home);
+    let rest: [(&str, Measure); 5] = [
         ("handles", handles),
         ("starts", starts),
         ("one", one_among_all),
@@ -295,12 +298,23 @@ fn one_among_all(home: &Home) {
     figures("one changed file among all, refreshed and searched", micros);
 }
 
-/// Clients search, each its own process, while notes are saved all the time.
+/// Clients search, each its own process, while notes are saved all the time: as fast as they can,
+/// and as many as people and their agents do.
 fn crowd(home: &Home) {
     let mut clients: Vec<Client> = (0..CLIENTS.0).map(|_| home.server()).collect();
     clients.iter_mut().for_each(wait_fresh);
+    for (pause, how) in [(Duration::ZERO, "without a pause"), (ASKING, "five times a second each")]
+    {
+        let micros = searches(home, &mut clients, pause);
+        let what =
+            format!("search of {} clients at once, {how}, while notes are indexed", CLIENTS.0);
+        figures(&what, micros);
+    }
+}
+
+/// How long the searches of all took.
+fn searches(home: &Home, clients: &mut [Client], pause: Duration) -> Vec<u128> {
     let stop = AtomicBool::new(false);
-    let mut micros = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut dice = Dice(7);
@@ -311,26 +325,28 @@ fn crowd(home: &Home) {
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
-        let each = |(at, client): (usize, &mut Client)| {
+        let each = |(at, client): (usize, &mut Client)| -> Vec<u128> {
             let mut dice = Dice(100 + at as u64);
-            timed(CLIENTS.1, |_| {
+            let one = |_| {
+                std::thread::sleep(pause.mul_f64(dice.roll(200) as f64 / 100.0));
                 let words = 1 + dice.roll(4);
                 let query = dice.sentence(words);
+                let start = Instant::now();
                 search(client, &query);
-            })
+                start.elapsed().as_micros()
+            };
+            (0..CLIENTS.1).map(one).collect()
         };
         let threads: Vec<_> = clients
             .iter_mut()
             .enumerate()
             .map(|client| scope.spawn(move || each(client)))
             .collect();
-        for thread in threads {
-            micros.extend(thread.join().expect("searches"));
-        }
+        let done = threads.into_iter().flat_map(|thread| thread.join().expect("searches"));
+        let micros = done.collect();
         stop.store(true, Ordering::Relaxed);
-    });
-    let what = format!("search of {} clients at once while notes are indexed", CLIENTS.0);
-    figures(&what, micros);
+        micros
+    })
 }
 
 /// A checkout of another branch, until everything of it is found and said to be fresh.
