@@ -382,7 +382,9 @@ impl Loop {
             self.schedule.again(id);
         }
         self.settle(updater);
-        updater.rest();
+        if updater.rest() {
+            crate::memory::hand_back();
+        }
         Ok(false)
     }
 

@@ -1113,9 +1113,8 @@ impl<'u> Batch<'u> {
         let memory = updater.index.memory();
         let words = updater.take_words(bulk)?;
         let updater = Inside(updater);
-        if bulk {
-            updater.db.pragma_update(None, "cache_size", -memory.cache_kib())?;
-        }
+        let pages = if bulk { memory.cache_kib() } else { CACHE_KIB };
+        updater.db.pragma_update(None, "cache_size", -pages)?;
         updater.db.execute_batch("BEGIN IMMEDIATE")?;
         Ok(Batch {
             updater,

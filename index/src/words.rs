@@ -163,8 +163,10 @@ impl Updater {
     }
 
     /// Nothing is to be done: what was kept for the next batch goes when none came for a while.
-    pub fn rest(&mut self) {
-        if self.kept.as_ref().is_some_and(|kept| kept.used.elapsed() >= WORDS_KEPT) {
+    /// True when something went.
+    pub fn rest(&mut self) -> bool {
+        let goes = self.kept.as_ref().is_some_and(|kept| kept.used.elapsed() >= WORDS_KEPT);
+        if goes {
             self.end_words();
             // Nor are the pages needed that a large run kept.
             let pages = format!("PRAGMA cache_size=-{CACHE_KIB}; PRAGMA shrink_memory");
@@ -172,6 +174,7 @@ impl Updater {
                 tracing::warn!(error = %error, "the database keeps its pages");
             }
         }
+        goes
     }
 }
 
