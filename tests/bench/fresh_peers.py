@@ -3,14 +3,16 @@
 
     python3 tests/bench/fresh_peers.py [--notes FOLDER] [--count N] [--rounds N] [--branch N] [--engines NAMES]
                                        [--csv FILE] [--synod PATH] [--work DIR] [--onnx FILE] [--model FOLDER]
-Each engine gets a copy of the same notes (those of the judged set vault-garden), indexes it from nothing, and serves it
-over MCP on stdio; one engine runs at a time. Then every engine meets the same edits in the same order, first while
-its server runs, then all at once while nothing of it runs. An edit puts a line into a note, or takes one out, with a
-made-up word that stands nowhere else and four words of the notes; the line's words are searched until what should be
-found is (its path, and the word in the text that is shown) and what should not be found is not, while a note that
-nobody touched is found. Between two rounds of questions are 50 ms, or twice what the answers took, so that asking
-leaves the engine time. A time is from the end of the edit, or the start of the server, to the reply that is right.
-What is not found within 30 s is asked for 30 s more, to tell late from never.
+Each engine gets a copy of the same notes (of the judged set vault-garden, which SYNOD_JUDGED/retrieval has), indexes it
+from nothing, and serves it over MCP on stdio; one engine runs at a time. When it has nothing left to do, it meets the
+same edits in the same order as every other: first while its server runs, then all at once while nothing of it runs.
+
+An edit puts a line into a note, or takes one out, with a made-up word that stands nowhere else and four words of the
+notes. The line's words are searched until what should be found is (its path, and the word in the text that is shown)
+and what should not be found is not, while a note that nobody touched is found. Between two rounds of questions are 50
+ms, or twice what the answers took, so that asking leaves the engine time. A time is from the end of the edit, or the
+start of the server, to the reply that is right. What is not found within 30 s is asked for 30 s more, to tell late from
+never.
 
 How each one notices:
 - synod, basic-memory, markdown-vault-mcp: by their own watchers, as they are set by default. basic-memory writes its
@@ -50,6 +52,7 @@ from search_peers import (PACKAGES as NPM, Engine, Failure, Server, environment,
 
 SEED, FOLDER, SAMPLE = 5, 10, 10  # notes in a folder that is moved; files of a branch that are asked for
 SOON_MS, LIMIT_S, PATIENCE_S, POLL_S, REST = 1_000, 30, 30, 0.05, 2
+READY_S, QUIET_S, QUIET_CPU_S = 300, 15, 0.5
 PAUSE_S = 0.5, 1.5  # between edits, so that no engine's rhythm is met by ours
 ONSETS = "b d f g k l m n p r t v br tr st".split()
 PYTHON_MIN = 3, 12
@@ -383,6 +386,16 @@ def cpu_s(server):
             ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
+def wait_until_idle(server):
+    """Until it computes nothing to speak of: what it still does after its start is no answer to an edit."""
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end:
+        before = cpu_s(server)
+        time.sleep(QUIET_S)
+        if cpu_s(server) - before < QUIET_CPU_S:
+            return
+    raise Failure(f"{server.name}: after {READY_S} s still not idle")
+
 def updates_s():
     """CPU seconds of the programs that were run to their end."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -402,6 +415,7 @@ def measure(args, peer, name, plan, run):
         one(peer, engine, plan, plan.warm_up, run)
         if peer.edits.pop()["ms"] == "":
             raise Failure(f"{name}: a new note was not found, so nothing was measured")
+        wait_until_idle(engine.server)
         print("editing with", name, file=sys.stderr)
         updated, before = 0.0, cpu_s(engine.server)
         for edit in plan.running:
@@ -479,8 +493,8 @@ def arguments():
     judged = Path(os.environ.get("SYNOD_JUDGED", ROOT.parent / "shared/data"))
     for name, default, what in (
             ("notes", judged / "retrieval/vault-garden", "folder of a judged set, or of Markdown notes"),
-            ("count", 0, "how many of its notes, picked by chance; 0 are all"), ("rounds", 5, "edits of each kind"),
-            ("branch", 200, "notes that a branch changes"), ("synod", ROOT / "target/release/synod", "synod"),
+            ("count", 400, "how many of its notes, picked by chance; 0 are all"), ("rounds", 3, "edits of each kind"),
+            ("branch", 100, "notes that a branch changes"), ("synod", ROOT / "target/release/synod", "synod"),
             ("work", ROOT / "target/bench-peers", "folder of all that is written"),
             ("onnx", ROOT / "target/bench-peers/f32.onnx", "the model as tests/bench/peers.py exports it"),
             ("model", ROOT / "target/models/all-MiniLM-L6-v2", "its folder"),
