@@ -227,7 +227,8 @@ impl Ranker<'_> {
         meaning: &Meaning,
     ) -> (Vec<Scored>, usize) {
         let near = &meaning.near;
-        let words_share = (1.0 - meaning.share) * confidence(self.top_document, sums.ideal);
+        let confidence = confidence(self.top_document, sums.ideal);
+        let words_share = (1.0 - meaning.share) * confidence;
         let mut top_words = f32::MIN_POSITIVE;
         let mut words = vec![None; self.view.entries.len()];
         for &(own, slot, entry) in best {
@@ -244,8 +245,16 @@ impl Ranker<'_> {
                 None if self.plain && dense.is_some() => (0.0, 0.0, NONE),
                 None => continue,
             };
-            let dense = dense.map_or(0.0, |dense| share_of(dense, near.top));
-            let score = meaning.share * dense + words_share * score / top_words;
+            let by_words = score / top_words;
+            let dense = match dense {
+                Some(dense) => share_of(dense, near.top),
+                // What nobody has embedded yet means what its words say, and is not far for that.
+                None if meaning.share < 1.0 && meaning.dense.places(entry).is_empty() => {
+                    confidence * by_words
+                }
+                None => 0.0,
+            };
+            let score = meaning.share * dense + words_share * by_words;
             ranked.push((score + bonus, entry));
         }
         let total = ranked.len();

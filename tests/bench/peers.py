@@ -325,15 +325,22 @@ def make_vectors(args, passages, questions):
 
 def show(title, path, columns, rows):
     """Prints the rows as a Markdown table and writes them as CSV; what has no column is a note."""
-    cell = lambda value: value if isinstance(value, str) else f"{value:.0f}" if value >= 100 else f"{value:.4g}"
     for row in rows:
         row.setdefault("note", ", ".join(f"{key} {cell(row[key])}" for key in row if key not in columns))
+    print_table(title, columns, rows)
+    write_csv(path, columns, rows)
+
+def cell(value):
+    return value if isinstance(value, str) else f"{value:.0f}" if value >= 100 else f"{value:.4g}"
+
+def print_table(title, columns, rows):
     print(f"\n{title}; load {os.getloadavg()}\n")
-    cells = [[row.get(key, "") for key in columns] for row in rows]
-    for line in columns, ["---"] * len(columns), *cells:
+    for line in columns, ["---"] * len(columns), *([row.get(key, "") for key in columns] for row in rows):
         print("|", " | ".join(map(cell, line)), "|")
+
+def write_csv(path, columns, rows):
     with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([columns, *cells])
+        csv.writer(file).writerows([columns, *([row.get(key, "") for key in columns] for row in rows)])
 
 def arguments():
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)

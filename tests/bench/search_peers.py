@@ -27,6 +27,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -118,11 +119,12 @@ class Server:
         self.name, self.log, self.last = Path(command[0]).name, log, 0
         with open(log, "w", encoding="utf-8") as said:
             try:
+                # In a session of its own, so that all that it starts can be ended and counted.
                 self.process = subprocess.Popen(list(map(str, command)), env=variables, cwd=log.parent, stderr=said,
-                                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
             except OSError as error:
                 raise Failure(f"{self.name}: {error.strerror}") from error
-        self.limit = threading.Timer(LIMIT_S, self.process.kill)
+        self.limit = threading.Timer(LIMIT_S, self.kill)
         self.limit.daemon = True
         self.limit.start()
 
@@ -135,11 +137,19 @@ class Server:
             self.process.stdin.close()
             self.process.wait(30)
         except (OSError, subprocess.TimeoutExpired):
-            self.process.kill()
-            self.process.wait()
+            pass
+        self.kill()
+        self.process.wait()
+
+    def kill(self):
+        """Ends what is left of it, without mercy."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     def greet(self):
-        who = {"name": "search_peers", "version": "1"}
+        who = {"name": Path(sys.argv[0]).stem, "version": "1"}
         self.request("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": who})
         self.send({"method": "notifications/initialized"})
 
@@ -234,7 +244,7 @@ class Engine:
     variables: dict
     tool: str
     arguments: Callable  # of the question
-    paths: Callable  # in the tool's answer, best first
+    hits: Callable  # in the tool's answer, best first: path and text
     waits_for: Callable = lambda result: ""  # what the answer lacks yet
     server: Server | None = None
     replies: list = field(default_factory=list)  # for each question: score, milliseconds, why refused, files found
@@ -249,7 +259,7 @@ def synod(args, notes, run, mode):
         "synod", mode, lambda: finish([*command, "index", notes, "--wait", *["--lexical-only"] * words], variables),
         [*command, "serve", "--stdio"], variables, "search",
         lambda question: {"query": question, "limit": TOP} | ({"mode": mode} if words else {}),
-        lambda result: [hit["path"] for hit in result["structuredContent"]["hits"]], synod_waits_for)
+        lambda result: [(hit["path"], hit["snippet"]) for hit in result["structuredContent"]["hits"]], synod_waits_for)
 
 def synod_waits_for(result):
     content = result["structuredContent"]
@@ -264,7 +274,8 @@ def qmd(args, notes, run, mode):
         [*command, "mcp"], variables, "query",
         lambda question: {"searches": [{"type": "lex", "query": search} for search in searches(question)],
                           "rerank": False, "limit": TOP},
-        lambda result: [found["file"].partition("/")[2] for found in result["structuredContent"]["results"]])
+        lambda result: [(found["file"].partition("/")[2], found["snippet"])
+                        for found in result["structuredContent"]["results"]])
 
 def words_of(question):
     """As many words as qmd takes searches: the longest, in their order."""
@@ -277,26 +288,35 @@ def local_rag(args, notes, run, mode):
                             MODEL_NAME=MODEL_NAME, HF_ENDPOINT=NOWHERE)
     command = [args.work / "npm/mcp-local-rag/node_modules/.bin/mcp-local-rag"]
     return Engine(
-        "mcp-local-rag", mode, lambda: sync(command, variables, run), command, variables, "query_documents",
+        "mcp-local-rag", mode, lambda: index_local_rag(command, variables, run), command, variables, "query_documents",
         lambda question: {"query": question, "limit": PASSAGES},
-        lambda result: [os.path.relpath(found["filePath"], notes) for found in rag_content(result)])
+        lambda result: [(os.path.relpath(found["filePath"], notes), found["text"]) for found in rag_content(result)])
 
 def rag_content(result):
     return json.loads(result["content"][0]["text"])
 
-def sync(command, variables, run):
+def index_local_rag(command, variables, run):
     """Has mcp-local-rag take in its folder."""
     with Server(command, variables, run / "index.log") as server:
         server.greet()
-        result, refused, _ = server.call("sync_start", {})
-        while not refused:
-            time.sleep(POLL_S)
-            result, refused, _ = server.call("sync_status", {"jobId": rag_content(result)["jobId"]})
-            if not refused and (job := rag_content(result))["state"] != "running":
-                refused = "" if job["state"] == "succeeded" else str(job["error"])
-                break
-        if refused:
-            raise Failure(f"mcp-local-rag: {refused}")
+        finish_sync(server, start_sync(server))
+
+def start_sync(server):
+    """Has a running mcp-local-rag compare its folder; the job's id."""
+    result, refused, _ = server.call("sync_start", {})
+    if refused:
+        raise Failure(f"mcp-local-rag: {refused}")
+    return rag_content(result)["jobId"]
+
+def finish_sync(server, job):
+    while True:
+        result, refused, _ = server.call("sync_status", {"jobId": job})
+        state = {"state": "refused", "error": refused} if refused else rag_content(result)
+        if state["state"] == "succeeded":
+            return
+        if state["state"] != "running":
+            raise Failure(f"mcp-local-rag: {state['error']}")
+        time.sleep(POLL_S)
 
 # Steps: each is taken with every engine before the next one is.
 
@@ -333,7 +353,7 @@ def ask(engine, questions):
     """One turn. What is refused finds nothing."""
     for text, judged in questions:
         result, refused, milliseconds = engine.server.call(engine.tool, engine.arguments(text))
-        ranked = [] if refused else list(dict.fromkeys(engine.paths(result)))
+        ranked = [] if refused else list(dict.fromkeys(path for path, _ in engine.hits(result)))
         engine.replies.append((rate(ranked, judged), milliseconds, refused, len(ranked)))
 
 def summarise(engine):

@@ -180,6 +180,23 @@ fn vectors_follow_edits_and_are_made_once(mode: VectorIndex) {
     assert_eq!(again.paths_in("vehicle", Mode::Semantic)[0], "oven.md");
 }
 
+fn what_was_just_saved_is_not_behind_what_has_vectors(mode: VectorIndex) {
+    let place = garage();
+    for n in 0..30 {
+        place.write(&format!("yard{n}.md"), format!("# Yard {n}\n\nA vehicle and the sea.\n"));
+    }
+    let concepts = Concepts::new("concepts", mode);
+    let mut engine = place.scanned().embedded(&concepts);
+    place.write("new.md", "# Draft\n\nThe zebrafinch watches an automobile by the ocean.\n");
+    engine.scan();
+    // It alone holds all of the words, and has no vector yet.
+    let query = "zebrafinch automobile ocean";
+    assert_eq!(engine.paths_in(query, Mode::Hybrid)[0], "new.md");
+    assert_ne!(engine.paths_in(query, Mode::Semantic)[0], "new.md", "meaning alone was asked for");
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(engine.paths_in(query, Mode::Hybrid)[0], "new.md");
+}
+
 fn many_documents_that_moved_need_no_embedding_and_none_is_forgotten(mode: VectorIndex) {
     let place = Place::new();
     for n in 0..200 {
@@ -396,6 +413,7 @@ macro_rules! in_every_mode {
 in_every_mode! {
     other_words_of_the_same_meaning_are_found,
     vectors_follow_edits_and_are_made_once,
+    what_was_just_saved_is_not_behind_what_has_vectors,
     many_documents_that_moved_need_no_embedding_and_none_is_forgotten,
     a_query_never_meets_vectors_of_another_space,
     what_is_no_vector_is_refused_and_what_waited_waits_on,
