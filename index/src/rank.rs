@@ -19,6 +19,9 @@ const NAME_BONUS: f32 = 3.0;
 const SPELLING_BONUS: f32 = 1.0;
 /// For a passage in which a query of one run (`1.0.21`, `ERR_RESET`) stands as it was typed.
 const VERBATIM_BONUS: f32 = 1.0;
+/// Confidence in the words where the best document holds each of them once, at the usual length:
+/// the root of `1 / (1 + K1)`. From there on what they say is taken for what is meant.
+const ONCE: f32 = 0.674;
 
 /// A ranked passage.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -250,7 +253,7 @@ impl Ranker<'_> {
                 Some(dense) => share_of(dense, near.top),
                 // What nobody has embedded yet means what its words say, and is not far for that.
                 None if meaning.share < 1.0 && meaning.dense.places(entry).is_empty() => {
-                    confidence * by_words
+                    by_words * (confidence / ONCE).min(1.0)
                 }
                 None => 0.0,
             };
