@@ -22,6 +22,7 @@ use bert::{Bert, Scratch};
 use folder::Folder;
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokenizers::{Tokenizer, TruncationParams};
 
 /// An embedding model, ready to run; threads share one.
@@ -37,6 +38,30 @@ thread_local! {
     /// costs more than it gives at these sizes. `None` on a thread that is rayon's already.
     static ALONE: Option<rayon::ThreadPool> =
         rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().ok();
+}
+
+/// Threads that models run on: as many as there are callers at once. They stay, because what keeps
+/// matrix products on a thread ([`ALONE`]) is never given back by rayon when the thread ends, some
+/// kilobytes each. They have the priority of who first needed them: one value for each kind of work.
+#[derive(Default)]
+pub struct Threads(Mutex<Vec<rayon::ThreadPool>>);
+
+impl Threads {
+    /// Does the work on one of them, and waits for it.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let free = self.pools().pop();
+        let named = |_| "model".to_owned();
+        let one = || rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(named);
+        // Where the system has no thread left, the caller's does it.
+        let Some(pool) = free.or_else(|| one().build().ok()) else { return work() };
+        let done = pool.install(work);
+        self.pools().push(pool);
+        done
+    }
+
+    fn pools(&self) -> MutexGuard<'_, Vec<rayon::ThreadPool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Model {

@@ -5,7 +5,7 @@ use super::part::{HALVINGS_MAX, halves, mean};
 use super::table;
 use crate::fault::{self, Fault};
 use std::path::Path;
-use synod_embed::{Model, Pooling, Precision};
+use synod_embed::{Model, Pooling, Precision, Threads};
 use synod_index::Embedder;
 
 /// Tokens that a thread takes at once: more is no faster, and keeps the others waiting.
@@ -21,6 +21,9 @@ pub struct Local {
     passage: &'static str,
     recipe: String,
     threads: usize,
+    /// What passages are embedded on, which may have a low priority, and what queries are.
+    passages: Threads,
+    queries: Threads,
 }
 
 impl Local {
@@ -63,7 +66,9 @@ impl Local {
             space.push_str(&format!(" {passage:?}"));
         }
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Local { model, space, query, passage, recipe: String::new(), threads })
+        let (passages, queries) = (Threads::default(), Threads::default());
+        let recipe = String::new();
+        Ok(Local { model, space, query, passage, recipe, threads, passages, queries })
     }
 
     /// The same with the settings that it is opened by.
@@ -94,8 +99,8 @@ impl Local {
         };
         let parts = std::thread::scope(|scope| {
             let share = groups.len().div_ceil(n_threads).max(1);
-            let threads: Vec<_> =
-                groups.chunks(share).map(|part| scope.spawn(move || run(part))).collect();
+            let one = |part| scope.spawn(move || self.passages.run(|| run(part)));
+            let threads: Vec<_> = groups.chunks(share).map(one).collect();
             let failed = |_| Err("its thread failed".to_owned());
             threads
                 .into_iter()
@@ -152,8 +157,7 @@ impl Embedder for Local {
     }
 
     fn query(&self, text: &str) -> Result<Vec<f32>, String> {
-        self.model
-            .vector(&format!("{}{}", self.query, head(text, TEXT_BYTES_MAX)))
-            .map_err(|e| e.to_string())
+        let text = format!("{}{}", self.query, head(text, TEXT_BYTES_MAX));
+        self.queries.run(|| self.model.vector(&text)).map_err(|e| e.to_string())
     }
 }
