@@ -41,8 +41,9 @@ thread_local! {
 }
 
 /// Threads that models run on: as many as there are callers at once. They stay, because what keeps
-/// matrix products on a thread ([`ALONE`]) is never given back by rayon when the thread ends, some
-/// kilobytes each. They have the priority of who first needed them: one value for each kind of work.
+/// matrix products on a thread (`ALONE`) is never given back by rayon when the thread ends, some
+/// kilobytes each. They have the priority of who first needed them: one value for each kind of
+/// work.
 #[derive(Default)]
 pub struct Threads(Mutex<Vec<rayon::ThreadPool>>);
 
