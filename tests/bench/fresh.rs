@@ -3,6 +3,7 @@
 //!
 //! Notes are made here, the same in every run; nothing that a person has is touched.
 
+use crate::http::{Connection, Server};
 use crate::serve::{Client, figures, synod, timed};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -23,7 +24,7 @@ const STARTS: usize = 20;
 const BRANCH: (usize, usize) = (1_200, 1_000);
 /// Switches that are timed.
 const SWITCHES: usize = 10;
-/// Clients at once, each a process of its own, and the searches of each.
+/// Clients at once, and the searches of each.
 const CLIENTS: (usize, usize) = (16, 200);
 /// Between two searches of a client that does not search as fast as it can, at the mean.
 const ASKING: Duration = Duration::from_millis(200);
@@ -103,13 +104,17 @@ impl Home {
 
     /// A server that knows the folder from its configuration.
     fn server(&self) -> Client {
+        Client::start(self.serve(&["serve", "--stdio"]))
+    }
+
+    fn serve(&self, args: &[&str]) -> Command {
         let file = self.dir.path().join("synod.toml");
         let folder = self.vault.display().to_string();
         write(&file, &format!("[[source]]\npath = {folder:?}\n"));
-        let mut command = synod(&self.data(), &["serve", "--stdio"]);
+        let mut command = synod(&self.data(), args);
         // No model is looked for: words are what is measured.
         command.arg("--config").arg(file).env("SYNOD_MODELS", self.dir.path());
-        Client::start(command)
+        command
     }
 }
 
@@ -122,9 +127,25 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).expect("written");
 }
 
-fn search(client: &mut Client, query: &str) -> Value {
-    let args = json!({"query": query, "mode": "lexical", "limit": 10});
-    client.call("search", args)["result"]["structuredContent"].clone()
+/// Whoever calls tools, over stdio or HTTP.
+trait Caller: Send {
+    fn ask(&mut self, tool: &str, args: Value) -> Value;
+}
+
+impl Caller for Client {
+    fn ask(&mut self, tool: &str, args: Value) -> Value {
+        self.call(tool, args)["result"]["structuredContent"].clone()
+    }
+}
+
+impl Caller for Connection {
+    fn ask(&mut self, tool: &str, args: Value) -> Value {
+        self.call(tool, &args)["result"]["structuredContent"].clone()
+    }
+}
+
+fn search(client: &mut impl Caller, query: &str) -> Value {
+    client.ask("search", json!({"query": query, "mode": "lexical", "limit": 10}))
 }
 
 /// Asks until the reply is as wanted; how long that took.
@@ -137,8 +158,8 @@ fn until(client: &mut Client, query: &str, wanted: impl Fn(&Value) -> bool) -> D
     start.elapsed()
 }
 
-fn is_fresh(client: &mut Client) -> bool {
-    client.call("index_status", json!({}))["result"]["structuredContent"]["fresh"] == true
+fn is_fresh(client: &mut impl Caller) -> bool {
+    client.ask("index_status", json!({}))["fresh"] == true
 }
 
 fn indexed(client: &mut Client) -> u64 {
@@ -146,7 +167,7 @@ fn indexed(client: &mut Client) -> u64 {
     status["result"]["structuredContent"]["documents"].as_u64().unwrap_or(0)
 }
 
-fn wait_fresh(client: &mut Client) {
+fn wait_fresh(client: &mut impl Caller) {
     let start = Instant::now();
     while !is_fresh(client) {
         assert!(start.elapsed() < PATIENCE, "never fresh");
@@ -298,22 +319,28 @@ fn one_among_all(home: &Home) {
     figures("one changed file among all, refreshed and searched", micros);
 }
 
-/// Clients search, each its own process, while notes are saved all the time: as fast as they can,
-/// and as many as people and their agents do.
+/// Clients search while notes are saved all the time, all of one server or each with one of its
+/// own: as fast as they can, and as often as people and their agents do.
 fn crowd(home: &Home) {
-    let mut clients: Vec<Client> = (0..CLIENTS.0).map(|_| home.server()).collect();
+    {
+        let server = Server::start(home.serve(&["serve", "--http", "127.0.0.1:0"]));
+        ask_all(home, (0..CLIENTS.0).map(|_| server.client()).collect(), "of one server");
+    }
+    ask_all(home, (0..CLIENTS.0).map(|_| home.server()).collect(), "each with a server of its own");
+}
+
+fn ask_all(home: &Home, mut clients: Vec<impl Caller>, whose: &str) {
     clients.iter_mut().for_each(wait_fresh);
     for (pause, how) in [(Duration::ZERO, "without a pause"), (ASKING, "five times a second each")]
     {
         let micros = searches(home, &mut clients, pause);
-        let what =
-            format!("search of {} clients at once, {how}, while notes are indexed", CLIENTS.0);
-        figures(&what, micros);
+        let n = CLIENTS.0;
+        figures(&format!("search of {n} clients {whose}, {how}, while notes are indexed"), micros);
     }
 }
 
 /// How long the searches of all took.
-fn searches(home: &Home, clients: &mut [Client], pause: Duration) -> Vec<u128> {
+fn searches<C: Caller>(home: &Home, clients: &mut [C], pause: Duration) -> Vec<u128> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -325,7 +352,7 @@ fn searches(home: &Home, clients: &mut [Client], pause: Duration) -> Vec<u128> {
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
-        let each = |(at, client): (usize, &mut Client)| -> Vec<u128> {
+        let each = |at: usize, client: &mut C| -> Vec<u128> {
             let mut dice = Dice(100 + at as u64);
             let one = |_| {
                 std::thread::sleep(pause.mul_f64(dice.roll(200) as f64 / 100.0));
@@ -340,7 +367,7 @@ fn searches(home: &Home, clients: &mut [Client], pause: Duration) -> Vec<u128> {
         let threads: Vec<_> = clients
             .iter_mut()
             .enumerate()
-            .map(|client| scope.spawn(move || each(client)))
+            .map(|(at, client)| scope.spawn(move || each(at, client)))
             .collect();
         let done = threads.into_iter().flat_map(|thread| thread.join().expect("searches"));
         let micros = done.collect();

@@ -4,6 +4,7 @@ use crate::serve::{Echo, figures, synod, timed};
 use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::tower::StreamableHttpServerConfig;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -30,14 +31,14 @@ pub fn echo() {
     });
 }
 
-struct Server {
+/// A server in a process of its own.
+pub struct Server {
     child: Child,
-    stream: BufReader<TcpStream>,
     host: String,
 }
 
 impl Server {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("a server");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let host = lines
@@ -45,16 +46,29 @@ impl Server {
             .expect("an address");
         // Whoever logs must not meet a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let stream = TcpStream::connect(&host).expect("a connection");
-        stream.set_nodelay(true).expect("no delay");
-        Server { child, stream: BufReader::new(stream), host }
+        Server { child, host }
     }
 
-    fn call(&mut self, tool: &str) {
-        let body = format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\
-             \"params\":{{\"name\":\"{tool}\",\"arguments\":{{}}}}}}"
-        );
+    /// A client of it, with a connection that stays.
+    pub fn client(&self) -> Connection {
+        let stream = TcpStream::connect(&self.host).expect("a connection");
+        stream.set_nodelay(true).expect("no delay");
+        Connection { stream: BufReader::new(stream), host: self.host.clone() }
+    }
+}
+
+/// One connection, with one request at a time.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    host: String,
+}
+
+impl Connection {
+    /// Calls a tool; what it answers.
+    pub fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        let params = json!({"name": tool, "arguments": arguments});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        let body = body.to_string();
         let request = format!(
             "POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n\
@@ -77,7 +91,9 @@ impl Server {
         }
         let mut reply = vec![0; length];
         self.stream.read_exact(&mut reply).expect("a body");
-        assert!(reply.windows(8).any(|w| w == b"\"result\""), "a result");
+        let reply: Value = serde_json::from_slice(&reply).expect("JSON");
+        assert!(reply["result"].is_object(), "{reply}");
+        reply
     }
 }
 
@@ -91,14 +107,15 @@ impl Drop for Server {
 /// Both in turns, so that the machine's other work falls on both.
 pub fn run() {
     let empty = tempfile::tempdir().expect("a folder");
-    let mut ours = Server::start(synod(empty.path(), &["serve", "--http", "127.0.0.1:0"]));
+    let ours = Server::start(synod(empty.path(), &["serve", "--http", "127.0.0.1:0"]));
     let mut command = Command::new(std::env::current_exe().expect("a path"));
     command.arg("echo-http");
-    let mut theirs = Server::start(command);
+    let theirs = Server::start(command);
+    let (mut to_ours, mut to_theirs, nothing) = (ours.client(), theirs.client(), json!({}));
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for _ in 0..20 {
-        a.extend(timed(CALLS / 20, |_| ours.call("index_status")));
-        b.extend(timed(CALLS / 20, |_| theirs.call("echo")));
+        a.extend(timed(CALLS / 20, |_| drop(to_ours.call("index_status", &nothing))));
+        b.extend(timed(CALLS / 20, |_| drop(to_theirs.call("echo", &nothing))));
     }
     println!("what,n,p50_ms,p90_ms,p99_ms");
     figures("HTTP empty call (index_status, nothing indexed)", a);

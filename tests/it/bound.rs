@@ -229,3 +229,77 @@ fn files_that_nobody_writes_are_indexed_within_it_and_say_what_is_left_out() {
     let (code, said, why) = place.outcome(&["doctor"]);
     assert_eq!(code, 0, "{said}{why}");
 }
+
+/// So many spaces, packed: a block of deflate's with one of them and copies of it, 258 at a time.
+fn packed_spaces(bytes: usize) -> Vec<u8> {
+    let mut bits = Vec::new();
+    // The last block, with the codes that are fixed; the first space; codes begin at their highest
+    // bit.
+    bits.extend([true, true, false]);
+    let code = |bits: &mut Vec<bool>, value: u32, n: u32| {
+        bits.extend((0..n).rev().map(|at| value >> at & 1 == 1));
+    };
+    code(&mut bits, 0x30 + 0x20, 8);
+    // 258 bytes from one before: thirteen bits, so that thirteen bytes are eight of them.
+    let before = bits.len().div_ceil(8);
+    for _ in 0..16 {
+        code(&mut bits, 0b1100_0101, 8);
+        code(&mut bits, 0, 5);
+    }
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0_u8, |all, bit| all << 1 | u8::from(*bit));
+    let start: Vec<u8> = bits.chunks(8).map(byte).collect();
+    let mut out = vec![0x78, 0x01];
+    out.extend(&start[..before]);
+    let turn = &start[before..before + 13];
+    (0..bytes / (8 * 258)).for_each(|_| out.extend(turn));
+    out
+}
+
+#[test]
+fn pdfs_made_to_exhaust_their_reader_cost_their_own_text_only() {
+    use super::index::kinds::{pdf, pdf_of, pdf_with};
+    let place = Place::new();
+    let stream = |filters: &str, bytes: &[u8]| {
+        let head = format!("<< /Length {} /Filter {filters} >>\nstream\n", bytes.len());
+        [head.as_bytes(), bytes, b"\nendstream"].concat()
+    };
+    let gigabytes = stream("/FlateDecode", &packed_spaces(3 << 30));
+    let deep = [b"[".repeat(1 << 20), b"]".repeat(1 << 20)].concat();
+    let text: &[u8] = b"<< /Length 1 >>\nstream\n \nendstream";
+    let ring: [&[u8]; 3] = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R 2 0 R] /Count 2 >>",
+        b"<< /Type /Pages /Parent 2 0 R /Kids [2 0 R 3 0 R] /Count 2 >>",
+    ];
+    let loops = b"BT (walrus) Tj ET /X Do\n".repeat(200_000);
+    let files = [
+        ("unpacks.pdf", pdf_with(&gigabytes, &[])),
+        ("deep.pdf", pdf_with(text, &[&deep])),
+        ("ring.pdf", pdf_of(&ring)),
+        ("long.pdf", pdf_with(&stream("[]", &loops), &[])),
+        ("paper.pdf", pdf("the marmoset paper").into_bytes()),
+    ];
+    assert!(files[0].1.len() > 8 << 20, "{} bytes", files[0].1.len());
+    for (path, bytes) in &files {
+        place.write(&format!("vault/{path}"), bytes);
+    }
+    let folder = place.path().join("vault");
+    let most = peak(&place, &folder);
+    assert!(most <= MEMORY_MB + OVER_MB, "{most:.1} MiB, {MEMORY_MB} were stated");
+    let status = place.call("index_status", json!({}));
+    let errors = status["sources"][0]["errors"].as_array().expect("errors");
+    let reason = |path: &str| {
+        let error = errors.iter().find(|error| error["path"] == path);
+        error.map_or("", |error| error["reason"].as_str().expect("a reason"))
+    };
+    eprintln!("{errors:?}");
+    assert!(reason("unpacks.pdf").contains("16 MiB"), "{errors:?}");
+    for (path, _) in &files {
+        // Whatever became of its text, its name is found.
+        let found = place.call("search", json!({"query": format!("path:{path}"), "limit": 5}));
+        assert_eq!(found["hits"][0]["path"], *path, "{found}");
+    }
+    let found = place.call("search", json!({"query": "marmoset", "mode": "lexical"}));
+    assert_eq!(found["hits"][0]["path"], "paper.pdf", "{found}");
+    assert_eq!(reason("paper.pdf"), "");
+}

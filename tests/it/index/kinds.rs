@@ -6,27 +6,42 @@ use synod_index::Filters;
 /// A page that says `text`, as a PDF.
 pub fn pdf(text: &str) -> String {
     let content = format!("BT /F1 12 Tf 72 700 Td ({text}) Tj ET");
-    let objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << \
-         /Font << /F1 5 0 R >> >> >>"
-            .to_owned(),
-        format!("<< /Length {} >>\nstream\n{content}\nendstream", content.len()),
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
+    let content = format!("<< /Length {} >>\nstream\n{content}\nendstream", content.len());
+    String::from_utf8(pdf_with(content.as_bytes(), &[])).expect("text")
+}
+
+/// A PDF of one page with this object as its content, and others behind its own five.
+pub fn pdf_with(content: &[u8], more: &[&[u8]]) -> Vec<u8> {
+    let page: &[u8] = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R \
+        /Resources << /Font << /F1 5 0 R >> >> >>";
+    let own: [&[u8]; 5] = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        page,
+        content,
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ];
-    let (mut out, mut starts) = ("%PDF-1.4\n".to_owned(), Vec::new());
+    let objects: Vec<&[u8]> = own.iter().chain(more).copied().collect();
+    pdf_of(&objects)
+}
+
+/// A PDF of these objects; the first one is its catalogue.
+pub fn pdf_of(objects: &[&[u8]]) -> Vec<u8> {
+    let (mut out, mut starts) = (b"%PDF-1.4\n".to_vec(), Vec::new());
     for (number, object) in objects.iter().enumerate() {
         starts.push(out.len());
-        out.push_str(&format!("{} 0 obj\n{object}\nendobj\n", number + 1));
+        out.extend(format!("{} 0 obj\n", number + 1).as_bytes());
+        out.extend(*object);
+        out.extend(b"\nendobj\n");
     }
     let at = out.len();
-    out.push_str(&format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1));
+    out.extend(format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1).as_bytes());
     for start in starts {
-        out.push_str(&format!("{start:010} 00000 n \n"));
+        out.extend(format!("{start:010} 00000 n \n").as_bytes());
     }
     let size = objects.len() + 1;
-    out.push_str(&format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n"));
+    let end = format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n");
+    out.extend(end.as_bytes());
     out
 }
 
