@@ -1,6 +1,7 @@
 //! Embedding models behind the index's trait: inside the process, or on a server that the
 //! configuration names.
 
+mod kept;
 mod local;
 mod ollama;
 mod openai;
@@ -14,7 +15,7 @@ pub use remote::Remote;
 
 use crate::config::{Embedding, Provider};
 use crate::fault::Fault;
-use crate::fetch;
+use crate::{fetch, memory};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,7 +96,8 @@ fn once(settings: &Embedding, index: &Index) {
 }
 
 /// The same for a process that stays: a server that is not there is asked again, and one that has
-/// another model under the same name is opened anew. The thread ends with the process.
+/// another model under the same name is opened anew; so is a folder that was found to hold another
+/// one. Models that nobody asks rest. The thread ends with the process.
 pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     if settings.model.is_empty() {
         return None;
@@ -111,6 +113,7 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
         let mut known: Option<(Arc<Remote>, Instant)> = None;
         let mut wait = RETRY.0;
         loop {
+            tend(&settings, &index);
             let looked = known.as_ref().is_some_and(|(_, at)| at.elapsed() < LOOK);
             if !remote || looked {
                 // Another process may have taken a space back, or filled one.
@@ -142,6 +145,19 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
         }
     };
     std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
+}
+
+/// One look at the models of a process that stays: those that nobody asked for a while rest, and
+/// what was found to be another model under the same name is opened as that, with vectors of its
+/// own.
+pub fn tend(settings: &Embedding, index: &Index) {
+    if index.rest_embedders() {
+        memory::hand_back();
+    }
+    if index.embedder().is_some_and(|embedder| embedder.take_changed()) {
+        tracing::warn!("the folder of the embedding model holds another one now");
+        once(settings, index);
+    }
 }
 
 fn ready(index: &Index, embedder: Arc<dyn Embedder>) {

@@ -59,6 +59,14 @@ pub struct Scratch {
     kernels: Kernels,
 }
 
+#[cfg(test)]
+impl Scratch {
+    /// A part of it.
+    pub fn room(&mut self) -> &mut Vec<f32> {
+        &mut self.x
+    }
+}
+
 impl Bert {
     /// Reads and packs the weights.
     ///

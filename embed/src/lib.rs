@@ -60,6 +60,23 @@ impl Threads {
         done
     }
 
+    /// Gives back the working memory of those that nothing runs on; the threads stay.
+    pub fn rest(&self) {
+        let n_free = self.pools().len();
+        for _ in 0..n_free {
+            // One at a time: who comes meanwhile finds the others.
+            let Some(pool) = self.oldest() else { return };
+            pool.install(|| drop(SCRATCH.take()));
+            self.pools().push(pool);
+        }
+    }
+
+    /// The one that was put back first, of those that are free.
+    fn oldest(&self) -> Option<rayon::ThreadPool> {
+        let mut pools = self.pools();
+        (!pools.is_empty()).then(|| pools.remove(0))
+    }
+
     fn pools(&self) -> MutexGuard<'_, Vec<rayon::ThreadPool>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,4 +188,42 @@ fn tokenizer(path: &Path, window: usize) -> Result<Tokenizer> {
     tokenizer.with_truncation(Some(truncation)).map_err(damaged)?;
     tokenizer.with_padding(None);
     Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_rest_keep_nothing_and_stay() {
+        let threads = Threads::default();
+        let begin = std::sync::Barrier::new(2);
+        let fill = || {
+            // Both are in use at once: one thread could not do the work of both.
+            begin.wait();
+            SCRATCH.with_borrow_mut(|scratch| scratch.room().reserve(1_000));
+            std::thread::current().id()
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| threads.run(fill));
+            (threads.run(fill), other.join().expect("it ran"))
+        });
+        assert_ne!(one, other);
+        let look = || {
+            let room = SCRATCH.with_borrow_mut(|scratch| scratch.room().capacity());
+            (room, std::thread::current().id())
+        };
+        // The second is run on while the first is in use.
+        let both = || threads.run(|| (look(), threads.run(look)));
+        let ((room, first), (other_room, second)) = both();
+        assert!(room >= 1_000 && other_room >= 1_000, "{room} {other_room}");
+        threads.rest();
+        let ((room, first_again), (other_room, second_again)) = both();
+        assert_eq!((room, other_room), (0, 0));
+        let mut known = [first, second].map(|id| format!("{id:?}"));
+        let mut again = [first_again, second_again].map(|id| format!("{id:?}"));
+        known.sort();
+        again.sort();
+        assert_eq!(known, again, "threads were ended and others begun");
+    }
 }

@@ -45,6 +45,18 @@ pub trait Embedder: Send + Sync {
         true
     }
 
+    /// Gives back what it works with where nobody asked it for a while and nobody is asking; true
+    /// if it did. It works as before: whoever asks next waits until it has that again.
+    fn rest(&self) -> bool {
+        false
+    }
+
+    /// Whether it found, when it was asked, that another model took the place of its own, which is
+    /// gone. Said once; who opened it opens it anew.
+    fn take_changed(&self) -> bool {
+        false
+    }
+
     /// One vector of length 1 for each passage, with its header.
     ///
     /// # Errors

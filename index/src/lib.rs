@@ -257,6 +257,11 @@ impl Index {
         self.embedders().iter().any(|embedder| embedder.space() == space)
     }
 
+    /// Lets models rest that nobody asked for a while; true if one gave something back.
+    pub fn rest_embedders(&self) -> bool {
+        self.embedders().iter().fold(false, |rested, embedder| embedder.rest() || rested)
+    }
+
     /// All models that may be asked for the vector of a query.
     pub(crate) fn embedders(&self) -> Vec<Arc<dyn Embedder>> {
         let embedders = self.embedders.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,14 @@
 //! The index's embedder over a model that runs inside the process.
 
 use super::head;
+use super::kept::Kept;
 use super::part::{HALVINGS_MAX, halves, mean};
 use super::table;
 use crate::fault::{self, Fault};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use synod_embed::{Model, Pooling, Precision, Threads};
 use synod_index::Embedder;
 
@@ -12,18 +16,81 @@ use synod_index::Embedder;
 const GROUP_TOKENS: usize = 400;
 /// Longest text that is cut into tokens, in bytes; far beyond any model's window.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// A model that nobody asked for this long rests.
+const IDLE: Duration = Duration::from_secs(600);
 
-/// A model in a folder.
+/// A model in a folder. While it rests its maps, its tokenizer and the working memory of its
+/// threads are given back.
+///
+/// Whoever asks next opens it again and waits for that: the shared weights are mapped and hashed,
+/// the tokenizer is read, a word is tried. That is tens of milliseconds for a small model, more
+/// where its weights are packed or hashed each time: in a folder where nothing is installed, on
+/// processors without kernels of ours, in full precision.
 pub struct Local {
-    model: Model,
+    model: Kept<Model>,
+    folder: PathBuf,
+    precision: Precision,
     space: String,
+    dimensions: usize,
     query: &'static str,
     passage: &'static str,
     recipe: String,
     threads: usize,
-    /// What passages are embedded on, which may have a low priority, and what queries are.
-    passages: Threads,
-    queries: Threads,
+    passages: Side,
+    queries: Side,
+    /// It could not be opened again, since the folder holds another model.
+    changed: AtomicBool,
+}
+
+/// What passages have for themselves, which may be embedded with a low priority, and what queries
+/// have.
+#[derive(Default)]
+struct Side {
+    threads: Threads,
+    /// Held by the one who opens the model again; others wait and find it opened. Not one for both
+    /// sides: a query would wait for a thread that gives way to everything.
+    opening: Mutex<()>,
+}
+
+/// What a folder holds now.
+struct Opened {
+    model: Model,
+    /// Whatever changes a vector stands in this name.
+    space: String,
+}
+
+impl Opened {
+    fn of(folder: &Path, precision: Precision) -> synod_embed::Result<Self> {
+        let model = Model::open(folder, precision)?;
+        let revision = model.revision();
+        let name = name(folder);
+        let known = table::known(&name);
+        // A folder that does not say how long its texts were has only the model's bound.
+        let said = folder.join("sentence_bert_config.json").exists();
+        let model = match known.filter(|_| !said) {
+            Some(known) => model.within(known.window)?,
+            None => model,
+        };
+        let (window, dimensions) = (model.window(), model.dimensions());
+        let passage = known.map_or("", |known| known.passage);
+        let revision = &revision[..12];
+        let weights = if precision == Precision::Int8 { "7-bit" } else { "f32" };
+        let mut space =
+            format!("local/{name}@{revision} {dimensions}d window {window} {weights} parts");
+        if model.pooling() == Pooling::Cls {
+            // Named since vectors of texts that are embedded together are right.
+            space.push_str(" cls");
+        }
+        if !passage.is_empty() {
+            space.push_str(&format!(" {passage:?}"));
+        }
+        Ok(Opened { model, space })
+    }
+}
+
+/// What the model in a folder is called.
+fn name(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Local {
@@ -41,34 +108,23 @@ impl Local {
     /// As [`Local::open`].
     pub fn with(folder: &Path, precision: Precision) -> Result<Self, Fault> {
         let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
-        let model = Model::open(folder, precision).map_err(fail)?;
-        let revision = model.revision();
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let known = table::known(&name);
-        // A folder that does not say how long its texts were has only the model's bound.
-        let said = folder.join("sentence_bert_config.json").exists();
-        let model = match known.filter(|_| !said) {
-            Some(known) => model.within(known.window).map_err(fail)?,
-            None => model,
-        };
-        let (window, dimensions) = (model.window(), model.dimensions());
-        // Whatever changes a vector stands in the name.
+        let Opened { model, space } = Opened::of(folder, precision).map_err(fail)?;
+        let known = table::known(&name(folder));
         let (query, passage) = known.map_or(("", ""), |k| (k.query, k.passage));
-        let revision = &revision[..12];
-        let weights = if precision == Precision::Int8 { "7-bit" } else { "f32" };
-        let mut space =
-            format!("local/{name}@{revision} {dimensions}d window {window} {weights} parts");
-        if model.pooling() == Pooling::Cls {
-            // Named since vectors of texts that are embedded together are right.
-            space.push_str(" cls");
-        }
-        if !passage.is_empty() {
-            space.push_str(&format!(" {passage:?}"));
-        }
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let (passages, queries) = (Threads::default(), Threads::default());
-        let recipe = String::new();
-        Ok(Local { model, space, query, passage, recipe, threads, passages, queries })
+        Ok(Local {
+            dimensions: model.dimensions(),
+            model: Kept::new(model, IDLE, Instant::now()),
+            folder: folder.to_owned(),
+            precision,
+            space,
+            query,
+            passage,
+            recipe: String::new(),
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            passages: Side::default(),
+            queries: Side::default(),
+            changed: AtomicBool::new(false),
+        })
     }
 
     /// The same with the settings that it is opened by.
@@ -76,30 +132,56 @@ impl Local {
         Local { recipe, ..self }
     }
 
-    /// The tokens of a passage; of one that is longer than the window those of its parts.
-    fn parts(&self, text: &str, halvings: usize, out: &mut Vec<Vec<u32>>) -> Result<(), String> {
-        let (tokens, cut) = self.model.cut_tokens(text).map_err(|e| e.to_string())?;
-        let halves = halves(text).filter(|_| cut && halvings < HALVINGS_MAX);
-        let Some(halves) = halves else {
-            out.push(tokens);
-            return Ok(());
-        };
-        halves.iter().try_for_each(|half| self.parts(half, halvings + 1, out))
+    /// The same, resting after another time than ten minutes.
+    pub fn idle_after(self, idle: Duration) -> Self {
+        Local { model: self.model.idle_after(idle), ..self }
+    }
+
+    /// The model, to be held while it is worked with. One that rests is opened again, on a thread
+    /// that stays: what this leaves on a thread that ends is lost.
+    fn model(&self, side: &Side) -> Result<Arc<Model>, String> {
+        if let Some(model) = self.model.get(Instant::now()) {
+            return Ok(model);
+        }
+        side.threads.run(|| {
+            let _opening = side.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.model.get(Instant::now()) {
+                Some(model) => Ok(model),
+                None => self.open_again(),
+            }
+        })
+    }
+
+    /// Opens the very model that it was; what else the folder may hold has vectors of another
+    /// space.
+    fn open_again(&self) -> Result<Arc<Model>, String> {
+        let start = Instant::now();
+        let opened = Opened::of(&self.folder, self.precision).map_err(|e| e.to_string())?;
+        if opened.space != self.space {
+            self.changed.store(true, Ordering::Relaxed);
+            return Err(format!(
+                "the folder of the embedding model holds another one now, `{}`, where `{}` was",
+                opened.space, self.space
+            ));
+        }
+        let millis = start.elapsed().as_millis() as u64;
+        tracing::info!(space = self.space, millis, "the embedding model was opened again");
+        Ok(self.model.put(opened.model, Instant::now()))
     }
 
     /// One vector for each list of tokens, on all threads.
-    fn vectors(&self, tokens: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, String> {
+    fn vectors(&self, model: &Model, tokens: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, String> {
         let groups = groups(tokens);
         let n_threads = self.threads.min(groups.len()).max(1);
         let run = |groups: &[&[Vec<u32>]]| {
             groups
                 .iter()
-                .map(|group| self.model.vectors(group).map_err(|e| e.to_string()))
+                .map(|group| model.vectors(group).map_err(|e| e.to_string()))
                 .collect::<Result<Vec<_>, String>>()
         };
         let parts = std::thread::scope(|scope| {
             let share = groups.len().div_ceil(n_threads).max(1);
-            let one = |part| scope.spawn(move || self.passages.run(|| run(part)));
+            let one = |part| scope.spawn(move || self.passages.threads.run(|| run(part)));
             let threads: Vec<_> = groups.chunks(share).map(one).collect();
             let failed = |_| Err("its thread failed".to_owned());
             threads
@@ -109,6 +191,22 @@ impl Local {
         })?;
         Ok(parts.into_iter().flatten().flatten().collect())
     }
+}
+
+/// The tokens of a passage; of one that is longer than the window those of its parts.
+fn parts(
+    model: &Model,
+    text: &str,
+    halvings: usize,
+    out: &mut Vec<Vec<u32>>,
+) -> Result<(), String> {
+    let (tokens, cut) = model.cut_tokens(text).map_err(|e| e.to_string())?;
+    let halves = halves(text).filter(|_| cut && halvings < HALVINGS_MAX);
+    let Some(halves) = halves else {
+        out.push(tokens);
+        return Ok(());
+    };
+    halves.iter().try_for_each(|half| parts(model, half, halvings + 1, out))
 }
 
 /// Neighbours that make up some `GROUP_TOKENS` together.
@@ -136,18 +234,19 @@ impl Embedder for Local {
     }
 
     fn dimensions(&self) -> usize {
-        self.model.dimensions()
+        self.dimensions
     }
 
     fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        let model = self.model(&self.passages)?;
         let mut tokens = Vec::new();
         let mut ends = Vec::new();
         for text in texts {
             let text = format!("{}{}", self.passage, head(text, TEXT_BYTES_MAX));
-            self.parts(&text, 0, &mut tokens)?;
+            parts(&model, &text, 0, &mut tokens)?;
             ends.push(tokens.len());
         }
-        let vectors = self.vectors(&tokens)?;
+        let vectors = self.vectors(&model, &tokens)?;
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let of = |(start, end): (usize, &usize)| match &vectors[start..*end] {
             [one] => one.clone(),
@@ -157,7 +256,21 @@ impl Embedder for Local {
     }
 
     fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        let model = self.model(&self.queries)?;
         let text = format!("{}{}", self.query, head(text, TEXT_BYTES_MAX));
-        self.queries.run(|| self.model.vector(&text)).map_err(|e| e.to_string())
+        self.queries.threads.run(|| model.vector(&text)).map_err(|e| e.to_string())
+    }
+
+    fn rest(&self) -> bool {
+        let Some(model) = self.model.rest(Instant::now()) else { return false };
+        drop(model);
+        self.passages.threads.rest();
+        self.queries.threads.rest();
+        tracing::info!(space = self.space, "the embedding model rests: nobody asked it");
+        true
+    }
+
+    fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
     }
 }

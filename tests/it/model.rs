@@ -3,7 +3,13 @@
 use super::program::{PATIENCE, Place, poll};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use synod::config::Embedding;
+use synod::embedder::Local;
 use synod_embed::{Error, Model, Precision};
+use synod_index::{Detail, Embedder, Filters, Index, Mode, SearchArgs, SourceSpec, Updater};
 
 /// The model that `tests/model.sh` got; absent is a failure where everything must be checked.
 pub fn minilm() -> Option<PathBuf> {
@@ -232,11 +238,14 @@ fn lay_out(shape: &Value, vocabulary: &[Value], folder: &Path) {
     write("tokenizer.json", tokenizer(vocabulary).to_string().into());
 }
 
+fn shapes() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/shapes.json");
+    serde_json::from_slice(&std::fs::read(path).expect("the golden file")).expect("JSON")
+}
+
 #[test]
 fn berts_of_other_shapes_give_the_vectors_that_torch_gives() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/shapes.json");
-    let golden: Value =
-        serde_json::from_slice(&std::fs::read(path).expect("the golden file")).expect("JSON");
+    let golden = shapes();
     let vocabulary = golden["vocabulary"].as_array().expect("words");
     let texts: Vec<&str> =
         golden["texts"].as_array().expect("texts").iter().filter_map(Value::as_str).collect();
@@ -303,6 +312,188 @@ fn weights_are_packed_once_and_mended() {
     let left = std::fs::read_dir(&installed).expect("a folder").flatten();
     let new = left.filter(|f| f.file_name().to_string_lossy().contains("new-")).count();
     assert_eq!(new, 0, "nothing half-written stays");
+}
+
+/// Lays out a small model whose weights have 32 bits.
+fn small(folder: &Path) {
+    let golden = shapes();
+    lay_out(&golden["shapes"][0], golden["vocabulary"].as_array().expect("words"), folder);
+}
+
+/// The small model, which rests whenever it is told to and nobody uses it.
+fn restless(folder: &Path) -> Local {
+    small(folder);
+    Local::open(folder).expect("the model").idle_after(Duration::ZERO)
+}
+
+/// Whether this process has a file of a folder mapped; nothing where the system does not say.
+fn is_mapped(folder: &Path) -> Option<bool> {
+    let folder = folder.canonicalize().expect("there");
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    Some(maps.contains(folder.to_str().expect("UTF-8")))
+}
+
+/// Puts other weights of the same shape in the place of those of the small model.
+fn change_weights(folder: &Path) {
+    let path = folder.join("model.safetensors");
+    let mut bytes = std::fs::read(&path).expect("weights");
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&0.5f32.to_le_bytes());
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, bytes).expect("written");
+}
+
+fn some_texts() -> [String; 2] {
+    ["The ferry leaves at dawn.", "birds singing"].map(str::to_owned)
+}
+
+#[test]
+fn an_idle_model_is_given_back_and_gives_the_same_vectors_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("small");
+    let (local, texts) = (restless(&folder), some_texts());
+    let (query, passages) = (local.query("rye bread"), local.passages(&texts));
+    assert!(query.is_ok() && passages.is_ok(), "{query:?} {passages:?}");
+    assert_ne!(is_mapped(&folder), Some(false), "it is in use");
+    assert!(local.rest());
+    assert_ne!(is_mapped(&folder), Some(true), "its files are still mapped");
+    assert!(!local.rest(), "there was nothing to give back");
+    assert_eq!(local.query("rye bread"), query);
+    assert_ne!(is_mapped(&folder), Some(false));
+    assert!(local.rest());
+    assert_eq!(local.passages(&texts), passages);
+    assert!(local.rest());
+    // One that was asked a moment ago is not idle.
+    let usual = Local::open(&folder).expect("the model");
+    assert_eq!(usual.query("rye bread"), query);
+    assert!(!usual.rest());
+    assert_ne!(is_mapped(&folder), Some(false));
+}
+
+#[test]
+fn what_is_asked_while_a_model_is_given_back_has_its_vectors() {
+    const ROUNDS: usize = 30;
+    let dir = tempfile::tempdir().expect("a folder");
+    let (local, texts) = (restless(&dir.path().join("small")), some_texts());
+    let query = local.query("rye bread").expect("a vector");
+    let passages = local.passages(&texts).expect("vectors");
+    let n_rests = AtomicUsize::new(usize::from(local.rest()));
+    let rest = || n_rests.fetch_add(usize::from(local.rest()), Ordering::Relaxed);
+    let ask_query = || {
+        for _ in 0..5 {
+            assert_eq!(local.query("rye bread").as_ref(), Ok(&query));
+        }
+    };
+    let ask_passages = || {
+        for _ in 0..5 {
+            assert_eq!(local.passages(&texts).as_ref(), Ok(&passages));
+        }
+    };
+    for _ in 0..ROUNDS {
+        // All of them find it resting, and it rests whenever none of them holds it.
+        std::thread::scope(|scope| {
+            let asking =
+                [scope.spawn(ask_query), scope.spawn(ask_query), scope.spawn(ask_passages)];
+            while !asking.iter().all(|thread| thread.is_finished()) {
+                rest();
+                std::thread::yield_now();
+            }
+        });
+        rest();
+    }
+    assert!(n_rests.load(Ordering::Relaxed) > ROUNDS, "it was held when nobody asked");
+}
+
+#[test]
+fn a_resting_model_whose_folder_is_gone_says_so_until_it_is_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("small");
+    let (local, texts) = (restless(&folder), some_texts());
+    let query = local.query("rye bread").expect("a vector");
+    assert!(local.rest());
+    let away = dir.path().join("away");
+    std::fs::rename(&folder, &away).expect("moved");
+    for asked in [local.query("rye bread").map(drop), local.passages(&texts).map(drop)] {
+        let why = asked.expect_err("there is no model");
+        assert!(why.contains("cannot read") && why.contains("config.json"), "{why}");
+    }
+    assert!(!local.take_changed(), "no other model is there");
+    std::fs::rename(&away, &folder).expect("moved back");
+    assert_eq!(local.query("rye bread"), Ok(query));
+}
+
+#[test]
+fn another_model_in_the_folder_of_a_resting_one_is_never_mixed_and_is_taken_up() {
+    let place = garage();
+    let folder = place.path().join("models/small");
+    let local = Arc::new(restless(&folder));
+    let vault = place.path().canonicalize().expect("there").join("vault");
+    let index = Index::open(&place.data()).expect("an index");
+    {
+        let mut updater = Updater::new(Arc::clone(&index), || 0).expect("the writer");
+        let source = updater.add_source(&vault, &SourceSpec::default()).expect("a source");
+        updater.scan(&source, &|_| true).expect("scanned");
+    }
+    let embed = |embedder: Arc<dyn Embedder>| {
+        synod::eval::embed(&index, embedder, &|_, _| ()).expect("embedded");
+    };
+    let ask = |query: &str| {
+        let args = SearchArgs {
+            query: query.to_owned(),
+            also: Vec::new(),
+            limit: 10,
+            offset: 0,
+            at_generation: None,
+            filters: Filters::default(),
+            detail: Detail::Names,
+            mode: Mode::Semantic,
+            explain: false,
+        };
+        let found = index.search(&args).expect("found");
+        (found.wordy, found.notes)
+    };
+    let model = folder.to_str().expect("UTF-8").to_owned();
+    let settings = Embedding { model, ..Embedding::default() };
+    embed(Arc::clone(&local) as Arc<dyn Embedder>);
+    assert!(!ask("letters").0, "{:?}", ask("letters"));
+    synod::embedder::tend(&settings, &index);
+    assert_ne!(is_mapped(&folder), Some(true), "it does not rest");
+    change_weights(&folder);
+    let (wordy, notes) = ask("bread");
+    let said = notes.iter().any(|note| note.contains("holds another one now"));
+    assert!(wordy && said, "{notes:?}");
+    let refused = local.passages(&some_texts()).expect_err("vectors of another model");
+    assert!(refused.contains("holds another one now"), "{refused}");
+    assert!(index.has_embedder(local.space()));
+    // As with a server's model: the other one has a space of its own, and asks for nothing of the
+    // former one.
+    synod::embedder::tend(&settings, &index);
+    let other = index.embedder().expect("the other model");
+    assert_ne!(other.space(), local.space());
+    assert!(!index.has_embedder(local.space()));
+    assert!(ask("ferry").0, "a query of one model met vectors of the other");
+    embed(other);
+    assert!(!ask("ferry").0, "{:?}", ask("ferry"));
+    assert!(local.query("ferry").is_err());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_stays_lets_idle_models_rest() {
+    let place = Place::new();
+    let (configured, idle) = (place.path().join("configured"), place.path().join("idle"));
+    small(&configured);
+    let index = Index::open(&place.data()).expect("an index");
+    let model = configured.to_str().expect("UTF-8").to_owned();
+    let settings = Embedding { model, ..Embedding::default() };
+    assert!(synod::embedder::keep(&settings, Arc::clone(&index)).is_some());
+    poll("the model of the configuration", PATIENCE, || index.embedder());
+    let local = Arc::new(restless(&idle));
+    let query = local.query("rye bread");
+    assert_eq!(is_mapped(&idle), Some(true));
+    index.set_embedder(Arc::clone(&local) as Arc<dyn Embedder>);
+    poll("its rest", PATIENCE, || (is_mapped(&idle) == Some(false)).then_some(()));
+    assert_eq!(local.query("rye bread"), query);
 }
 
 /// A command that finds the installed model.
