@@ -7,6 +7,7 @@
 use crate::db::{self, Space};
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::fit::MadeFor;
 use crate::update::{self, Updater};
 use crate::vector;
 use std::collections::{HashMap, HashSet};
@@ -43,6 +44,11 @@ pub trait Embedder: Send + Sync {
     /// Whether passages of a collection may be given to it; those of others have no vector.
     fn takes(&self, _collection: &str) -> bool {
         true
+    }
+
+    /// The languages that its model was made for; `None` where that is not known.
+    fn made_for(&self) -> Option<MadeFor> {
+        None
     }
 
     /// One vector of length 1 for each passage, with its header.

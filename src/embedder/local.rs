@@ -6,7 +6,7 @@ use super::table;
 use crate::fault::{self, Fault};
 use std::path::Path;
 use synod_embed::{Model, Pooling, Precision, Threads};
-use synod_index::Embedder;
+use synod_index::{Embedder, MadeFor};
 
 /// Tokens that a thread takes at once: more is no faster, and keeps the others waiting.
 const GROUP_TOKENS: usize = 400;
@@ -20,6 +20,7 @@ pub struct Local {
     query: &'static str,
     passage: &'static str,
     recipe: String,
+    made_for: Option<MadeFor>,
     threads: usize,
     /// What passages are embedded on, which may have a low priority, and what queries are.
     passages: Threads,
@@ -68,7 +69,8 @@ impl Local {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (passages, queries) = (Threads::default(), Threads::default());
         let recipe = String::new();
-        Ok(Local { model, space, query, passage, recipe, threads, passages, queries })
+        let made_for = table::made_for(&name);
+        Ok(Local { model, space, query, passage, recipe, made_for, threads, passages, queries })
     }
 
     /// The same with the settings that it is opened by.
@@ -137,6 +139,10 @@ impl Embedder for Local {
 
     fn dimensions(&self) -> usize {
         self.model.dimensions()
+    }
+
+    fn made_for(&self) -> Option<MadeFor> {
+        self.made_for
     }
 
     fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
