@@ -47,6 +47,7 @@ function showStatus(status) {
     jobs.push(`reading ${run.source}: ${run.done} of ${run.total} files${left}`);
   }
   if (run.reads_only) jobs.push(run.reads_only);
+  if (status.embedding?.warning) jobs.push(status.embedding.warning);
   const state = status.fresh ? "up to date" : `${status.pending} files pending`;
   $("state").textContent = [
     `${status.documents} documents, ${status.chunks} passages`, state, meaning(status.embedding), ...jobs,

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use synod_index::{Embedder, Index};
+use synod_index::{Embedder, Index, MadeFor};
 
 /// Between two attempts to reach a server of embeddings, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -33,9 +33,20 @@ const LOOK: Duration = Duration::from_secs(60);
 /// # Errors
 /// As [`Local::open`].
 pub fn installed(name: &str) -> Result<Option<Local>, Fault> {
+    folder(name).map(|folder| Local::open(&folder)).transpose()
+}
+
+/// The folder of the installed model of this name.
+fn folder(name: &str) -> Option<PathBuf> {
     let folder = models().map(|models| models.join(name)).filter(|_| !name.is_empty());
-    let folder = folder.filter(|folder| folder.join("model.safetensors").exists());
-    folder.map(|folder| Local::open(&folder)).transpose()
+    folder.filter(|folder| folder.join("model.safetensors").exists())
+}
+
+/// The languages that the model of the configuration was made for, by its name: it is not opened.
+/// `None` where they are not known, or where there is no such model.
+pub fn made_for(settings: &Embedding) -> Option<MadeFor> {
+    let there = settings.provider != Provider::Local || folder(&settings.model).is_some();
+    there.then(|| table::made_for(&settings.model)).flatten()
 }
 
 /// The embedding model that the configuration names; nothing where none is named or installed.

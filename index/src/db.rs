@@ -14,9 +14,9 @@ mod words;
 
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
-    LANGUAGE, LinkRow, NameKind, Named, changed_together, changes_of, clear_graph, languages,
-    links_of, links_to, links_with_keys, named, names_of, props_of, put_changes, put_graph,
-    with_prop,
+    LANGUAGE, LinkRow, NameKind, Named, WRITTEN, changed_together, changes_of, clear_graph,
+    languages, links_of, links_to, links_with_keys, named, names_of, props_of, put_changes,
+    put_graph, with_prop, written,
 };
 
 pub use vector::{

@@ -165,7 +165,7 @@ fn compare_rows(db: &Connection, row: &FileRow, now: &Document) -> Result<Vec<&'
     let names = graph::names(&is.path, &is.title, &is.body.aliases, is.class == Class::Note);
     let names: BTreeSet<String> = names.into_iter().map(|(key, _)| key).collect();
     let links = now.parsed.links.iter().map(|link| (graph::link_key(&link.target), link.clone()));
-    let props: BTreeSet<_> = update::props_of(&now.parsed, now.language).into_iter().collect();
+    let props: BTreeSet<_> = update::props_of(&now.parsed, now.written).into_iter().collect();
     let alike = [
         ("its title", row.title == is.title),
         ("its kind", (row.class, &row.kind) == (is.class, &is.kind)),

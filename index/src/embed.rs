@@ -7,6 +7,7 @@
 use crate::db::{self, Space};
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::fit::MadeFor;
 use crate::update::{self, Updater};
 use crate::vector;
 use std::collections::{HashMap, HashSet};
@@ -55,6 +56,11 @@ pub trait Embedder: Send + Sync {
     /// gone. Said once; who opened it opens it anew.
     fn take_changed(&self) -> bool {
         false
+    }
+
+    /// The languages that its model was made for; `None` where that is not known.
+    fn made_for(&self) -> Option<MadeFor> {
+        None
     }
 
     /// One vector of length 1 for each passage, with its header.

@@ -14,8 +14,13 @@ const SAMPLE_BYTES: usize = 1_200;
 const WORDS_MIN: usize = 8;
 /// One of so many words is a common English one in English texts.
 const ENGLISH_SHARE: usize = 9;
+/// Letters that a sample of another script needs; such scripts need not part words.
+const LETTERS_MIN: usize = 20;
 /// The first of the signs, one for each language; from a private area of Unicode.
 const SIGN: u32 = 0xF_8D00;
+
+/// The code of English.
+pub const ENGLISH: &str = "en";
 
 /// A language of Latin letters other than English.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,31 +78,129 @@ impl Language {
     }
 }
 
+/// What a note is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// English.
+    English,
+    /// Another language whose stems are known.
+    Stemmed(Language),
+    /// Any other that is told, mostly by its script.
+    Other(Lang),
+}
+
+impl Written {
+    /// The code that it is counted under: two letters (ISO 639-1), of others three (ISO 639-3).
+    pub fn code(self) -> &'static str {
+        match self {
+            Written::English => ENGLISH,
+            Written::Stemmed(language) => language.code(),
+            Written::Other(lang) => lang.code(),
+        }
+    }
+
+    /// The language by whose rules words have stems beside the English ones.
+    pub fn stemmed(self) -> Option<Language> {
+        match self {
+            Written::Stemmed(language) => Some(language),
+            Written::English | Written::Other(_) => None,
+        }
+    }
+}
+
+/// The English name of the language with a code of [`Written`].
+pub fn name(code: &str) -> Option<&'static str> {
+    let row = LANGUAGES.iter().find(|(known, ..)| *known == code);
+    let lang = match code {
+        ENGLISH => Lang::Eng,
+        _ => row.map(|(_, lang, _)| *lang).or_else(|| Lang::from_code(code))?,
+    };
+    Some(match lang {
+        Lang::Cmn => "Chinese",
+        Lang::Nob => "Norwegian",
+        lang => lang.eng_name(),
+    })
+}
+
 /// The language of a text of Latin letters; `None` for English, and where it cannot be told.
 pub fn of(text: &str) -> Option<Language> {
-    let sample = crate::chunk::clip(behind_front_matter(text), SAMPLE_BYTES);
+    let sample = sample(text);
+    match glance(sample) {
+        Glance::Latin => latin(sample).and_then(Written::stemmed),
+        Glance::Short | Glance::English | Glance::Other => None,
+    }
+}
+
+/// The language of a text in any script; `None` where it cannot be told. Where [`of`] tells one,
+/// it is the same.
+pub fn written(text: &str) -> Option<Written> {
+    let sample = sample(text);
+    match glance(sample) {
+        Glance::Short => None,
+        Glance::English => Some(Written::English),
+        Glance::Latin => latin(sample),
+        Glance::Other => other(sample),
+    }
+}
+
+/// What counting words and letters says of a sample.
+enum Glance {
+    /// There is too little of it.
+    Short,
+    /// Common English words tell it.
+    English,
+    /// Latin letters.
+    Latin,
+    /// Letters of other scripts.
+    Other,
+}
+
+fn glance(sample: &str) -> Glance {
     let (mut n_words, mut n_english) = (0, 0);
     let words = sample.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     for word in words {
         n_words += 1;
         n_english += usize::from(is_english(word));
     }
-    if n_words < WORDS_MIN || n_english * ENGLISH_SHARE >= n_words {
-        return None;
+    if n_words >= WORDS_MIN && n_english * ENGLISH_SHARE >= n_words {
+        return Glance::English;
     }
     let (mut n_letters, mut n_latin) = (0, 0);
     for c in sample.chars().filter(|c| c.is_alphabetic()) {
         n_letters += 1;
         n_latin += usize::from(u32::from(c) < 0x250);
     }
-    if n_latin * 10 < n_letters * 8 {
-        return None;
+    match n_latin * 10 < n_letters * 8 {
+        true if n_letters >= LETTERS_MIN => Glance::Other,
+        false if n_words >= WORDS_MIN => Glance::Latin,
+        _ => Glance::Short,
     }
+}
+
+/// The language of a sample of Latin letters.
+fn latin(sample: &str) -> Option<Written> {
     let mut all: Vec<Lang> = LANGUAGES.iter().map(|(_, lang, _)| *lang).collect();
     all.push(Lang::Eng);
     let found = Detector::with_allowlist(all).detect(sample).filter(|found| found.is_reliable())?;
+    if found.lang() == Lang::Eng {
+        return Some(Written::English);
+    }
     let at = LANGUAGES.iter().position(|(_, lang, _)| *lang == found.lang())?;
-    Some(Language(at as u8))
+    Some(Written::Stemmed(Language(at as u8)))
+}
+
+/// The language of a sample of other letters. One that Latin letters write is not told by the few
+/// of them that are in it.
+fn other(sample: &str) -> Option<Written> {
+    let found = Detector::new().detect(sample).filter(|found| found.is_reliable())?;
+    let lang = found.lang();
+    let latin = lang == Lang::Eng || LANGUAGES.iter().any(|(_, known, _)| *known == lang);
+    (!latin).then_some(Written::Other(lang))
+}
+
+/// The head of a text, by which its language is told.
+fn sample(text: &str) -> &str {
+    crate::chunk::clip(behind_front_matter(text), SAMPLE_BYTES)
 }
 
 fn behind_front_matter(text: &str) -> &str {
@@ -204,6 +307,7 @@ mod tests {
         ] {
             let found = of(text);
             assert_eq!(found.map(Language::code), Some(code));
+            assert_eq!(written(text), found.map(Written::Stemmed));
             let language = found.unwrap();
             let signed = format!("{}{text}", language.sign());
             assert_eq!(Language::signed(&signed), Some(language));
@@ -221,6 +325,37 @@ mod tests {
         }
         assert_eq!(Language::signed("text"), None);
         assert_eq!(Language::signed(""), None);
+    }
+
+    #[test]
+    fn what_a_note_is_written_in_is_told_and_has_a_name() {
+        for (text, told) in [
+            (
+                "The harbour was still empty in the morning and the boats lay calm at the pier. \
+                 We waited for the wind.",
+                Some("English"),
+            ),
+            (
+                "Der Hafen war am Morgen noch leer, und die Boote lagen ruhig am Steg. Wir haben \
+                 lange auf den Wind gewartet, aber er kam nicht.",
+                Some("German"),
+            ),
+            ("Το λιμάνι ήταν ακόμα άδειο το πρωί και τα καΐκια έμεναν ήσυχα.", Some("Greek")),
+            ("港は朝まだ空っぽで、船は桟橋に静かに横たわっていた。", Some("Japanese")),
+            ("早晨的港口还是空的,小船静静地停在码头旁边。我们等了很久的风。", Some("Chinese")),
+            ("항구는 아침에 아직 비어 있었고 배들은 부두에 조용히 있었다.", Some("Korean")),
+            ("cargo build --release", None),
+            ("港", None),
+            ("", None),
+        ] {
+            let found = written(text);
+            assert_eq!(found.and_then(|found| name(found.code())), told, "{text}");
+            assert_eq!(found.and_then(Written::stemmed), of(text), "{text}");
+        }
+        for (code, ..) in LANGUAGES {
+            assert!(name(code).is_some(), "{code} has no name");
+        }
+        assert_eq!((name("nb"), name("xx"), name("")), (Some("Norwegian"), None, None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::db::{self, Source};
 use crate::error::Result;
+use crate::fit::{self, MadeFor};
 use crate::limit::ERRORS_LISTED_MAX;
 use crate::space::SpaceStatus;
 use crate::watch::Watching;
@@ -45,6 +46,15 @@ pub struct Status {
     pub rate: f32,
     /// A model is there to embed what is asked.
     pub model: bool,
+    /// How many notes are written in each language that can be told, by its code.
+    pub written: Vec<(String, u64)>,
+}
+
+impl Status {
+    /// One sentence where most notes are in languages that an embedding model was not made for.
+    pub fn misfit(&self, made_for: Option<MadeFor>) -> Option<String> {
+        fit::misfit(&self.written, made_for)
+    }
 }
 
 /// The last count, and the connection that tells whether the database changed since.
@@ -120,7 +130,8 @@ impl Index {
         let spaces = self.spaces()?;
         self.read_db(|db| {
             let generation = db::generation(db)?;
-            let mut out = Status { generation, spaces, ..Status::default() };
+            let written = db::written(db)?;
+            let mut out = Status { generation, spaces, written, ..Status::default() };
             for source in db::sources(db)? {
                 let (documents, chunks, bytes) = db::counts(db, source.id)?;
                 let (errors, n_errors) = db::problems(db, source.id, ERRORS_LISTED_MAX)?;

@@ -16,7 +16,7 @@ use crate::flight::{Gate, Permit};
 use crate::graph;
 use crate::history::{self, HistoryWork};
 use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
-use crate::language::{self, Language};
+use crate::language::{self, Written};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{self, BATCH_KEYS_MAX, CACHE_KIB, HEAD_BYTES_MAX, Memory, RACY};
 use crate::reach::{self, Quiet, SILENT};
@@ -150,8 +150,8 @@ pub(crate) struct Document {
     pub(crate) row: FileRow,
     text: String,
     pub(crate) parsed: Parsed,
-    /// Other than English.
-    pub(crate) language: Option<Language>,
+    /// Of notes only, where it can be told.
+    pub(crate) written: Option<Written>,
     /// Its place among what is in flight, until it is written.
     permit: Option<Permit>,
 }
@@ -946,8 +946,8 @@ fn document_of(
         chunks: Chunks::new(&rows)?,
         body: body(&parsed),
     };
-    let language = (kind.class == Class::Note).then(|| language::of(&text)).flatten();
-    Ok(Document { row, text, parsed, language, permit: None })
+    let written = (kind.class == Class::Note).then(|| language::written(&text)).flatten();
+    Ok(Document { row, text, parsed, written, permit: None })
 }
 
 /// The row of a document as it is now, if it is not what was indexed any more; not for content that
@@ -1024,7 +1024,7 @@ pub(crate) fn add_words(writer: &Writer, document: &Document) -> Result<()> {
         titles: &titles,
         path: &row.path,
         tags: &tags,
-        language: document.language,
+        language: document.written.and_then(Written::stemmed),
     };
     let passages: Vec<PassageText> = parsed
         .chunks
@@ -1040,10 +1040,12 @@ pub(crate) fn add_words(writer: &Writer, document: &Document) -> Result<()> {
 }
 
 /// What a document's properties are: those it states, its tags, and its language.
-pub(crate) fn props_of(parsed: &Parsed, language: Option<Language>) -> Vec<(String, String)> {
+pub(crate) fn props_of(parsed: &Parsed, written: Option<Written>) -> Vec<(String, String)> {
     let mut props = parsed.props.clone();
     props.extend(parsed.tags.iter().map(|tag| ("#".to_owned(), tag.clone())));
-    props.extend(language.map(|l| (db::LANGUAGE.to_owned(), l.code().to_owned())));
+    let stemmed = written.and_then(Written::stemmed);
+    props.extend(stemmed.map(|l| (db::LANGUAGE.to_owned(), l.code().to_owned())));
+    props.extend(written.map(|w| (db::WRITTEN.to_owned(), w.code().to_owned())));
     props
 }
 
@@ -1206,7 +1208,7 @@ impl<'u> Batch<'u> {
             .into_iter()
             .map(|link| (graph::link_key(&link.target), link))
             .collect();
-        let props = props_of(&document.parsed, document.language);
+        let props = props_of(&document.parsed, document.written);
         db::put_graph(db, id, &names, &links, &props)?;
         let extracted = kind::of(&document.row.path).0.extract.is_some();
         // A note beside a text says what is missing of it, not that there is none.

@@ -47,5 +47,9 @@ fn read(index: &Index, uri: &str) -> Result<Content> {
     if let Some(run) = status.doing.shown() {
         text["indexing"] = run;
     }
+    let made_for = index.embedder().and_then(|embedder| embedder.made_for());
+    if let Some(warning) = status.misfit(made_for) {
+        text["warning"] = warning.into();
+    }
     Ok(Content { text: format!("{text:#}"), mime: "application/json" })
 }

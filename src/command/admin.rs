@@ -3,8 +3,9 @@
 use super::{note, open_index, say};
 use crate::cli::{ConfigArgs, DoctorArgs, Failure, LedgerArgs, Session, TokenAction};
 use crate::config::{self, Origin};
-use crate::{doc, now_ms};
+use crate::{doc, embedder, now_ms};
 use serde_json::json;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use synod_index::{Check, Error, Index, Updater, salvage};
@@ -57,15 +58,11 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
     }
     let index = open_index(session, &session.data)?;
     if let Some(path) = &args.explain {
-        let why = index.explain(path)?;
-        if session.common.json {
-            say(&format!("{:#}\n", json!({ "found": why.found, "steps": why.lines })));
-        } else {
-            say(&format!("{}\n", why.lines.join("\n")));
-        }
-        return Ok(if why.found { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return explain(session, &index, path);
     }
     let mut check = check(&index, repair, args.deep)?;
+    let made_for = embedder::made_for(&session.loaded.config.embedding);
+    let warning = index.status()?.misfit(made_for);
     let store = Store::open(&session.data)?;
     let tokens = store.tokens()?.iter().filter(|t| t.revoked_ms.is_none()).count();
     let chain = store.verify()?;
@@ -82,7 +79,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
             "ok": check.differences.is_empty(), "documents": check.documents,
             "files": check.files, "vectors": check.vectors, "differences": check.differences,
             "read_again": check.read, "left_out": check.skipped,
-            "read_only": index.is_read_only(),
+            "read_only": index.is_read_only(), "warning": warning,
             "ledger": { "rows": chain.rows, "broken_at": chain.broken_at,
                         "head": head.as_ref().map(|(_, hash)| hash) },
         });
@@ -97,6 +94,9 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         if let Some((seq, hash)) = &head {
             say(&format!("ledger: {seq} rows, the last one {hash}\n"));
         }
+        if let Some(warning) = &warning {
+            say(&format!("note: {warning}\n"));
+        }
         for difference in &check.differences {
             say(&format!("- {difference}\n"));
         }
@@ -108,6 +108,17 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
     }
     let sound = check.differences.is_empty() && lost == 0;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says why the file at a path is or is not found.
+fn explain(session: &Session, index: &Index, path: &Path) -> Result<ExitCode, Failure> {
+    let why = index.explain(path)?;
+    if session.common.json {
+        say(&format!("{:#}\n", json!({ "found": why.found, "steps": why.lines })));
+    } else {
+        say(&format!("{}\n", why.lines.join("\n")));
+    }
+    Ok(if why.found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What of the derived stores is whole, and what was read again.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use synod_embed::{Model, Pooling, Precision, Threads};
-use synod_index::Embedder;
+use synod_index::{Embedder, MadeFor};
 
 /// Tokens that a thread takes at once: more is no faster, and keeps the others waiting.
 const GROUP_TOKENS: usize = 400;
@@ -35,6 +35,7 @@ pub struct Local {
     query: &'static str,
     passage: &'static str,
     recipe: String,
+    made_for: Option<MadeFor>,
     threads: usize,
     passages: Side,
     queries: Side,
@@ -120,6 +121,7 @@ impl Local {
             query,
             passage,
             recipe: String::new(),
+            made_for: table::made_for(&name(folder)),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             passages: Side::default(),
             queries: Side::default(),
@@ -235,6 +237,10 @@ impl Embedder for Local {
 
     fn dimensions(&self) -> usize {
         self.dimensions
+    }
+
+    fn made_for(&self) -> Option<MadeFor> {
+        self.made_for
     }
 
     fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {

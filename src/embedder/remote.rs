@@ -8,7 +8,7 @@ use crate::fault::{self, Fault};
 use crate::fetch;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use synod_index::Embedder;
+use synod_index::{Embedder, MadeFor};
 
 /// Longest wait for the vector of a query; the search goes on without it.
 const QUERY_TIME: Duration = Duration::from_secs(5);
@@ -83,6 +83,7 @@ pub struct Remote {
     revision: String,
     space: String,
     recipe: String,
+    made_for: Option<MadeFor>,
     dimensions: usize,
     query: String,
     passage: String,
@@ -165,6 +166,7 @@ impl Remote {
             revision,
             space,
             recipe: super::recipe(settings),
+            made_for: table::made_for(model),
             dimensions,
             query,
             passage,
@@ -275,6 +277,10 @@ impl Embedder for Remote {
 
     fn place(&self) -> String {
         self.place.clone()
+    }
+
+    fn made_for(&self) -> Option<MadeFor> {
+        self.made_for
     }
 
     fn takes(&self, collection: &str) -> bool {

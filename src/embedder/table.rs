@@ -1,5 +1,8 @@
-//! What is known of embedding models beside their files: how texts are announced to them, and how
-//! many tokens they read. Facts of the models' own cards; data, not code.
+//! What is known of embedding models beside their files: how texts are announced to them, how many
+//! tokens they read, for which languages they were made. Facts of the models' own cards; data, not
+//! code.
+
+use synod_index::MadeFor::{self, English, Many};
 
 /// A family of models.
 #[derive(Debug)]
@@ -12,37 +15,39 @@ pub struct Known {
     pub passage: &'static str,
     /// Tokens they were made for.
     pub window: usize,
+    /// Languages they were made for.
+    made_for: MadeFor,
 }
 
 const TO_SEARCH: &str = "Represent this sentence for searching relevant passages: ";
 
 /// The first row that fits counts.
 const TABLE: &[Known] = &[
-    Known { names: &["all-minilm"], query: "", passage: "", window: 256 },
-    Known { names: &["granite-embedding"], query: "", passage: "", window: 8192 },
-    Known { names: &["bge-m3"], query: "", passage: "", window: 8192 },
-    Known { names: &["bge-"], query: TO_SEARCH, passage: "", window: 512 },
-    Known { names: &["gte-"], query: "", passage: "", window: 512 },
-    Known { names: &["mxbai-embed"], query: TO_SEARCH, passage: "", window: 512 },
-    Known { names: &["snowflake-arctic-embed2"], query: "query: ", passage: "", window: 8192 },
-    Known { names: &["snowflake-arctic-embed"], query: TO_SEARCH, passage: "", window: 512 },
-    Known {
-        names: &["multilingual-e5", "e5-"],
-        query: "query: ",
-        passage: "passage: ",
-        window: 512,
-    },
-    Known {
-        names: &["nomic-embed-text"],
-        query: "search_query: ",
-        passage: "search_document: ",
-        window: 2048,
-    },
+    row(&["all-minilm"], "", "", 256, English),
+    // The small one, which Ollama means where no size is named; the others are `VARIANTS`.
+    row(&["granite-embedding"], "", "", 8192, English),
+    row(&["bge-m3"], "", "", 8192, Many),
+    row(&["bge-"], TO_SEARCH, "", 512, English),
+    row(&["gte-"], "", "", 512, English),
+    row(&["mxbai-embed"], TO_SEARCH, "", 512, English),
+    row(
+        &["snowflake-arctic-embed2", "snowflake-arctic-embed-l-v2", "snowflake-arctic-embed-m-v2"],
+        "query: ",
+        "",
+        8192,
+        Many,
+    ),
+    row(&["snowflake-arctic-embed"], TO_SEARCH, "", 512, English),
+    row(&["multilingual-e5"], "query: ", "passage: ", 512, Many),
+    row(&["e5-"], "query: ", "passage: ", 512, English),
+    row(&["nomic-embed-text-v2"], "search_query: ", "search_document: ", 512, Many),
+    row(&["nomic-embed-text"], "search_query: ", "search_document: ", 2048, English),
     Known {
         names: &["embeddinggemma"],
         query: "task: search result | query: ",
         passage: "title: none | text: ",
         window: 2048,
+        made_for: Many,
     },
     Known {
         names: &["qwen3-embedding"],
@@ -50,14 +55,46 @@ const TABLE: &[Known] = &[
                 query\nQuery:",
         passage: "",
         window: 32768,
+        made_for: Many,
     },
 ];
 
+/// Models of a family that were made for other languages than the rest of it, by what their names
+/// hold; `None` for one other language, of which nothing is said.
+const VARIANTS: &[(&str, Option<MadeFor>)] = &[
+    ("multilingual", Some(Many)),
+    ("granite-embedding:278m", Some(Many)),
+    ("gte-qwen", Some(Many)),
+    ("-zh", None),
+];
+
+const fn row(
+    names: &'static [&'static str],
+    query: &'static str,
+    passage: &'static str,
+    window: usize,
+    made_for: MadeFor,
+) -> Known {
+    Known { names, query, passage, window, made_for }
+}
+
 /// What is known of a model by its name, as `owner/name:tag` or any part of that.
 pub fn known(name: &str) -> Option<&'static Known> {
-    let name = name.to_lowercase();
-    let bare = name.rsplit('/').next().unwrap_or(&name);
-    TABLE.iter().find(|row| row.names.iter().any(|known| bare.starts_with(known)))
+    let name = bare(name);
+    TABLE.iter().find(|row| row.names.iter().any(|known| name.starts_with(known)))
+}
+
+/// The languages that a model was made for, by its name; `None` where they are not known.
+pub fn made_for(name: &str) -> Option<MadeFor> {
+    let known = known(name)?;
+    let name = bare(name);
+    let variant = VARIANTS.iter().find(|(part, _)| name.contains(part));
+    variant.map_or(Some(known.made_for), |(_, made_for)| *made_for)
+}
+
+/// A name in lower case, without the owner.
+fn bare(name: &str) -> String {
+    name.rsplit('/').next().unwrap_or(name).to_lowercase()
 }
 
 #[cfg(test)]
@@ -74,5 +111,44 @@ mod tests {
         assert_eq!(query("all-minilm:l6-v2"), Some(""));
         assert!(query("qwen3-embedding:0.6b").is_some_and(|q| q.starts_with("Instruct: ")));
         assert_eq!(query("something-else"), None);
+    }
+
+    #[test]
+    fn names_say_for_which_languages_a_model_was_made() {
+        for name in [
+            "all-MiniLM-L6-v2",
+            "all-minilm",
+            "BAAI/bge-small-en-v1.5",
+            "gte-base",
+            "mixedbread-ai/mxbai-embed-large-v1",
+            "nomic-embed-text:latest",
+            "nomic-ai/nomic-embed-text-v1.5",
+            "snowflake-arctic-embed:335m",
+            "Snowflake/snowflake-arctic-embed-m-v1.5",
+            "intfloat/e5-small-v2",
+            "granite-embedding:30m",
+            "ibm-granite/granite-embedding-125m-english",
+        ] {
+            assert_eq!(made_for(name), Some(English), "{name}");
+        }
+        for name in [
+            "bge-m3:latest",
+            "BAAI/bge-multilingual-gemma2",
+            "granite-embedding:278m",
+            "ibm-granite/granite-embedding-107m-multilingual",
+            "intfloat/multilingual-e5-small",
+            "snowflake-arctic-embed2",
+            "Snowflake/snowflake-arctic-embed-l-v2.0",
+            "nomic-embed-text-v2-moe",
+            "Alibaba-NLP/gte-multilingual-base",
+            "Alibaba-NLP/gte-Qwen2-1.5B-instruct",
+            "embeddinggemma:300m",
+            "qwen3-embedding:0.6b",
+        ] {
+            assert_eq!(made_for(name), Some(Many), "{name}");
+        }
+        for name in ["bge-small-zh-v1.5", "thenlper/gte-large-zh", "something-else", ""] {
+            assert_eq!(made_for(name), None, "{name}");
+        }
     }
 }

@@ -285,6 +285,90 @@ fn both_dialects_find_what_is_said_in_other_words() {
     }
 }
 
+/// A vault of so many notes in German, and in English.
+fn written(german: usize, english: usize) -> Place {
+    let place = Place::new();
+    let german = std::iter::repeat_n(
+        "Der Hafen war am Morgen noch leer, und die Boote lagen ruhig am Steg. Wir haben lange \
+         auf den Wind gewartet, aber er kam nicht.",
+        german,
+    );
+    let english = std::iter::repeat_n(
+        "The harbour was still empty in the morning and the boats lay calm at the pier. We waited \
+         for the wind.",
+        english,
+    );
+    for (at, text) in german.chain(english).enumerate() {
+        place.write(&format!("vault/{at}.md"), format!("{text}\n"));
+    }
+    place
+}
+
+/// What is said of the languages of the notes: by a server, in data, words and its resource, and
+/// by `doctor`, in data and words.
+fn said(place: &Place, args: &[&str], ready: impl Fn(&Value) -> bool) -> [String; 5] {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let line = |all: &str| {
+        let line = all.lines().find(|line| line.contains("made for English"));
+        line.map(|line| line.trim_start_matches("note: ").to_owned()).unwrap_or_default()
+    };
+    let mut client = place.stdio(args);
+    let result = poll("a status", PATIENCE, || {
+        let result = client.call("index_status", json!({}));
+        ready(&result["structuredContent"]).then_some(result)
+    });
+    let read = client.request("resources/read", json!({"uri": "synod://status"}));
+    let resource = read["result"]["contents"][0]["text"].as_str().expect("a resource");
+    let resource: Value = serde_json::from_str(resource).expect("JSON");
+    assert!(client.end().success());
+    let doctor = |more: &[&str]| {
+        let (code, out, err) = place.outcome(&[&["doctor"][..], more, args].concat());
+        assert_eq!(code, 0, "{out}{err}");
+        out
+    };
+    let data: Value = serde_json::from_str(&doctor(&["--json"])).expect("JSON");
+    [
+        text(&result["structuredContent"]["embedding"]["warning"]),
+        line(result["content"][0]["text"].as_str().expect("words")),
+        text(&resource["warning"]),
+        text(&data["warning"]),
+        line(&doctor(&[])),
+    ]
+}
+
+/// The same of a server whose model has this name.
+fn said_with(place: &Place, model: &str) -> [String; 5] {
+    let models = vec![format!("{model}:latest")];
+    let server = Server::start(Script { models, ..Script::default() });
+    let url = &server.url;
+    let text =
+        format!("[embedding]\nprovider = \"ollama\"\nmodel = \"{model}\"\nurl = \"{url}\"\n");
+    let config = place.write("synod.toml", text).to_str().expect("UTF-8").to_owned();
+    let (code, _, err) = index(place, &config);
+    assert_eq!(code, 0, "{model}: {err}");
+    // The model is there, and something is embedded.
+    said(place, &["--config", &config], |status| status["degraded"] == json!([]))
+}
+
+#[test]
+fn a_model_for_english_among_notes_in_other_languages_is_warned_of() {
+    let place = written(6, 2);
+    let all = said_with(&place, "all-minilm");
+    for said in &all {
+        let whole = said.contains("75 % in German") && said.contains("`embedding.model`");
+        assert!(whole && said == &all[0], "{all:#?}");
+    }
+    let nothing: [String; 5] = Default::default();
+    assert_eq!(said_with(&place, "bge-m3"), nothing, "a model for many languages");
+    assert_eq!(said_with(&place, "toy"), nothing, "a model of which nothing is known");
+    assert_eq!(said_with(&written(0, 8), "all-minilm"), nothing, "English notes");
+    assert_eq!(said_with(&written(4, 6), "all-minilm"), nothing, "German ones are fewer");
+    let config = place.write("synod.toml", "[embedding]\nmodel = \"\"\n");
+    let args = ["--config", config.to_str().expect("UTF-8")];
+    let words = said(&place, &args, |status| status["documents"] == 8);
+    assert_eq!(words, nothing, "words alone, beside vectors");
+}
+
 #[test]
 fn a_window_is_measured_and_longer_passages_go_in_parts() {
     for silent in [false, true] {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Write as _;
-use synod_index::{Doing, Embedder, Freshness, Role, SourceKind, SourceStatus, Status};
+use synod_index::{Doing, Embedder, Freshness, MadeFor, Role, SourceKind, SourceStatus, Status};
 use synod_store::Scope;
 
 pub struct IndexStatus;
@@ -47,9 +47,9 @@ pub struct Reply {
 
 #[derive(Serialize, JsonSchema)]
 struct EmbeddingReply {
-    /// Provider, model, revision, dimensions and window of the vectors that answer.
+    /// Provider, model, revision, dimensions and window of vectors that answer.
     space: String,
-    /// Share of the passages that have a vector, 0 to 1.
+    /// Share of the passages with a vector, 0 to 1.
     coverage: f64,
     /// Passages that wait.
     waiting: u64,
@@ -58,11 +58,15 @@ struct EmbeddingReply {
     rate: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_left: Option<u64>,
-    /// The space that is filled to take its place, and its coverage.
+    /// The space that will take its place, and its coverage.
     #[serde(skip_serializing_if = "Option::is_none")]
     filling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filling_coverage: Option<f64>,
+    // Where most notes are in languages that the model was not made for; the schema, whose tokens
+    // every client pays, only names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -78,7 +82,7 @@ struct SourceReply {
     pending: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     watched: Option<String>,
-    /// Where its passages go to be embedded; `nobody` for a collection that may not leave here.
+    /// Where its passages are embedded; `nobody` where they may not leave here.
     #[serde(skip_serializing_if = "Option::is_none")]
     embedded_by: Option<String>,
     n_errors: u64,
@@ -120,10 +124,11 @@ impl Operation for IndexStatus {
         let wanted =
             |s: &SourceStatus| args.source.as_ref().is_none_or(|name| s.source.is_called(name));
         let (freshness, doing) = (status.freshness, status.doing.clone());
-        let embedding = embedding(&status);
+        let embedder = cx.index.embedder();
+        let made_for = embedder.as_ref().and_then(|embedder| embedder.made_for());
+        let embedding = embedding(&status, made_for);
         let searched = status.model && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
         let degraded = if searched { Vec::new() } else { vec!["semantic".to_owned()] };
-        let embedder = cx.index.embedder();
         let sources: Vec<SourceReply> = (status.sources.into_iter().filter(wanted))
             .map(|s| source(pending(&s, &doing, freshness), s, embedder.as_deref()))
             .collect();
@@ -200,12 +205,15 @@ impl EmbeddingReply {
             let _ = write!(out, "; {filling} is at {:.0} %", share * 100.0);
         }
         out.push('\n');
+        if let Some(warning) = &self.warning {
+            let _ = writeln!(out, "{warning}");
+        }
         out
     }
 }
 
 /// How far the space that answers is, and the one that will take its place.
-fn embedding(status: &Status) -> Option<EmbeddingReply> {
+fn embedding(status: &Status, made_for: Option<MadeFor>) -> Option<EmbeddingReply> {
     let passages: u64 = status.sources.iter().map(|source| source.chunks).sum();
     let coverage = |waiting: u64| 1.0 - waiting.min(passages) as f64 / passages.max(1) as f64;
     let serving = status.spaces.iter().find(|space| space.role == Some(Role::Serving))?;
@@ -220,6 +228,7 @@ fn embedding(status: &Status) -> Option<EmbeddingReply> {
         seconds_left: rate.map(|rate| (waiting as f32 / rate).ceil() as u64),
         filling: filling.map(|space| space.name.clone()),
         filling_coverage: filling.map(|space| coverage(space.waiting)),
+        warning: status.misfit(made_for),
     })
 }
 

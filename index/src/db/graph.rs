@@ -203,6 +203,19 @@ pub fn changed_together(db: &Connection, source: i64, path: &str) -> Result<Vec<
 /// can have a key like it.
 pub const LANGUAGE: &str = "@language";
 
+/// The property under which the language of a note stands, English too, where it can be told. Apart
+/// from [`LANGUAGE`], through whose values every search goes.
+pub const WRITTEN: &str = "@written";
+
+/// How many notes are written in each language that was told, by its code.
+pub fn written(db: &Connection) -> Result<Vec<(String, u64)>> {
+    let sql = "SELECT value, count(*) FROM prop WHERE key=? GROUP BY value ORDER BY value";
+    let mut statement = db.prepare_cached(sql)?;
+    let count = |row: &Row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64));
+    let rows = statement.query_map([WRITTEN], count)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Languages, other than English, that documents are written in.
 pub fn languages(db: &Connection) -> Result<Vec<Language>> {
     let sql = "SELECT value FROM prop WHERE key=? AND value>? ORDER BY value LIMIT 1";

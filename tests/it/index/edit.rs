@@ -261,6 +261,34 @@ fn a_file_that_is_too_large_stays_a_problem() {
 }
 
 #[test]
+fn notes_are_counted_by_the_language_that_they_are_written_in() {
+    let german = "Der Hafen war am Morgen noch leer, und die Boote lagen ruhig am Steg. Wir haben \
+                  lange auf den Wind gewartet, aber er kam nicht.\n";
+    let english = "The harbour was still empty in the morning and the boats lay calm at the pier. \
+                   We waited for the wind.\n";
+    let place = Place::new();
+    place.write("hafen.md", german);
+    place.write("steg.md", german);
+    place.write("harbour.md", english);
+    place.write("port.md", "港は朝まだ空っぽで、船は桟橋に静かに横たわっていた。\n");
+    place.write("list.md", "- oars\n- ropes\n");
+    // A comment in code is no note.
+    place.write("pier.py", format!("\"\"\"{german}\"\"\"\n"));
+    let mut engine = place.scanned();
+    let written = |engine: &Engine| engine.index.status().expect("a status").written;
+    let counts = |all: &[(&str, u64)]| -> Vec<(String, u64)> {
+        all.iter().map(|(code, n)| ((*code).to_owned(), *n)).collect()
+    };
+    assert_eq!(written(&engine), counts(&[("de", 2), ("en", 1), ("jpn", 1)]));
+    place.write("steg.md", english);
+    place.remove("port.md");
+    engine.scan();
+    assert_eq!(written(&engine), counts(&[("de", 1), ("en", 2)]));
+    assert_eq!(engine.index.check_deep().expect("a check").differences, Vec::<String>::new());
+    engine.assert_clean();
+}
+
+#[test]
 fn what_is_moved_is_found_at_every_moment() {
     let place = Place::new();
     let n = synod_index::limit::BATCH_FILES_MAX + 50;
