@@ -3,19 +3,20 @@
 //! is.
 //!
 //! Knows nothing of mending. Texts are not compared with the sources: that is what a scan does, and
-//! [`crate::deep`].
+//! [`crate::deep`]. Invariant: rows and words are those of one commit, so that what somebody writes
+//! meanwhile is no difference, unless the words lag while nobody writes.
 
 use crate::db::{self, FileRow, Space};
 use crate::error::{Error, Result};
 use crate::graph;
 use crate::kind::Class;
 use crate::vector::{self, Rows};
+use crate::view::View;
+use crate::words::VIEW_WAIT;
 use crate::{Index, Updater};
 use rusqlite::Connection;
 use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// Every document in the words with its generation and its passages, and those with texts of links.
-type Words = (Vec<(u32, u64, u32)>, Vec<u32>);
+use std::time::Duration;
 
 /// The outcome of comparing the stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,12 +35,19 @@ pub struct Check {
     pub read: usize,
     /// Documents that were to be and whose sources are others by now, or cannot be read.
     pub skipped: usize,
+    /// Documents of which the texts of links to them were compared with the words.
+    pub links: usize,
+    /// Documents of which these were to be and were not: rows and words of one commit were not to
+    /// be had in time, so fast did commits follow each other, or so far did the words lag.
+    pub skipped_links: usize,
+    /// Documents that were not held against the words at all, for the same reason.
+    pub skipped_words: usize,
     /// Documents of which something else is stored.
     pub(crate) wrong: BTreeSet<u32>,
 }
 
 /// Further looks where somebody wrote meanwhile.
-pub(crate) const CHECKS_MAX: usize = 3;
+const CHECKS_MAX: usize = 3;
 
 impl Index {
     /// Compares the database with what is derived of it, and reads every byte of that.
@@ -47,62 +55,108 @@ impl Index {
     /// # Errors
     /// `Sql`, `Data`; what does not agree is none.
     pub fn check(&self) -> Result<Check> {
-        let mut out = self.check_once()?;
+        self.looked(|| self.check_once())
+    }
+
+    /// Looks, and looks again while something does not agree and somebody wrote since the look
+    /// began: files of vectors and words belong to no transaction.
+    pub(crate) fn looked(&self, look: impl Fn() -> Result<Check>) -> Result<Check> {
+        let mut out = look()?;
         for _ in 0..CHECKS_MAX {
             // What another process wrote in between is no difference.
             if out.differences.is_empty() || self.generation()? == out.generation {
                 break;
             }
-            out = self.check_once()?;
+            out = look()?;
         }
         Ok(out)
     }
 
-    fn check_once(&self) -> Result<Check> {
+    /// One look of [`Index::check`].
+    pub(crate) fn check_once(&self) -> Result<Check> {
         let mut out = Check { generation: self.generation()?, ..Check::default() };
-        let words = self.read_words(&mut out)?;
-        self.read_db(|db| {
-            let rows = documents(db)?;
-            out.documents = rows.len();
-            if let Some((census, linked)) = &words {
-                compare_words(census, &rows, &mut out);
-                compare_links(db, linked, &rows, &mut out)?;
-            }
-            for space in db::spaces(db)? {
-                self.compare_vectors(db, &space, &rows, &mut out)?;
-            }
-            for (what, n) in db::strays(db)? {
-                out.differences.push(format!("{n} rows of `{what}` belong to no document"));
-            }
-            let ok: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
-            if ok != "ok" {
-                out.differences.push(format!("the database: {ok}"));
-            }
-            Ok(())
-        })?;
+        let is_whole = self.verify_words(&mut out)?;
+        self.compare_all(is_whole, VIEW_WAIT, &mut out)?;
         Ok(out)
     }
 
-    /// What the words hold, and for which documents there are texts of links; nothing when they are
-    /// damaged.
-    fn read_words(&self, out: &mut Check) -> Result<Option<Words>> {
-        let read = || -> Result<(usize, Words)> {
+    /// Whether the words are whole; what is not is said.
+    fn verify_words(&self, out: &mut Check) -> Result<bool> {
+        let read = || -> Result<usize> {
             let files = self.words()?.verify(&HashSet::new())?.len();
-            let current = self.current(self.generation()?)?;
-            Ok((files, (current.view.census(), current.view.linked())))
+            self.current(self.generation()?)?;
+            Ok(files)
         };
         match read() {
-            Ok((files, words)) => {
+            Ok(files) => {
                 out.files = files;
-                Ok(Some(words))
+                Ok(true)
             }
             Err(Error::Damaged(reason)) => {
-                self.suspect();
-                out.differences.push(format!("the word index is damaged: {reason}"));
-                Ok(None)
+                self.note_damage(&reason, out);
+                Ok(false)
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn note_damage(&self, reason: &str, out: &mut Check) {
+        self.suspect();
+        out.differences.push(format!("the word index is damaged: {reason}"));
+    }
+
+    /// Compares the stores; the words if they are whole, and if those of the same commit as the
+    /// rows are to be had within `wait`, or nobody wrote since the look began.
+    fn compare_all(&self, mut is_whole: bool, wait: Duration, out: &mut Check) -> Result<()> {
+        if is_whole {
+            let seen = self.with_view(wait, |db, view| self.compare(db, Some(view), out));
+            match seen {
+                Ok(Some(())) => return Ok(()),
+                Ok(None) => {}
+                Err(Error::Damaged(reason)) => {
+                    self.note_damage(&reason, out);
+                    is_whole = false;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.read_db(|db| {
+            let mut left = None;
+            if is_whole && db::generation(db)? == out.generation {
+                let current = self.current(out.generation)?;
+                // What the words lack while nobody writes was left so by whoever wrote last. Asked
+                // behind the view, because the database commits first.
+                if self.generation()? == out.generation {
+                    left = Some(current);
+                }
+            }
+            self.compare(db, left.as_deref().map(|current| &current.view), out)?;
+            if is_whole && left.is_none() {
+                out.skipped_words = out.documents;
+            }
+            Ok(())
+        })
+    }
+
+    /// Compares what a transaction sees with itself, with the words and with the vectors.
+    fn compare(&self, db: &Connection, view: Option<&View>, out: &mut Check) -> Result<()> {
+        let rows = documents(db)?;
+        out.documents = rows.len();
+        if let Some(view) = view {
+            compare_words(&view.census(), &rows, out);
+            compare_links(db, &view.linked(), &rows, out)?;
+        }
+        for space in db::spaces(db)? {
+            self.compare_vectors(db, &space, &rows, out)?;
+        }
+        for (what, n) in db::strays(db)? {
+            out.differences.push(format!("{n} rows of `{what}` belong to no document"));
+        }
+        let ok: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+        if ok != "ok" {
+            out.differences.push(format!("the database: {ok}"));
+        }
+        Ok(())
     }
 
     fn compare_vectors(
@@ -224,5 +278,44 @@ impl Updater {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+
+    #[test]
+    fn words_that_lag_are_a_difference_unless_somebody_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let [words, kept] = ["index/words", "kept"].map(|name| dir.path().join(name));
+        let push = |path: &str| {
+            let index = Index::open(dir.path()).unwrap();
+            let mut updater = Updater::new(index, || 1).unwrap();
+            updater.push("pushed", path, "tide\n".to_owned()).unwrap();
+        };
+        push("a.md");
+        copy(&words, &kept);
+        push("b.md");
+        std::fs::remove_dir_all(&words).unwrap();
+        copy(&kept, &words);
+        let index = Index::open(dir.path()).unwrap();
+        let looked_since = |generation: u64| {
+            let mut out = Check { generation, ..Check::default() };
+            index.compare_all(true, Duration::ZERO, &mut out).unwrap();
+            (out.differences, out.skipped_words)
+        };
+        let generation = index.generation().unwrap();
+        assert_eq!(looked_since(generation), (vec!["`b.md` has no words".to_owned()], 0));
+        // A commit came since the look began: these may be words that are on their way.
+        assert_eq!(looked_since(generation - 1), (Vec::new(), 2));
     }
 }

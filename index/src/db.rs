@@ -24,7 +24,7 @@ pub use vector::{
     move_keys, put_embedded, put_vector, raise_change, remove_space, renumber_space, reserve_space,
     set_recipe, set_role, set_rows, space, spaces, vector, waiting, waiting_passages, with_role,
 };
-pub use words::{set_sound, sound, strays};
+pub use words::{files_behind, n_behind, set_sound, sound, strays};
 
 pub use problem::{clear_problem, clear_problems, clear_problems_at, problems, put_problem};
 pub use still::{Rest, open_as_it_lies};

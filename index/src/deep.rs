@@ -3,27 +3,33 @@
 //!
 //! What was made of a PDF or a notebook is not made again while its file is the same. A document
 //! whose source is another one by now, or cannot be read, is counted and left out: that is a
-//! scan's work. So is one that was written since the look began, and texts of links are not
-//! compared any more then. Invariant: the texts and words of one batch are in memory, never those
-//! of all, and no transaction outlives its batch: the database's log would grow behind it.
+//! scan's work. So is one that was written since the look began. Texts of links need no source:
+//! they are held against the words of the very commit that a transaction sees, so that they are
+//! compared beside whoever writes. Invariant: the texts and words of one batch are in memory, never
+//! those of all, and no transaction lasts for more than seconds: the database's log would grow
+//! behind it.
 
-use crate::check::{CHECKS_MAX, Check};
+use crate::check::Check;
 use crate::db::{self, FileRow, Source, SourceKind};
 use crate::error::{Error, Result};
 use crate::graph;
 use crate::kind::Class;
-use crate::lexical::Lexical;
+use crate::lexical::{DocumentText, Lexical};
 use crate::limit::Memory;
 use crate::update::{self, Document, Push, Updater};
 use crate::view::{Print, View};
+use crate::words::VIEW_WAIT;
 use crate::{Current, Index};
 use rusqlite::Connection;
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 /// Bytes of text that are tokenised at once, about.
 const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 /// Documents of one batch, at most.
 const BATCH_FILES: usize = 1_000;
+/// How the texts of links are gone through.
+const PACE: Pace = Pace { files: BATCH_FILES, hold: Duration::from_secs(2), wait: VIEW_WAIT };
 /// The part of a row that is packed, as people call it.
 const PACKED: &str = "its headings, definitions and tags";
 /// What other documents say of one.
@@ -40,6 +46,16 @@ const PARTS: [&str; 8] = [
     "its names",
 ];
 
+/// How texts of links are gone through beside a writer.
+struct Pace {
+    /// Documents of one batch.
+    files: usize,
+    /// No batch is begun in a transaction that has looked for so long.
+    hold: Duration,
+    /// Longest wait for the words of the commit that a transaction sees.
+    wait: Duration,
+}
+
 impl Index {
     /// The same as [`Index::check`], and every document is read again and compared with its rows
     /// and its words.
@@ -47,19 +63,11 @@ impl Index {
     /// # Errors
     /// `Sql`, `Data`, `Words`; what does not agree is none.
     pub fn check_deep(&self) -> Result<Check> {
-        let mut out = self.deep_once()?;
-        for _ in 0..CHECKS_MAX {
-            // What another process wrote in between is no difference.
-            if out.differences.is_empty() || self.generation()? == out.generation {
-                break;
-            }
-            out = self.deep_once()?;
-        }
-        Ok(out)
+        self.looked(|| self.deep_once())
     }
 
     fn deep_once(&self) -> Result<Check> {
-        let mut out = self.check()?;
+        let mut out = self.check_once()?;
         let found = self.read_db(|db| {
             let current = self.current(db::generation(db)?)?;
             Ok((current, db::files_after(db, 0)?))
@@ -82,7 +90,55 @@ impl Index {
             let n = self.read_db(|db| self.deep_batch(db, rest, view, &stored, out))?;
             rest = &rest[n..];
         }
-        Ok(())
+        drop(stored);
+        self.deep_links(&PACE, out)
+    }
+
+    /// Compares the texts of links to every document. Words and rows are of one commit, which may
+    /// be another one for later documents; those for which none is to be had are counted.
+    fn deep_links(&self, pace: &Pace, out: &mut Check) -> Result<()> {
+        let mut last = 0;
+        loop {
+            let looked =
+                self.with_view(pace.wait, |db, view| self.links_in(db, view, last, pace, out))?;
+            match looked {
+                Some(Some(id)) => last = id,
+                Some(None) => return Ok(()),
+                None => {
+                    out.skipped_links = self.read_db(|db| db::n_behind(db, last))?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Looks for a while at the documents behind `last`; says which was the last one, or nothing
+    /// when there are no more.
+    fn links_in(
+        &self,
+        db: &Connection,
+        view: &View,
+        mut last: u32,
+        pace: &Pace,
+        out: &mut Check,
+    ) -> Result<Option<u32>> {
+        let until = Instant::now() + pace.hold;
+        let stored = view.link_prints()?;
+        loop {
+            let ids: BTreeSet<u32> = db::files_behind(db, last, pace.files)?.into_iter().collect();
+            let Some(id) = ids.last() else { return Ok(None) };
+            last = *id;
+            let wanted = wanted_links(db, &ids, self.memory())?;
+            for id in ids.iter().filter(|id| stored.get(*id) != wanted.get(*id)) {
+                if let Some(row) = db::file_of_hit(db, *id)? {
+                    note(out, &row, "the words", &[LINKS]);
+                }
+            }
+            out.links += ids.len();
+            if Instant::now() >= until {
+                return Ok(Some(last));
+            }
+        }
     }
 
     /// Looks at the first of some documents; says at how many.
@@ -121,9 +177,7 @@ impl Index {
             bytes += document.row.bytes;
             batch.push(document);
         }
-        // A link that was written since changes what is said of a document that was not.
-        let linked = db::generation(db)? == view.generation;
-        compare_words(db, &batch, stored, linked, self.memory(), out)?;
+        compare_words(&batch, stored, self.memory(), out)?;
         Ok(n)
     }
 }
@@ -179,13 +233,10 @@ fn compare_rows(db: &Connection, row: &FileRow, now: &Document) -> Result<Vec<&'
     Ok(alike.into_iter().filter(|(_, alike)| !alike).map(|(what, _)| what).collect())
 }
 
-/// Tokenises documents as indexing does, and notes those of which the words hold something else;
-/// texts of links to them count if `linked`.
+/// Tokenises documents as indexing does, and notes those of which the words hold something else.
 fn compare_words(
-    db: &Connection,
     documents: &[Document],
     stored: &HashMap<u32, Print>,
-    linked: bool,
     memory: Memory,
     out: &mut Check,
 ) -> Result<()> {
@@ -197,10 +248,6 @@ fn compare_words(
     for document in documents {
         update::add_words(&writer, document)?;
     }
-    let ids: BTreeSet<u32> = documents.iter().map(|document| document.row.id).collect();
-    for (id, texts) in graph::link_texts(db, &ids)? {
-        writer.set_links(id, &texts)?;
-    }
     writer.commit(1)?;
     writer.close()?;
     let wanted = words.view(None)?.prints()?;
@@ -209,12 +256,41 @@ fn compare_words(
         let (found, wanted) = (of(stored), of(&wanted));
         let parts = PARTS.iter().zip(found.iter().zip(&wanted));
         let wrong: Vec<&str> = parts
-            .filter(|(part, (found, wanted))| found != wanted && (linked || **part != LINKS))
+            // What others say of it may have changed when it did not.
+            .filter(|(part, (found, wanted))| found != wanted && **part != LINKS)
             .map(|(part, _)| *part)
             .collect();
         note(out, row, "the words", &wrong);
     }
     Ok(())
+}
+
+/// What the words should have of the texts of links to some documents, by row.
+fn wanted_links(db: &Connection, ids: &BTreeSet<u32>, memory: Memory) -> Result<HashMap<u32, u64>> {
+    let mut texts = graph::link_texts(db, ids)?;
+    texts.retain(|_, texts| !texts.is_empty());
+    if texts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let words = Lexical::in_memory()?;
+    let mut writer = words.writer(false, memory)?;
+    for (id, texts) in texts {
+        // Texts of links count of a document that is there.
+        let document = DocumentText {
+            file: id,
+            generation: 1,
+            class: Class::Note,
+            titles: "",
+            path: "",
+            tags: "",
+            language: None,
+        };
+        writer.add(&document, &[])?;
+        writer.set_links(id, &texts)?;
+    }
+    writer.commit(1)?;
+    writer.close()?;
+    words.view(None)?.link_prints()
 }
 
 impl Updater {
@@ -279,6 +355,61 @@ mod tests {
         push("a.md", "# Alpha\n\nebb [[b|the lantern]]\n");
         assert_eq!(looked(), (1, 1));
         assert_eq!(index.check_deep().unwrap().read, 2);
+    }
+
+    #[test]
+    fn texts_of_links_are_compared_whoever_wrote_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        let mut push = |path: &str, text: &str| {
+            updater.push("pushed", path, text.to_owned()).unwrap();
+        };
+        push("a.md", "# Alpha\n\ntide [[b|the beacon]]\n");
+        push("b.md", "# Beta\n\nmoon\n");
+        let current = index.current(index.generation().unwrap()).unwrap();
+        let ids = index.read_db(|db| db::files_after(db, 0)).unwrap();
+        let looked = || {
+            let mut out = Check::default();
+            index.deep_in(&current, &ids, &mut out).unwrap();
+            assert_eq!((out.read, out.links, out.skipped_links), (2, 3, 0));
+            out.differences
+        };
+        push("c.md", "# Gamma\n\nsun\n");
+        assert_eq!(looked(), Vec::<String>::new());
+        let db = Connection::open(index.dir().join("index.db")).unwrap();
+        db.execute("UPDATE link SET text='else'", []).unwrap();
+        push("c.md", "# Gamma\n\nstar\n");
+        let said = looked();
+        let of = |path: &str, part: &str| {
+            said.iter().filter(|text| text.contains(path) && text.contains(part)).count()
+        };
+        assert_eq!((said.len(), of("`a.md`", "its links"), of("`b.md`", LINKS)), (2, 1, 1));
+    }
+
+    #[test]
+    fn texts_of_links_are_gone_through_in_steps_and_counted_where_there_are_no_words_for_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        for path in ["a.md", "b.md", "c.md"] {
+            updater.push("pushed", path, "tide [[a|the beacon]]\n".to_owned()).unwrap();
+        }
+        let looked = |files: usize, hold: Duration| {
+            let mut out = Check::default();
+            let pace = Pace { files, hold, wait: Duration::ZERO };
+            index.deep_links(&pace, &mut out).unwrap();
+            (out.links, out.skipped_links, out.differences)
+        };
+        let all = (3, 0, Vec::new());
+        // A transaction for each, one for all in two batches, one for all at once.
+        for (files, hold) in [(1, Duration::ZERO), (2, PACE.hold), (9, Duration::ZERO)] {
+            assert_eq!(looked(files, hold), all, "{files}");
+        }
+        // The rows are of a commit that the words never come to.
+        let db = Connection::open(index.dir().join("index.db")).unwrap();
+        db.execute("UPDATE meta SET value=value+1 WHERE key='generation'", []).unwrap();
+        assert_eq!(looked(1, Duration::ZERO), (0, 3, Vec::new()));
     }
 
     #[test]

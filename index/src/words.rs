@@ -6,17 +6,27 @@
 //! from one batch to the next. Invariant: damaged words are an error that says so, never an empty
 //! answer. Invariant: no writer is kept that wrote what was not committed.
 
+use crate::db;
 use crate::error::{Error, Result};
 use crate::lexical::{Lexical, Writer};
 use crate::limit::{CACHE_KIB, WORDS_KEPT};
 use crate::score::{Scorer, Weights};
 use crate::update::Updater;
+use crate::view::View;
 use crate::{Current, Index};
+use rusqlite::Connection;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The sign, a file beside the database.
 pub(crate) const SUSPECT: &str = "suspect";
+/// Longest time until some transaction has the view of the commit that it sees. A large commit of
+/// the words takes seconds.
+pub(crate) const VIEW_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait of one of these transactions: the database's log grows behind it.
+const VIEW_HOLD: Duration = Duration::from_secs(1);
+/// Between two looks whether that view is there.
+const VIEW_STEP: Duration = Duration::from_millis(2);
 
 /// A panic while it lives may come from files that are damaged where nothing notices.
 pub(crate) struct Watch<'i>(pub(crate) &'i Index);
@@ -95,6 +105,45 @@ impl Index {
         };
         *slot = Some(Arc::clone(&current));
         Ok(current)
+    }
+
+    /// Runs `work` in a read transaction beside the view of the very commit that it sees: what does
+    /// not agree there is wrong, whoever writes meanwhile. Nothing when no transaction had that
+    /// view within `wait`: the words lag, or commits follow each other too fast.
+    ///
+    /// # Errors
+    /// `Sql`, `Words`, `Damaged`; those of `work`.
+    pub(crate) fn with_view<T>(
+        &self,
+        wait: Duration,
+        mut work: impl FnMut(&Connection, &View) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let until = Instant::now() + wait;
+        loop {
+            let done = self.read_db(|db| {
+                let current = self.view_of(db, until)?;
+                current.map(|current| work(db, &current.view)).transpose()
+            })?;
+            if done.is_some() || Instant::now() >= until {
+                return Ok(done);
+            }
+            std::thread::sleep(VIEW_STEP);
+        }
+    }
+
+    /// The view of the commit that a transaction sees. Nothing when the words are at a later one
+    /// already, or do not come to it in time.
+    fn view_of(&self, db: &Connection, until: Instant) -> Result<Option<Arc<Current>>> {
+        let generation = db::generation(db)?;
+        let until = until.min(Instant::now() + VIEW_HOLD);
+        loop {
+            let current = self.current(generation)?;
+            // The database commits first, and the words stay at that commit until the next one.
+            if current.view.generation >= generation || Instant::now() >= until {
+                return Ok(Some(current).filter(|found| found.view.generation == generation));
+            }
+            std::thread::sleep(VIEW_STEP);
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
             "ok": check.differences.is_empty(), "documents": check.documents,
             "files": check.files, "vectors": check.vectors, "differences": check.differences,
             "read_again": check.read, "left_out": check.skipped,
+            "links_compared": check.links, "links_left_out": check.skipped_links,
+            "words_left_out": check.skipped_words,
             "read_only": index.is_read_only(), "warning": warning,
             "ledger": { "rows": chain.rows, "broken_at": chain.broken_at,
                         "head": head.as_ref().map(|(_, hash)| hash) },
@@ -100,11 +102,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         for difference in &check.differences {
             say(&format!("- {difference}\n"));
         }
-        say(match (check.differences.is_empty(), args.deep) {
-            (true, _) => "all stores agree\n",
-            (false, false) => "the stores do not agree; run `synod doctor --repair`\n",
-            (false, true) => "the stores do not agree; run `synod doctor --deep --repair`\n",
-        });
+        say(verdict(&check, args.deep));
     }
     let sound = check.differences.is_empty() && lost == 0;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -125,15 +123,36 @@ fn explain(session: &Session, index: &Index, path: &Path) -> Result<ExitCode, Fa
 fn looked_at(check: &Check, deep: bool) -> String {
     let (files, vectors) = (check.files, check.vectors);
     let mut out = format!("{files} files of words and {vectors} vectors are whole\n");
+    let busy = "the words did not come up with what is written all the time; look again later";
+    if check.skipped_words > 0 {
+        let n = check.skipped_words;
+        out.push_str(&format!("words of {n} documents were not compared: {busy}\n"));
+    }
     if deep {
         out.push_str(&format!("{} documents were read again", check.read));
         if check.skipped > 0 {
             let why = "changed since or cannot be read: `synod index` looks at them";
             out.push_str(&format!("; {} were left out, they {why}", check.skipped));
         }
+        let links = check.links;
+        out.push_str(&format!("\ntexts of links to {links} documents were compared"));
+        if check.skipped_links > 0 {
+            let n = check.skipped_links;
+            out.push_str(&format!("; those to {n} were left out: {busy}"));
+        }
         out.push('\n');
     }
     out
+}
+
+fn verdict(check: &Check, deep: bool) -> &'static str {
+    let partly = check.skipped_words + check.skipped_links > 0;
+    match (check.differences.is_empty(), deep) {
+        (true, _) if partly => "what was compared agrees\n",
+        (true, _) => "all stores agree\n",
+        (false, false) => "the stores do not agree; run `synod doctor --repair`\n",
+        (false, true) => "the stores do not agree; run `synod doctor --deep --repair`\n",
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -178,6 +178,8 @@ fn doctor_reads_every_byte_of_the_words() {
     let (code, said, why) = place.outcome(&["doctor", "--deep"]);
     assert!(code == 0 && said.contains("were read again"), "{said}{why}");
     assert!(!said.contains("0 documents were read again"), "{said}");
+    assert!(said.contains("texts of links to") && said.contains("all stores agree"), "{said}");
+    assert!(!said.contains("texts of links to 0 documents"), "{said}");
     let words = place.data().join("index/words");
     let files = std::fs::read_dir(words).expect("words").flatten().map(|entry| entry.path());
     let path = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "pos"));

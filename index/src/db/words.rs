@@ -1,8 +1,8 @@
-//! What is known of how sound the stores are: which files of the words were looked at, and rows
-//! that belong to no document.
+//! What is known of how sound the stores are: which files of the words were looked at, rows that
+//! belong to no document, and documents one batch after the other.
 
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashSet;
 
 /// The files that were found sound, each as it was then.
@@ -30,4 +30,19 @@ pub fn strays(db: &Connection) -> Result<Vec<(&'static str, i64)>> {
         }
     }
     Ok(out)
+}
+
+/// Rows of the documents behind one, by row number, a number of them at most.
+pub fn files_behind(db: &Connection, id: u32, limit: usize) -> Result<Vec<u32>> {
+    let sql = "SELECT id FROM file WHERE id>? ORDER BY id LIMIT ?";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![id, limit as i64], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many documents there are behind one.
+pub fn n_behind(db: &Connection, id: u32) -> Result<usize> {
+    let sql = "SELECT count(*) FROM file WHERE id>?";
+    let n: i64 = db.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
+    Ok(n as usize)
 }

@@ -452,6 +452,72 @@ fn what_is_stored_and_is_not_what_the_sources_say_is_found_and_read_again() {
     assert_eq!((check.read, check.skipped, check.differences.len()), (1, 1, 0));
 }
 
+/// Shows `each` what deep checks of another reader say, while a note is saved and committed again
+/// and again; ends with a check beside which that was done more than once.
+fn deep_beside_a_writer(
+    place: &Place,
+    engine: &mut Engine,
+    each: impl Fn(&synod_index::Check) + Sync,
+) {
+    let reader = Index::open(&place.data()).expect("a reader");
+    let generation = || reader.generation().expect("a generation");
+    let start = generation();
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            loop {
+                let before = generation();
+                each(&reader.check_deep().expect("a check"));
+                if generation() >= before + 2 {
+                    break;
+                }
+            }
+        });
+        let mut round = 0;
+        while !looking.is_finished() {
+            place.write("turn.md", format!("# Turn\n\nturn {start} {round}\n"));
+            engine.scan();
+            round += 1;
+        }
+        looking.join().expect("each check says what it should");
+    });
+}
+
+#[test]
+fn a_deep_check_beside_a_writer_that_never_rests_compares_all_texts_of_links() {
+    let place = Place::new();
+    place.write("a.md", "# Alpha\n\nquixotic [[b|the beacon]]\n");
+    place.write("b.md", "# Beta\n\nmoon\n");
+    place.write("turn.md", "# Turn\n");
+    // So many that a look takes longer than a commit.
+    for n in 0..200 {
+        place.write(&format!("more/{n}.md"), format!("# More {n}\n\ntide [[b|the beacon]]\n"));
+    }
+    let mut engine = place.scanned();
+    let is_whole = |check: &synod_index::Check| {
+        assert_eq!((check.links, check.skipped_links, check.skipped_words), (203, 0, 0));
+        // Of the note that is written it depends on the moment.
+        assert!(check.read >= 202 && check.read + check.skipped == 203, "{check:?}");
+    };
+    deep_beside_a_writer(&place, &mut engine, |check| {
+        is_whole(check);
+        assert_eq!(check.differences, Vec::<String>::new());
+    });
+    drop(engine);
+    let statement =
+        "UPDATE link SET text='else' WHERE file=(SELECT id FROM file WHERE path='a.md')";
+    sql(&place.data().join("index/index.db"), statement);
+    let mut engine = place.open();
+    deep_beside_a_writer(&place, &mut engine, |check| {
+        is_whole(check);
+        assert_eq!(check.differences.len(), 2, "{:?}", check.differences);
+        for (document, what) in [("rows of `a.md`", "links"), ("words of `b.md`", "texts of links")]
+        {
+            let said = |text: &String| text.contains(document) && text.contains(what);
+            assert!(check.differences.iter().any(said), "{document}: {:?}", check.differences);
+        }
+    });
+}
+
 fn pushed(engine: &Engine) -> synod_index::Source {
     let sources = engine.index.sources().expect("sources");
     sources.into_iter().find(|source| source.name == "pushed").expect("a source")
