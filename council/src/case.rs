@@ -3,6 +3,7 @@
 use crate::calibrate::Calibration;
 use crate::extract::Abstained;
 use crate::kind::Kind;
+use crate::strongest::Strength;
 
 /// One answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,6 +54,9 @@ pub struct Case {
     pub judged: Vec<(usize, usize, bool)>,
     /// Why agreement may mean a shared mistake here; caps the trust.
     pub risk: Option<String>,
+    /// Whose answer is shown beside the winner then: the place of its vote, and by what it is the
+    /// strongest.
+    pub strongest: Option<(usize, Strength)>,
 }
 
 /// What likeness of answers was judged by.
@@ -103,6 +107,8 @@ pub struct Dissenter {
     pub group: usize,
     /// It is known to be right more often here than the best of the majority.
     pub expert: bool,
+    /// It is the strongest of those who answered, and agreement may be a shared mistake here.
+    pub strongest: bool,
 }
 
 /// A claim that another answer contradicts.

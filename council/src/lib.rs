@@ -17,6 +17,7 @@ mod number;
 mod panel;
 mod posterior;
 mod reliability;
+mod strongest;
 pub mod text;
 pub mod verdict;
 
@@ -31,6 +32,7 @@ pub use reliability::{
     Counts, FIT_QUESTIONS_MIN, FIT_VOTERS_MIN, PRIOR_MEAN, PRIOR_WEIGHT, Past, Reliability,
     fit_labels, fit_votes, reliability,
 };
+pub use strongest::{Strength, strongest};
 pub mod debate;
 pub mod head;
 pub mod health;

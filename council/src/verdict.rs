@@ -10,6 +10,7 @@ use crate::kind::{Kind, classify};
 use crate::lot::Lots;
 use crate::posterior::{Shape, Voter, ability, posterior};
 use crate::reliability::PRIOR_MEAN;
+use crate::strongest::{KNOWN_MIN, Strength};
 use crate::text::{Content, content, kept};
 
 pub use crate::case::{Case, Contradiction, Dissenter, Evidence, Group, Verdict, Vote, weights};
@@ -55,6 +56,12 @@ pub fn to_embed(case: &Case) -> (Kind, Vec<String>) {
         _ => Vec::new(),
     };
     (hall.kind, texts)
+}
+
+/// Places of the votes that say something.
+pub(crate) fn answered(case: &Case) -> Vec<usize> {
+    let hall = Hall::open(case);
+    hall.answers.iter().map(|(place, _)| *place).collect()
 }
 
 /// Pairs of phrases, as places of their votes, that are so near to the border between alike and
@@ -364,6 +371,7 @@ impl Hall<'_> {
         verdict.p_none = found.none;
         verdict.groups = self.groups(&found, &voters, trust.unwrap_or(verdict.raw));
         verdict.dissent = self.dissent(&verdict.groups);
+        verdict.reasons.extend(self.beside(&verdict.groups));
         verdict.pivotal = self.pivotal(&found, judged);
         verdict.entropy =
             -verdict.groups.iter().map(|g| g.share * g.share.max(1e-12).ln()).sum::<f64>();
@@ -459,20 +467,50 @@ impl Hall<'_> {
             let members = winner.votes.iter().filter_map(|vote| known(*vote));
             members.map(|(ability, _)| ability).fold(f64::NEG_INFINITY, f64::max)
         });
+        let apart = self.apart(groups);
         let mut out: Vec<Dissenter> = Vec::new();
         for (group, members) in groups.iter().enumerate().skip(1) {
             for vote in &members.votes {
                 let better =
-                    |(ability, n): (f64, f64)| n >= 5.0 && ability > best && best.is_finite();
+                    |(ability, n): (f64, f64)| n >= KNOWN_MIN && ability > best && best.is_finite();
                 out.push(Dissenter {
                     vote: *vote,
                     group,
                     expert: known(*vote).is_some_and(better),
+                    strongest: apart == Some(*vote),
                 });
             }
         }
-        out.sort_by_key(|d| (!d.expert, d.group, d.vote));
+        out.sort_by_key(|d| (!d.strongest, !d.expert, d.group, d.vote));
         out
+    }
+
+    /// The vote of the strongest, where agreement may be a shared mistake and it stands with the
+    /// winner in none of its roles.
+    fn apart(&self, groups: &[Group]) -> Option<usize> {
+        self.case.risk.as_ref()?;
+        let (place, _) = self.case.strongest?;
+        let voter = self.case.votes.get(place)?.voter();
+        let its = |vote: &usize| self.case.votes[*vote].voter() == voter;
+        (!groups.first()?.votes.iter().any(its)).then_some(place)
+    }
+
+    /// Why another answer stands beside the winner, if one does.
+    fn beside(&self, groups: &[Group]) -> Option<String> {
+        let vote = &self.case.votes[self.apart(groups)?];
+        let (_, by) = self.case.strongest?;
+        let by = match by {
+            Strength::Feedback => {
+                let n = vote.known.map_or(0.0, |(_, n)| n);
+                format!("by feedback on {n:.0} answers")
+            }
+            Strength::Rank => "by the operator's rank".to_owned(),
+        };
+        let model = &vote.model;
+        Some(format!(
+            "`{model}`, the strongest of those who answered {by}, says otherwise: see it first \
+             among the dissent"
+        ))
     }
 
     /// Votes whose absence would change the outcome.

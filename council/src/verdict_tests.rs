@@ -27,7 +27,7 @@ fn the_larger_group_wins_and_the_rest_is_said() {
     let verdict = decide(&case);
     assert_eq!(verdict.groups[0].answer, "7");
     assert_eq!(verdict.groups[0].votes, [0, 1]);
-    assert_eq!(verdict.dissent, [Dissenter { vote: 2, group: 1, expert: false }]);
+    assert_eq!(verdict.dissent, [Dissenter { vote: 2, group: 1, expert: false, strongest: false }]);
     assert_eq!(verdict.abstained, [(3, Abstained::Refusal)]);
     let trust = verdict.trust.unwrap();
     assert!((0.4..0.95).contains(&trust), "{trust}");
@@ -111,6 +111,35 @@ fn a_known_trap_caps_the_trust() {
     let verdict = decide(&trapped);
     assert_eq!(verdict.trust, Some(SHARED_PRIOR_CAP));
     assert!(verdict.reasons.iter().any(|r| r.contains("riddle")));
+}
+
+#[test]
+fn the_strongest_stands_beside_a_winner_that_may_be_a_shared_mistake() {
+    let mut trapped = case(Kind::Number, &[("a", "5"), ("b", "5"), ("c", "5"), ("d", "7")]);
+    trapped.votes[3].known = Some((1.2, 12.0));
+    let plain = decide(&trapped);
+    trapped.strongest = Some((3, Strength::Feedback));
+    assert_eq!(decide(&trapped), plain, "without a risk nothing is shown");
+    trapped.risk = Some("it is like a famous riddle".to_owned());
+    let verdict = decide(&trapped);
+    assert_eq!((verdict.groups[0].answer.as_str(), verdict.dissent[0].vote), ("5", 3));
+    assert!(verdict.dissent[0].strongest);
+    let said = |verdict: &Verdict| verdict.reasons.iter().any(|r| r.contains("the strongest"));
+    assert!(said(&verdict) && verdict.reasons.iter().any(|r| r.contains("on 12 answers")));
+    // It changes what is shown, and nothing of who wins or how far it is trusted.
+    trapped.strongest = None;
+    let before = decide(&trapped);
+    assert!(!said(&before) && !before.dissent[0].strongest);
+    assert_eq!((before.trust, before.groups), (verdict.trust, verdict.groups));
+    // Nobody is shown who says the same, be it in another role.
+    trapped.strongest = Some((0, Strength::Rank));
+    assert!(!said(&decide(&trapped)));
+    trapped.strongest = Some((3, Strength::Rank));
+    assert!(decide(&trapped).reasons.iter().any(|r| r.contains("operator")));
+    trapped.votes[3].model = "a".to_owned();
+    assert!(!said(&decide(&trapped)));
+    trapped.strongest = Some((9, Strength::Rank));
+    assert!(!said(&decide(&trapped)), "what a damaged record says of nobody");
 }
 
 #[test]

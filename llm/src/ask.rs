@@ -1,6 +1,7 @@
 //! What is asked and what is answered, in words that no provider owns.
 
 use crate::error::FailureKind;
+use crate::place::Claim;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -93,6 +94,9 @@ pub struct Ask {
     pub budgets: Budgets,
     /// Whether an equal earlier answer will do at any temperature; at 0 it always does.
     pub cache: bool,
+    /// How soon it has its turn where it has to wait. An equal ask that is on its way already is
+    /// waited for as that one stands.
+    pub claim: Claim,
 }
 
 impl Ask {
@@ -110,6 +114,7 @@ impl Ask {
             policy: Policy::default(),
             budgets: Budgets::default(),
             cache: false,
+            claim: Claim::default(),
         }
     }
 

@@ -113,7 +113,7 @@ pub struct Model {
     pub vendor: String,
     /// Lineage of its weights: models of one family share errors.
     pub family: String,
-    /// How strong it is, in the operator's words.
+    /// How strong it is, in the operator's words or as a number, of which the higher is stronger.
     pub tier: String,
     /// Tokens that it can read and write together.
     pub window_tokens: u32,

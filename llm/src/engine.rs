@@ -10,7 +10,7 @@ use crate::clock;
 use crate::course::Course;
 use crate::dialect::Dialect;
 use crate::error::{Error, Failure, FailureKind};
-use crate::lane::{Lane, LaneState};
+use crate::lane::{Lane, LaneState, Queued};
 use crate::metric::{Metrics, ProviderMetrics};
 use crate::replay::{Recorder, Transcripts};
 use crate::wire::Wire;
@@ -227,6 +227,21 @@ impl Engine {
             }
         };
         lanes.iter().map(read).collect()
+    }
+
+    /// The asks of one piece of work ([`crate::Claim::whose`]) that wait for a place.
+    pub fn queue(&self, whose: &str) -> Vec<Queued> {
+        let lanes = held(&self.inside.lanes);
+        let mut out = Vec::new();
+        for (name, lane) in lanes.iter() {
+            let (provider, model) = (&name.provider, &name.model);
+            out.extend(lane.before(whose).into_iter().map(|before| Queued {
+                provider: provider.clone(),
+                model: model.clone(),
+                before,
+            }));
+        }
+        out
     }
 
     /// What was spent so far.

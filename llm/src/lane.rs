@@ -1,16 +1,16 @@
 //! A lane: one model at one endpoint with one key, its breaker, its limits and its queue.
 //!
-//! Who waits is served in the order in which he came. Invariant: whatever a turn has taken is given
-//! back when it is dropped, so an ask that nobody waits for leaves no trace but its failure.
+//! Who waits for a place is served as `place.rs` says. Invariant: whatever a turn has taken is
+//! given back when it is dropped, so an ask that nobody waits for leaves no trace but its failure.
 
 use crate::breaker::{Breaker, BreakerState, Outcome, Pass};
 use crate::bucket::Bucket;
 use crate::catalog::Provider;
 use crate::error::{FailureKind, Fault};
+use crate::place::{Claim, Place, Places};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Most asks that wait for one lane.
@@ -19,7 +19,7 @@ const WAITING_MAX: usize = 4_096;
 /// What stands between asks and one model at one endpoint with one key.
 pub(crate) struct Lane {
     inside: Mutex<Inside>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     waiting: AtomicUsize,
 }
 
@@ -27,9 +27,6 @@ struct Inside {
     breaker: Breaker,
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
-    places: u32,
-    /// Places that are taken and not to come back: the limit was lowered.
-    surplus: u32,
 }
 
 /// What is readable of a lane.
@@ -49,10 +46,22 @@ pub struct LaneState {
     pub waiting: usize,
 }
 
+/// An ask that waits for a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Name of the provider.
+    pub provider: String,
+    /// Name of the model at the provider.
+    pub model: String,
+    /// Asks that are served before it, unless more urgent ones come.
+    pub before: usize,
+}
+
 /// Leave to make one call.
 pub(crate) struct Turn {
     lane: Arc<Lane>,
-    place: Option<OwnedSemaphorePermit>,
+    /// Held, and given to the next one as it is dropped.
+    _place: Place,
     pass: Option<Pass>,
     /// Tokens that were taken in advance.
     tokens: u64,
@@ -76,10 +85,8 @@ impl Lane {
             breaker: Breaker::default(),
             requests: provider.requests_per_minute.map(|rate| bucket(u64::from(rate))),
             tokens: provider.tokens_per_minute.map(bucket),
-            places: provider.concurrent_max,
-            surplus: 0,
         };
-        let places = Arc::new(Semaphore::new(provider.concurrent_max as usize));
+        let places = Arc::new(Places::new(provider.concurrent_max));
         Lane { inside: Mutex::new(inside), places, waiting: AtomicUsize::new(0) }
     }
 
@@ -89,6 +96,7 @@ impl Lane {
 
     /// Takes over changed limits; what is taken stays taken.
     pub fn set_limits(&self, provider: &Provider, now: Instant) {
+        self.places.set_limit(provider.concurrent_max);
         let mut inside = self.inside();
         let inside = &mut *inside;
         let rates = [
@@ -100,18 +108,6 @@ impl Lane {
                 (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
                 (_, rate) => *bucket = rate.map(|rate| Bucket::new(rate, now)),
             }
-        }
-        let (before, after) = (inside.places, provider.concurrent_max);
-        inside.places = after;
-        if after > before {
-            let more = after - before;
-            let paid = more.min(inside.surplus);
-            inside.surplus -= paid;
-            self.places.add_permits((more - paid) as usize);
-        } else {
-            let less = before - after;
-            let gone = self.places.forget_permits(less as usize);
-            inside.surplus += less - u32::try_from(gone).unwrap_or(less);
         }
     }
 
@@ -126,18 +122,27 @@ impl Lane {
     /// How long a call of so many tokens would wait for its limits, and whether all places are
     /// taken: what a choice among keys goes by.
     pub fn press(&self, tokens: u64, now: Instant) -> (Duration, bool) {
-        (self.inside().wait(tokens, now), self.places.available_permits() == 0)
+        (self.inside().wait(tokens, now), self.places.is_full())
     }
 
     pub fn read(&self, now: Instant) -> (BreakerState, u32, usize) {
-        let inside = self.inside();
-        let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
-        let running = (inside.places + inside.surplus).saturating_sub(free);
-        (inside.breaker.read(now), running, self.waiting.load(Ordering::Relaxed))
+        let running = self.places.taken();
+        (self.inside().breaker.read(now), running, self.waiting.load(Ordering::Relaxed))
+    }
+
+    /// For each ask of this work that waits for a place, how many are served before it.
+    pub fn before(&self, whose: &str) -> Vec<usize> {
+        self.places.before(whose)
     }
 
     /// Waits for a place, for the limits and for the breaker's leave, at most until `deadline`.
-    pub async fn turn(self: &Arc<Self>, tokens: u64, deadline: Instant) -> Result<Turn, Fault> {
+    /// Whoever has a place and waits for the limits is passed by nobody any more.
+    pub async fn turn(
+        self: &Arc<Self>,
+        claim: &Claim,
+        tokens: u64,
+        deadline: Instant,
+    ) -> Result<Turn, Fault> {
         let limited = |retry_after, note: &str| {
             Fault::new(FailureKind::RateLimit { retry_after }, note.to_owned())
         };
@@ -146,13 +151,13 @@ impl Lane {
         if ahead >= WAITING_MAX {
             return Err(limited(None, "our queue for it is full"));
         }
-        let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
+        let place = timeout_at(deadline, self.places.take(claim)).await;
+        let Ok(Some(place)) = place else {
             return Err(limited(None, "all places of `concurrent_max` stayed taken"));
         };
         let now = Instant::now();
         let mut turn =
-            Turn { lane: Arc::clone(self), place: Some(place), pass: None, tokens: 0, sent: false };
+            Turn { lane: Arc::clone(self), _place: place, pass: None, tokens: 0, sent: false };
         let wait = {
             let mut inside = self.inside();
             let wait = inside.wait(tokens, now);
@@ -233,12 +238,6 @@ impl Drop for Turn {
         if !self.sent && self.tokens > 0 {
             inside.give_back(1, self.tokens, now);
         }
-        if inside.surplus > 0 {
-            inside.surplus -= 1;
-            if let Some(place) = self.place.take() {
-                place.forget();
-            }
-        }
     }
 }
 
@@ -253,6 +252,10 @@ mod tests {
         Arc::new(Lane::new(&provider, Instant::now()))
     }
 
+    async fn take(lane: &Arc<Lane>, tokens: u64, deadline: Instant) -> Result<Turn, Fault> {
+        lane.turn(&Claim::default(), tokens, deadline).await
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(50)
     }
@@ -260,12 +263,12 @@ mod tests {
     #[tokio::test]
     async fn places_are_few_and_come_back() {
         let lane = lane(|p| p.concurrent_max = 1);
-        let turn = lane.turn(1, soon()).await.expect("a place");
-        let refused = lane.turn(1, soon()).await.err().expect("no place");
+        let turn = take(&lane, 1, soon()).await.expect("a place");
+        let refused = take(&lane, 1, soon()).await.err().expect("no place");
         assert_eq!(refused.kind, FailureKind::RateLimit { retry_after: None });
         let waits = tokio::spawn({
             let lane = Arc::clone(&lane);
-            async move { lane.turn(1, Instant::now() + Duration::from_secs(30)).await.is_ok() }
+            async move { take(&lane, 1, Instant::now() + Duration::from_secs(30)).await.is_ok() }
         });
         drop(turn);
         assert!(waits.await.expect("joined"));
@@ -275,11 +278,11 @@ mod tests {
     #[tokio::test]
     async fn limits_a_minute_hold_and_an_unsent_call_is_no_call() {
         let lane = lane(|p| p.requests_per_minute = Some(1));
-        drop(lane.turn(1, soon()).await.expect("its share"));
-        let mut turn = lane.turn(1, soon()).await.expect("given back");
+        drop(take(&lane, 1, soon()).await.expect("its share"));
+        let mut turn = take(&lane, 1, soon()).await.expect("given back");
         turn.sent();
         drop(turn);
-        let refused = lane.turn(1, soon()).await.err().expect("used up");
+        let refused = take(&lane, 1, soon()).await.err().expect("used up");
         let FailureKind::RateLimit { retry_after: Some(wait) } = refused.kind else {
             panic!("{refused:?}")
         };
@@ -289,28 +292,32 @@ mod tests {
     #[tokio::test]
     async fn tokens_a_minute_hold_and_what_was_not_used_comes_back() {
         let lane = lane(|p| p.tokens_per_minute = Some(100));
-        let mut turn = lane.turn(90, soon()).await.expect("its share");
+        let mut turn = take(&lane, 90, soon()).await.expect("its share");
         turn.sent();
-        assert!(lane.turn(20, soon()).await.is_err());
+        assert!(take(&lane, 20, soon()).await.is_err());
         turn.end(Outcome::Well, Some(10));
-        assert!(lane.turn(80, soon()).await.is_ok());
+        assert!(take(&lane, 80, soon()).await.is_ok());
     }
 
     #[tokio::test]
     async fn changed_limits_hold_for_what_runs() {
         let lane = lane(|p| p.concurrent_max = 2);
-        let one = lane.turn(1, soon()).await.expect("a place");
-        let two = lane.turn(1, soon()).await.expect("a place");
+        let one = take(&lane, 1, soon()).await.expect("a place");
+        let two = take(&lane, 1, soon()).await.expect("a place");
         let mut provider = Provider::new("p", Dialect::OpenAi, "http://127.0.0.1:1");
         provider.concurrent_max = 1;
         lane.set_limits(&provider, Instant::now());
         assert_eq!(lane.read(Instant::now()).1, 2);
         drop(one);
-        assert!(lane.turn(1, soon()).await.is_err(), "one place, and it is taken");
+        assert!(take(&lane, 1, soon()).await.is_err(), "one place, and it is taken");
         drop(two);
-        assert!(lane.turn(1, soon()).await.is_ok());
+        assert!(take(&lane, 1, soon()).await.is_ok());
         provider.concurrent_max = 3;
         lane.set_limits(&provider, Instant::now());
-        assert_eq!(lane.places.available_permits(), 3);
+        let mut turns = Vec::new();
+        for _ in 0..3 {
+            turns.push(take(&lane, 1, soon()).await.expect("a place"));
+        }
+        assert!(take(&lane, 1, soon()).await.is_err(), "three, and no more");
     }
 }

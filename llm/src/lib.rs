@@ -22,6 +22,7 @@ mod hedge;
 mod known;
 mod lane;
 mod metric;
+mod place;
 mod replay;
 mod retry;
 mod run;
@@ -39,8 +40,9 @@ pub use engine::{Engine, OnCharge, OnReserve};
 pub use error::{Error, Failure, FailureKind};
 pub use health::Health;
 pub use known::{KNOWN, Known};
-pub use lane::LaneState;
+pub use lane::{LaneState, Queued};
 pub use metric::{LATENCY_BORDERS_MS, Metrics, ProviderMetrics};
+pub use place::{Claim, PRIORITY};
 pub use replay::{Recorded, Recorder, Row, Transcripts};
 
 #[cfg(test)]

@@ -330,7 +330,8 @@ impl Engine {
             Ok(reservation) => reservation,
             Err(kind) => return Tried::failed(&label, Fault::new(kind, "not sent")),
         };
-        let turn = match choice.lane.turn(tokens(way), way.turn_by).await {
+        let turn = choice.lane.turn(&way.ask.claim, tokens(way), way.turn_by).await;
+        let turn = match turn {
             Ok(turn) => turn,
             // Our own limits and breakers: the server has seen nothing.
             Err(fault) => return Tried { open: true, ..Tried::failed(&label, fault) },

@@ -75,7 +75,7 @@ pub struct ModelConfig {
     pub vendor: String,
     /// Lineage of its weights: models of one family share errors.
     pub family: String,
-    /// How strong it is, in your words.
+    /// How strong it is: in your words, or a number, of which the higher is stronger.
     pub tier: String,
     /// Tokens that it reads and writes together; 8,192 by default.
     pub window_tokens: Option<u32>,

@@ -19,7 +19,7 @@ pub const ARGS_BYTES_MAX: usize = 1024 * 1024;
 pub const PARTIAL_BYTES_MAX: usize = 1024 * 1024;
 /// A result, in bytes.
 pub const RESULT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// What a job asks a person for, in bytes.
+/// What a job asks a person for, or is at, in bytes.
 pub const NEEDS_BYTES_MAX: usize = 64 * 1024;
 /// What a person says, in bytes.
 pub const PROVIDED_BYTES_MAX: usize = 64 * 1024;
@@ -264,6 +264,18 @@ impl Store {
     pub fn beat(&self, id: &str, attempt: i64, now_ms: i64) -> Result<bool> {
         let sql = "UPDATE job SET changed_ms=? WHERE id=? AND attempt=? AND state='running'";
         Ok(self.db()?.prepare_cached(sql)?.execute(params![now_ms, id, attempt])? == 1)
+    }
+
+    /// The same, with what the run is at, as JSON.
+    ///
+    /// # Errors
+    /// `Argument` for what is out of its bounds.
+    pub fn beat_with(&self, id: &str, attempt: i64, progress: &str, now_ms: i64) -> Result<bool> {
+        bound::json("progress", progress, NEEDS_BYTES_MAX)?;
+        let sql = "UPDATE job SET progress=?, changed_ms=? \
+                   WHERE id=? AND attempt=? AND state='running'";
+        let values = params![progress, now_ms, id, attempt];
+        Ok(self.db()?.prepare_cached(sql)?.execute(values)? == 1)
     }
 
     /// Lays a job aside until a person answers; false if the run no longer holds it. The answer

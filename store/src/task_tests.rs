@@ -121,7 +121,12 @@ fn an_ended_job_begins_again_when_its_owner_wants() {
     assert!(!store.set_partial("j_1", 1, "[]", 16).unwrap());
     assert!(!store.ask_person("j_1", 1, "{}", 16).unwrap());
     assert!(!store.end_run("j_1", 1, JobState::Succeeded, "", 16).unwrap());
+    assert!(!store.beat_with("j_1", 1, "{}", 16).unwrap());
     assert!(store.beat("j_1", 2, 16).unwrap());
+    assert!(store.beat_with("j_1", 2, "{\"current\":\"x\"}", 17).unwrap());
+    let job = store.job("j_1").unwrap().unwrap();
+    assert_eq!((job.progress.as_deref(), job.changed_ms), (Some("{\"current\":\"x\"}"), 17));
+    assert!(store.beat_with("j_1", 2, "{", 18).is_err());
 }
 
 #[test]

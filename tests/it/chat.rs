@@ -49,7 +49,8 @@ impl Chat {
         text
     }
 
-    fn with(held: &[&str], says: Says) -> Self {
+    /// Both.
+    pub fn with(held: &[&str], says: Says) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
         let held = held.iter().map(|model| (*model).to_owned()).collect();

@@ -118,6 +118,63 @@ fn feedback_teaches_who_is_right() {
 }
 
 #[test]
+fn the_strongest_is_shown_beside_an_answer_that_may_be_a_shared_mistake() {
+    let place = Place::new();
+    let write = |tier: &str| {
+        let mut text = "[[provider]]\nname = \"p\"\ndialect = \"openai\"\n\
+                        url = \"http://127.0.0.1:9/v1\"\n"
+            .to_owned();
+        for (id, tier) in [("quick", "1"), ("other", "in between"), ("deep", tier)] {
+            text.push_str(&format!(
+                "[[model]]\nid = \"{id}\"\nprovider = \"p\"\ntier = \"{tier}\"\n"
+            ));
+        }
+        place.write("synod.toml", text).to_string_lossy().into_owned()
+    };
+    let ask = |question: &str, texts: [&str; 3]| {
+        let given: Vec<(&str, &str)> = ["quick", "other", "deep"].into_iter().zip(texts).collect();
+        json!({"question": question, "kind": "number", "answers": answers(&given)})
+    };
+    let riddle = "A bat and a ball cost 110 cents in total. The bat costs 100 cents more than the \
+                  ball. How many cents does the ball cost?";
+    let riddle = ask(riddle, ["Answer: 10", "Answer: 10", "Answer: 5"]);
+    // A tier in words compares with nothing; of the others `quick` stands with the winner.
+    let mut client = place.stdio(&["--config", &write("the strongest there is")]);
+    let plain = client.answered("consensus", riddle.clone());
+    assert!(plain["trust"].as_f64().is_some_and(|trust| trust <= 0.6), "{plain}");
+    assert!(!plain.to_string().contains("strongest"), "{plain}");
+    drop(client);
+    let mut client = place.stdio(&["--config", &write("2.5")]);
+    let shown = client.answered("consensus", riddle.clone());
+    assert_eq!((&shown["answer"], &shown["trust"]), (&plain["answer"], &plain["trust"]));
+    let dissent = &shown["dissent"][0];
+    assert_eq!((&dissent["model"], &dissent["answer"]), (&json!("deep"), &json!("5")));
+    assert_eq!(dissent["strongest"], true, "{shown}");
+    assert!(shown["reasons"].to_string().contains("`deep`, the strongest"), "{shown}");
+    let said = client.call("consensus", riddle.clone())["content"][0]["text"].to_string();
+    assert!(said.contains("the strongest of them, deep, says otherwise: 5"), "{said}");
+    let usual = ask("How many tides?", ["Answer: 10", "Answer: 10", "Answer: 5"]);
+    let usual = client.answered("consensus", usual);
+    assert!(!usual.to_string().contains("strongest"), "no riddle: {usual}");
+    // What people told counts more than what the operator says.
+    for n in 0..8 {
+        let texts = [0, 1, 2].map(|more| format!("Answer: {}", n + more));
+        let texts = [texts[0].as_str(), texts[1].as_str(), texts[2].as_str()];
+        let verdict = client.answered("consensus", ask(&format!("Question {n}?"), texts));
+        let told = json!({"id": verdict["id"], "correct": n.to_string()});
+        client.answered("feedback", told);
+    }
+    let after = client.answered("consensus", riddle);
+    assert_eq!(after["answer"], "10", "{after}");
+    assert!(!after.to_string().contains("strongest"), "`quick` is, and won: {after}");
+    // What was shown is computed again, without and with it.
+    for verdict in [&plain, &shown] {
+        let record = client.answered("trust", json!({"id": verdict["id"]}));
+        assert_eq!((&record["verdict"], &record["same"]), (verdict, &json!(true)));
+    }
+}
+
+#[test]
 fn a_council_asks_until_it_is_enough() {
     let place = place();
     let config = config(&place);

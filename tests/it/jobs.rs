@@ -8,6 +8,7 @@ use super::program::{Client, PATIENCE, Place, Server, poll};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 
 /// Models that say what their names say, until they read of the sea.
@@ -268,6 +269,61 @@ fn jobs_are_left_over_rest_once_for_each_key() {
     assert_eq!(said.status, 404, "{said:?}");
     let watched = request(web.address, "GET", &format!("/v1/tasks/{id}/stream"), &theirs, "");
     assert_eq!(watched.status, 404, "{watched:?}");
+}
+
+/// Questions of the queue's test, in the order in which the model answered them.
+static SERVED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+
+fn serves(_: &str, body: &Value) -> String {
+    let all = body["messages"].to_string();
+    let animals = ["walruses", "otters", "herons", "seals"];
+    let asked = animals.into_iter().find(|animal| all.contains(animal)).expect("a question");
+    SERVED.lock().expect("the list").push(asked);
+    "Answer: 7".to_owned()
+}
+
+#[test]
+fn an_urgent_council_has_the_next_place_and_its_turn_is_seen() {
+    let server = Chat::with(&["busy"], serves);
+    let place = Place::new();
+    let text = server.config(&["busy"]);
+    let text = text.replace("stream = false\n", "stream = false\nconcurrent_max = 1\n");
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let leave = |client: &mut Client, animal: &str, priority: u8| {
+        let query = format!("How many {animal}?");
+        let input = json!({"query": query, "models": ["busy"], "mode": "single"});
+        let args = json!({"op": "submit", "kind": "orchestrate", "input": input,
+                          "priority": priority});
+        client.answered("job", args)["job"].clone()
+    };
+    let first = leave(&mut client, "walruses", 5);
+    poll("the first call", PATIENCE, || (server.asked("busy") == 1).then_some(()));
+    let idle = leave(&mut client, "otters", 5);
+    let usual = leave(&mut client, "herons", 3);
+    let urgent = leave(&mut client, "seals", 1);
+    for (job, said) in [
+        (&idle, "waits for its turn, priority 5: 2 before it at p/busy"),
+        (&usual, "waits for its turn, priority 3: 1 before it at p/busy"),
+        (&urgent, "waits for its turn, priority 1: 0 before it at p/busy"),
+    ] {
+        poll("its place in the queue", PATIENCE, || {
+            let shown = client.answered("job", json!({"op": "status", "id": job}));
+            (shown["state"] == "running" && shown["jobs"][0]["current"] == said).then_some(())
+        });
+    }
+    assert_eq!(server.asked("busy"), 1, "one at a time");
+    server.release();
+    for job in [&first, &idle, &usual, &urgent] {
+        assert_eq!(settled(&mut client, job)["state"], "succeeded");
+        let shown = client.answered("job", json!({"op": "status", "id": job}));
+        assert!(shown["jobs"][0]["current"].is_null(), "it waits no more: {shown}");
+    }
+    assert_eq!(
+        *SERVED.lock().expect("the list"),
+        ["walruses", "seals", "herons", "otters"],
+        "by priority, not as they came"
+    );
 }
 
 #[test]

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use synod_council::cluster::cosines;
 use synod_council::plan;
-use synod_council::verdict::{Case, to_embed};
+use synod_council::strongest;
+use synod_council::verdict::{Case, Vote, to_embed};
 use synod_store::{NewTrust, Scope, VoteRow};
 
 pub struct Consensus;
@@ -74,7 +75,7 @@ fn check(args: &Args) -> Result<(), Error> {
     }
     let mut bytes = 0;
     for answer in &args.answers {
-        let vote = synod_council::verdict::Vote::from(answer.clone());
+        let vote = Vote::from(answer.clone());
         if vote.model.trim().is_empty() {
             return refuse("an answer has no `model`; say who gave it".to_owned());
         }
@@ -115,6 +116,10 @@ pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Res
         case.risk = plan::shared_prior(&case.question)
             .map(|risk| format!("the question resembles `{}`: {}", risk.puzzle, risk.why));
     }
+    if case.risk.is_some() {
+        let ranks: Vec<Option<f64>> = case.votes.iter().map(|vote| rank(cx, vote)).collect();
+        case.strongest = strongest(case, &ranks);
+    }
     if texts.len() > 1 {
         // Nothing without an embedder, or when it fails.
         let vectors = cx.index.embedder().and_then(|embedder| embedder.passages(&texts).ok());
@@ -124,6 +129,12 @@ pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Res
         }
     }
     Ok(())
+}
+
+/// How strong the operator says that a model is: the number in its `tier`, if that is one.
+fn rank(cx: &Context, vote: &Vote) -> Option<f64> {
+    let row = cx.engine.model(&vote.model)?;
+    row.tier.trim().parse::<f64>().ok().filter(|rank| rank.is_finite())
 }
 
 /// Decides a prepared case, and keeps the record for its owner, if there is one.

@@ -292,7 +292,7 @@ impl Call {
 }
 
 /// Priority of a job of which nothing is said.
-pub const PRIORITY: u8 = 3;
+pub const PRIORITY: u8 = synod_llm::PRIORITY;
 
 /// Why a tool refuses or fails. The process turns it into the outward fault.
 #[derive(Debug, thiserror::Error)]

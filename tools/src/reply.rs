@@ -76,7 +76,7 @@ pub struct JobReply {
     /// Files to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// The file in hand.
+    /// What is in hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<String>,
     /// What a waiting job asks a person for: kind, why, actions.
@@ -94,7 +94,11 @@ impl From<Job> for JobReply {
     fn from(job: Job) -> Self {
         let progress: Value =
             job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
-        let kept = job.kind == crate::COUNCIL_JOB && job.state == synod_store::JobState::Succeeded;
+        let council = job.kind == crate::COUNCIL_JOB;
+        let kept = council && job.state == synod_store::JobState::Succeeded;
+        // What a council said of its turn is over once it runs no more.
+        let current = progress["current"].as_str().filter(|text| !text.is_empty());
+        let current = current.filter(|_| !council || job.state == synod_store::JobState::Running);
         let result = match kept {
             true => Some("`orchestrate` with this id as `job` has the answer".to_owned()),
             false => job.result,
@@ -106,7 +110,7 @@ impl From<Job> for JobReply {
             needs: job.needs.and_then(|needs| serde_json::from_str(&needs).ok()),
             done: progress["done"].as_u64(),
             total: progress["total"].as_u64(),
-            current: progress["current"].as_str().map(str::to_owned),
+            current: current.map(str::to_owned),
             result,
             changed: timestamp(job.changed_ms),
         }
@@ -123,6 +127,8 @@ impl JobReply {
         let result = self.result.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
         let why = self.needs.as_ref().and_then(|needs| needs["why"].as_str());
         let result = why.map_or(result, |why| format!(" for a person: {why}"));
+        let waits = self.current.as_ref().filter(|_| self.kind == crate::COUNCIL_JOB);
+        let result = waits.map_or(result, |current| format!(", {current}"));
         format!("- job `{}` ({}) {}{progress}{result}\n", self.id, self.kind, self.state)
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use synod_council::verdict::{Case, Vote};
+use synod_llm::Queued;
 use synod_store::{ATTEMPTS_MAX, Job, JobState, NewTask};
 use tokio::time::Instant;
 
@@ -42,6 +43,10 @@ pub struct Run {
     pub attempt: i64,
     /// Whose it is.
     pub account: String,
+    /// 1 to 5, lower ones first where its models have no free place.
+    pub priority: u8,
+    /// When this process took it in hand.
+    pub since: Instant,
 }
 
 /// What has come so far; the caller looks while the council works.
@@ -95,7 +100,8 @@ pub fn leave(cx: &Context, args: &Args, call: &Call) -> Result<(Run, bool), Erro
     };
     let job = cx.store.leave_task(&task)?;
     let begun = job == id && cx.store.begin_job(&id, now_ms)?;
-    Ok((Run { job, attempt: 1, account: call.account.clone() }, begun))
+    let (account, priority) = (call.account.clone(), call.priority);
+    Ok((Run { job, attempt: 1, account, priority, since: Instant::now() }, begun))
 }
 
 /// A council as its job holds it, as text.
@@ -377,17 +383,39 @@ fn conclude(cx: &Context, run: &Run, args: &Args, reply: &Reply) -> Result<(), E
     Ok(())
 }
 
-/// Says that a council is alive for as long as it is; ends when it is no longer this process'.
+/// Says that a council is alive for as long as it is, and where it waits for a place; ends when it
+/// is no longer this process'.
 async fn alive(cx: &Context, run: &Run) -> Error {
     let mut beat = tokio::time::interval(BEAT);
+    // Of a job that another attempt had, nobody knows here what was said last.
+    let mut said = (run.attempt == 1).then(String::new);
     loop {
         beat.tick().await;
-        match cx.store.beat(&run.job, run.attempt, (cx.now_ms)()) {
+        let (now_ms, queue) = ((cx.now_ms)(), queue(cx, run));
+        let held = if said.as_ref() == Some(&queue) {
+            cx.store.beat(&run.job, run.attempt, now_ms)
+        } else {
+            let progress = json!({ "current": &queue }).to_string();
+            cx.store.beat_with(&run.job, run.attempt, &progress, now_ms)
+        };
+        said = Some(queue);
+        match held {
             Ok(true) => {}
             Ok(false) => return lost(),
             Err(error) => return error.into(),
         }
     }
+}
+
+/// Where the models of a council have no free place for it, in words; empty when it waits for none.
+fn queue(cx: &Context, run: &Run) -> String {
+    let waits = cx.engine.queue(&run.job);
+    if waits.is_empty() {
+        return String::new();
+    }
+    let line = |one: &Queued| format!("{} before it at {}/{}", one.before, one.provider, one.model);
+    let lines: Vec<String> = waits.iter().map(line).collect();
+    format!("waits for its turn, priority {}: {}", run.priority, lines.join(", "))
 }
 
 /// What a run hears that no longer holds its job.
@@ -511,7 +539,9 @@ pub fn go_on(cx: &Context, id: &str) -> Result<bool, Error> {
 
 /// Begins a council that was taken, or ends it by a person's word. What cannot be begun fails.
 fn start(cx: &Context, job: &Job) -> Result<(), Error> {
-    let run = Run { job: job.id.clone(), attempt: job.attempt, account: job.owner.clone() };
+    let (id, account) = (job.id.clone(), job.owner.clone());
+    let (attempt, priority, since) = (job.attempt, job.priority, Instant::now());
+    let run = Run { job: id, attempt, account, priority, since };
     let fail = |why: &str| -> Result<(), Error> {
         cx.store.end_run(&run.job, run.attempt, JobState::Failed, why, (cx.now_ms)())?;
         Ok(())

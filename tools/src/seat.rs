@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use synod_council::{Kind, classify};
 use synod_guard::Mode;
-use synod_llm::{Answer, Ask, Failure, Finish, Message, Policy};
+use synod_llm::{Answer, Ask, Claim, Failure, Finish, Message, Policy};
 use tokio::time::Instant;
 
 /// Tokens of one answer, reasoning included; a model's row may have fewer.
@@ -113,6 +113,8 @@ pub async fn ask_once(cx: &Context, run: &Run, part: &str, mut ask: Ask, end: In
     if let Some(seat) = known.and_then(|text| serde_json::from_str(&text).ok()) {
         return seat;
     }
+    // All calls of a council stand in line as the council does, from its first to its last.
+    ask.claim = Claim { priority: run.priority, since: Some(run.since), whose: run.job.clone() };
     let (id, by) = (ask.model.clone(), run.by());
     let start = Instant::now();
     let mut redacted = Vec::new();

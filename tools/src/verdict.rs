@@ -7,7 +7,7 @@ use crate::Error;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synod_council::verdict::{Case, Verdict, Vote, decide, words};
-use synod_council::{Calibration, Kind};
+use synod_council::{Calibration, Kind, Strength};
 
 /// Most answers of one question.
 pub const ANSWERS_MAX: usize = 64;
@@ -85,6 +85,9 @@ pub struct Record {
     judged: Vec<(usize, usize, bool)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     risk: Option<String>,
+    /// Records of before have none, so that their verdicts stay what they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strongest: Option<(usize, String)>,
     /// Parts that were not available when it was made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<String>,
@@ -161,6 +164,7 @@ impl Record {
             meaning: case.meaning.clone(),
             judged: case.judged.clone(),
             risk: case.risk.clone(),
+            strongest: case.strongest.map(|(place, by)| (place, by.name().to_owned())),
             degraded,
         }
     }
@@ -194,6 +198,7 @@ impl Record {
             meaning: self.meaning,
             judged: self.judged,
             risk: self.risk,
+            strongest: self.strongest.and_then(|(at, by)| Some((at, Strength::parse(&by)?))),
         }
     }
 }
@@ -216,6 +221,9 @@ struct DissentReply {
     /// Right more often here than the best of the majority.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     expert: bool,
+    /// The strongest of those who answered, where agreement may be a shared mistake.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strongest: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -322,6 +330,7 @@ fn reply(id: &str, case: &Case, verdict: &Verdict, degraded: Vec<String>) -> Ver
                 model: name(d.vote),
                 answer: shown(&verdict.groups[d.group].answer),
                 expert: d.expert,
+                strongest: d.strongest,
             })
             .collect(),
         contradictions: (verdict.contradictions.iter())
@@ -390,6 +399,11 @@ impl VerdictReply {
                 out.push_str(&format!("- {models}: {head} ({p:.0} %)\n"));
             }
         }
+        for dissent in self.dissent.iter().filter(|d| d.strongest) {
+            let head: String = dissent.answer.chars().take(200).collect();
+            let model = &dissent.model;
+            out.push_str(&format!("- the strongest of them, {model}, says otherwise: {head}\n"));
+        }
         for dissent in self.dissent.iter().filter(|d| d.expert) {
             let model = &dissent.model;
             out.push_str(&format!(
@@ -409,5 +423,28 @@ impl VerdictReply {
             out.push_str(&format!("_{reason}_\n"));
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "{\"question\":\"How much?\",\"kind\":\"number\",\"votes\":[\
+        {\"model\":\"a\",\"text\":\"Answer: 10\"},{\"model\":\"b\",\"text\":\"Answer: 10\"},\
+        {\"model\":\"c\",\"text\":\"Answer: 5\"}],\"risk\":\"it is a riddle\"}";
+
+    #[test]
+    fn a_record_of_before_says_what_it_said() {
+        let (reply, mut case, _) = verdict("t_1", BEFORE).expect("a verdict");
+        assert!(!serde_json::to_string(&reply).expect("JSON").contains("strongest"));
+        let again =
+            |case: &Case| serde_json::to_string(&Record::new(case, Vec::new())).expect("a record");
+        assert_eq!(again(&case), BEFORE);
+        case.strongest = Some((2, Strength::Rank));
+        let record = again(&case);
+        let (reply, read, _) = verdict("t_1", &record).expect("a verdict");
+        assert_eq!(read, case);
+        assert!(reply.dissent[0].strongest && reply.render().contains("strongest of them, c"));
     }
 }
