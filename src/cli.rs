@@ -64,7 +64,7 @@ pub enum Command {
     /// List, show, search and end sessions with the council.
     Session(SessionArgs),
     /// Show Spec-Kit features: all, one, or a part of one; the next task; what is amiss.
-    Spec(SpecArgs),
+    Spec(command::spec::SpecArgs),
     /// Show every setting with its origin, or a commented example file.
     Config(ConfigArgs),
     /// Check the index and repair it; or explain why a file is or is not found.
@@ -111,26 +111,6 @@ pub struct SessionArgs {
     /// End the session that is named.
     #[arg(long, requires = "id")]
     pub end: bool,
-}
-
-#[derive(Args, Debug)]
-pub struct SpecArgs {
-    /// The feature, by its id, name or path; without one all are listed.
-    pub feature: Option<String>,
-    /// The part to show: T012, US1, FR-003, plan, spec.md#Heading, checklists/NAME.
-    pub what: Option<String>,
-    /// The project: a source, or a path inside one; needed where there are several.
-    #[arg(long)]
-    pub project: Option<String>,
-    /// Show the next task instead.
-    #[arg(long, requires = "feature", conflicts_with_all = ["what", "check", "tick"])]
-    pub next: bool,
-    /// Check it instead.
-    #[arg(long, requires = "feature", conflicts_with_all = ["what", "tick"])]
-    pub check: bool,
-    /// Tick this task of it.
-    #[arg(long, value_name = "ID", requires = "feature", conflicts_with = "what")]
-    pub tick: Option<String>,
 }
 
 #[derive(Args, Debug)]

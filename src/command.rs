@@ -20,8 +20,13 @@ use synod_index::Index;
 
 /// Prints to stdout; a reader that went away ends the program quietly, as with other tools.
 pub fn say(text: &str) {
+    say_bytes(text.as_bytes());
+}
+
+/// The same for what need not be text.
+pub fn say_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let done = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let done = out.write_all(bytes).and_then(|()| out.flush());
     if done.is_err() {
         std::process::exit(0);
     }

@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(out, "validate       {validate:>10.2?}")?;
     let tick = median(201, |turn| {
         let edit = kit::Edit::Tick { doc: "tasks.md", id: "T100", line: None, done: turn % 2 == 1 };
-        kit::edit(&feature, &edit, None).expect("a tick");
+        kit::edit(&feature, &edit, None, &|_, _| Ok(())).expect("a tick");
     });
     writeln!(out, "tick, synced   {tick:>10.2?}   (median of 201)")?;
     let disk = disk(&feature.folder)?;

@@ -65,7 +65,7 @@ fn edit(feature: &kit::Feature, request: &Value) -> Answer {
         },
         _ => kit::Edit::Status(text(request, "text")),
     };
-    kit::edit(feature, &edit, hash).map(edited)
+    kit::edit(feature, &edit, hash, &|_, _| Ok(())).map(edited)
 }
 
 fn create(project: &kit::Project, request: &Value) -> Answer {
@@ -79,7 +79,7 @@ fn create(project: &kit::Project, request: &Value) -> Answer {
         activate: flag("activate"),
         dry_run: flag("dry_run"),
     };
-    let created = kit::create(project, &new)?;
+    let created = kit::create(project, &new, &|_, _| Ok(()))?;
     Ok(json!({"script": wire(kit::new_feature_json(project, &created)), "id": created.id,
         "path": created.path, "files": created.files, "warnings": created.warnings}))
 }

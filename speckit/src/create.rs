@@ -8,7 +8,7 @@ use crate::jail;
 use crate::name::{check_timestamp, fit, free_number, next_number, slug, slug_of_description};
 use crate::project::{Feature, Project};
 use crate::template::find_template;
-use crate::write::{self, Lock};
+use crate::write::{self, Keep, Lock};
 use std::fs;
 
 /// A description, in bytes.
@@ -50,12 +50,12 @@ pub struct Created {
     pub dry_run: bool,
 }
 
-/// Makes a feature.
+/// Makes a feature. What the shared pointer said is kept before it says something else.
 ///
 /// # Errors
 /// `Argument` for what is out of its bounds, `Exists` for a folder of that name, `Unsupported` or
-/// `Unreadable` for a template that only the CLI can compose, `Locked`, `Io`.
-pub fn create(project: &Project, new: &NewFeature) -> Result<Created> {
+/// `Unreadable` for a template that only the CLI can compose, `Locked`, `NotKept`, `Io`.
+pub fn create(project: &Project, new: &NewFeature, keep: &Keep) -> Result<Created> {
     check(new)?;
     if new.dry_run {
         let (mut created, _) = name(project, new)?;
@@ -98,7 +98,7 @@ pub fn create(project: &Project, new: &NewFeature) -> Result<Created> {
         }
     }
     if new.activate {
-        activate(project, &created.path)?;
+        activate(project, &created.path, keep)?;
         created.files.push(".specify/feature.json".to_owned());
     }
     Ok(created)
@@ -170,13 +170,21 @@ fn name(project: &Project, new: &NewFeature) -> Result<(Created, bool)> {
 /// Points `.specify/feature.json` at a feature. All agents of the checkout share that pointer.
 ///
 /// # Errors
-/// `Io`, or `Outside` if the file is a link that leaves the project.
-pub fn activate(project: &Project, path: &str) -> Result<()> {
+/// `Io`, `NotKept`, or `Outside` if the file is a link that leaves the project.
+pub fn activate(project: &Project, path: &str, keep: &Keep) -> Result<()> {
     jail::check(path)?;
     let at = jail::resolve_new(&project.root, ".specify/feature.json")?;
     let value = serde_json::json!({ "feature_directory": path });
     let lock = Lock::take(at.parent().unwrap_or(&project.root))?;
-    write::replace(&lock, &at, format!("{value}\n").as_bytes(), None).map(|_| ())
+    let text = format!("{value}\n");
+    if write::create(&lock, &at, text.as_bytes())? {
+        return Ok(());
+    }
+    let whole = |old: &[u8]| {
+        let new = (old != text.as_bytes()).then(|| text.clone().into_bytes());
+        Ok((new, ()))
+    };
+    write::rewrite(&lock, &at, keep, whole).map(|_| ())
 }
 
 impl Created {
@@ -192,6 +200,12 @@ impl Created {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    fn unkept(_: &Path, _: &[u8]) -> std::result::Result<(), String> {
+        Ok(())
+    }
 
     fn project(template: Option<&str>) -> (tempfile::TempDir, Project) {
         let dir = tempfile::tempdir().unwrap();
@@ -210,13 +224,14 @@ mod tests {
     #[test]
     fn the_template_byte_for_byte_and_numbers_that_go_on() {
         let (dir, project) = project(Some("# [F]\r\n\u{a0}$ARGUMENTS"));
-        let first = create(&project, &new("Fix UI bug")).unwrap();
+        let first = create(&project, &new("Fix UI bug"), &unkept).unwrap();
         assert_eq!((first.id.as_str(), first.name.as_str()), ("001", "001-fix-ui-bug"));
         assert_eq!(first.files, ["specs/001-fix-ui-bug/spec.md"]);
         let written = fs::read(dir.path().join(&first.files[0])).unwrap();
         assert_eq!(written, "# [F]\r\n\u{a0}$ARGUMENTS".as_bytes());
         assert!(!dir.path().join(".specify/feature.json").exists());
-        let second = create(&project, &NewFeature { activate: true, ..new("!!!") }).unwrap();
+        let second =
+            create(&project, &NewFeature { activate: true, ..new("!!!") }, &unkept).unwrap();
         assert_eq!((second.name.as_str(), second.warnings.len()), ("002-", 1));
         let pointer = fs::read_to_string(dir.path().join(".specify/feature.json")).unwrap();
         assert_eq!(pointer, "{\"feature_directory\":\"specs/002-\"}\n");
@@ -226,15 +241,16 @@ mod tests {
     #[test]
     fn nothing_is_overwritten_and_a_dry_run_makes_nothing() {
         let (dir, project) = project(None);
-        let dry = create(&project, &NewFeature { dry_run: true, ..new("A b c") }).unwrap();
+        let dry = create(&project, &NewFeature { dry_run: true, ..new("A b c") }, &unkept).unwrap();
         assert!(dry.dry_run && !dir.path().join("specs").exists());
         let stamp = NewFeature { timestamp: Some("20260131-120000"), ..new("albums") };
-        let made = create(&project, &stamp).unwrap();
+        let made = create(&project, &stamp, &unkept).unwrap();
         assert_eq!(made.name, "20260131-120000-albums");
         assert_eq!(made.warnings.len(), 1, "no template");
-        assert!(matches!(create(&project, &stamp), Err(Error::Exists(_))));
+        assert!(matches!(create(&project, &stamp, &unkept), Err(Error::Exists(_))));
         fs::write(dir.path().join("specs/20260131-120000-albums/spec.md"), "mine").unwrap();
-        let again = create(&project, &NewFeature { allow_existing: true, ..stamp }).unwrap();
+        let again =
+            create(&project, &NewFeature { allow_existing: true, ..stamp }, &unkept).unwrap();
         assert!(again.files.is_empty());
         let kept = fs::read(dir.path().join("specs/20260131-120000-albums/spec.md")).unwrap();
         assert_eq!(kept, b"mine");
@@ -243,9 +259,13 @@ mod tests {
     #[test]
     fn bad_arguments_make_nothing() {
         let (dir, project) = project(None);
-        assert!(create(&project, &new("  ")).is_err());
-        assert!(create(&project, &NewFeature { number: Some(u64::MAX), ..new("a") }).is_err());
-        assert!(create(&project, &NewFeature { timestamp: Some("../x"), ..new("a") }).is_err());
+        assert!(create(&project, &new("  "), &unkept).is_err());
+        assert!(
+            create(&project, &NewFeature { number: Some(u64::MAX), ..new("a") }, &unkept).is_err()
+        );
+        assert!(
+            create(&project, &NewFeature { timestamp: Some("../x"), ..new("a") }, &unkept).is_err()
+        );
         let _ = dir.path().join("specs").read_dir().map(|mut d| assert!(d.next().is_none()));
     }
 
@@ -254,10 +274,30 @@ mod tests {
         let (_dir, project) = project(Some("t"));
         std::thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| create(&project, &new("same name")).unwrap());
+                scope.spawn(|| create(&project, &new("same name"), &unkept).unwrap());
             }
         });
         let ids: Vec<String> = project.features().unwrap().into_iter().map(|f| f.id).collect();
         assert_eq!(ids.last().map(String::as_str), Some("016"));
+    }
+
+    #[test]
+    fn what_the_shared_pointer_said_is_kept() {
+        let (dir, project) = project(None);
+        let pointer = dir.path().join(".specify/feature.json");
+        let kept = RefCell::new(Vec::new());
+        let keep = |at: &Path, bytes: &[u8]| -> std::result::Result<(), String> {
+            assert!(at.ends_with(".specify/feature.json"));
+            kept.borrow_mut().push(bytes.to_owned());
+            Ok(())
+        };
+        activate(&project, "specs/001-a", &keep).unwrap();
+        assert!(kept.borrow().is_empty(), "there was none");
+        let old = fs::read(&pointer).unwrap();
+        activate(&project, "specs/001-a", &keep).unwrap();
+        assert!(kept.borrow().is_empty(), "it said so already");
+        activate(&project, "specs/002-b", &keep).unwrap();
+        assert_eq!(*kept.borrow(), [old]);
+        assert!(fs::read_to_string(&pointer).unwrap().contains("002-b"));
     }
 }

@@ -11,7 +11,7 @@ use crate::project::Feature;
 use crate::spec::Spec;
 use crate::task::{Phase, Task, Tasks};
 use crate::text::{Line, Scan, Section, scan, sections, trimmed};
-use crate::write::{self, Splice};
+use crate::write::{self, Keep, Splice};
 
 /// A line that an edit writes, in bytes.
 pub const LINE_BYTES_MAX: usize = 4_096;
@@ -217,14 +217,14 @@ fn line(name: &str, text: &str) -> Result<()> {
     Err(Error::Argument(format!("`{name}` {why}; give one line of text")))
 }
 
-/// Changes a document of a feature. With `read`, the hash that came with the text that was read,
-/// the edit is refused if the document is another one now.
+/// Changes a document of a feature, whose text is kept before. With `read`, the hash that came with
+/// the text that was read, the edit is refused if the document is another one now.
 ///
 /// # Errors
 /// `Conflict` for a stale hash, `Missing` for what is not there (nearest named), `Ambiguous` for an
-/// id that is given twice, `Argument` for what is out of its bounds, `Locked`, `Io`. The document
-/// is untouched then.
-pub fn edit(feature: &Feature, edit: &Edit, read: Option<&str>) -> Result<Edited> {
+/// id that is given twice, `Argument` for what is out of its bounds, `Locked`, `NotKept`, `Io`. The
+/// document is untouched then.
+pub fn edit(feature: &Feature, edit: &Edit, read: Option<&str>, keep: &Keep) -> Result<Edited> {
     edit.check()?;
     let doc = edit.doc();
     let change = |text: &str| {
@@ -235,7 +235,7 @@ pub fn edit(feature: &Feature, edit: &Edit, read: Option<&str>) -> Result<Edited
         }
         edit.make(text)
     };
-    match write::edit(&feature.root, &feature.at(doc)?, change) {
+    match write::edit(&feature.root, &feature.at(doc)?, keep, change) {
         Ok(((changes, ids), hash)) => Ok(Edited { doc: doc.to_owned(), changes, ids, hash }),
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Err(feature.no_document(doc))

@@ -140,6 +140,10 @@ fn the_status_alone_changes() {
     assert!(Edit::Status("a | b").make(SPEC).is_err());
 }
 
+fn unkept(_: &std::path::Path, _: &[u8]) -> std::result::Result<(), String> {
+    Ok(())
+}
+
 fn feature(folder: &std::path::Path) -> Feature {
     let folder = folder.canonicalize().unwrap();
     let root = folder.parent().unwrap().to_owned();
@@ -153,13 +157,13 @@ fn a_stale_hash_is_a_conflict_that_shows_the_line() {
     std::fs::write(dir.path().join("tasks.md"), TASKS).unwrap();
     let feature = feature(dir.path());
     let read = feature.read("tasks.md").unwrap().hash;
-    let other = edit(&feature, &set("T001", true), Some(&read)).unwrap();
-    let refused = edit(&feature, &set("T001", false), Some(&read)).unwrap_err();
+    let other = edit(&feature, &set("T001", true), Some(&read), &unkept).unwrap();
+    let refused = edit(&feature, &set("T001", false), Some(&read), &unkept).unwrap_err();
     let Error::Conflict { line, current, hash, .. } = &refused else { panic!("{refused}") };
     assert_eq!((*line, current.as_str(), hash), (Some(5), "- [x] T001 a", &other.hash));
-    assert!(edit(&feature, &set("T001", false), Some(hash)).is_ok());
+    assert!(edit(&feature, &set("T001", false), Some(hash), &unkept).is_ok());
     assert_eq!(feature.read("tasks.md").unwrap().text, TASKS);
-    let none = edit(&feature, &Edit::Status("x"), None).unwrap_err().to_string();
+    let none = edit(&feature, &Edit::Status("x"), None, &unkept).unwrap_err().to_string();
     assert!(none.contains("no document `spec.md`"), "{none}");
 }
 
@@ -172,11 +176,14 @@ fn a_hundred_threads_lose_nothing_and_double_nothing() {
     std::thread::scope(|scope| {
         for n in 1..=50 {
             let feature = &feature;
-            scope.spawn(move || edit(feature, &set(&format!("T{n:03}"), true), None).unwrap());
+            scope.spawn(move || {
+                edit(feature, &set(&format!("T{n:03}"), true), None, &unkept).unwrap()
+            });
             scope.spawn(move || {
                 let text = format!("new {n}");
                 let tasks = [task(&text)];
-                edit(feature, &Edit::Append { place: Place::End, tasks: &tasks }, None).unwrap()
+                edit(feature, &Edit::Append { place: Place::End, tasks: &tasks }, None, &unkept)
+                    .unwrap()
             });
         }
     });

@@ -65,6 +65,24 @@ pub enum Error {
         /// The document's hash now.
         hash: String,
     },
+    /// A document is not the one that somebody wants to replace whole.
+    #[error(
+        "`{doc}` is another one than was looked at; look at it and send it again with hash `{hash}`"
+    )]
+    Changed {
+        /// The document, relative to the project.
+        doc: String,
+        /// Its hash now.
+        hash: String,
+    },
+    /// The text that an edit would replace could not be kept.
+    #[error("`{path}` was left as it is, for its text could not be kept before the edit: {reason}")]
+    NotKept {
+        /// The document.
+        path: PathBuf,
+        /// Why, in the words of whoever keeps.
+        reason: String,
+    },
     /// Something is there already and is not overwritten.
     #[error("{0}")]
     Exists(String),

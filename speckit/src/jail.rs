@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
 
 /// The longest document that is read, in bytes.
 pub const DOC_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -92,6 +93,28 @@ pub(crate) fn read_optional(root: &Path, path: &str) -> Result<Option<String>> {
 
 /// Reads a file whose place was resolved before.
 pub(crate) fn read_at(path: &Path) -> Result<String> {
+    let bytes = bytes_at(path)?;
+    String::from_utf8(bytes).map_err(|error| not_utf8(path, error.utf8_error()))
+}
+
+/// What was read of a file as text.
+///
+/// # Errors
+/// `Unreadable` for what is not UTF-8.
+pub(crate) fn text<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str> {
+    std::str::from_utf8(bytes).map_err(|error| not_utf8(path, error))
+}
+
+fn not_utf8(path: &Path, error: Utf8Error) -> Error {
+    let reason = format!("byte {} is not UTF-8; save it as UTF-8", error.valid_up_to());
+    Error::Unreadable { path: path.to_owned(), reason }
+}
+
+/// The bytes of a file whose place was resolved before, whatever they are.
+///
+/// # Errors
+/// `Unreadable` for what is no file or too long.
+pub(crate) fn bytes_at(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |reason: String| Error::Unreadable { path: path.to_owned(), reason };
     // Asked before it is opened: opening a pipe waits for its other end.
     let meta = path.metadata().map_err(|source| Error::io(path, source))?;
@@ -107,10 +130,7 @@ pub(crate) fn read_at(path: &Path) -> Result<String> {
     if bytes.len() > DOC_BYTES_MAX {
         return Err(unreadable(format!("it is longer than {DOC_BYTES_MAX} bytes")));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        unreadable(format!("byte {at} is not UTF-8; save it as UTF-8"))
-    })
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod path;
 mod plan;
 mod project;
 mod prompt;
+mod restore;
 mod run;
 mod script;
 mod slice;
@@ -59,6 +60,7 @@ pub use project::{
     Project,
 };
 pub use prompt::{PROMPTS_MAX, Prompt, prompt, prompts};
+pub use restore::{Restored, hash_of, restore};
 pub use run::{Limits, OUTPUT_BYTES_MAX, Output, RUN_MS_MAX, Run, bounded, run};
 pub use script::{
     NewFeatureJson, PathsJson, PlanJson, PlanSetup, PrerequisitesJson, Required, TasksJson,
@@ -73,4 +75,4 @@ pub use text::Section;
 pub use validate::{
     Coverage, Covered, FINDINGS_MAX, Finding, MARKERS_MAX, Report, Severity, validate,
 };
-pub use write::LOCK_WAIT_MS;
+pub use write::{Keep, LOCK_WAIT_MS};

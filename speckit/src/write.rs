@@ -1,10 +1,11 @@
 //! Changes a document so that no other change is lost and no crash leaves half of one.
 //!
-//! An edit takes the lock of the document's folder, reads, splices, writes a temporary file beside
-//! it, syncs, renames. On Unix the folder itself is locked, so that nothing is left behind in a
-//! person's repository; elsewhere a hidden file is. Editors that hold the document open do not
-//! matter, they take no such lock. Invariant: at every moment the document is wholly the old or
-//! wholly the new one.
+//! An edit takes the lock of the document's folder, reads, splices, has what it read kept, writes
+//! a temporary file beside it, syncs, renames. On Unix the folder itself is locked, so that nothing
+//! is left behind in a person's repository; elsewhere a hidden file is. Editors that hold the
+//! document open do not matter, they take no such lock. Invariant: at every moment the document is
+//! wholly the old or wholly the new one. Invariant: no document is replaced that was not kept
+//! before.
 
 use crate::error::{Error, Result};
 use crate::feature::hash;
@@ -22,6 +23,10 @@ const LOCK_TRY: Duration = Duration::from_micros(300);
 
 /// How often an edit begins again because an editor saved in between.
 const RACES_MAX: usize = 8;
+
+/// Keeps the bytes of a document, at its resolved path, before others take their place. They are on
+/// disk when it returns; when it fails, with words that say why, the document stays as it is.
+pub type Keep<'a> = dyn Fn(&Path, &[u8]) -> std::result::Result<(), String> + 'a;
 
 /// Bytes that take the place of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,19 +127,19 @@ fn stamp(path: &Path) -> Result<Seen> {
 
 /// Replaces a document whole, unless it is no longer the one that was `seen`; false then. `path`
 /// is resolved.
-pub(crate) fn replace(_held: &Lock, path: &Path, bytes: &[u8], seen: Option<Seen>) -> Result<bool> {
+fn replace(_held: &Lock, path: &Path, bytes: &[u8], seen: Seen) -> Result<bool> {
     let temporary = beside(path);
     let _ = fs::remove_file(&temporary);
-    let like = path.exists().then_some(path);
-    let done =
-        fill(&temporary, like, bytes).map_err(|source| Error::io(path, source)).and_then(|()| {
-            match seen {
-                Some(seen) if stamp(path)? != seen => Ok(false),
-                _ => fs::rename(&temporary, path)
-                    .and_then(|()| sync(path.parent().unwrap_or(path)))
-                    .map(|()| true)
-                    .map_err(|source| Error::io(path, source)),
+    let done = fill(&temporary, Some(path), bytes)
+        .map_err(|source| Error::io(path, source))
+        .and_then(|()| {
+            if stamp(path)? != seen {
+                return Ok(false);
             }
+            fs::rename(&temporary, path)
+                .and_then(|()| sync(path.parent().unwrap_or(path)))
+                .map(|()| true)
+                .map_err(|source| Error::io(path, source))
         });
     if !matches!(done, Ok(true)) {
         // What failed is reported; that its temporary file stays as well would not help.
@@ -165,27 +170,51 @@ pub(crate) fn create(_held: &Lock, path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
-/// Reads a document under its lock, lets `change` make splices of it, and writes. Gives what
-/// `change` gave and the new hash; without splices nothing is written.
+/// Reads a document under its lock, lets `change` make another one of it, has the old one kept, and
+/// writes. Gives what `change` gave and the new hash; where it makes nothing, nothing is written.
+/// `path` is resolved.
 ///
 /// # Errors
-/// What `change` fails with, `Locked`, `Io`; the document is then the old one.
+/// What `change` fails with, `NotKept`, `Io`; the document is then the old one.
+pub(crate) fn rewrite<T>(
+    lock: &Lock,
+    path: &Path,
+    keep: &Keep,
+    change: impl Fn(&[u8]) -> Result<(Option<Vec<u8>>, T)>,
+) -> Result<(T, String)> {
+    for _ in 0..RACES_MAX {
+        let seen = stamp(path)?;
+        let old = jail::bytes_at(path)?;
+        let (new, given) = change(&old)?;
+        let Some(new) = new else { return Ok((given, hash(&old))) };
+        keep(path, &old).map_err(|reason| Error::NotKept { path: path.to_owned(), reason })?;
+        if replace(lock, path, &new, seen)? {
+            return Ok((given, hash(&new)));
+        }
+    }
+    let why = "another program that takes no lock writes it all the time; close it and try again";
+    Err(Error::Unreadable { path: path.to_owned(), reason: why.to_owned() })
+}
+
+/// The same for splices of a text, by a path below `root`.
+///
+/// # Errors
+/// As [`rewrite`], and `Locked`, `Argument` for a document that would be too long.
 pub(crate) fn edit<T>(
     root: &Path,
     path: &str,
+    keep: &Keep,
     change: impl Fn(&str) -> Result<(Vec<Splice>, T)>,
 ) -> Result<(T, String)> {
     let full = jail::resolve(root, path)?;
-    let folder = full.parent().unwrap_or(root);
-    let lock = Lock::take(folder)?;
-    for _ in 0..RACES_MAX {
-        let seen = stamp(&full)?;
-        let text = jail::read_at(&full)?;
-        let (splices, given) = change(&text)?;
+    let lock = Lock::take(full.parent().unwrap_or(root))?;
+    rewrite(&lock, &full, keep, |old| {
+        let text = jail::text(&full, old)?;
+        let (splices, given) = change(text)?;
         if splices.is_empty() {
-            return Ok((given, hash(text.as_bytes())));
+            return Ok((None, given));
         }
-        let new = apply(&text, &splices);
+        let new = apply(text, &splices);
         if new.len() > jail::DOC_BYTES_MAX {
             let most = jail::DOC_BYTES_MAX;
             return Err(Error::Argument(format!(
@@ -193,17 +222,21 @@ pub(crate) fn edit<T>(
                 new.len()
             )));
         }
-        if replace(&lock, &full, new.as_bytes(), Some(seen))? {
-            return Ok((given, hash(new.as_bytes())));
-        }
-    }
-    let why = "another program that takes no lock writes it all the time; close it and try again";
-    Err(Error::Unreadable { path: full, reason: why.to_owned() })
+        Ok((Some(new.into_bytes()), given))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
+
+    type Kept = std::result::Result<(), String>;
+
+    #[cfg(unix)]
+    fn unkept(_: &Path, _: &[u8]) -> Kept {
+        Ok(())
+    }
 
     #[test]
     fn splices_in_any_order() {
@@ -237,12 +270,10 @@ mod tests {
         let path = root.join("a.md");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let all =
-            |text: &str| Ok((vec![Splice { bytes: 0..text.len(), with: "new".to_owned() }], ()));
         // A crash left half a document, and somebody a trap.
         fs::write(root.join("victim"), "whole").unwrap();
         std::os::unix::fs::symlink("victim", beside(&path)).unwrap();
-        edit(&root, "a.md", all).unwrap();
+        edit(&root, "a.md", &unkept, all).unwrap();
         assert_eq!(fs::read(root.join("victim")).unwrap(), b"whole");
         fs::remove_file(root.join("victim")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
@@ -250,7 +281,68 @@ mod tests {
         assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
         // A link inside stays a link.
         std::os::unix::fs::symlink("a.md", root.join("l.md")).unwrap();
-        edit(&root, "l.md", all).unwrap();
+        edit(&root, "l.md", &unkept, all).unwrap();
         assert!(root.join("l.md").symlink_metadata().unwrap().is_symlink());
+    }
+
+    fn all(text: &str) -> Result<(Vec<Splice>, ())> {
+        Ok((vec![Splice { bytes: 0..text.len(), with: "new".to_owned() }], ()))
+    }
+
+    #[test]
+    fn the_old_bytes_are_kept_while_the_document_still_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let path = root.join("a.md");
+        let old = "a\r\n\u{feff}b\n\r\nno end";
+        fs::write(&path, old).unwrap();
+        let kept = RefCell::new(Vec::new());
+        let keep = |at: &Path, bytes: &[u8]| -> Kept {
+            kept.borrow_mut().push((at.to_owned(), bytes.to_owned(), fs::read(at).unwrap()));
+            Ok(())
+        };
+        edit(&root, "a.md", &keep, all).unwrap();
+        let wanted = (path.clone(), old.as_bytes().to_owned(), old.as_bytes().to_owned());
+        assert_eq!(*kept.borrow(), [wanted], "once, by its resolved path, before the rename");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        edit(&root, "a.md", &keep, |_| Ok((Vec::new(), ()))).unwrap();
+        assert_eq!(kept.borrow().len(), 1, "what replaces nothing keeps nothing");
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let path = root.join("a.md");
+        fs::write(&path, "old").unwrap();
+        let before = path.metadata().unwrap().modified().unwrap();
+        let full = |_: &Path, _: &[u8]| -> Kept { Err("the disk is full".to_owned()) };
+        let refused = edit(&root, "a.md", &full, all).unwrap_err();
+        assert!(matches!(refused, Error::NotKept { .. }), "{refused}");
+        let said = refused.to_string();
+        assert!(said.contains("a.md") && said.ends_with("the disk is full"), "{said}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(path.metadata().unwrap().modified().unwrap(), before);
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_an_editor_saves_in_between_is_kept_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let path = root.join("a.md");
+        fs::write(&path, "first").unwrap();
+        let kept = RefCell::new(Vec::new());
+        let keep = |at: &Path, bytes: &[u8]| -> Kept {
+            if kept.borrow().is_empty() {
+                // The editor has no lock.
+                fs::write(at, "the editor's").unwrap();
+            }
+            kept.borrow_mut().push(String::from_utf8(bytes.to_owned()).unwrap());
+            Ok(())
+        };
+        edit(&root, "a.md", &keep, all).unwrap();
+        assert_eq!(*kept.borrow(), ["first", "the editor's"]);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 }

@@ -4,6 +4,7 @@ use super::{note, say};
 use crate::beat::{BEAT_MAX, Sign};
 use crate::cli::{Failure, FilterArgs, PackArgs, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
+use crate::fault::Fault;
 use crate::job;
 use crate::now_ms;
 use crate::schedule;
@@ -15,7 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use synod_index::{Doing, Error, Freshness, Outcome, Updater};
 use synod_store::Scope;
-use synod_tools::{Answer, Call};
+use synod_tools::{Answer, Call, Context};
+
+/// The command line among the faces, as the ledger names it.
+pub const FACE: &str = "cli";
 
 /// What stands beside a tool while it runs.
 #[derive(Clone, Copy, PartialEq)]
@@ -64,15 +68,32 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         note("the embedding model ended with a panic; words alone are searched");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Whoever can run this can read and write the files: the operator.
-    let caller = Caller { scopes: Scope::ALL.to_vec(), face: "cli", account: String::new() };
-    let result = runtime.block_on(world.door.call(&caller, tool, args, Call::silent()));
+    let result = runtime.block_on(world.door.call(&operator(), tool, args, Call::silent()));
     stop.store(true, Ordering::Relaxed);
     if let Some(thread) = thread
         && thread.join().is_err()
     {
         note("the writer ended with a panic; `synod doctor` checks the index");
     }
+    Ok(result?)
+}
+
+/// Whoever can run this can read and write the files.
+fn operator() -> Caller {
+    Caller { scopes: Scope::ALL.to_vec(), face: FACE, account: String::new() }
+}
+
+/// Asks the engines for what is no tool, through the same door.
+pub fn engine<T: Send + 'static>(
+    session: &Session,
+    request: &'static str,
+    work: impl FnOnce(&Context) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Failure> {
+    let wake = Arc::new(|| {});
+    let world = World::open(&session.data, session.loaded.config.clone(), wake)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(world.door.engine(&operator(), request, work));
+    world.flush();
     Ok(result?)
 }
 

@@ -13,7 +13,11 @@ pub(crate) const WORD_BYTES_MAX: usize = 128;
 
 /// Refuses a text of more than `max` bytes.
 pub(crate) fn text(what: &str, value: &str, max: usize) -> Result<()> {
-    let n = value.len();
+    length(what, value.len(), max)
+}
+
+/// Refuses more than `max` bytes.
+pub(crate) fn length(what: &str, n: usize, max: usize) -> Result<()> {
     if n <= max {
         return Ok(());
     }

@@ -1,5 +1,5 @@
 //! The engine that remembers: access tokens, sessions, jobs, trust records, the ledger, packs, what
-//! was spent, and requests to the process that writes.
+//! was spent, texts that edits replaced, and requests to the process that writes.
 //!
 //! All state that outlives a process and is not the index. All SQL of it stands here. Time and
 //! ids are arguments. Invariant: what was acknowledged is on disk (`synchronous=FULL`).
@@ -12,6 +12,7 @@ mod job;
 mod ledger;
 mod message;
 mod pack;
+mod previous;
 mod resume;
 mod run;
 mod scribe;
@@ -35,6 +36,9 @@ pub use ledger::{
 pub use message::{
     HITS_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, Message, MessageHit, MessageHits, NewMessage,
     QUERY_BYTES_MAX, REFS_BYTES_MAX, Role,
+};
+pub use previous::{
+    PREVIOUS_BYTES_MAX, PREVIOUS_MAX, PREVIOUS_OF_FILE_MAX, PREVIOUS_TEXT_BYTES_MAX, Previous,
 };
 pub use resume::{
     ASK_MIN, Interruption, MESSAGE_TOKENS, RESUME_MIN, Rebuilt, Recovery, left_out, recovery,
@@ -67,7 +71,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The format this program writes.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// How long a statement waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
 /// Between two tries for the write lock where a call waits; SQLite's own pauses grow to 100 ms.
@@ -109,6 +113,9 @@ const FOURTH: &str = "CREATE INDEX trust_owner ON trust(owner, at_ms);";
 
 /// What the fifth format added.
 const FIFTH: &str = spent::FIFTH;
+
+/// What the sixth format added.
+const SIXTH: &str = previous::SCHEMA;
 
 /// Fails the store.
 #[derive(Debug, thiserror::Error)]
@@ -432,6 +439,9 @@ fn prepare(db: &mut Connection, data: &Path) -> Result<()> {
         }
         if found < 5 {
             tx.execute_batch(FIFTH)?;
+        }
+        if found < 6 {
+            tx.execute_batch(SIXTH)?;
         }
         tx.pragma_update(None, "user_version", FORMAT)?;
         tx.commit()?;

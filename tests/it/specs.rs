@@ -3,9 +3,10 @@
 
 use super::http::{get, post};
 use super::peer::installed;
-use super::program::{Client, Place};
+use super::program::{Client, Place, sql};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 const TASKS: &str = "# Tasks: Albums\n\n## Phase 1: Setup\n\n- [x] T001 Create the folder src/\n- \
     [ ] T002 [P] Configure linting in lint.toml\n- [ ] T003 [P] Add the index in src/index.rs \
@@ -383,6 +384,157 @@ fn a_conflict_shows_what_the_other_one_changed() {
     let said = client.refused("spec_update", args);
     assert!(said.contains("-- [ ] T003") && said.contains("+- [x] T003"), "{said}");
     assert_eq!(std::fs::read_to_string(&path).expect("tasks"), other, "nothing was written");
+}
+
+/// Every file below a folder.
+fn tree(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut out = BTreeSet::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry")) {
+            if entry.file_type().expect("a type").is_dir() {
+                open.push(entry.path());
+            } else {
+                out.insert(entry.path());
+            }
+        }
+    }
+    out
+}
+
+/// What `synod spec previous` lists of a file.
+fn previous(place: &Place, file: &str) -> Value {
+    let (code, out, err) = place.outcome(&["spec", "previous", file, "--json"]);
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+/// A kept text by its place in the list, and its hash.
+fn kept(place: &Place, file: &str, at: usize) -> (Vec<u8>, String) {
+    let hash = previous(place, file)["texts"][at]["hash"].as_str().expect("a hash").to_owned();
+    let output = place.run(&["spec", "previous", file, "--show", &hash]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (output.stdout, hash)
+}
+
+#[test]
+fn the_text_that_an_edit_replaced_is_had_again_put_back_and_undone() {
+    let (place, root) = place();
+    let path = root.join("specs/001-albums/tasks.md");
+    let file = path.to_str().expect("a path");
+    let old = TASKS.replace('\n', "\r\n").trim_end().to_owned();
+    std::fs::write(&path, &old).expect("written");
+    assert_eq!(previous(&place, file)["texts"], json!([]));
+    let before = tree(&root);
+    let (code, _, err) = place.outcome(&["spec", "001", "--tick", "T002"]);
+    assert_eq!(code, 0, "{err}");
+    let ticked = std::fs::read(&path).expect("tasks");
+    assert_eq!(ticked, old.replace("[ ] T002", "[x] T002").as_bytes());
+    let (text, hash) = kept(&place, file, 0);
+    assert_eq!(text, old.as_bytes(), "byte for byte");
+    let listed = previous(&place, file);
+    assert_eq!(listed["texts"][0]["bytes"], json!(old.len()), "{listed}");
+    assert_eq!(listed["texts"].as_array().map(Vec::len), Some(1), "{listed}");
+    let now = listed["hash"].as_str().expect("a hash").to_owned();
+    // For a person, by a path as the shell knows it.
+    let mut command = place.command(&["spec", "previous", "specs/001-albums/tasks.md"]);
+    let output = command.current_dir(&root).output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let row = format!("{hash}  {} bytes", old.len());
+    assert!(said.contains(&row) && said.contains(&now), "{said}");
+    // What changed since it was listed is left alone.
+    let args = ["spec", "previous", file, "--restore", &hash, "--hash", &hash];
+    let (code, _, err) = place.outcome(&args);
+    assert!(code == 1 && err.contains(&now), "{err}");
+    let args = ["--read-only", "spec", "previous", file, "--restore", &hash];
+    let (code, _, err) = place.outcome(&args);
+    assert!(code == 1 && err.contains("read-only"), "{err}");
+    let (code, _, err) = place.outcome(&["spec", "previous", file, "--restore", "0"]);
+    assert!(code == 1 && err.contains("no text `0`"), "{err}");
+    assert_eq!(std::fs::read(&path).expect("tasks"), ticked, "nothing was written");
+    let args = ["spec", "previous", file, "--restore", &hash, "--hash", &now];
+    let (code, out, err) = place.outcome(&args);
+    assert!(code == 0 && out.contains(&now), "{out}{err}");
+    assert_eq!(std::fs::read(&path).expect("tasks"), old.as_bytes());
+    // What that replaced is kept too.
+    let (text, undo) = kept(&place, file, 0);
+    assert_eq!((&text, &undo), (&ticked, &now));
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(previous(&place, file)["hash"], json!(null));
+    let (code, _, err) = place.outcome(&["spec", "previous", file, "--restore", &undo]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(std::fs::read(&path).expect("tasks"), ticked);
+    assert_eq!(tree(&root), before, "nothing lies in the repository that was not there");
+    let (_, out, _) = place.outcome(&["ledger", "--action", "spec.previous.restore"]);
+    assert!(out.lines().filter(|line| line.contains("  ok  ")).count() == 2, "{out}");
+    assert!(out.contains("conflict") && out.contains("tasks.md"), "{out}");
+}
+
+#[test]
+fn an_edit_whose_text_cannot_be_kept_changes_nothing() {
+    let (place, root) = place();
+    let path = root.join("specs/001-albums/tasks.md");
+    sql(&place.data().join("state.db"), "DROP TABLE previous");
+    let (code, _, err) = place.outcome(&["spec", "001", "--tick", "T002"]);
+    assert!(code == 1 && err.contains("tasks.md") && err.contains("was left as it is"), "{err}");
+    assert_eq!(std::fs::read_to_string(path).expect("tasks"), TASKS);
+}
+
+#[test]
+fn two_servers_that_edit_at_once_lose_no_text() {
+    let (place, root) = place();
+    std::thread::scope(|scope| {
+        for who in ["ada", "eve"] {
+            let mut client = client(&place);
+            scope.spawn(move || {
+                for n in 0..5 {
+                    let text = format!("Step {n} of {who}");
+                    let args = json!({"feature": "001", "op": "append", "text": text});
+                    client.answered("spec_update", args);
+                }
+            });
+        }
+    });
+    let path = root.join("specs/001-albums/tasks.md");
+    let file = path.to_str().expect("a path");
+    let n_texts = previous(&place, file)["texts"].as_array().map(Vec::len);
+    assert_eq!(n_texts, Some(10));
+    let tasks = |text: &[u8]| String::from_utf8_lossy(text).matches("\n- [").count();
+    let counts: Vec<usize> = (0..10).map(|at| tasks(&kept(&place, file, at).0)).collect();
+    assert_eq!(counts, (4..14).rev().collect::<Vec<_>>(), "each edit's, newest first");
+    assert_eq!(tasks(&std::fs::read(&path).expect("tasks")), 14);
+}
+
+#[test]
+fn a_file_outside_of_every_project_has_no_previous_text() {
+    let (place, root) = place();
+    let theirs = place.write("elsewhere/tasks.md", TASKS);
+    let notes = place.write("notes/tasks.md", TASKS);
+    place.index(&place.path().join("notes"));
+    let mut files = vec![
+        (theirs.clone(), "no source"),
+        (root.join("specs/../../elsewhere/tasks.md"), "no source"),
+        (root.join("specs/gone/../../../elsewhere/tasks.md"), "leads nowhere"),
+        (notes.clone(), "no Spec-Kit project"),
+    ];
+    #[cfg(unix)]
+    {
+        let link = root.join("specs/001-albums/link.md");
+        std::os::unix::fs::symlink(&theirs, &link).expect("a link");
+        files.push((link, "no source"));
+    }
+    let none: &[&str] = &[];
+    for (file, word) in files {
+        let file = file.to_str().expect("a path");
+        for more in [none, &["--show", "0"], &["--restore", "0"]] {
+            let args = [&["spec", "previous", file][..], more].concat();
+            let (code, _, err) = place.outcome(&args);
+            assert!(code == 1 && err.contains(word), "{file} {more:?}: {err}");
+        }
+    }
+    for path in [theirs, notes] {
+        assert_eq!(std::fs::read_to_string(path).expect("a file"), TASKS);
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod spec_command;
 mod spec_create;
 mod spec_list;
 mod spec_next;
+mod spec_previous;
 mod spec_read;
 mod spec_run;
 mod spec_update;
@@ -53,6 +54,7 @@ pub use schema::portable;
 pub use seat::prompt;
 pub use spec::{Runs, SpecSettings, Specs};
 pub use spec_command::{SpecCommand, spec_command_of, spec_commands};
+pub use spec_previous::{PreviousTexts, spec_previous, spec_previous_text, spec_restore};
 
 use schemars::JsonSchema;
 use serde::Serialize;

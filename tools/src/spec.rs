@@ -267,9 +267,10 @@ pub fn fault(tool: &str, error: Fault) -> Error {
         Fault::Missing { .. } | Fault::NoProject { .. } | Fault::NoProgram { .. } => {
             Error::Missing(text)
         }
-        Fault::Conflict { .. } | Fault::Exists(_) | Fault::Ambiguous { .. } => {
-            Error::Store(synod_store::Error::Conflict(text))
-        }
+        Fault::Conflict { .. }
+        | Fault::Changed { .. }
+        | Fault::Exists(_)
+        | Fault::Ambiguous { .. } => Error::Store(synod_store::Error::Conflict(text)),
         _ => Error::Refused(text),
     }
 }

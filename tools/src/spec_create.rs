@@ -1,5 +1,6 @@
 //! `spec_create`: a new feature from the project's own template, named by the CLI's rules.
 
+use crate::spec_previous::keeper;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,7 @@ impl Operation for SpecCreate {
                 activate: args.activate,
                 dry_run: args.dry_run,
             },
+            &keeper(cx),
         );
         let made = made.map_err(|error| spec::fault(Self::NAME, error))?;
         let mut warnings = made.warnings;

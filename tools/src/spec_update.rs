@@ -1,5 +1,6 @@
 //! `spec_update`: one edit of one line of a feature, under the hash of the document that was read.
 
+use crate::spec_previous::keeper;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -111,7 +112,7 @@ impl Operation for SpecUpdate {
             }
             Op::Status => Edit::Status(text.ok_or_else(|| wanted("the status as `text`"))?),
         };
-        let done = edit(&feature, &change, args.hash.as_deref()).map_err(|error| {
+        let done = edit(&feature, &change, args.hash.as_deref(), &keeper(cx)).map_err(|error| {
             let since = match (&error, &args.hash) {
                 (Fault::Conflict { doc, .. }, Some(hash)) => cx.specs.changed(&feature, doc, hash),
                 _ => None,
