@@ -126,10 +126,10 @@ impl Entry {
         let Some((began, _)) = self.compared else { return false };
         let in_time = match self.watching {
             Some(Watching::Events) => true,
-            Some(Watching::Polled(every) | Watching::PolledBelow(every)) => {
-                now.saturating_duration_since(began) < every
-            }
             Some(Watching::Silent) | None => false,
+            Some(polled) => {
+                polled.every().is_some_and(|every| now.saturating_duration_since(began) < every)
+            }
         };
         in_time && self.there && !self.broken
     }
@@ -137,6 +137,8 @@ impl Entry {
 
 /// The file that says how changes of each source are noticed, for processes that only read.
 const NOTE: &str = "writer.watch";
+/// In it, behind the seconds: the file system of the source is why it is polled.
+const ELSEWHERE: &str = "elsewhere";
 /// In it, behind the seconds: a file system below the source is why it is polled.
 const BELOW: &str = "below";
 /// In it, in the place of the seconds: the source does not answer.
@@ -148,6 +150,7 @@ pub fn leave(index: &Index, watching: HashMap<i64, Watching>) {
     let line = |(id, watching): (&i64, &Watching)| match watching {
         Watching::Events => format!("{id}\n"),
         Watching::Polled(every) => format!("{id} {}\n", every.as_secs()),
+        Watching::PolledElsewhere(every) => format!("{id} {} {ELSEWHERE}\n", every.as_secs()),
         Watching::PolledBelow(every) => format!("{id} {} {BELOW}\n", every.as_secs()),
         Watching::Silent => format!("{id} {SILENT}\n"),
     };
@@ -175,6 +178,7 @@ fn parse(text: &str) -> HashMap<i64, Watching> {
             (None, _) => Watching::Events,
             (Some(SILENT), None) => Watching::Silent,
             (Some(every), None) => Watching::Polled(seconds(every)?),
+            (Some(every), Some(ELSEWHERE)) => Watching::PolledElsewhere(seconds(every)?),
             (Some(every), Some(BELOW)) => Watching::PolledBelow(seconds(every)?),
             _ => return None,
         };
@@ -198,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_polled_source_is_current_within_its_interval_only() {
-        let (mut schedule, start) = watched(Watching::Polled(10 * S));
+        let (mut schedule, start) = watched(Watching::PolledElsewhere(10 * S));
         assert!(!schedule.is_current(start) && schedule.due(start) == Some(7));
         schedule.compared(7, start, S);
         for (at, current, due) in [(1, true, false), (9, true, false), (10, false, true)] {
@@ -255,8 +259,12 @@ mod tests {
 
     #[test]
     fn what_is_left_to_others_is_read_again() {
-        let known = parse("3\n12 10\nx\n4 y\n5 silent\n6 10 below\n7 10 above\n8 silent 9\n");
-        assert_eq!(known.len(), 4);
+        let text =
+            "3\n12 10\nx\n4 y\n5 silent\n6 10 below\n7 10 above\n8 silent 9\n9 3 elsewhere\n";
+        let known = parse(text);
+        assert_eq!(known.len(), 5);
+        let why = "polled every 3 s (its file system does not tell of all changes)";
+        assert_eq!(known[&9].to_string(), why);
         assert_eq!((known[&5], known[&6]), (Watching::Silent, Watching::PolledBelow(10 * S)));
         assert_eq!(known[&5].to_string(), "does not answer");
         assert_eq!(known[&3], Watching::Events);

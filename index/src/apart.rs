@@ -1,16 +1,90 @@
-//! The walk of a source, on a thread of its own: a file system that stops to answer in the middle
-//! of it holds that thread, and not whoever waits for the walk.
+//! Work among the files of a source, on a thread of its own: a file system that stops to answer in
+//! the middle of it holds that thread, and not whoever waits for it.
+//!
+//! The walk of a source, during which others are served, and what is over in a moment unless it
+//! hangs. Invariant: what was given up is of no effect: whatever it made goes with its thread.
 
 use crate::error::{Error, Result};
-use crate::reach::{self, Quiet};
+use crate::reach::{self, Quiet, Reach, SILENT};
 use crate::turn::{Beside, Step};
 use crate::update::{ASK, Updater};
 use crate::walk::{self, Only, Walked};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Instant;
+
+/// What one who works and one who waits for it let each other know.
+#[derive(Default)]
+pub(crate) struct Signs {
+    n_done: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Signs {
+    /// The work goes on.
+    ///
+    /// # Errors
+    /// When nobody waits for it any more.
+    pub(crate) fn go_on(&self) -> std::result::Result<(), String> {
+        self.n_done.fetch_add(1, Ordering::Relaxed);
+        match self.over.load(Ordering::Relaxed) {
+            true => Err(SILENT.to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Does `work` in a folder and waits for it; others wait meanwhile, for ten seconds without a sign
+/// of it at most, and for two if the file system does not answer. `None` when it was given up:
+/// until it ends, the folder counts as one that does not answer, so no second one is begun.
+///
+/// # Errors
+/// Why it came to no end.
+pub(crate) fn run<T: Send + 'static>(
+    reach: &Reach,
+    folder: &Path,
+    work: impl FnOnce(&Signs) -> T + Send + 'static,
+) -> std::result::Result<Option<T>, String> {
+    let signs = Arc::new(Signs::default());
+    let (send, receive) = sync_channel(1);
+    let crew = reach.crew(folder);
+    let (inside, given) = (crew.enter(), Arc::clone(&signs));
+    let run = move || {
+        let made = work(&given);
+        drop(inside);
+        // Nobody takes it any more when it was given up.
+        let _ = send.send(made);
+    };
+    let thread = std::thread::Builder::new().name("watches".to_owned()).spawn(run);
+    thread.map_err(|error| error.to_string())?;
+    let (mut n_known, mut quiet) = (0, Quiet::new(Instant::now()));
+    loop {
+        match receive.recv_timeout(ASK) {
+            Ok(made) => return Ok(Some(made)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err("the look at its folders failed".to_owned());
+            }
+        }
+        let n = signs.n_done.load(Ordering::Relaxed);
+        if n != n_known {
+            n_known = n;
+            quiet.heard(Instant::now());
+        }
+        if reach::is_left(quiet.look(Instant::now()), || reach.is_silent(folder)) {
+            signs.end();
+            crew.give_up();
+            return Ok(None);
+        }
+    }
+}
 
 impl Updater {
     /// Walks all of a source, or what `only` is about. What is due meanwhile is looked at. `None`
@@ -59,5 +133,52 @@ impl Updater {
                 return Ok(None);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    /// Longest wait; only a hang takes it.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn what_hangs_is_given_up_and_learns_of_it_and_keeps_the_folder_away_until_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reach, folder) = (Reach::default(), dir.path());
+        assert_eq!(run(&reach, folder, |signs| signs.go_on()), Ok(Some(Ok(()))));
+        assert!(reach.answers(folder));
+        // As if its file system did not answer.
+        let crew = reach.crew(folder);
+        let stuck = crew.enter();
+        crew.give_up();
+        let ((go, wait), (say, hear)) = (channel::<()>(), channel());
+        let hangs = move |signs: &Signs| {
+            let _ = wait.recv();
+            let _ = say.send(signs.go_on());
+        };
+        let start = Instant::now();
+        assert_eq!(run(&reach, folder, hangs), Ok(None));
+        assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+        drop(stuck);
+        assert!(!reach.answers(folder), "somebody is in it yet");
+        go.send(()).unwrap();
+        assert_eq!(hear.recv_timeout(PATIENCE).unwrap(), Err(SILENT.to_owned()));
+        let until = Instant::now() + PATIENCE;
+        while !reach.answers(folder) {
+            assert!(Instant::now() < until, "it is away for good");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_fails_is_an_error_and_leaves_nobody_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        let reach = Reach::default();
+        assert!(run::<()>(&reach, dir.path(), |_| panic!("a look that fails")).is_err());
+        assert!(reach.answers(dir.path()));
     }
 }

@@ -310,6 +310,13 @@ pub(crate) fn is_lost(quiet: Duration, is_silent: impl FnOnce() -> bool) -> bool
     quiet >= STUCK || quiet >= QUIET && is_silent()
 }
 
+/// The same of what is over in a moment, and cheap to do again: whoever waits for it serves nobody.
+pub(crate) fn is_left(quiet: Duration, is_silent: impl FnOnce() -> bool) -> bool {
+    // Asked well before: an answer, too, is waited for.
+    let silent = quiet >= KNOWN && is_silent();
+    quiet >= QUIET || quiet >= ANSWER_MAX && silent
+}
+
 /// What hangs if the file system does. What is known of the folder may be remembered from before;
 /// the state of its file system is asked of whoever serves it.
 fn question(folder: &Path) -> Identity {
@@ -450,5 +457,16 @@ mod tests {
     fn work_is_given_up_when_nothing_comes_of_it() {
         assert!(!is_lost(QUIET - MS, || true) && is_lost(QUIET, || true));
         assert!(!is_lost(STUCK - MS, || false) && is_lost(STUCK, || false));
+        assert!(!is_left(ANSWER_MAX - MS, || true) && is_left(ANSWER_MAX, || true));
+        assert!(!is_left(QUIET - MS, || false) && is_left(QUIET, || false));
+        let asked = std::cell::Cell::new(0);
+        for quiet in [KNOWN - MS, KNOWN, ANSWER_MAX - MS] {
+            let ask = || {
+                asked.set(asked.get() + 1);
+                true
+            };
+            assert!(!is_left(quiet, ask), "{quiet:?}");
+        }
+        assert_eq!(asked.get(), 2, "it is asked before it counts");
     }
 }

@@ -29,16 +29,16 @@ fn config(place: &Place) -> String {
     file.display().to_string()
 }
 
-fn status(server: &Server) -> Value {
+pub fn status(server: &Server) -> Value {
     super::http::get(server.address, "/v1/index").json()
 }
 
-fn fresh(server: &Server) {
+pub fn fresh(server: &Server) {
     poll("freshness", PATIENCE, || (status(server)["fresh"] == true).then_some(()));
 }
 
 /// Paths of what has a word.
-fn having(server: &Server, word: &str) -> Vec<String> {
+pub fn having(server: &Server, word: &str) -> Vec<String> {
     let found = super::http::get(server.address, &format!("/v1/search?q=%2B{word}")).json();
     let hits = found["hits"].as_array().unwrap_or_else(|| panic!("{word}: {found}")).iter();
     hits.filter_map(|hit| hit["path"].as_str().map(str::to_owned)).collect()
@@ -567,21 +567,21 @@ fn prompt(server: &Server, path: &str) -> super::http::Reply {
 }
 
 /// How changes of a source are noticed.
-fn watched(server: &Server, name: &str) -> String {
+pub fn watched(server: &Server, name: &str) -> String {
     let said = prompt(server, "/v1/index").json();
     let sources = said["sources"].as_array().unwrap_or_else(|| panic!("{said}"));
     let source = sources.iter().find(|source| source["name"] == name);
     source.unwrap_or_else(|| panic!("{said}"))["watched"].as_str().unwrap_or_default().to_owned()
 }
 
-fn gone_silent(server: &Server) {
+pub fn gone_silent(server: &Server) {
     let silent = || (watched(server, "far") == "does not answer").then_some(());
     poll("a word about it", PATIENCE, silent);
     assert_eq!(status(server)["fresh"], false);
 }
 
 /// A save in the near source is found, and what it replaced no more.
-fn saved(place: &Place, server: &Server, word: &str) {
+pub fn saved(place: &Place, server: &Server, word: &str) {
     place.write("near/a.md", format!("# Near\n\n{word}\n"));
     poll(word, PATIENCE, || (having(server, word) == ["a.md"]).then_some(()));
 }

@@ -2,7 +2,7 @@
 //!
 //! `tidy` and `generated` hold the repository to its own rules; `faces` and `faults` drive the real
 //! program; `index` holds the engine to its promises; `quality` computes ranking on judged data;
-//! `many`, `lost`, `served` and `bound` hold the state of an index to what is promised of it.
+//! `many`, `lost`, `hang`, `served` and `bound` hold the state of an index to what is promised of it.
 
 mod archive;
 #[cfg(target_os = "linux")]
@@ -15,6 +15,8 @@ mod faces;
 mod faults;
 mod fresh;
 mod generated;
+#[cfg(target_os = "linux")]
+mod hang;
 mod http;
 mod index;
 mod jobs;

@@ -11,12 +11,34 @@ pub fn signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("sent");
 }
 
+/// What a process has read and written so far, by the name of a counter.
+fn counted(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("its counters");
+    let of_name =
+        |line: &str| line.split_once(": ").filter(|(known, _)| *known == name)?.1.parse().ok();
+    text.lines().find_map(of_name).expect("a number")
+}
+
 /// Bytes that a process has read so far, from files and pipes, whether they came from the disk or
 /// not.
 pub fn bytes_read(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("its counters");
-    let line = text.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("a line");
-    line.trim().parse().expect("a number")
+    counted(pid, "rchar")
+}
+
+/// How many times a process has written something so far.
+pub fn writes(pid: u32) -> u64 {
+    counted(pid, "syscw")
+}
+
+/// Folders and files that a process has the system watch.
+pub fn watches(pid: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("its open files").flatten();
+    let of_one = |path: &Path| {
+        // One that was closed meanwhile watches nothing.
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().filter(|line| line.starts_with("inotify ")).count()
+    };
+    open.map(|entry| of_one(&entry.path())).sum()
 }
 
 /// What a process holds now that is no page of a file, and the most that it ever held with those,
