@@ -8,6 +8,7 @@ mod carry;
 mod check;
 pub mod chunk;
 mod compact;
+mod compound;
 mod db;
 mod deep;
 mod dense;
