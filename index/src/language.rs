@@ -67,6 +67,11 @@ impl Language {
         ((at as usize) < LANGUAGES.len()).then_some(Language(at as u8))
     }
 
+    /// Whether words are put together without a space in it.
+    pub fn has_compounds(self) -> bool {
+        matches!(self.code(), "de" | "nl" | "sv" | "da" | "nb" | "fi" | "hu")
+    }
+
     /// The stem of a word in lower case.
     pub fn stem(self, word: &str) -> String {
         Stemmer::new(self.row().2).stem(word).into_owned()

@@ -9,6 +9,7 @@ mod check;
 pub mod chunk;
 mod compact;
 mod cover;
+mod compound;
 mod db;
 mod deep;
 mod dense;

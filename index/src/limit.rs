@@ -25,6 +25,16 @@ pub const TOKEN_BYTES_MAX: usize = 120;
 pub const HEADER_BYTES_MAX: usize = 400;
 /// Most words of a query that are scored; the rest is left out with a note.
 pub const QUERY_TERMS_MAX: usize = 64;
+/// Words of one query that stand nowhere whose parts and compounds are looked for.
+pub const LOST_WORDS_MAX: usize = 8;
+/// Terms among which those that end in such a word are looked for, all segments together: a pass
+/// over all of them. Where there are more, only those that begin with it are.
+pub const ENDING_TERMS_MAX: usize = 300_000;
+/// Compounds that are counted to find the most frequent ones; of more, those that the dictionary
+/// says are in the most passages.
+pub const COMPOUNDS_COUNTED_MAX: usize = 256;
+/// Most compounds that are searched in place of one word, each of their forms counted.
+pub const COMPOUNDS_MAX: usize = 32;
 /// Longest query text that is parsed, in bytes; the rest is left out with a note.
 pub const QUERY_BYTES_MAX: usize = 8 * 1024;
 /// Most hits of one page.

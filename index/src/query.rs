@@ -32,6 +32,9 @@ pub struct Query {
     pub spelling: Option<String>,
     /// The words of such a run, one behind the other.
     pub run: Option<Leaf>,
+    /// Words that stand free, each by the first of its forms, as it was typed in lower case. Parts
+    /// of names and of paths are none.
+    pub free: Vec<(String, String)>,
     /// Filters typed into the query.
     pub filters: Vec<(Filter, bool)>,
     /// What the caller should know.
@@ -73,6 +76,11 @@ const NAME_WORDS_MAX: usize = 8;
 /// Weight of a run of words joined by punctuation (`1.0.21`, `src/main.rs`) as a phrase.
 const JOINED_WEIGHT: f32 = 1.0;
 
+/// What may stand before a word that stands free.
+const OPENING: &str = "([{\"'„“‚‘«»";
+/// What may stand behind it: `main(`, `a.b` and `a/b` are names.
+const CLOSING: &str = ")]}\"'“”‘’«».,;:!?";
+
 /// Parses what was typed.
 pub fn parse(text: &str) -> Query {
     let mut query = Query::default();
@@ -112,6 +120,12 @@ impl Query {
     /// Nothing is looked for by its words.
     pub fn is_wordless(&self) -> bool {
         self.scored.is_empty() && self.required.is_empty()
+    }
+
+    /// A word in these forms as it was typed, in lower case, if it stands free.
+    pub(crate) fn as_typed(&self, forms: &[String]) -> Option<&str> {
+        let known = self.free.iter().find(|(form, _)| forms.first() == Some(form));
+        known.map(|(_, typed)| typed.as_str())
     }
 
     /// Lets words be found by their stems in these languages too.
@@ -276,6 +290,7 @@ impl Query {
         let mut left_out = 0;
         for group in groups(&kept) {
             if let Some(leaf) = leaf_of(&group, plain) {
+                self.free.extend(free(&leaf, group[0], plain));
                 if let Some(row) = self.scored.iter_mut().find(|(known, _)| *known == leaf) {
                     row.1 += 1.0;
                 } else if self.scored.len() < QUERY_TERMS_MAX {
@@ -332,6 +347,34 @@ fn leaf_of(group: &[&Word], plain: &str) -> Option<Leaf> {
         }
         _ => Some(Leaf::Word(group.iter().map(|w| w.text.clone()).collect())),
     }
+}
+
+/// A word and how it was typed, if nothing is joined to it.
+fn free(leaf: &Leaf, word: &Word, plain: &str) -> Option<(String, String)> {
+    let Leaf::Word(forms) = leaf else { return None };
+    let before = plain[..word.bytes.start].rsplit(char::is_whitespace).next()?;
+    let behind = plain[word.bytes.end..].split(char::is_whitespace).next()?;
+    let is_free = matches!(word.form, Form::Part | Form::Accented)
+        && before.chars().all(|c| OPENING.contains(c))
+        && behind.chars().all(|c| CLOSING.contains(c));
+    let typed = lower(&plain[word.bytes.clone()]).into_owned();
+    let known = (forms.first()?.clone(), typed);
+    is_free.then_some(known)
+}
+
+/// The forms of one word, as a word of a query has them.
+pub(crate) fn forms_of(word: &str, languages: &[Language]) -> Vec<String> {
+    let all = words(word);
+    let all: Vec<&Word> = all.iter().collect();
+    let leaf = groups(&all).first().and_then(|group| leaf_of(group, word));
+    let Some(Leaf::Word(mut forms)) = leaf else { return Vec::new() };
+    add_native(&mut forms, languages);
+    forms
+}
+
+/// Whether a word in lower case says little alone.
+pub(crate) fn is_stop(word: &str) -> bool {
+    STOP.contains(&word)
 }
 
 /// The stems of a word, which is the last of its forms unless one keeps its diacritics.
@@ -487,6 +530,22 @@ mod tests {
         assert_eq!(parse("what is the tide").scored.len(), 1);
         let only = parse("to be or not to be");
         assert!(!only.scored.is_empty() && !only.notes.is_empty());
+    }
+
+    #[test]
+    fn words_that_stand_free_are_known_as_they_were_typed() {
+        let typed = |text: &str| -> Vec<String> {
+            parse(text).free.into_iter().map(|(_, typed)| typed).collect()
+        };
+        assert_eq!(typed("Katze, „Straße“ (running)!"), ["katze", "straße", "running"]);
+        let names = "fooBar foo_bar src/haus.md run() a-b utf8 x=1 @haus +haus \"haus\" path:haus";
+        assert_eq!(typed(names), [""; 0]);
+        for word in ["Katze", "Straße", "running"] {
+            let query = parse(word);
+            let Leaf::Word(forms) = &query.scored[0].0 else { panic!("{word}: {query:?}") };
+            assert_eq!(query.as_typed(forms), Some(&*lower(word)));
+            assert_eq!(forms_of(&lower(word), &[]), *forms);
+        }
     }
 
     #[test]

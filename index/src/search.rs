@@ -1,5 +1,6 @@
 //! One search: query, filters, ranking, and hits whose text is proven to stand at its lines.
 
+use crate::compound::{self, quote_list};
 use crate::db::{self, Source};
 use crate::dense::Dense;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use crate::meaning::Way;
 use crate::query::{self, Leaf, Query};
 use crate::rank::{Ranking, Scored};
 use crate::reach::SILENT;
+use crate::token::native_of;
 use crate::view::View;
 use crate::{Current, Index, lock};
 use rusqlite::Connection;
@@ -299,6 +301,7 @@ impl Index {
                 return newest(db, &current.view, query, allowed, top);
             }
         }
+        compound::replace(&current.view, query)?;
         let dense = match args.mode {
             Mode::Hybrid | Mode::Semantic if !query.is_wordless() => {
                 self.dense(db, &current.view, found)?
@@ -338,6 +341,8 @@ impl Index {
     ) -> Result<Option<Ranking>> {
         let Some(text) = query::unquoted(&ask.args.query) else { return Ok(None) };
         let mut words = parse_all(&query.languages, &text, &ask.args.also);
+        words.notes.clear();
+        compound::replace(&ask.current.view, &mut words)?;
         let loose = match dense {
             Some(dense) => self.both(ask, &words, dense, found).0?,
             None => self.rank(ask, &words, None)?,
@@ -345,7 +350,11 @@ impl Index {
         if loose.matched == 0 {
             return Ok(None);
         }
-        words.notes = std::mem::take(&mut query.notes);
+        let mut notes = std::mem::take(&mut query.notes);
+        // The plain words of the query were replaced before, with the same note if no other was.
+        words.notes.retain(|note| !notes.contains(note));
+        notes.append(&mut words.notes);
+        words.notes = notes;
         words.notes.push("nothing holds the quoted text; its words were searched".into());
         *query = words;
         Ok(Some(loose))
@@ -419,7 +428,8 @@ impl Index {
             if similar.is_empty() {
                 return Ok(None);
             }
-            tried.push(format!("`{word}` as {}", quote_list(&similar)));
+            let shown = native_of(word).unwrap_or(word);
+            tried.push(format!("`{shown}` as {}", quote_list(&similar, " or ")));
             Ok(Some(Leaf::Word(similar)))
         };
         let mut scored = Vec::new();
@@ -496,10 +506,6 @@ fn note_silent(found: &mut Found) {
     found.notes.extend(notes);
 }
 
-fn quote_list(words: &[String]) -> String {
-    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ")
-}
-
 /// Sub-queries add their words and phrases at half the weight of the first one's. What only the
 /// first one can say for all of them is left out of the others, with a note.
 fn parse_all(languages: &[Language], text: &str, also: &[String]) -> Query {
@@ -508,6 +514,7 @@ fn parse_all(languages: &[Language], text: &str, also: &[String]) -> Query {
     for other in also {
         let other = query::parse(other);
         left_out |= !other.filters.is_empty() || !other.excluded.is_empty();
+        query.free.extend(other.free);
         let phrases = other.required.into_iter().map(|leaf| (leaf, 1.0));
         for (leaf, weight) in other.scored.into_iter().chain(phrases) {
             match query.scored.iter_mut().find(|(known, _)| *known == leaf) {

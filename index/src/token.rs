@@ -242,6 +242,11 @@ pub fn native_stem(language: Language, lowered: &str) -> String {
     format!("{}{NATIVE}{}", fold(&language.stem(lowered)), language.code())
 }
 
+/// The stem in a form that is one of a language; nothing of any other form.
+pub fn native_of(form: &str) -> Option<&str> {
+    form.split_once(NATIVE).map(|(stem, _)| stem)
+}
+
 /// All words of `text`.
 pub fn words(text: &str) -> Vec<Word> {
     let mut scanner = Scanner::new(text);

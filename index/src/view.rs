@@ -450,42 +450,71 @@ impl View {
         Ok(out)
     }
 
-    /// Whether any of `forms` stands in any part of any document.
+    /// Whether any of `forms` stands in any part of any document. Asked of words that most searches
+    /// hold: the first place is enough.
     pub fn holds(&self, forms: &[String]) -> Result<bool> {
-        let mut found = false;
         for form in forms {
             for part in PARTS {
-                self.postings(part, form, |_| found = true)?;
+                if self.stands(part, form)? {
+                    return Ok(true);
+                }
             }
         }
-        Ok(found)
+        Ok(false)
+    }
+
+    fn stands(&self, part: Part, word: &str) -> Result<bool> {
+        let term = Term::from_field_text(self.fields.parts[part as usize], word);
+        for segment in &self.segments {
+            let option = IndexRecordOption::Basic;
+            let found = segment.inverted(part).read_block_postings(&term, option);
+            let Some(mut block) = found.map_err(tantivy_io)? else { continue };
+            while !block.docs().is_empty() {
+                if block.docs().iter().any(|doc| segment.entry[*doc as usize] != NONE) {
+                    return Ok(true);
+                }
+                block.advance();
+            }
+        }
+        Ok(false)
     }
 
     /// Words of the body within `distance` edits of `word` that begin as it does, most frequent
     /// first. A scan over the dictionary: only for queries that found nothing.
     pub fn similar(&self, word: &str, distance: usize, limit: usize) -> Result<Vec<String>> {
-        let mut found: std::collections::HashMap<String, u32> = std::collections::HashMap::new();
+        let mut found: HashMap<String, u32> = HashMap::new();
         let Some(first) = word.chars().next() else { return Ok(Vec::new()) };
-        let head = first.to_string();
-        for segment in &self.segments {
-            let terms = segment.inverted(Part::Body).terms();
-            let mut stream = terms.range().ge(head.as_bytes()).into_stream().map_err(tantivy_io)?;
-            while stream.advance() {
-                if !stream.key().starts_with(head.as_bytes()) {
-                    break;
-                }
-                let Ok(term) = std::str::from_utf8(stream.key()) else { continue };
-                let close = term.len().abs_diff(word.len()) <= distance
-                    && strsim::osa_distance(term, word) <= distance;
-                if close {
-                    *found.entry(term.to_owned()).or_default() += stream.value().doc_freq;
-                }
+        self.each_term(Part::Body, &first.to_string(), |term, n| {
+            let close = term.len().abs_diff(word.len()) <= distance
+                && strsim::osa_distance(term, word) <= distance;
+            if close {
+                *found.entry(term.to_owned()).or_default() += n;
             }
-        }
+        })?;
         let mut found: Vec<(String, u32)> = found.into_iter().collect();
         found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         found.truncate(limit);
         Ok(found.into_iter().map(|(term, _)| term).collect())
+    }
+
+    /// Calls `each` for every term of a part that begins with `head`, once for each segment that
+    /// has it, with the number of passages, dead ones included.
+    pub fn each_term(&self, part: Part, head: &str, mut each: impl FnMut(&str, u32)) -> Result<()> {
+        for segment in &self.segments {
+            let terms = segment.inverted(part).terms();
+            let mut stream = terms.range().ge(head.as_bytes()).into_stream().map_err(tantivy_io)?;
+            while stream.advance() && stream.key().starts_with(head.as_bytes()) {
+                if let Ok(term) = std::str::from_utf8(stream.key()) {
+                    each(term, stream.value().doc_freq);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many terms a part has, one counted again in each segment that has it.
+    pub fn n_terms(&self, part: Part) -> usize {
+        self.segments.iter().map(|segment| segment.inverted(part).terms().num_terms()).sum()
     }
 
     /// The document of a passage slot, if it lives.

@@ -4,6 +4,7 @@
 //! engine.
 
 mod chunk;
+mod compound;
 mod edit;
 mod filter;
 mod history;

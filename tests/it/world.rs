@@ -104,6 +104,26 @@ fn every_word_that_occurs_is_found() {
 }
 
 #[test]
+fn parts_of_german_compounds_are_found() {
+    let Some(world) = world() else { return };
+    let place = Place::new();
+    let (_, index) = index(&world, &place, "de");
+    // The part stands in no text by itself, the compound does.
+    for (part, compound) in [("Ablage", "Zwischenablage"), ("Leiste", "Symbolleiste")] {
+        let (by_part, by_word) = (found(&index, part), found(&index, compound));
+        assert!(by_word.len() > 1, "{compound} is in {by_word:?}");
+        assert!(by_part.is_superset(&by_word), "{part}: {by_part:?}, {compound}: {by_word:?}");
+    }
+    // The compound stands in no text, its parts do.
+    let by_part = found(&index, "Farbe");
+    assert!(by_part.len() > 1, "Farbe is in {by_part:?}");
+    for compound in ["Druckerfarbe", "Tabellenfarbe", "Fußnotenfarbe"] {
+        let by_word = found(&index, compound);
+        assert!(by_word.is_superset(&by_part), "{compound}: {by_word:?}, Farbe: {by_part:?}");
+    }
+}
+
+#[test]
 fn code_pages_are_guessed() {
     let Some(world) = world() else { return };
     let (mut n, pages) = (0, world.join("pages"));
