@@ -35,10 +35,17 @@ def is_static(program):
 
 def cell(root):
     """The command that runs one in `root` without a network, if the system lets us."""
-    for alone in (["unshare", "-n", "chroot"], ["unshare", "-rn", "chroot"]):
-        tried = subprocess.run([*alone, str(root), "/synod", "--version"], capture_output=True, env={})
+    where = os.environ.get("PATH", "") + os.pathsep + os.pathsep.join(["/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+    tools = {name: shutil.which(name, path=where) for name in ("unshare", "chroot")}
+    assert all(tools.values()), f"needed to enter another root: {tools}"
+    refusals = []
+    for how in ("-n", "-rn"):
+        command = [tools["unshare"], how, tools["chroot"], str(root), "/synod"]
+        tried = subprocess.run([*command, "--version"], capture_output=True, text=True)
         if tried.returncode == 0:
-            return [*alone, str(root), "/synod"]
+            return command
+        refusals.append(tried.stderr.strip())
+    print(f"  nobody may enter another root here: {'; '.join(refusals)}")
     return None
 
 
@@ -65,11 +72,10 @@ def in_a_bare_root(synod, vault, work):
     begun = time.monotonic()
     shutil.copy(synod, root / "synod")
     command = cell(root)
-    where = "with nothing beside it, no network, no C library, no shell"
+    where, inside = "with nothing beside it, no network, no C library, no shell", ""
     if command is None:
-        where = "(this system lets nobody enter another root)"
-        command = ["env", "-i", str(root / "synod")]
-    inside = "" if where.startswith("with") else str(root)
+        where, inside = "where it stands", str(root)
+        command = [str(root / "synod")]
     data = ["--data", f"{inside}/data"]
     indexed = subprocess.run([*command, "index", f"{inside}/vault", "--wait", *data], capture_output=True, text=True)
     check(f"a vault is indexed {where}", indexed.returncode == 0, indexed.stderr + indexed.stdout)
