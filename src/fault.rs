@@ -138,6 +138,10 @@ impl From<synod_tools::Error> for Fault {
             synod_tools::Error::Ask(failure) => failure.into(),
             synod_tools::Error::Index(error) => error.into(),
             synod_tools::Error::Store(error) => error.into(),
+            synod_tools::Error::NotKept { what, source } => {
+                let fault = Fault::from(source);
+                Fault { message: format!("{what}: {}", fault.message), ..fault }
+            }
             error @ synod_tools::Error::Reply(_) => Fault::internal(&error),
         }
     }
@@ -247,6 +251,21 @@ impl From<synod_prompts::Error> for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_was_not_kept_is_a_failure_of_the_store_with_its_path() {
+        let not_kept = |source| {
+            let what = "spec_update: `/p; q/a.md` was left as it is".to_owned();
+            Fault::from(synod_tools::Error::NotKept { what, source })
+        };
+        let begins = "spec_update: `/p; q/a.md` was left as it is: ";
+        let fault = not_kept(synod_store::Error::ReadOnly);
+        assert_eq!(fault.code, STORAGE);
+        assert!(fault.message.starts_with(begins) && !fault.hint.is_empty(), "{fault}");
+        let fault = not_kept(synod_store::Error::Argument("`path` is long; shorten it".to_owned()));
+        assert_eq!((fault.code, fault.hint.as_str()), (INVALID, "shorten it"));
+        assert_eq!(fault.message, format!("{begins}`path` is long"));
+    }
 
     #[test]
     fn words_and_hint_are_apart_and_bugs_are_hidden() {

@@ -9,8 +9,9 @@ use crate::posterior::{Shape, ability};
 use crate::reliability::PRIOR_MEAN;
 use crate::verdict::{Case, Vote, answered};
 
-/// Answers that what is known of a model has to rest on before it is compared with others.
-pub const KNOWN_MIN: f64 = 5.0;
+/// Answers that what is known of a model has to rest on before it is compared with others: five,
+/// with half a one of slack, for each counts less with every day since and five never add up to 5.
+const KNOWN_MIN: f64 = 4.5;
 
 /// By what one is the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ impl Strength {
 
 /// The strongest of those who answered, as the place of its vote: by feedback where some of them
 /// are known, else by the operator's ranks, a number for each vote that has one, the highest the
-/// strongest. Nobody where two different voters are level.
+/// strongest; ranks choose only among those of whom feedback knows nobody better. Nobody where two
+/// different voters are level.
 pub fn strongest(case: &Case, ranks: &[Option<f64>]) -> Option<(usize, Strength)> {
     let votes = answered(case);
     let measured = |place: usize| {
@@ -46,14 +48,16 @@ pub fn strongest(case: &Case, ranks: &[Option<f64>]) -> Option<(usize, Strength)
         (n >= KNOWN_MIN).then_some(ability)
     };
     // One of whom nothing is known may be as good as any other: who is known to be worse than that
-    // is not the strongest, only the best known.
+    // is not the strongest, only the best known, whatever his rank.
     let unknown = ability(PRIOR_MEAN, Shape::of(case.kind.unwrap_or(Kind::Long), 0).sigma);
-    let strangers = votes.iter().any(|place| measured(*place).is_none());
-    let by_feedback = first(case, &votes, measured)
-        .filter(|(_, ability)| !strangers || *ability > unknown)
+    let taken_for = |place: usize| measured(place).unwrap_or(unknown);
+    let top = votes.iter().map(|place| taken_for(*place)).reduce(f64::max)?;
+    let level: Vec<usize> = votes.into_iter().filter(|place| taken_for(*place) == top).collect();
+    let by_feedback = first(case, &level, measured)
+        .filter(|_| level.iter().all(|place| measured(*place).is_some()))
         .map(|(place, _)| (place, Strength::Feedback));
     let rank = |place: usize| ranks.get(place).copied().flatten();
-    let by_rank = || first(case, &votes, rank).map(|(place, _)| (place, Strength::Rank));
+    let by_rank = || first(case, &level, rank).map(|(place, _)| (place, Strength::Rank));
     by_feedback.or_else(by_rank)
 }
 
@@ -94,6 +98,9 @@ mod tests {
         let ranks = [Some(1.0), Some(3.0), None];
         assert_eq!(strongest(&case(&[bad, bad, good]), &ranks), by(2, Strength::Feedback));
         assert_eq!(strongest(&case(&[good, None, None]), &ranks), by(0, Strength::Feedback));
+        // Five told answers are less than five as soon as a moment has passed.
+        let five = Some((3.0, 4.98));
+        assert_eq!(strongest(&case(&[five, None, None]), &ranks), by(0, Strength::Feedback));
         // Too little feedback, or what says only who is weak, is none.
         let little = Some((3.0, KNOWN_MIN - 1.0));
         assert_eq!(strongest(&case(&[little, None, None]), &ranks), by(1, Strength::Rank));
@@ -101,6 +108,21 @@ mod tests {
         // Where all are known the best of them is the strongest, however good.
         let worse = Some((-2.0, 20.0));
         assert_eq!(strongest(&case(&[bad, worse]), &[]), by(0, Strength::Feedback));
+    }
+
+    #[test]
+    fn ranks_choose_only_among_those_of_whom_feedback_knows_nobody_better() {
+        let by = |place| Some((place, Strength::Rank));
+        let (good, bad) = (Some((3.0, 20.0)), Some((-1.0, 20.0)));
+        // The operator ranks one highest who was measured as weak.
+        let ranks = [Some(3.0), Some(1.0), None];
+        assert_eq!(strongest(&case(&[bad, None, None]), &ranks), by(1));
+        assert_eq!(strongest(&case(&[bad, bad, None]), &ranks), None, "who is left has no rank");
+        // Where the best are level the others have no say, known or not.
+        let ranks = [Some(1.0), Some(2.0), Some(9.0)];
+        assert_eq!(strongest(&case(&[good, good, bad]), &ranks), by(1));
+        assert_eq!(strongest(&case(&[good, good, None]), &ranks), by(1));
+        assert_eq!(strongest(&case(&[bad, bad, None]), &ranks), by(2));
     }
 
     #[test]

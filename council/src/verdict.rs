@@ -10,7 +10,7 @@ use crate::kind::{Kind, classify};
 use crate::lot::Lots;
 use crate::posterior::{Shape, Voter, ability, posterior};
 use crate::reliability::PRIOR_MEAN;
-use crate::strongest::{KNOWN_MIN, Strength};
+use crate::strongest::Strength;
 use crate::text::{Content, content, kept};
 
 pub use crate::case::{Case, Contradiction, Dissenter, Evidence, Group, Verdict, Vote, weights};
@@ -20,6 +20,10 @@ pub const SHARED_PRIOR_CAP: f64 = 0.6;
 /// Long texts: claims are told apart little better than by chance (AUROC 0.66, embeddings add
 /// nothing), so that neither end of the scale can be promised.
 const LONG: (f64, f64) = (0.3, 0.8);
+
+/// Answers that what is known of one who dissents has to rest on before it is called an expert. A
+/// stored case is read with it, so that another number would change what it says.
+const EXPERT_MIN: f64 = 5.0;
 
 /// Likeness so near to the border is in doubt.
 const DOUBT: f64 = 0.1;
@@ -471,8 +475,9 @@ impl Hall<'_> {
         let mut out: Vec<Dissenter> = Vec::new();
         for (group, members) in groups.iter().enumerate().skip(1) {
             for vote in &members.votes {
-                let better =
-                    |(ability, n): (f64, f64)| n >= KNOWN_MIN && ability > best && best.is_finite();
+                let better = |(ability, n): (f64, f64)| {
+                    n >= EXPERT_MIN && ability > best && best.is_finite()
+                };
                 out.push(Dissenter {
                     vote: *vote,
                     group,

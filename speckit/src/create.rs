@@ -50,11 +50,12 @@ pub struct Created {
     pub dry_run: bool,
 }
 
-/// Makes a feature. What the shared pointer said is kept before it says something else.
+/// Makes a feature. What the shared pointer said is kept before it says something else; where it
+/// cannot be changed the feature is made all the same, with a warning.
 ///
 /// # Errors
 /// `Argument` for what is out of its bounds, `Exists` for a folder of that name, `Unsupported` or
-/// `Unreadable` for a template that only the CLI can compose, `Locked`, `NotKept`, `Io`.
+/// `Unreadable` for a template that only the CLI can compose, `Locked`, `Io`.
 pub fn create(project: &Project, new: &NewFeature, keep: &Keep) -> Result<Created> {
     check(new)?;
     if new.dry_run {
@@ -98,8 +99,13 @@ pub fn create(project: &Project, new: &NewFeature, keep: &Keep) -> Result<Create
         }
     }
     if new.activate {
-        activate(project, &created.path, keep)?;
-        created.files.push(".specify/feature.json".to_owned());
+        // The feature is there: an error would say that nothing was made.
+        match activate(project, &created.path, keep) {
+            Ok(()) => created.files.push(".specify/feature.json".to_owned()),
+            Err(error) => {
+                created.warnings.push(format!("made, but the pointer was left: {error}"));
+            }
+        }
     }
     Ok(created)
 }
@@ -279,6 +285,24 @@ mod tests {
         });
         let ids: Vec<String> = project.features().unwrap().into_iter().map(|f| f.id).collect();
         assert_eq!(ids.last().map(String::as_str), Some("016"));
+    }
+
+    #[test]
+    fn a_pointer_that_cannot_be_changed_is_a_warning() {
+        let (dir, project) = project(Some("t"));
+        let pointer = dir.path().join(".specify/feature.json");
+        fs::write(&pointer, "old").unwrap();
+        let full = |_: &Path, _: &[u8]| -> std::result::Result<(), String> {
+            Err("the disk is full".to_owned())
+        };
+        let made = create(&project, &NewFeature { activate: true, ..new("albums") }, &full);
+        let made = made.unwrap();
+        assert_eq!(made.files, ["specs/001-albums/spec.md"]);
+        let [warning] = &made.warnings[..] else { panic!("{:?}", made.warnings) };
+        assert!(warning.starts_with("made, but the pointer was left: "), "{warning}");
+        assert!(warning.ends_with("the disk is full"), "{warning}");
+        assert_eq!(fs::read(dir.path().join(&made.files[0])).unwrap(), b"t");
+        assert_eq!(fs::read(&pointer).unwrap(), b"old");
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub use project::{
     Project,
 };
 pub use prompt::{PROMPTS_MAX, Prompt, prompt, prompts};
-pub use restore::{Restored, hash_of, restore};
+pub use restore::{Present, Restored, present, restore};
 pub use run::{Limits, OUTPUT_BYTES_MAX, Output, RUN_MS_MAX, Run, bounded, run};
 pub use script::{
     NewFeatureJson, PathsJson, PlanJson, PlanSetup, PrerequisitesJson, Required, TasksJson,

@@ -10,7 +10,7 @@
 use crate::error::{Error, Result};
 use crate::feature::hash;
 use crate::jail;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -100,7 +100,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// Syncs a folder, so that a rename in it lasts.
-fn sync(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     #[cfg(not(unix))]
@@ -117,13 +117,29 @@ fn fill(temporary: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What tells whether a program without our lock has written meanwhile, such as an editor.
-type Seen = (SystemTime, u64);
+/// What tells whether a program without our lock has written meanwhile, such as an editor. Two
+/// saves of one length may come within a tick of the clock: which file it is tells them apart.
+type Seen = (SystemTime, u64, Inode);
+
+/// Device and number of a file, and when these or its bytes changed.
+#[cfg(unix)]
+type Inode = (u64, u64, i64, i64);
+#[cfg(not(unix))]
+type Inode = ();
 
 fn stamp(path: &Path) -> Result<Seen> {
     let meta = path.metadata().map_err(|source| Error::io(path, source))?;
-    Ok((meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len()))
+    Ok((meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len(), inode(&meta)))
 }
+
+#[cfg(unix)]
+fn inode(meta: &Metadata) -> Inode {
+    use std::os::unix::fs::MetadataExt;
+    (meta.dev(), meta.ino(), meta.ctime(), meta.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn inode(_: &Metadata) -> Inode {}
 
 /// Replaces a document whole, unless it is no longer the one that was `seen`; false then. `path`
 /// is resolved.
@@ -343,6 +359,32 @@ mod tests {
         };
         edit(&root, "a.md", &keep, all).unwrap();
         assert_eq!(*kept.borrow(), ["first", "the editor's"]);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_save_of_the_same_length_and_time_is_kept_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let path = root.join("a.md");
+        fs::write(&path, "first").unwrap();
+        let time = path.metadata().unwrap().modified().unwrap();
+        let kept = RefCell::new(Vec::new());
+        let keep = |at: &Path, bytes: &[u8]| -> Kept {
+            if kept.borrow().is_empty() {
+                // As editors save: a new file takes the place of the old one.
+                let saved = at.with_file_name("saved");
+                fs::write(&saved, "other").unwrap();
+                let file = File::options().write(true).open(&saved).unwrap();
+                file.set_modified(time).unwrap();
+                fs::rename(&saved, at).unwrap();
+            }
+            kept.borrow_mut().push(String::from_utf8(bytes.to_owned()).unwrap());
+            Ok(())
+        };
+        edit(&root, "a.md", &keep, all).unwrap();
+        assert_eq!(*kept.borrow(), ["first", "other"]);
         assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 }

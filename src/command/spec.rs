@@ -10,7 +10,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use synod_store::{Entry, RESOURCE_BYTES_MAX};
-use synod_tools::{Context, PreviousTexts, head};
+use synod_tools::{Context, Present, PreviousTexts, head};
 use synod_tools::{spec_previous, spec_previous_text, spec_restore};
 
 /// As log and ledger name what is done with texts that edits replaced.
@@ -108,7 +108,7 @@ fn previous(session: &Session, args: &PreviousArgs) -> Result<ExitCode, Failure>
 }
 
 fn list(session: &Session, kept: &PreviousTexts) {
-    let PreviousTexts { file, hash, texts } = kept;
+    let PreviousTexts { file, present, texts } = kept;
     if session.common.json {
         let rows: Vec<_> = (texts.iter())
             .map(|text| {
@@ -116,11 +116,21 @@ fn list(session: &Session, kept: &PreviousTexts) {
                 json!({ "at": at, "hash": text.hash, "bytes": text.bytes })
             })
             .collect();
-        return say(&format!("{:#}\n", json!({ "file": file, "hash": hash, "texts": rows })));
+        let (hash, unreadable) = match present {
+            Present::Hash(hash) => (Some(hash), None),
+            Present::Gone => (None, None),
+            Present::Unreadable(why) => (None, Some(why)),
+        };
+        let mut reply = json!({ "file": file, "hash": hash, "texts": rows });
+        if let Some(why) = unreadable {
+            reply["unreadable"] = why.as_str().into();
+        }
+        return say(&format!("{reply:#}\n"));
     }
-    match hash {
-        Some(hash) => say(&format!("{file}: its hash is {hash} now\n")),
-        None => say(&format!("{file}: it is gone\n")),
+    match present {
+        Present::Hash(hash) => say(&format!("{file}: its hash is {hash} now\n")),
+        Present::Gone => say(&format!("{file}: it is gone\n")),
+        Present::Unreadable(why) => say(&format!("{file}: it cannot be read now: {why}\n")),
     }
     if texts.is_empty() {
         say("nothing is kept: no edit replaced its text, or that was long ago\n");

@@ -38,7 +38,8 @@ pub use message::{
     QUERY_BYTES_MAX, REFS_BYTES_MAX, Role,
 };
 pub use previous::{
-    PREVIOUS_BYTES_MAX, PREVIOUS_MAX, PREVIOUS_OF_FILE_MAX, PREVIOUS_TEXT_BYTES_MAX, Previous,
+    PREVIOUS_BYTES_MAX, PREVIOUS_MAX, PREVIOUS_OF_FILE_BYTES_MAX, PREVIOUS_OF_FILE_MAX,
+    PREVIOUS_TEXT_BYTES_MAX, Previous,
 };
 pub use resume::{
     ASK_MIN, Interruption, MESSAGE_TOKENS, RESUME_MIN, Rebuilt, Recovery, left_out, recovery,

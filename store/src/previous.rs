@@ -2,7 +2,8 @@
 //!
 //! Whoever edits keeps first and replaces then: what is kept is on disk when it returns. Each text
 //! of a file is kept once, as of the last time that it was replaced. Invariant: bounded in number
-//! and bytes; the oldest go first, and the newest never goes.
+//! and bytes, of a file and of all; the oldest go first, of each file the newest last, and what is
+//! kept now never goes.
 
 use crate::{Result, Store, bound};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,8 +17,11 @@ CREATE TABLE previous(
   at_ms INTEGER NOT NULL, text BLOB NOT NULL, UNIQUE(file, hash));
 ";
 
-/// Texts that are kept of one file: none that is edited all day drives out those of others.
+/// Texts that are kept of one file. With the bytes below, one that is edited all day takes a part
+/// of the room and no more, and never the last text of another while there is room for it.
 pub const PREVIOUS_OF_FILE_MAX: i64 = 100;
+/// Bytes of the texts that are kept of one file: an eighth of all.
+pub const PREVIOUS_OF_FILE_BYTES_MAX: i64 = 8 * 1024 * 1024;
 /// Texts that are kept of all files.
 pub const PREVIOUS_MAX: i64 = 1_000;
 /// Bytes of all texts that are kept.
@@ -41,15 +45,21 @@ pub struct Previous {
 /// How much is kept.
 struct Bounds {
     of_file: i64,
+    of_file_bytes: i64,
     all: i64,
     bytes: i64,
 }
 
-const BOUNDS: Bounds =
-    Bounds { of_file: PREVIOUS_OF_FILE_MAX, all: PREVIOUS_MAX, bytes: PREVIOUS_BYTES_MAX };
+const BOUNDS: Bounds = Bounds {
+    of_file: PREVIOUS_OF_FILE_MAX,
+    of_file_bytes: PREVIOUS_OF_FILE_BYTES_MAX,
+    all: PREVIOUS_MAX,
+    bytes: PREVIOUS_BYTES_MAX,
+};
 
 // The newest text would go at once otherwise.
-const _: () = assert!(PREVIOUS_TEXT_BYTES_MAX as i64 <= PREVIOUS_BYTES_MAX);
+const _: () = assert!(PREVIOUS_TEXT_BYTES_MAX as i64 <= PREVIOUS_OF_FILE_BYTES_MAX);
+const _: () = assert!(PREVIOUS_OF_FILE_BYTES_MAX <= PREVIOUS_BYTES_MAX);
 
 /// A path as it is kept.
 fn key(file: &Path) -> &[u8] {
@@ -83,13 +93,20 @@ impl Store {
                        VALUES(?,?,?,?,?)";
             let n = text.len() as i64;
             tx.prepare_cached(sql)?.execute(params![file, hash, n, now_ms, text])?;
-            let sql = "DELETE FROM previous WHERE file=?1 AND id NOT IN \
-                       (SELECT id FROM previous WHERE file=?1 ORDER BY id DESC LIMIT ?2)";
-            tx.prepare_cached(sql)?.execute(params![file, bounds.of_file])?;
             // By number and not by time: a clock that was put back makes nothing older.
             let sql = "DELETE FROM previous WHERE id IN (SELECT id FROM \
                        (SELECT id, row_number() OVER newest AS n, sum(bytes) OVER newest AS held \
-                        FROM previous WINDOW newest AS (ORDER BY id DESC)) \
+                        FROM previous WHERE file=?1 WINDOW newest AS (ORDER BY id DESC)) \
+                       WHERE n > ?2 OR held > ?3)";
+            let mut of_file = tx.prepare_cached(sql)?;
+            of_file.execute(params![file, bounds.of_file, bounds.of_file_bytes])?;
+            // The newest of each file goes last, so that several that are edited all day leave the
+            // others what a person would want most.
+            let sql = "DELETE FROM previous WHERE id IN (SELECT id FROM \
+                       (SELECT id, row_number() OVER ranked AS n, sum(bytes) OVER ranked AS held \
+                        FROM (SELECT id, bytes, id = max(id) OVER (PARTITION BY file) AS latest \
+                              FROM previous) \
+                        WINDOW ranked AS (ORDER BY latest DESC, id DESC)) \
                        WHERE n > ?1 OR held > ?2)";
             tx.prepare_cached(sql)?.execute(params![bounds.all, bounds.bytes])?;
             Ok(())
@@ -186,12 +203,12 @@ mod tests {
         let keep = |bounds: &Bounds, file: &str, hash: &str, n: usize| {
             store.keep_within(bounds, Path::new(file), hash, &vec![b'x'; n], 1).unwrap();
         };
-        let few = Bounds { of_file: 9, all: 3, bytes: 1_000 };
+        let few = Bounds { of_file: 9, of_file_bytes: 1_000, all: 3, bytes: 1_000 };
         for (file, hash) in [("/a", "1"), ("/b", "2"), ("/a", "3"), ("/b", "4")] {
             keep(&few, file, hash, 10);
         }
         assert_eq!((hashes(&store, "/a"), hashes(&store, "/b").len()), (vec!["3".to_owned()], 2));
-        let small = Bounds { of_file: 9, all: 9, bytes: 100 };
+        let small = Bounds { of_file: 9, of_file_bytes: 100, all: 9, bytes: 100 };
         keep(&small, "/c", "5", 85);
         assert_eq!(hashes(&store, "/b"), ["4"], "10 and 85 are within 100, 95 and 10 are not");
         assert!(hashes(&store, "/a").is_empty());
@@ -201,6 +218,32 @@ mod tests {
         let refused = store.keep_previous(Path::new("/c"), "7", &long, 1).unwrap_err();
         assert!(matches!(&refused, Error::Argument(text) if text.contains("the most is")));
         assert_eq!(hashes(&store, "/c"), ["6"]);
+    }
+
+    #[test]
+    fn a_busy_file_drives_out_no_quiet_one_by_its_bytes() {
+        let store = Store::memory().unwrap();
+        let keep = |bounds: &Bounds, file: &str, hash: &str, n: usize| {
+            store.keep_within(bounds, Path::new(file), hash, &vec![b'x'; n], 1).unwrap();
+        };
+        let shared = Bounds { of_file: 99, of_file_bytes: 60, all: 99, bytes: 100 };
+        keep(&shared, "/quiet", "old", 20);
+        keep(&shared, "/quiet", "new", 20);
+        for n in 0..9 {
+            keep(&shared, "/busy", &format!("b{n}"), 20);
+        }
+        assert_eq!(hashes(&store, "/quiet"), ["new", "old"]);
+        assert_eq!(hashes(&store, "/busy"), ["b8", "b7", "b6"]);
+        // Where only the bound of all holds, the newest of each file goes last.
+        let greedy = Bounds { of_file_bytes: 100, ..shared };
+        for n in 0..9 {
+            keep(&greedy, "/busy", &format!("c{n}"), 20);
+        }
+        assert_eq!(hashes(&store, "/quiet"), ["new"]);
+        assert_eq!(hashes(&store, "/busy"), ["c8", "c7", "c6", "c5"]);
+        keep(&greedy, "/busy", "large", 90);
+        assert_eq!(hashes(&store, "/busy"), ["large"], "what is kept now never goes");
+        assert!(hashes(&store, "/quiet").is_empty());
     }
 
     #[test]

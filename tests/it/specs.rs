@@ -477,7 +477,53 @@ fn an_edit_whose_text_cannot_be_kept_changes_nothing() {
     sql(&place.data().join("state.db"), "DROP TABLE previous");
     let (code, _, err) = place.outcome(&["spec", "001", "--tick", "T002"]);
     assert!(code == 1 && err.contains("tasks.md") && err.contains("was left as it is"), "{err}");
+    // It is what any failure of the store is, and what SQLite says of it is for the log.
+    let web = place.http(&["--allow-write"], &[]);
+    let tick = json!({"op": "tick", "id": "T002"});
+    let said = post(web.address, "/v1/spec-kit/features/001/updates", &[], &tick);
+    assert_eq!(said.status, 500, "{said:?}");
+    assert!(said.body.contains("tasks.md") && said.body.contains("internal error"), "{said:?}");
+    assert!(!said.body.contains("no such table"), "{said:?}");
     assert_eq!(std::fs::read_to_string(path).expect("tasks"), TASKS);
+    // Of a new feature only the pointer that all share is left as it is.
+    let pointer = place.write("shop/.specify/feature.json", "{}");
+    let new = json!({"description": "Share photos", "activate": true});
+    let made = post(web.address, "/v1/spec-kit/features", &[], &new);
+    assert!(made.status == 201 && !made.body.contains("no such table"), "{made:?}");
+    let warnings = made.json()["warnings"].to_string();
+    assert!(warnings.contains("made, but the pointer was left"), "{made:?}");
+    assert!(root.join("specs/002-share-photos/spec.md").is_file(), "{made:?}");
+    assert_eq!(std::fs::read_to_string(pointer).expect("the pointer"), "{}");
+}
+
+#[test]
+fn texts_are_listed_whatever_lies_there_now_and_put_back_where_nothing_does() {
+    let (place, root) = place();
+    let path = root.join("specs/001-albums/tasks.md");
+    let file = path.to_str().expect("a path");
+    let (code, _, err) = place.outcome(&["spec", "001", "--tick", "T002"]);
+    assert_eq!(code, 0, "{err}");
+    std::fs::write(&path, vec![b'x'; 3 * 1024 * 1024]).expect("written");
+    let listed = previous(&place, file);
+    assert_eq!(listed["hash"], json!(null), "{listed}");
+    assert!(listed["unreadable"].to_string().contains("longer than"), "{listed}");
+    let (code, out, err) = place.outcome(&["spec", "previous", file]);
+    assert!(code == 0 && out.contains("it cannot be read now: "), "{out}{err}");
+    let (text, hash) = kept(&place, file, 0);
+    assert_eq!(text, TASKS.as_bytes());
+    let restore = ["spec", "previous", file, "--restore", &hash];
+    let (code, _, err) = place.outcome(&restore);
+    assert!(code == 1 && err.contains("move it away, then restore"), "{err}");
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::create_dir(&path).expect("a folder");
+    assert!(previous(&place, file)["unreadable"].to_string().contains("no file"));
+    assert_eq!(kept(&place, file, 0).1, hash);
+    std::fs::remove_dir_all(root.join("specs")).expect("removed");
+    let listed = previous(&place, file);
+    assert_eq!((&listed["hash"], listed.get("unreadable")), (&json!(null), None), "{listed}");
+    let (code, out, err) = place.outcome(&restore);
+    assert!(code == 0 && out.contains("the file was gone"), "{out}{err}");
+    assert_eq!(std::fs::read_to_string(&path).expect("tasks"), TASKS);
 }
 
 #[test]

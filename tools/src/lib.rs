@@ -55,6 +55,7 @@ pub use seat::prompt;
 pub use spec::{Runs, SpecSettings, Specs};
 pub use spec_command::{SpecCommand, spec_command_of, spec_commands};
 pub use spec_previous::{PreviousTexts, spec_previous, spec_previous_text, spec_restore};
+pub use synod_speckit::Present;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -320,6 +321,15 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] synod_store::Error),
+    /// The store failed to keep the text that an edit would have replaced, so that there was none.
+    #[error("{what}")]
+    NotKept {
+        /// Which tool left which document.
+        what: String,
+        /// Why.
+        #[source]
+        source: synod_store::Error,
+    },
     /// A reply did not serialise: a bug.
     #[error("a reply did not serialise: {0}")]
     Reply(#[from] serde_json::Error),

@@ -1,6 +1,6 @@
 //! `spec_create`: a new feature from the project's own template, named by the CLI's rules.
 
-use crate::spec_previous::keeper;
+use crate::spec_previous::Keeper;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,8 @@ impl Operation for SpecCreate {
             true => Some(spec::take(cx, Self::NAME, &project.root)?),
             false => None,
         };
+        let keeper = Keeper::new(cx);
+        let keep = |path: &Path, text: &[u8]| keeper.keep(path, text);
         let made = create(
             &project,
             &NewFeature {
@@ -76,9 +78,9 @@ impl Operation for SpecCreate {
                 activate: args.activate,
                 dry_run: args.dry_run,
             },
-            &keeper(cx),
+            &keep,
         );
-        let made = made.map_err(|error| spec::fault(Self::NAME, error))?;
+        let made = made.map_err(|error| keeper.fault(Self::NAME, error))?;
         let mut warnings = made.warnings;
         let branch = match args.branch && !args.dry_run {
             true => match branch(&project.root, &made.name) {

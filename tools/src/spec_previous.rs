@@ -2,8 +2,9 @@
 //! and listed, had again and put back for a person. No tool: an agent has git, and a hash.
 
 use crate::{Context, Error, spec};
+use std::cell::RefCell;
 use std::path::{Component, Path, PathBuf};
-use synod_speckit::{Project, Restored, hash, hash_of, restore};
+use synod_speckit::{Error as Fault, Present, Project, Restored, hash, present, restore};
 use synod_store::Previous;
 
 /// As refusals name it.
@@ -14,32 +15,66 @@ const NAME: &str = "spec";
 pub struct PreviousTexts {
     /// The file's path in its project.
     pub file: String,
-    /// Hash of the file as it lies there; none if it is gone.
-    pub hash: Option<String>,
+    /// What lies there now.
+    pub present: Present,
     /// Newest first.
     pub texts: Vec<Previous>,
 }
 
 /// Keeps in the store what an edit is about to replace.
-pub fn keeper(cx: &Context) -> impl Fn(&Path, &[u8]) -> Result<(), String> {
-    move |path: &Path, text: &[u8]| {
+pub struct Keeper<'a> {
+    cx: &'a Context,
+    /// Why the store did not: the engine knows no store and passes on words only.
+    failed: RefCell<Option<synod_store::Error>>,
+}
+
+impl<'a> Keeper<'a> {
+    /// For one edit.
+    pub fn new(cx: &'a Context) -> Self {
+        Keeper { cx, failed: RefCell::new(None) }
+    }
+
+    /// As the engine calls it.
+    pub fn keep(&self, path: &Path, text: &[u8]) -> Result<(), String> {
+        let Keeper { cx, failed } = self;
         let kept = cx.store.keep_previous(path, &hash(text), text, (cx.now_ms)());
-        kept.map_err(|error| match error.disk() {
-            Some(why) => format!("{error}: {why}"),
-            None => error.to_string(),
+        kept.map_err(|error| {
+            // What SQLite says is for the log.
+            let said = match (&error, error.disk()) {
+                (_, Some(why)) => why.to_owned(),
+                (synod_store::Error::Sql(sql), None) => {
+                    tracing::error!(error = %sql, "the text before an edit was not kept");
+                    "the state database failed; the log has more".to_owned()
+                }
+                (error, None) => error.to_string(),
+            };
+            *failed.borrow_mut() = Some(error);
+            said
         })
+    }
+
+    /// An error of the edit as a fault of a tool; a failure of the store is one here as anywhere.
+    pub fn fault(&self, tool: &str, error: Fault) -> Error {
+        match (error, self.failed.take()) {
+            (Fault::NotKept { path, .. }, Some(source)) => {
+                let path = path.display();
+                let what = "was left as it is, for its text could not be kept before the edit";
+                Error::NotKept { what: format!("{tool}: `{path}` {what}"), source }
+            }
+            (error, _) => spec::fault(tool, error),
+        }
     }
 }
 
-/// What is kept of a file, by its absolute path.
+/// What is kept of a file, by its absolute path, whatever lies there now.
 ///
 /// # Errors
 /// `Args` for a file outside of every project of the sources, `Refused` where Spec-Kit is switched
-/// off, or for what is no file; those of the store.
+/// off; those of the store.
 pub fn spec_previous(cx: &Context, file: &Path) -> Result<PreviousTexts, Error> {
     let at = At::find(cx, file)?;
-    let hash = hash_of(&at.project, &at.path).map_err(|error| spec::fault(NAME, error))?;
-    Ok(PreviousTexts { texts: cx.store.previous(&at.file)?, file: at.path, hash })
+    let present = present(&at.project, &at.path).map_err(|error| spec::fault(NAME, error))?;
+    Ok(PreviousTexts { texts: cx.store.previous(&at.file)?, file: at.path, present })
 }
 
 /// A text that is kept of a file, byte for byte.
@@ -55,7 +90,7 @@ pub fn spec_previous_text(cx: &Context, file: &Path, hash: &str) -> Result<Vec<u
 ///
 /// # Errors
 /// As [`spec_previous_text`], `Conflict` for a stale hash, `Refused` where nothing may be changed
-/// or kept. The file is untouched then.
+/// or what lies there cannot be read, `NotKept`. The file is untouched then.
 pub fn spec_restore(
     cx: &Context,
     file: &Path,
@@ -70,8 +105,10 @@ pub fn spec_restore(
     }
     let at = At::find(cx, file)?;
     let text = at.text(cx, hash)?;
-    let done = restore(&at.project, &at.path, &text, read, &keeper(cx));
-    done.map_err(|error| spec::fault(NAME, error))
+    let keeper = Keeper::new(cx);
+    let keep = |path: &Path, text: &[u8]| keeper.keep(path, text);
+    let done = restore(&at.project, &at.path, &text, read, &keep);
+    done.map_err(|error| keeper.fault(NAME, error))
 }
 
 /// Where a file lies, or lay.

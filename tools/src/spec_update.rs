@@ -1,9 +1,10 @@
 //! `spec_update`: one edit of one line of a feature, under the hash of the document that was read.
 
-use crate::spec_previous::keeper;
+use crate::spec_previous::Keeper;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use synod_speckit::{
     Change, Edit, Edited, Error as Fault, Feature, MarkerRef, NewTask, Place, Spec, edit,
 };
@@ -112,12 +113,14 @@ impl Operation for SpecUpdate {
             }
             Op::Status => Edit::Status(text.ok_or_else(|| wanted("the status as `text`"))?),
         };
-        let done = edit(&feature, &change, args.hash.as_deref(), &keeper(cx)).map_err(|error| {
+        let keeper = Keeper::new(cx);
+        let keep = |path: &Path, text: &[u8]| keeper.keep(path, text);
+        let done = edit(&feature, &change, args.hash.as_deref(), &keep).map_err(|error| {
             let since = match (&error, &args.hash) {
                 (Fault::Conflict { doc, .. }, Some(hash)) => cx.specs.changed(&feature, doc, hash),
                 _ => None,
             };
-            match (spec::fault(Self::NAME, error), since) {
+            match (keeper.fault(Self::NAME, error), since) {
                 (Error::Store(synod_store::Error::Conflict(text)), Some(since)) => {
                     let text = format!("{text}\nWhat changed since:\n{since}");
                     Error::Store(synod_store::Error::Conflict(text))
