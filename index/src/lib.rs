@@ -93,7 +93,7 @@ use score::{Scorer, Scratch};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use view::View;
@@ -126,6 +126,8 @@ pub struct Index {
     vector_index: RwLock<VectorIndex>,
     memory: RwLock<Memory>,
     reach: Reach,
+    /// This process holds the writer's lock, and what a crash left is brought up.
+    writes: AtomicBool,
 }
 
 /// Documents of which it is known how often they were found.
@@ -224,6 +226,7 @@ impl Index {
             vector_index: RwLock::default(),
             memory: RwLock::default(),
             reach: Reach::default(),
+            writes: AtomicBool::new(false),
         })
     }
 
