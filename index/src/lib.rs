@@ -254,6 +254,16 @@ impl Index {
         self.embedders.write().unwrap_or_else(PoisonError::into_inner).former = Some(embedder);
     }
 
+    /// Lets that one go if it found another model in the place of its own; true if it did. Whoever
+    /// gave it may open it again.
+    pub fn let_former_go(&self) -> bool {
+        let mut embedders = self.embedders.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = embedders.former.take_if(|former| former.take_changed());
+        // What it has may take a moment to end, and searches wait for the lock.
+        drop(embedders);
+        gone.is_some()
+    }
+
     /// The model that embeds.
     pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
         self.embedders.read().unwrap_or_else(PoisonError::into_inner).wanted.clone()
