@@ -160,10 +160,14 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
 
 /// One look at the models of a process that stays: those that nobody asked for a while rest, and
 /// what was found to be another model under the same name is opened as that, with vectors of its
-/// own.
+/// own. That of a space which answers meanwhile goes then: whoever looks after it opens it again if
+/// it comes back.
 pub fn tend(settings: &Embedding, index: &Index) {
     if index.rest_embedders() {
         memory::hand_back();
+    }
+    if index.let_former_go() {
+        tracing::warn!("the folder of the model of the space that answers holds another one now");
     }
     if index.embedder().is_some_and(|embedder| embedder.take_changed()) {
         tracing::warn!("the folder of the embedding model holds another one now");

@@ -3,16 +3,18 @@
 //!
 //! The walk of a source, during which others are served, and what is over in a moment unless it
 //! hangs. Invariant: what was given up is of no effect: whatever it made goes with its thread.
+//! Invariant: what is worked with is handed over to a thread that runs, or stays with its owner.
 
 use crate::error::{Error, Result};
-use crate::reach::{self, Quiet, Reach, SILENT};
+use crate::reach::{self, Left, Quiet, Reach, SILENT};
 use crate::turn::{Beside, Step};
 use crate::update::{ASK, Updater};
 use crate::walk::{self, Only, Walked};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SendError, sync_channel};
+use std::thread::Builder;
 use std::time::Instant;
 
 /// What one who works and one who waits for it let each other know.
@@ -41,36 +43,65 @@ impl Signs {
     }
 }
 
-/// Does `work` in a folder and waits for it; others wait meanwhile, for ten seconds without a sign
-/// of it at most, and for two if the file system does not answer. `None` when it was given up:
-/// until it ends, the folder counts as one that does not answer, so no second one is begun.
-///
-/// # Errors
-/// Why it came to no end.
-pub(crate) fn run<T: Send + 'static>(
+/// What came of work in a folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Came<T, O> {
+    /// It was done.
+    Made(T),
+    /// It was given up: until it ends, the folder counts as one that does not answer, so no second
+    /// one is begun.
+    Left(Left),
+    /// It came to no end; in words.
+    Failed(String),
+    /// No thread was to be had for it, in words; here is what it was to work with.
+    Unstarted(O, String),
+}
+
+/// Does `work` in a folder with what is handed over to it, and waits for it; others wait meanwhile,
+/// for ten seconds without a sign of it at most, and for two if the file system does not answer.
+pub(crate) fn run<T: Send + 'static, O: Send + 'static>(
     reach: &Reach,
     folder: &Path,
-    work: impl FnOnce(&Signs) -> T + Send + 'static,
-) -> std::result::Result<Option<T>, String> {
+    own: O,
+    work: impl FnOnce(O, &Signs) -> T + Send + 'static,
+) -> Came<T, O> {
+    run_on(Builder::new().name("watches".to_owned()), reach, folder, own, work)
+}
+
+/// The same on a thread of a certain kind.
+fn run_on<T: Send + 'static, O: Send + 'static>(
+    kind: Builder,
+    reach: &Reach,
+    folder: &Path,
+    own: O,
+    work: impl FnOnce(O, &Signs) -> T + Send + 'static,
+) -> Came<T, O> {
     let signs = Arc::new(Signs::default());
+    let (hand, take) = sync_channel(1);
     let (send, receive) = sync_channel(1);
     let crew = reach.crew(folder);
     let (inside, given) = (crew.enter(), Arc::clone(&signs));
     let run = move || {
-        let made = work(&given);
+        let Ok(own) = take.recv() else { return };
+        let made = work(own, &given);
         drop(inside);
         // Nobody takes it any more when it was given up.
         let _ = send.send(made);
     };
-    let thread = std::thread::Builder::new().name("watches".to_owned()).spawn(run);
-    thread.map_err(|error| error.to_string())?;
+    // A thread that does not start takes along whatever its work has.
+    if let Err(error) = kind.spawn(run) {
+        return Came::Unstarted(own, error.to_string());
+    }
+    if let Err(SendError(own)) = hand.send(own) {
+        return Came::Unstarted(own, "its thread ended at once".to_owned());
+    }
     let (mut n_known, mut quiet) = (0, Quiet::new(Instant::now()));
     loop {
         match receive.recv_timeout(ASK) {
-            Ok(made) => return Ok(Some(made)),
+            Ok(made) => return Came::Made(made),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                return Err("the look at its folders failed".to_owned());
+                return Came::Failed("the look at its folders failed".to_owned());
             }
         }
         let n = signs.n_done.load(Ordering::Relaxed);
@@ -78,10 +109,10 @@ pub(crate) fn run<T: Send + 'static>(
             n_known = n;
             quiet.heard(Instant::now());
         }
-        if reach::is_left(quiet.look(Instant::now()), || reach.is_silent(folder)) {
+        if let Some(left) = reach::left(quiet.look(Instant::now()), || reach.is_silent(folder)) {
             signs.end();
             crew.give_up();
-            return Ok(None);
+            return Came::Left(left);
         }
     }
 }
@@ -149,19 +180,19 @@ mod tests {
     fn what_hangs_is_given_up_and_learns_of_it_and_keeps_the_folder_away_until_it_ends() {
         let dir = tempfile::tempdir().unwrap();
         let (reach, folder) = (Reach::default(), dir.path());
-        assert_eq!(run(&reach, folder, |signs| signs.go_on()), Ok(Some(Ok(()))));
+        assert_eq!(run(&reach, folder, (), |(), signs| signs.go_on()), Came::Made(Ok(())));
         assert!(reach.answers(folder));
         // As if its file system did not answer.
         let crew = reach.crew(folder);
         let stuck = crew.enter();
         crew.give_up();
         let ((go, wait), (say, hear)) = (channel::<()>(), channel());
-        let hangs = move |signs: &Signs| {
+        let hangs = move |(), signs: &Signs| {
             let _ = wait.recv();
             let _ = say.send(signs.go_on());
         };
         let start = Instant::now();
-        assert_eq!(run(&reach, folder, hangs), Ok(None));
+        assert_eq!(run(&reach, folder, (), hangs), Came::Left(Left::Silent));
         assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
         drop(stuck);
         assert!(!reach.answers(folder), "somebody is in it yet");
@@ -178,7 +209,20 @@ mod tests {
     fn what_fails_is_an_error_and_leaves_nobody_inside() {
         let dir = tempfile::tempdir().unwrap();
         let reach = Reach::default();
-        assert!(run::<()>(&reach, dir.path(), |_| panic!("a look that fails")).is_err());
+        let came = run::<(), ()>(&reach, dir.path(), (), |(), _| panic!("a look that fails"));
+        assert!(matches!(came, Came::Failed(_)), "{came:?}");
         assert!(reach.answers(dir.path()));
+    }
+
+    #[test]
+    fn what_is_worked_with_stays_where_no_thread_is_to_be_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let reach = Reach::default();
+        // No system has room for such a stack.
+        let kind = Builder::new().stack_size(usize::MAX / 16);
+        let own = vec!["watches"];
+        let came = run_on(kind, &reach, dir.path(), own, |_, signs| signs.go_on());
+        assert!(matches!(&came, Came::Unstarted(own, _) if *own == ["watches"]), "{came:?}");
+        assert!(reach.answers(dir.path()), "nobody is in it");
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! Knows nothing of mending. Texts are not compared with the sources: that is what a scan does, and
 //! [`crate::deep`]. Invariant: rows and words are those of one commit, so that what somebody writes
-//! meanwhile is no difference, unless the words lag while nobody writes.
+//! meanwhile is no difference, unless the words lag while nobody writes: no commit came since the
+//! look began, and no other process holds the writer's lock.
 
 use crate::db::{self, FileRow, Space};
 use crate::error::{Error, Result};
@@ -33,14 +34,18 @@ pub struct Check {
     pub generation: u64,
     /// Documents that were read again and compared with what is stored of them.
     pub read: usize,
-    /// Documents that were to be and whose sources are others by now, or cannot be read.
+    /// Documents that were to be and whose sources are others by now, or cannot be read; all of
+    /// them where another version of the program made them in a way of its own.
     pub skipped: usize,
+    /// That is so: neither they nor the texts of links to them were compared.
+    pub read_otherwise: bool,
     /// Documents of which the texts of links to them were compared with the words.
     pub links: usize,
     /// Documents of which these were to be and were not: rows and words of one commit were not to
     /// be had in time, so fast did commits follow each other, or so far did the words lag.
     pub skipped_links: usize,
-    /// Documents that were not held against the words at all, for the same reason.
+    /// Documents that were not held against the words at all, for the same reason, or since another
+    /// process that holds the writer's lock may be bringing the words up.
     pub skipped_words: usize,
     /// Documents of which something else is stored.
     pub(crate) wrong: BTreeSet<u32>,
@@ -106,7 +111,8 @@ impl Index {
     }
 
     /// Compares the stores; the words if they are whole, and if those of the same commit as the
-    /// rows are to be had within `wait`, or nobody wrote since the look began.
+    /// rows are to be had within `wait`, or nobody wrote since the look began and no other process
+    /// may now.
     fn compare_all(&self, mut is_whole: bool, wait: Duration, out: &mut Check) -> Result<()> {
         if is_whole {
             let seen = self.with_view(wait, |db, view| self.compare(db, Some(view), out));
@@ -122,7 +128,9 @@ impl Index {
         }
         self.read_db(|db| {
             let mut left = None;
-            if is_whole && db::generation(db)? == out.generation {
+            // Another process may be bringing the words up, with no commit for long. Asked before
+            // the view: who is gone by now is done with them.
+            if is_whole && db::generation(db)? == out.generation && !self.is_written_elsewhere() {
                 let current = self.current(out.generation)?;
                 // What the words lack while nobody writes was left so by whoever wrote last. Asked
                 // behind the view, because the database commits first.
@@ -284,6 +292,7 @@ impl Updater {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::update::writer_lock;
     use std::path::Path;
 
     fn copy(from: &Path, to: &Path) {
@@ -317,5 +326,10 @@ mod tests {
         assert_eq!(looked_since(generation), (vec!["`b.md` has no words".to_owned()], 0));
         // A commit came since the look began: these may be words that are on their way.
         assert_eq!(looked_since(generation - 1), (Vec::new(), 2));
+        // So they may where somebody holds the writer's lock, and commits nothing for long.
+        let lock = writer_lock(index.dir()).unwrap();
+        assert_eq!(looked_since(generation), (Vec::new(), 2));
+        drop(lock);
+        assert_eq!(looked_since(generation), (vec!["`b.md` has no words".to_owned()], 0));
     }
 }

@@ -26,8 +26,9 @@ pub(crate) const SINGLY: bool = cfg!(any(target_os = "linux", target_os = "andro
 /// Watches that are taken back one by one; beyond that all are put anew.
 const GONE_MAX: usize = 200;
 
-/// Watches that are put at once: whoever waits for them hears of each such lot.
-const LOT: usize = 32;
+/// Watches that are put at once: whoever waits for them hears of each such lot, also where one of
+/// them takes two seconds.
+const LOT: usize = 4;
 
 /// Folders that are no content and are watched for a file in them.
 const BESIDE: &[&str] = &[".git", ".git/logs", ".git/info", ".obsidian"];
@@ -264,7 +265,7 @@ impl Cover {
                 for folder in &level {
                     signs.go_on()?;
                     let mut shut = held(&self.shut);
-                    let inside = entered(folder, &self.site.root, &mut rules);
+                    let inside = entered(folder, &self.site.root, &mut rules, signs)?;
                     if inside.is_some() && is_passable(folder) {
                         shut.remove(folder);
                     } else {
@@ -350,17 +351,28 @@ fn apply(watcher: &mut RecommendedWatcher, ops: Vec<PathOp>, signs: &Signs) -> R
 
 /// The folders in `folder` that a walk enters, and those beside that are watched for a file; `None`
 /// if it cannot be listed, which is an error of the walk.
-fn entered(folder: &Path, root: &Path, rules: &mut Rules) -> Option<Vec<PathBuf>> {
-    let folders = std::fs::read_dir(folder)
-        .ok()?
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path());
-    let wanted = |path: &PathBuf| {
+fn entered(
+    folder: &Path,
+    root: &Path,
+    rules: &mut Rules,
+    signs: &Signs,
+) -> Result<Option<Vec<PathBuf>>, String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(None) };
+    let mut inside = Vec::new();
+    for entry in entries {
+        // One folder may hold more than is listed in the time that is waited for a sign.
+        signs.go_on()?;
+        let Ok(entry) = entry else { continue };
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let path = entry.path();
         let relative = path.strip_prefix(root).ok().and_then(slashed);
-        relative.is_some_and(|relative| enters(&relative, rules))
-    };
-    Some(folders.filter(wanted).collect())
+        if relative.is_some_and(|relative| enters(&relative, rules)) {
+            inside.push(path);
+        }
+    }
+    Ok(Some(inside))
 }
 
 /// Whether what lies in a folder can be come to: another permission than that to list it.
@@ -547,6 +559,25 @@ mod tests {
         assert!(Cover::start(site(), &signs).is_err());
         let (kept, few) = cover.follow(&HashSet::from([String::from("d2")]), &signs);
         assert!(kept.is_err() && few);
+    }
+
+    #[test]
+    fn whoever_lists_a_folder_gives_a_sign_with_each_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for name in ["in", "empty"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        fs::write(root.join("in/a.md"), "").unwrap();
+        let (mut rules, signs) = (Rules::new(root, &[]), Signs::default());
+        let mut inside = |folder: &Path| entered(folder, root, &mut rules, &signs);
+        let mut found = inside(root).unwrap().unwrap();
+        found.sort();
+        assert_eq!(found, [root.join("empty"), root.join("in")]);
+        assert_eq!(inside(&root.join("none")), Ok(None));
+        signs.end();
+        assert!(inside(&root.join("in")).is_err(), "a file is an entry too");
+        assert_eq!(inside(&root.join("empty")), Ok(Some(Vec::new())), "nothing came between");
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! whose source is another one by now, or cannot be read, is counted and left out: that is a
 //! scan's work. So is one that was written since the look began. Texts of links need no source:
 //! they are held against the words of the very commit that a transaction sees, so that they are
-//! compared beside whoever writes. Invariant: the texts and words of one batch are in memory, never
-//! those of all, and no transaction lasts for more than seconds: the database's log would grow
-//! behind it.
+//! compared beside whoever writes. What another version of the program made in a way of its own is
+//! counted and not made again: all of it would differ. Invariant: the texts and words of one batch
+//! are in memory, never those of all, and no transaction lasts for more than seconds: the
+//! database's log would grow behind it.
 
 use crate::check::Check;
 use crate::db::{self, FileRow, Source, SourceKind};
@@ -46,6 +47,9 @@ const PARTS: [&str; 8] = [
     "its names",
 ];
 
+/// A commit, and what its words have of the texts of links, by row.
+type LinkPrints = (u64, HashMap<u32, u64>);
+
 /// How texts of links are gone through beside a writer.
 struct Pace {
     /// Documents of one batch.
@@ -70,10 +74,15 @@ impl Index {
         let mut out = self.check_once()?;
         let found = self.read_db(|db| {
             let current = self.current(db::generation(db)?)?;
-            Ok((current, db::files_after(db, 0)?))
+            let alike = db::reading(db)? == Some(db::READING);
+            Ok((current, db::files_after(db, 0)?, alike))
         });
         match found {
-            Ok((current, ids)) => self.deep_in(&current, &ids, &mut out)?,
+            Ok((current, ids, true)) => self.deep_in(&current, &ids, &mut out)?,
+            Ok((_, ids, false)) => {
+                (out.skipped, out.skipped_links) = (ids.len(), ids.len());
+                out.read_otherwise = !ids.is_empty();
+            }
             // Which is said already.
             Err(Error::Damaged(_)) => {}
             Err(error) => return Err(error),
@@ -97,10 +106,11 @@ impl Index {
     /// Compares the texts of links to every document. Words and rows are of one commit, which may
     /// be another one for later documents; those for which none is to be had are counted.
     fn deep_links(&self, pace: &Pace, out: &mut Check) -> Result<()> {
-        let mut last = 0;
+        let (mut last, mut prints) = (0, None);
         loop {
-            let looked =
-                self.with_view(pace.wait, |db, view| self.links_in(db, view, last, pace, out))?;
+            let looked = self.with_view(pace.wait, |db, view| {
+                self.links_in(db, (view, &mut prints), last, pace, out)
+            })?;
             match looked {
                 Some(Some(id)) => last = id,
                 Some(None) => return Ok(()),
@@ -113,17 +123,25 @@ impl Index {
     }
 
     /// Looks for a while at the documents behind `last`; says which was the last one, or nothing
-    /// when there are no more.
+    /// when there are no more. What is known of the view's commit is not gathered again.
     fn links_in(
         &self,
         db: &Connection,
-        view: &View,
+        (view, known): (&View, &mut Option<LinkPrints>),
         mut last: u32,
         pace: &Pace,
         out: &mut Check,
     ) -> Result<Option<u32>> {
+        let of_view = known.take_if(|(generation, _)| *generation == view.generation);
+        // Those of another commit go first: two are never in memory.
+        *known = None;
+        let stored = match of_view {
+            Some((_, prints)) => prints,
+            None => view.link_prints()?,
+        };
+        let (_, stored) = known.insert((view.generation, stored));
+        // To gather them may have taken longer: the time is for documents.
         let until = Instant::now() + pace.hold;
-        let stored = view.link_prints()?;
         loop {
             let ids: BTreeSet<u32> = db::files_behind(db, last, pace.files)?.into_iter().collect();
             let Some(id) = ids.last() else { return Ok(None) };
@@ -410,6 +428,54 @@ mod tests {
         let db = Connection::open(index.dir().join("index.db")).unwrap();
         db.execute("UPDATE meta SET value=value+1 WHERE key='generation'", []).unwrap();
         assert_eq!(looked(1, Duration::ZERO), (0, 3, Vec::new()));
+    }
+
+    #[test]
+    fn texts_of_links_are_gathered_once_for_each_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        updater.push("pushed", "a.md", "tide [[b|the beacon]]\n".to_owned()).unwrap();
+        updater.push("pushed", "b.md", "moon\n".to_owned()).unwrap();
+        let generation = index.generation().unwrap();
+        let pace = Pace { hold: VIEW_WAIT * 60, ..PACE };
+        // As if nothing had been found in the words of a commit.
+        let looked_with = |commit: u64| {
+            let (mut known, mut out) = (Some((commit, HashMap::new())), Check::default());
+            let look = |db: &Connection, view: &View| {
+                index.links_in(db, (view, &mut known), 0, &pace, &mut out)
+            };
+            assert_eq!(index.with_view(VIEW_WAIT, look).unwrap(), Some(None));
+            let (commit, prints) = known.unwrap();
+            (out.differences.len(), commit, prints.len())
+        };
+        assert_eq!(looked_with(generation), (1, generation, 0), "they are gathered again");
+        assert_eq!(looked_with(generation + 1), (0, generation, 1), "they are of another commit");
+    }
+
+    #[test]
+    fn what_another_version_read_otherwise_is_counted_and_not_called_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        for path in ["a.md", "b.md"] {
+            updater.push("pushed", path, "tide [[a|the beacon]]\n".to_owned()).unwrap();
+        }
+        let db = Connection::open(index.dir().join("index.db")).unwrap();
+        // As rows are that were made in another way, and words by them.
+        db.execute("UPDATE file SET title='else'", []).unwrap();
+        db.execute("UPDATE link SET text='else'", []).unwrap();
+        let looked = |reading: i64| {
+            let sql = "UPDATE meta SET value=? WHERE key='reading'";
+            assert_eq!(db.execute(sql, [reading]).unwrap(), 1);
+            let out = index.check_deep().unwrap();
+            let skipped = (out.skipped, out.skipped_links, out.read_otherwise);
+            (out.read, out.links, skipped, out.differences.is_empty())
+        };
+        for other in [db::READING - 1, db::READING + 1] {
+            assert_eq!(looked(other), (0, 0, (2, 2, true), true), "{other}");
+        }
+        assert_eq!(looked(db::READING), (2, 2, (0, 0, false), false));
     }
 
     #[test]

@@ -93,7 +93,7 @@ use score::{Scorer, Scratch};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use view::View;
@@ -126,6 +126,8 @@ pub struct Index {
     vector_index: RwLock<VectorIndex>,
     memory: RwLock<Memory>,
     reach: Reach,
+    /// This process holds the writer's lock, and what a crash left is brought up.
+    writes: AtomicBool,
 }
 
 /// Documents of which it is known how often they were found.
@@ -224,6 +226,7 @@ impl Index {
             vector_index: RwLock::default(),
             memory: RwLock::default(),
             reach: Reach::default(),
+            writes: AtomicBool::new(false),
         })
     }
 
@@ -249,6 +252,16 @@ impl Index {
     /// Gives the index the model of the space that answers while another one's is filled.
     pub fn set_former(&self, embedder: Arc<dyn Embedder>) {
         self.embedders.write().unwrap_or_else(PoisonError::into_inner).former = Some(embedder);
+    }
+
+    /// Lets that one go if it found another model in the place of its own; true if it did. Whoever
+    /// gave it may open it again.
+    pub fn let_former_go(&self) -> bool {
+        let mut embedders = self.embedders.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = embedders.former.take_if(|former| former.take_changed());
+        // What it has may take a moment to end, and searches wait for the lock.
+        drop(embedders);
+        gone.is_some()
     }
 
     /// The model that embeds.

@@ -310,11 +310,25 @@ pub(crate) fn is_lost(quiet: Duration, is_silent: impl FnOnce() -> bool) -> bool
     quiet >= STUCK || quiet >= QUIET && is_silent()
 }
 
-/// The same of what is over in a moment, and cheap to do again: whoever waits for it serves nobody.
-pub(crate) fn is_left(quiet: Duration, is_silent: impl FnOnce() -> bool) -> bool {
+/// Why work was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Its file system does not answer.
+    Silent,
+    /// It takes too long, though its file system answers.
+    Slow,
+}
+
+/// Whether what is over in a moment, and cheap to do again, is to be given up, of which nothing was
+/// heard for so long: whoever waits for it serves nobody.
+pub(crate) fn left(quiet: Duration, is_silent: impl FnOnce() -> bool) -> Option<Left> {
     // Asked well before: an answer, too, is waited for.
     let silent = quiet >= KNOWN && is_silent();
-    quiet >= QUIET || quiet >= ANSWER_MAX && silent
+    match silent {
+        true if quiet >= ANSWER_MAX => Some(Left::Silent),
+        false if quiet >= QUIET => Some(Left::Slow),
+        _ => None,
+    }
 }
 
 /// What hangs if the file system does. What is known of the folder may be remembered from before;
@@ -457,15 +471,22 @@ mod tests {
     fn work_is_given_up_when_nothing_comes_of_it() {
         assert!(!is_lost(QUIET - MS, || true) && is_lost(QUIET, || true));
         assert!(!is_lost(STUCK - MS, || false) && is_lost(STUCK, || false));
-        assert!(!is_left(ANSWER_MAX - MS, || true) && is_left(ANSWER_MAX, || true));
-        assert!(!is_left(QUIET - MS, || false) && is_left(QUIET, || false));
+        for (quiet, silent, expected) in [
+            (ANSWER_MAX - MS, true, None),
+            (ANSWER_MAX, true, Some(Left::Silent)),
+            (QUIET, true, Some(Left::Silent)),
+            (QUIET - MS, false, None),
+            (QUIET, false, Some(Left::Slow)),
+        ] {
+            assert_eq!(left(quiet, || silent), expected, "{quiet:?} {silent}");
+        }
         let asked = std::cell::Cell::new(0);
         for quiet in [KNOWN - MS, KNOWN, ANSWER_MAX - MS] {
             let ask = || {
                 asked.set(asked.get() + 1);
                 true
             };
-            assert!(!is_left(quiet, ask), "{quiet:?}");
+            assert_eq!(left(quiet, ask), None, "{quiet:?}");
         }
         assert_eq!(asked.get(), 2, "it is asked before it counts");
     }

@@ -116,6 +116,7 @@ pub struct Updater {
 impl Drop for Updater {
     /// The lock goes last: no merge of ours may write when another process does.
     fn drop(&mut self) {
+        self.index.writes.store(false, Ordering::Relaxed);
         if self.stop.load(Ordering::Relaxed) {
             self.kept = None;
         }
@@ -171,7 +172,19 @@ pub(crate) fn writer_lock(dir: &Path) -> Result<File> {
     }
 }
 
+/// Whether somebody holds it, as far as is to be known here. Shared with others who ask, for no
+/// longer than that takes: a writer that starts in this moment tries again.
+fn is_locked(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join("writer.lock")) else { return false };
+    matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+}
+
 impl Index {
+    /// Whether another process may be writing, or this one is yet bringing up what a crash left.
+    pub(crate) fn is_written_elsewhere(&self) -> bool {
+        is_locked(&self.dir) && !self.writes.load(Ordering::Relaxed)
+    }
+
     /// Refuses to write what a newer program read in a way of its own, and what may not be written.
     ///
     /// # Errors
@@ -229,6 +242,7 @@ impl Updater {
         };
         updater.begin_well()?;
         updater.read_alike()?;
+        updater.index.writes.store(true, Ordering::Relaxed);
         Ok(updater)
     }
 

@@ -4,15 +4,16 @@
 //! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
 //! single ones. A lost event asks for the whole source, whose watches are put anew before it is
 //! compared; a comparison without such a reason keeps those that stand. A source that does not
-//! answer, be it while its watches are put, is left alone until it does; one that has a file
-//! system mounted in it which tells of no changes is polled as a whole. Touches no file itself:
-//! that is the work of `Cover`, on a thread that can be given up. Invariant: whoever looks at a
-//! folder has put its watches before, so that what comes into it later is either found or told of.
+//! answer, be it while its watches are put, is left alone until it does; one that answers and takes
+//! too long for that is polled, and so is as a whole one that has a file system mounted in it which
+//! tells of no changes. Touches no file itself: that is the work of `Cover`, on a thread that can
+//! be given up. Invariant: whoever looks at a folder has put its watches before, so that what comes
+//! into it later is either found or told of.
 
-use crate::apart;
+use crate::apart::{self, Came, Signs};
 use crate::cover::{Cover, Deaf, Site, Tell, Unwatched};
 use crate::db::Source;
-use crate::reach::{Identity, Reach, SILENT};
+use crate::reach::{Identity, Left, Reach, SILENT};
 pub use crate::touch::{Inbox, Touched};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// Before another attempt to watch what could not be watched.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// What is said of a source that answers and is not watched in time.
+const SLOW: &str = "its file system takes too long to watch its folders";
 
 /// How a source is to be watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,17 +103,16 @@ struct Place {
     known: Identity,
     /// It did not answer then, or while its watches were put.
     silent: bool,
+    /// The putting of its watches was given up though it answered: whoever does so is in it yet.
+    slow: bool,
     /// Which file system does not tell of all changes, if one does not.
     deaf: Option<Deaf>,
     cover: Option<Cover>,
-    /// Why there are no watches, if somebody should know.
+    /// Why there are no watches, or not all of them, if somebody should know.
     why: Option<String>,
-    /// When it was last tried in vain.
+    /// When it was last tried in vain; some watches may stand all the same.
     failed: Option<Instant>,
 }
-
-/// What came of the wish to put or keep watches; nothing when it was given up.
-type Came = Result<Option<Result<Cover, Unwatched>>, String>;
 
 impl Watch {
     /// Watches nothing yet. Leaves out the folders `skip`; what cannot be watched is to be looked
@@ -194,11 +197,11 @@ impl Watch {
     pub fn watching(&self, id: i64) -> Option<Watching> {
         let place = self.places.iter().find(|place| place.id == id)?;
         Some(match (&place.cover, place.deaf) {
-            (Some(_), _) => Watching::Events,
-            (None, _) if place.silent => Watching::Silent,
-            (None, Some(Deaf::Own)) => Watching::PolledElsewhere(self.poll),
-            (None, Some(Deaf::Below)) => Watching::PolledBelow(self.poll),
-            (None, None) => Watching::Polled(self.poll),
+            (Some(_), _) if place.failed.is_none() => Watching::Events,
+            _ if place.silent => Watching::Silent,
+            (_, Some(Deaf::Own)) => Watching::PolledElsewhere(self.poll),
+            (_, Some(Deaf::Below)) => Watching::PolledBelow(self.poll),
+            (_, None) => Watching::Polled(self.poll),
         })
     }
 
@@ -221,6 +224,7 @@ impl Place {
             mode,
             known: None,
             silent: false,
+            slow: false,
             deaf: None,
             cover: None,
             why: None,
@@ -234,7 +238,8 @@ impl Place {
         let there = found.flatten();
         let same = there == self.known && found.is_none() == self.silent;
         (self.known, self.silent) = (there, found.is_none());
-        if same && self.failed.is_some_and(|at| at.elapsed() < AGAIN) {
+        let tried = self.failed.is_some_and(|at| at.elapsed() < AGAIN);
+        if same && tried && self.cover.is_none() {
             return;
         }
         // Before others are put: there is room for so many.
@@ -246,6 +251,10 @@ impl Place {
         if self.mode == Mode::Poll {
             return;
         }
+        if std::mem::take(&mut self.slow) {
+            // It would take as long once more, and nothing of it would be read meanwhile.
+            return self.fail(SLOW.to_owned());
+        }
         let site = Site {
             id: self.id,
             root: self.root.clone(),
@@ -253,8 +262,10 @@ impl Place {
             auto: self.mode == Mode::Auto,
             tell: Arc::clone(tell),
         };
-        let came = apart::run(reach, &self.root, move |signs| Cover::start(site, signs));
-        self.take(came);
+        let came = apart::run(reach, &self.root, site, Cover::start);
+        if let Ok(made) = self.made(came) {
+            self.take(made);
+        }
     }
 
     fn keep(&mut self, skip: &[PathBuf], reach: &Reach, tell: &Tell) {
@@ -262,35 +273,70 @@ impl Place {
         let Some(cover) = self.cover.take().filter(|_| stands) else {
             return self.renew(skip, reach, tell);
         };
-        let came = apart::run(reach, &self.root, move |signs| cover.keep(signs));
-        self.take(came);
+        let came = apart::run(reach, &self.root, cover, Cover::keep);
+        self.kept(came);
+    }
+
+    fn kept(&mut self, came: Came<Result<Cover, Unwatched>, Cover>) {
+        match self.made(came) {
+            Ok(made) => {
+                if self.failed.take().is_some() {
+                    // What was missing stands.
+                    self.why = None;
+                }
+                self.take(made);
+            }
+            Err(cover) => self.cover = cover,
+        }
     }
 
     /// False when so much went that all is to be watched anew.
     fn follow(&mut self, touched: &HashSet<String>, reach: &Reach) -> bool {
         let Some(cover) = self.cover.take() else { return true };
         let touched = touched.clone();
-        let came = apart::run(reach, &self.root, move |signs| cover.follow(&touched, signs));
-        let (came, few) = match came {
-            Ok(Some((kept, few))) => (Ok(Some(kept)), few),
-            Ok(None) => (Ok(None), true),
-            Err(why) => (Err(why), true),
-        };
-        self.take(came);
-        few
+        let follow = move |cover: Cover, signs: &Signs| cover.follow(&touched, signs);
+        let came = apart::run(reach, &self.root, cover, follow);
+        match self.made(came) {
+            Ok((made, few)) => {
+                self.take(made);
+                few
+            }
+            Err(cover) => {
+                self.cover = cover;
+                true
+            }
+        }
     }
 
-    fn take(&mut self, came: Came) {
+    /// What was made of its watches. If nothing was, this notes why; those that stand as they did,
+    /// since nobody touched them, are the error.
+    fn made<T, O>(&mut self, came: Came<T, O>) -> Result<T, Option<O>> {
         match came {
-            Ok(Some(Ok(cover))) => self.cover = Some(cover),
-            Ok(Some(Err(Unwatched::Deaf(deaf, why)))) => {
-                (self.deaf, self.why) = (Some(deaf), Some(why));
+            Came::Made(made) => return Ok(made),
+            Came::Left(left) => {
+                self.lose();
+                self.slow = left == Left::Slow;
             }
-            Ok(Some(Err(Unwatched::Failed(why)))) | Err(why) => {
-                (self.why, self.failed) = (Some(why), Some(Instant::now()));
+            Came::Failed(why) => self.fail(why),
+            Came::Unstarted(own, why) => {
+                self.fail(why);
+                return Err(Some(own));
             }
-            Ok(None) => self.lose(),
         }
+        Err(None)
+    }
+
+    fn take(&mut self, made: Result<Cover, Unwatched>) {
+        match made {
+            Ok(cover) => self.cover = Some(cover),
+            Err(Unwatched::Deaf(deaf, why)) => (self.deaf, self.why) = (Some(deaf), Some(why)),
+            Err(Unwatched::Failed(why)) => self.fail(why),
+        }
+    }
+
+    /// It is polled until it is tried again.
+    fn fail(&mut self, why: String) {
+        (self.why, self.failed) = (Some(why), Some(Instant::now()));
     }
 
     /// As one that did not answer when its watches were put.
@@ -370,6 +416,63 @@ mod tests {
         assert!(!Arc::ptr_eq(&rules, &others));
         fs::write(root.join("new/a.md"), "x").unwrap();
         while !receive.recv_timeout(Duration::from_secs(30)).unwrap()[&7].contains("new/a.md") {}
+    }
+
+    #[test]
+    fn a_source_that_answers_and_is_slow_to_watch_is_compared_and_polled() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (reach, poll) = (Reach::default(), Duration::from_secs(9));
+        let mut watch = Watch::new(Vec::new(), poll, reach.clone(), |_| {});
+        watch.set_sources(&[vault(&root)], &HashMap::from([(7, Mode::Events)]));
+        watch.keep(7);
+        // As where nothing was heard for long of whoever puts its watches, and it answers.
+        let crew = reach.crew(&root);
+        let slow = crew.enter();
+        crew.give_up();
+        watch.places[0].kept(Came::Left(Left::Slow));
+        assert_eq!(watch.watching(7), Some(Watching::Silent));
+        // The comparison behind it finds somebody inside, and so does the next one.
+        watch.lost(7);
+        assert_eq!(watch.outdated(), Vec::<i64>::new());
+        watch.keep(7);
+        assert_eq!((watch.watching(7), watch.why(7)), (Some(Watching::Silent), Some(SILENT)));
+        drop(slow);
+        assert_eq!(watch.outdated(), [7]);
+        for _ in 0..2 {
+            watch.keep(7);
+            assert!(reach.answers(&root), "it is not read");
+            assert_eq!(watch.watching(7), Some(Watching::Polled(poll)), "it begins again");
+            assert_eq!((watch.why(7), watch.is_there(7)), (Some(SLOW), true));
+            assert_eq!(watch.outdated(), Vec::<i64>::new());
+        }
+        watch.places[0].failed = Instant::now().checked_sub(AGAIN);
+        watch.keep(7);
+        assert_eq!((watch.watching(7), watch.why(7)), (Some(Watching::Events), None));
+    }
+
+    #[test]
+    fn watches_stand_where_no_thread_is_to_be_had_for_them_and_the_source_is_polled_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (poll, (send, receive)) = (Duration::from_secs(9), std::sync::mpsc::channel());
+        let tell = move |touched: Touched| drop(send.send(touched));
+        let mut watch = Watch::new(Vec::new(), poll, Reach::default(), tell);
+        watch.set_sources(&[vault(&root)], &HashMap::from([(7, Mode::Events)]));
+        watch.keep(7);
+        let cover = watch.places[0].cover.take().unwrap();
+        watch.places[0].kept(Came::Unstarted(cover, "no thread".to_owned()));
+        // What came meanwhile may have no watch.
+        assert_eq!(watch.watching(7), Some(Watching::Polled(poll)));
+        assert_eq!((watch.why(7), watch.outdated()), (Some("no thread"), vec![]));
+        let heard = |path: &str| {
+            fs::write(root.join(path), "x").unwrap();
+            while !receive.recv_timeout(Duration::from_secs(30)).unwrap()[&7].contains(path) {}
+        };
+        heard("a.md");
+        watch.keep(7);
+        assert_eq!((watch.watching(7), watch.why(7)), (Some(Watching::Events), None));
+        heard("b.md");
     }
 
     #[test]

@@ -79,6 +79,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
             "ok": check.differences.is_empty(), "documents": check.documents,
             "files": check.files, "vectors": check.vectors, "differences": check.differences,
             "read_again": check.read, "left_out": check.skipped,
+            "read_otherwise": check.read_otherwise,
             "links_compared": check.links, "links_left_out": check.skipped_links,
             "words_left_out": check.skipped_words,
             "read_only": index.is_read_only(), "warning": warning,
@@ -123,7 +124,8 @@ fn explain(session: &Session, index: &Index, path: &Path) -> Result<ExitCode, Fa
 fn looked_at(check: &Check, deep: bool) -> String {
     let (files, vectors) = (check.files, check.vectors);
     let mut out = format!("{files} files of words and {vectors} vectors are whole\n");
-    let busy = "the words did not come up with what is written all the time; look again later";
+    let busy = "the words did not come up with what is written; look again later";
+    let other = "another version of the program made them in a way of its own: its `doctor` knows";
     if check.skipped_words > 0 {
         let n = check.skipped_words;
         out.push_str(&format!("words of {n} documents were not compared: {busy}\n"));
@@ -131,14 +133,17 @@ fn looked_at(check: &Check, deep: bool) -> String {
     if deep {
         out.push_str(&format!("{} documents were read again", check.read));
         if check.skipped > 0 {
-            let why = "changed since or cannot be read: `synod index` looks at them";
-            out.push_str(&format!("; {} were left out, they {why}", check.skipped));
+            let why = match check.read_otherwise {
+                true => other,
+                false => "they changed since or cannot be read: `synod index` looks at them",
+            };
+            out.push_str(&format!("; {} were left out, {why}", check.skipped));
         }
         let links = check.links;
         out.push_str(&format!("\ntexts of links to {links} documents were compared"));
         if check.skipped_links > 0 {
-            let n = check.skipped_links;
-            out.push_str(&format!("; those to {n} were left out: {busy}"));
+            let (n, why) = (check.skipped_links, if check.read_otherwise { other } else { busy });
+            out.push_str(&format!("; those to {n} were left out: {why}"));
         }
         out.push('\n');
     }

@@ -7,7 +7,7 @@ use super::table;
 use crate::fault::{self, Fault};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use synod_embed::{Model, Pooling, Precision, Threads};
 use synod_index::{Embedder, MadeFor};
@@ -18,6 +18,11 @@ const GROUP_TOKENS: usize = 400;
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// A model that nobody asked for this long rests.
 const IDLE: Duration = Duration::from_secs(600);
+/// One that could not be opened again is not tried for this long: each try costs as much as to open
+/// it, and every search would make one.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Files beside the weights that change vectors and that no name of a space tells of.
+const BESIDE: [&str; 2] = ["config.json", "tokenizer.json"];
 
 /// A model in a folder. While it rests its maps, its tokenizer and the working memory of its
 /// threads are given back.
@@ -31,6 +36,7 @@ pub struct Local {
     folder: PathBuf,
     precision: Precision,
     space: String,
+    beside: Beside,
     dimensions: usize,
     query: &'static str,
     passage: &'static str,
@@ -41,7 +47,14 @@ pub struct Local {
     queries: Side,
     /// It could not be opened again, since the folder holds another model.
     changed: AtomicBool,
+    /// Why it could not be opened again, and until when that is the answer.
+    failed: Mutex<Option<(Instant, String)>>,
+    /// How long that is.
+    pause: Duration,
 }
+
+/// Hashes of the files [`BESIDE`] the weights.
+type Beside = [String; 2];
 
 /// What passages have for themselves, which may be embedded with a low priority, and what queries
 /// have.
@@ -56,12 +69,17 @@ struct Side {
 /// What a folder holds now.
 struct Opened {
     model: Model,
-    /// Whatever changes a vector stands in this name.
+    /// What changes a vector stands in this name, but for what stands in the files [`BESIDE`] the
+    /// weights alone.
     space: String,
+    beside: Beside,
 }
 
 impl Opened {
     fn of(folder: &Path, precision: Precision) -> synod_embed::Result<Self> {
+        // First: what changes while it is opened is seen by the next look.
+        let [config, tokenizer] = BESIDE.map(|name| hash(folder.join(name)));
+        let beside = [config?, tokenizer?];
         let model = Model::open(folder, precision)?;
         let revision = model.revision();
         let name = name(folder);
@@ -85,8 +103,12 @@ impl Opened {
         if !passage.is_empty() {
             space.push_str(&format!(" {passage:?}"));
         }
-        Ok(Opened { model, space })
+        Ok(Opened { model, space, beside })
     }
+}
+
+fn hash(path: PathBuf) -> synod_embed::Result<String> {
+    synod_embed::hash(&path).map_err(|source| synod_embed::Error::File { path, source })
 }
 
 /// What the model in a folder is called.
@@ -109,7 +131,7 @@ impl Local {
     /// As [`Local::open`].
     pub fn with(folder: &Path, precision: Precision) -> Result<Self, Fault> {
         let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
-        let Opened { model, space } = Opened::of(folder, precision).map_err(fail)?;
+        let Opened { model, space, beside } = Opened::of(folder, precision).map_err(fail)?;
         let known = table::known(&name(folder));
         let (query, passage) = known.map_or(("", ""), |k| (k.query, k.passage));
         Ok(Local {
@@ -118,6 +140,7 @@ impl Local {
             folder: folder.to_owned(),
             precision,
             space,
+            beside,
             query,
             passage,
             recipe: String::new(),
@@ -126,6 +149,8 @@ impl Local {
             passages: Side::default(),
             queries: Side::default(),
             changed: AtomicBool::new(false),
+            failed: Mutex::new(None),
+            pause: PAUSE,
         })
     }
 
@@ -139,32 +164,57 @@ impl Local {
         Local { model: self.model.idle_after(idle), ..self }
     }
 
+    /// The same, tried again after another time than ten seconds once it could not be opened.
+    pub fn again_after(self, pause: Duration) -> Self {
+        Local { pause, ..self }
+    }
+
     /// The model, to be held while it is worked with. One that rests is opened again, on a thread
     /// that stays: what this leaves on a thread that ends is lost.
     fn model(&self, side: &Side) -> Result<Arc<Model>, String> {
-        if let Some(model) = self.model.get(Instant::now()) {
-            return Ok(model);
+        if let Some(known) = self.known() {
+            return known;
         }
         side.threads.run(|| {
             let _opening = side.opening.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.model.get(Instant::now()) {
-                Some(model) => Ok(model),
-                None => self.open_again(),
+            if let Some(known) = self.known() {
+                return known;
             }
+            let opened = self.open_again();
+            let until = Instant::now() + self.pause;
+            *self.failed() = opened.as_ref().err().map(|why| (until, why.clone()));
+            opened
         })
     }
 
-    /// Opens the very model that it was; what else the folder may hold has vectors of another
-    /// space.
+    /// The model, if it is there, or why it could not be opened a moment ago.
+    fn known(&self) -> Option<Result<Arc<Model>, String>> {
+        let now = Instant::now();
+        if let Some(model) = self.model.get(now) {
+            return Some(Ok(model));
+        }
+        let failed = self.failed();
+        failed.as_ref().filter(|(until, _)| now < *until).map(|(_, why)| Err(why.clone()))
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the very model that it was; what else the folder may hold has vectors that are not to
+    /// be compared with those that it gave.
     fn open_again(&self) -> Result<Arc<Model>, String> {
         let start = Instant::now();
         let opened = Opened::of(&self.folder, self.precision).map_err(|e| e.to_string())?;
+        let other = "the folder of the embedding model holds another one now";
         if opened.space != self.space {
             self.changed.store(true, Ordering::Relaxed);
-            return Err(format!(
-                "the folder of the embedding model holds another one now, `{}`, where `{}` was",
-                opened.space, self.space
-            ));
+            return Err(format!("{other}, `{}`, where `{}` was", opened.space, self.space));
+        }
+        let mut beside = BESIDE.iter().zip(opened.beside.iter().zip(&self.beside));
+        if let Some((file, _)) = beside.find(|(_, (found, known))| found != known) {
+            self.changed.store(true, Ordering::Relaxed);
+            return Err(format!("{other}: its `{file}` is not the one that it was opened with"));
         }
         let millis = start.elapsed().as_millis() as u64;
         tracing::info!(space = self.space, millis, "the embedding model was opened again");

@@ -320,10 +320,12 @@ fn small(folder: &Path) {
     lay_out(&golden["shapes"][0], golden["vocabulary"].as_array().expect("words"), folder);
 }
 
-/// The small model, which rests whenever it is told to and nobody uses it.
+/// The small model, which rests whenever it is told to and nobody uses it, and is tried again by
+/// whoever asks.
 fn restless(folder: &Path) -> Local {
     small(folder);
-    Local::open(folder).expect("the model").idle_after(Duration::ZERO)
+    let local = Local::open(folder).expect("the model");
+    local.idle_after(Duration::ZERO).again_after(Duration::ZERO)
 }
 
 /// Whether this process has a file of a folder mapped; nothing where the system does not say.
@@ -420,6 +422,63 @@ fn a_resting_model_whose_folder_is_gone_says_so_until_it_is_back() {
     assert!(!local.take_changed(), "no other model is there");
     std::fs::rename(&away, &folder).expect("moved back");
     assert_eq!(local.query("rye bread"), Ok(query));
+}
+
+#[test]
+fn a_resting_model_that_cannot_be_opened_is_not_tried_by_every_search() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("small");
+    let local = restless(&folder).again_after(Duration::from_secs(3_600));
+    local.query("rye bread").expect("a vector");
+    assert!(local.rest());
+    let away = dir.path().join("away");
+    std::fs::rename(&folder, &away).expect("moved");
+    let why = local.query("rye bread").expect_err("there is no model");
+    // Whoever tried it once more would find it.
+    std::fs::rename(&away, &folder).expect("moved back");
+    assert_eq!(local.query("rye bread"), Err(why.clone()));
+    assert_eq!(local.passages(&some_texts()), Err(why));
+}
+
+#[test]
+fn other_files_beside_the_weights_of_a_resting_model_are_another_model() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("small");
+    let local = restless(&folder);
+    let query = local.query("rye bread").expect("a vector");
+    for file in ["config.json", "tokenizer.json"] {
+        assert!(local.rest());
+        let path = folder.join(file);
+        let bytes = std::fs::read(&path).expect("a file of the model");
+        std::fs::write(&path, [&bytes[..], b"\n"].concat()).expect("written");
+        let why = local.query("rye bread").expect_err("another model");
+        assert!(why.contains("holds another one now") && why.contains(file), "{why}");
+        assert!(local.take_changed());
+        std::fs::write(&path, bytes).expect("written");
+        assert_eq!(local.query("rye bread"), Ok(query.clone()), "{file}");
+        assert!(!local.take_changed());
+    }
+}
+
+#[test]
+fn the_model_of_the_space_that_answers_goes_when_another_one_takes_its_place() {
+    let place = Place::new();
+    let (configured, former) = (place.path().join("configured"), place.path().join("former"));
+    let index = Index::open(&place.data()).expect("an index");
+    let wanted = Arc::new(restless(&configured));
+    let local = Arc::new(restless(&former));
+    index.set_embedder(Arc::clone(&wanted) as Arc<dyn Embedder>);
+    index.set_former(Arc::clone(&local) as Arc<dyn Embedder>);
+    let model = configured.to_str().expect("UTF-8").to_owned();
+    let settings = Embedding { model, ..Embedding::default() };
+    synod::embedder::tend(&settings, &index);
+    assert!(index.has_embedder(local.space()), "nobody found another one yet");
+    change_weights(&former);
+    assert!(local.query("rye bread").is_err());
+    synod::embedder::tend(&settings, &index);
+    assert!(!index.has_embedder(local.space()));
+    assert!(index.has_embedder(wanted.space()));
+    assert!(!local.take_changed(), "it was said once");
 }
 
 #[test]

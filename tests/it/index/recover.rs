@@ -452,8 +452,11 @@ fn what_is_stored_and_is_not_what_the_sources_say_is_found_and_read_again() {
     assert_eq!((check.read, check.skipped, check.differences.len()), (1, 1, 0));
 }
 
+/// Commits beside deep checks until enough was seen.
+const COMMITS: u64 = 4;
+
 /// Shows `each` what deep checks of another reader say, while a note is saved and committed again
-/// and again; ends with a check beside which that was done more than once.
+/// and again; ends when that was done often enough beside them.
 fn deep_beside_a_writer(
     place: &Place,
     engine: &mut Engine,
@@ -464,12 +467,13 @@ fn deep_beside_a_writer(
     let start = generation();
     std::thread::scope(|scope| {
         let looking = scope.spawn(|| {
-            loop {
+            let (mut n_beside, until) = (0, Instant::now() + PATIENCE);
+            while n_beside < COMMITS {
                 let before = generation();
                 each(&reader.check_deep().expect("a check"));
-                if generation() >= before + 2 {
-                    break;
-                }
+                n_beside += generation() - before;
+                let late = Instant::now() >= until && n_beside < COMMITS;
+                assert!(!late, "{n_beside} commits beside the checks of {PATIENCE:?}");
             }
         });
         let mut round = 0;
