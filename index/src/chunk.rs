@@ -146,36 +146,65 @@ fn grapheme_floor(text: &str, start: usize, limit: usize) -> usize {
     }
 }
 
-/// Where the lines of a text start.
+/// Where the lines of a text start: a bit for each byte that begins one, and how many there are
+/// before each block of bits. A list of starts would take four times a text of line ends alone.
 #[derive(Clone, Debug)]
 pub struct LineIndex {
-    /// Of 32 bits: a text of line ends alone must not become eight times as large.
-    starts: Vec<u32>,
+    starts: Vec<u64>,
+    /// By block of [`BLOCK`] words: starts before it.
+    before: Vec<u32>,
+    n_lines: u32,
     len: usize,
 }
+
+/// Words of bits that are counted one by one.
+const BLOCK: usize = 8;
 
 impl LineIndex {
     /// Scans `text` once.
     pub fn new(text: &str) -> Self {
-        let ends = text.bytes().filter(|b| *b == b'\n').count();
-        let mut starts = Vec::with_capacity(ends + 1);
-        starts.push(0);
-        let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
-        starts.extend(ends.map(|(at, _)| at as u32 + 1));
-        if text.ends_with('\n') {
-            starts.pop();
+        let len = text.len();
+        let mut starts = vec![0_u64; len / 64 + 1];
+        starts[0] = 1;
+        for (word, bytes) in text.as_bytes().chunks(64).enumerate() {
+            let bit = |(at, byte): (usize, &u8)| u64::from(*byte == b'\n') << at;
+            let ends = bytes.iter().enumerate().map(bit).fold(0, |all, bit| all | bit);
+            // A line starts behind an end.
+            starts[word] |= ends << 1;
+            if ends >> 63 == 1
+                && let Some(next) = starts.get_mut(word + 1)
+            {
+                *next |= 1;
+            }
         }
-        LineIndex { starts, len: text.len() }
+        if text.ends_with('\n') {
+            starts[len / 64] &= !(1 << (len % 64));
+        }
+        let mut n_lines = 0;
+        let count = |block: &[u64]| {
+            let before = n_lines;
+            n_lines += block.iter().map(|word| word.count_ones()).sum::<u32>();
+            before
+        };
+        let before = starts.chunks(BLOCK).map(count).collect();
+        LineIndex { starts, before, n_lines, len }
     }
 
     /// Number of lines.
     pub fn count(&self) -> u32 {
-        self.starts.len() as u32
+        self.n_lines
     }
 
     /// The line of byte `at`, from 1.
     pub fn line(&self, at: usize) -> u32 {
-        self.starts.partition_point(|&start| start as usize <= at).max(1) as u32
+        if at >= self.len {
+            return self.n_lines;
+        }
+        let (word, bit) = (at / 64, at % 64);
+        let block = word / BLOCK;
+        let whole: u32 = self.starts[block * BLOCK..word].iter().map(|w| w.count_ones()).sum();
+        let last = (self.starts[word] & (u64::MAX >> (63 - bit))).count_ones();
+        self.before[block] + whole + last
     }
 
     /// First and last line of `bytes`, from 1; trailing line ends belong to the last line.
@@ -186,10 +215,25 @@ impl LineIndex {
 
     /// Bytes of the lines `first..=last` (from 1, clamped).
     pub fn bytes(&self, first: u32, last: u32) -> Range<usize> {
-        let first = first.clamp(1, self.count()) as usize;
-        let last = (last as usize).clamp(first, self.starts.len());
-        let end = self.starts.get(last).map_or(self.len, |start| *start as usize);
-        self.starts[first - 1] as usize..end
+        let first = first.clamp(1, self.n_lines);
+        let last = last.clamp(first, self.n_lines);
+        self.start(first)..if last == self.n_lines { self.len } else { self.start(last + 1) }
+    }
+
+    /// Where a line starts that there is.
+    fn start(&self, line: u32) -> usize {
+        let block = self.before.partition_point(|before| *before < line) - 1;
+        let mut left = line - self.before[block];
+        for (word, bits) in self.starts.iter().enumerate().skip(block * BLOCK) {
+            let n = bits.count_ones();
+            if left <= n {
+                // All starts of the word but those before this one.
+                let rest = (1..left).fold(*bits, |rest, _| rest & (rest - 1));
+                return word * 64 + rest.trailing_zeros() as usize;
+            }
+            left -= n;
+        }
+        self.len
     }
 }
 
@@ -307,6 +351,23 @@ mod tests {
 
     proptest! {
         #[test]
+        fn lines_start_behind_line_ends(text in "[a\n\u{e9}]{0,1400}", at in 0usize..3_000) {
+            let lines = LineIndex::new(&text);
+            let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+            let mut starts: Vec<usize> = std::iter::once(0).chain(ends).collect();
+            if text.ends_with('\n') {
+                starts.pop();
+            }
+            prop_assert_eq!(lines.count() as usize, starts.len());
+            let line = starts.iter().filter(|start| **start <= at).count();
+            prop_assert_eq!(lines.line(at) as usize, line);
+            for (n, start) in starts.iter().enumerate() {
+                let end = starts.get(n + 1).copied().unwrap_or(text.len());
+                prop_assert_eq!(lines.bytes(n as u32 + 1, n as u32 + 1), *start..end);
+            }
+        }
+
+        #[test]
         fn chunks_tile_the_text(
             text in "([a-z \n#é東👩‍👩‍👧]{0,40}){0,30}",
             cuts in proptest::collection::vec((0usize..400, any::<bool>()), 0..12),
@@ -394,6 +455,7 @@ mod tests {
         assert_eq!(lines.span(&(0..4)), (1, 2));
         assert_eq!(lines.bytes(2, 2), 2..4);
         assert_eq!(LineIndex::new("").count(), 1);
+        assert_eq!((LineIndex::new("").bytes(1, 9), LineIndex::new("").line(0)), (0..0, 1));
         assert_eq!((LineIndex::new("\n").count(), LineIndex::new("a\n\n").count()), (1, 2));
     }
 }

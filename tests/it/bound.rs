@@ -230,6 +230,31 @@ fn files_that_nobody_writes_are_indexed_within_it_and_say_what_is_left_out() {
     assert_eq!(code, 0, "{said}{why}");
 }
 
+/// What any file may cost beside four times its size, in MiB: the tree of a piece of code, tables.
+const BESIDE_MB: f64 = 8.0;
+
+#[test]
+fn no_file_costs_more_than_four_times_its_size() {
+    let mib = 1 << 20;
+    let functions: String = (0..100_000).map(|n| format!("fn f{n}() {{}}\n")).collect();
+    let place = Place::new();
+    place.write("small/a.md", "walrus\n");
+    let least = peak(&place, &place.path().join("small"));
+    for (path, text) in [
+        ("blank.txt", "\n".repeat(8 * mib - 64)),
+        ("headings.md", "# a\n".repeat(2 * mib - 16)),
+        ("words.txt", prose(8 * mib - 64, 7)),
+        ("functions.rs", functions),
+    ] {
+        let place = Place::new();
+        place.write(&format!("vault/{path}"), &text);
+        let cost = peak(&place, &place.path().join("vault")) - least;
+        let size = text.len() as f64 / mib as f64;
+        eprintln!("{path}: {size:.1} MiB cost {cost:.1} MiB");
+        assert!(cost <= 4.0 * size + BESIDE_MB, "{path}: {cost:.1} MiB for {size:.1}");
+    }
+}
+
 /// So many spaces, packed: a block of deflate's with one of them and copies of it, 258 at a time.
 fn packed_spaces(bytes: usize) -> Vec<u8> {
     let mut bits = Vec::new();

@@ -28,6 +28,9 @@ pub use language::{LANGUAGES, Language};
 /// The longest text that is parsed; larger ones are generated or data, and one parse of them would
 /// hold a worker for seconds.
 pub const PARSE_BYTES_MAX: usize = 2 << 20;
+/// Texts that are longer are parsed piece by piece: a tree takes some fifty times the text of dense
+/// code.
+pub const PIECE_BYTES_MAX: usize = 128 << 10;
 /// The longest JSON, YAML or TOML text that is parsed: beyond it, it is data and not configuration.
 pub const DATA_BYTES_MAX: usize = 256 << 10;
 /// The time the parse of a text may take, and again the walk over its tree with all that the walk
@@ -111,15 +114,78 @@ fn items_within(language: &Language, text: &str, time: Duration) -> Items {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(free) => free.insert(reader(language)?),
         };
-        let Reader { parser, roles } = reader;
-        let Some(tree) = parse(parser, text, None, Instant::now() + time) else {
-            return Some(Items { out_of_time: true, ..Items::default() });
-        };
-        let deadline = Instant::now() + time;
-        let mut again = |inside| parse(parser, text, Some(inside), deadline);
-        Some(walk::walk(language, roles, &tree, text, deadline, &mut again))
+        Some(read_pieces(language, reader, text, time))
     });
     parsed.unwrap_or_default()
+}
+
+/// Reads a text whole, or a long one piece by piece: what stands around a cut, as a namespace may,
+/// is not known behind it.
+fn read_pieces(language: &Language, reader: &mut Reader, text: &str, time: Duration) -> Items {
+    let Reader { parser, roles } = reader;
+    let (mut all, mut from) = (Items { complete: true, ..Items::default() }, 0);
+    let (mut to_parse, mut to_walk) = (time, time);
+    while from < text.len() {
+        let to = piece(text, from, language.piece_bytes_max);
+        let inside = (from > 0 || to < text.len()).then(|| range(text, from..to));
+        let began = Instant::now();
+        let Some(tree) = parse(parser, text, inside, began + to_parse) else {
+            all.out_of_time = true;
+            all.complete = false;
+            break;
+        };
+        to_parse = to_parse.saturating_sub(began.elapsed());
+        let began = Instant::now();
+        let deadline = began + to_walk;
+        let mut again = |inside| parse(parser, text, Some(inside), deadline);
+        let read = walk::walk(language, roles, &tree, text, deadline, &mut again);
+        to_walk = to_walk.saturating_sub(began.elapsed());
+        all.items.extend(read.items);
+        all.has_error |= read.has_error;
+        all.out_of_time |= read.out_of_time;
+        all.complete &= read.complete;
+        if !read.complete {
+            break;
+        }
+        from = to;
+    }
+    all
+}
+
+/// Where the piece that begins at `from` ends: the last line that begins like one of the outermost
+/// level, behind an empty line if there is such a one in the second half of what may be a piece.
+fn piece(text: &str, from: usize, bytes_max: usize) -> usize {
+    if text.len() - from <= bytes_max {
+        return text.len();
+    }
+    let bytes = &text.as_bytes()[from..];
+    let is_outermost = |at: &usize| {
+        let (before, first) = (bytes[at - 1], bytes[*at]);
+        before == b'\n' && (first.is_ascii_alphabetic() || b"#@/_[<".contains(&first))
+    };
+    let is_apart = |at: &usize| {
+        let before = &bytes[..at - 1];
+        before.ends_with(b"\n") || before.ends_with(b"\n\r")
+    };
+    let may_end = || (bytes_max / 2..bytes_max).rev().filter(is_outermost);
+    let next = || (bytes_max..bytes.len()).find(is_outermost);
+    let end = may_end().find(is_apart).or_else(|| may_end().next()).or_else(next);
+    end.map_or(text.len(), |at| from + at)
+}
+
+/// A part of a text as the parser wants it: also by lines and columns, from 0.
+fn range(text: &str, part: Range<usize>) -> tree_sitter::Range {
+    let point = |at: usize| {
+        let before = &text[..at];
+        let row = before.bytes().filter(|byte| *byte == b'\n').count();
+        tree_sitter::Point { row, column: at - before.rfind('\n').map_or(0, |end| end + 1) }
+    };
+    tree_sitter::Range {
+        start_byte: part.start,
+        end_byte: part.end,
+        start_point: point(part.start),
+        end_point: point(part.end),
+    }
 }
 
 fn reader(language: &Language) -> Option<Reader> {

@@ -197,6 +197,23 @@ fn what_was_just_saved_is_not_behind_what_has_vectors(mode: VectorIndex) {
     assert_eq!(engine.paths_in(query, Mode::Hybrid)[0], "new.md");
 }
 
+fn a_note_that_alone_holds_the_words_stands_before_what_is_only_near(mode: VectorIndex) {
+    let place = Place::new();
+    for n in 0..30 {
+        place.write(&format!("near{n}.md"), "Sea, fast, bread.\n");
+    }
+    let rest = "anchor lamp rope tar mast wharf plank keel oar net";
+    place.write("log.md", format!("Ocean, quick loaf, zanzibar; {rest}.\n"));
+    let concepts = Concepts::new("concepts", mode);
+    let engine = place.scanned().embedded(&concepts);
+    let query = "zanzibar quick loaf ocean";
+    assert_ne!(engine.paths_in(query, Mode::Semantic)[0], "log.md", "it is the nearest as well");
+    assert_eq!(engine.paths_in(query, Mode::Hybrid)[0], "log.md");
+    // One of its words alone says less than what is near.
+    let question = "what fast vehicle finds bread by the sea or on its wharf";
+    assert_ne!(engine.paths_in(question, Mode::Hybrid)[0], "log.md");
+}
+
 fn many_documents_that_moved_need_no_embedding_and_none_is_forgotten(mode: VectorIndex) {
     let place = Place::new();
     for n in 0..200 {
@@ -414,6 +431,7 @@ in_every_mode! {
     other_words_of_the_same_meaning_are_found,
     vectors_follow_edits_and_are_made_once,
     what_was_just_saved_is_not_behind_what_has_vectors,
+    a_note_that_alone_holds_the_words_stands_before_what_is_only_near,
     many_documents_that_moved_need_no_embedding_and_none_is_forgotten,
     a_query_never_meets_vectors_of_another_space,
     what_is_no_vector_is_refused_and_what_waited_waits_on,

@@ -3,7 +3,7 @@
 //! A new language is one entry of `LANGUAGES` and its rules.
 
 use super::rule::{Rule, Scope, named, with};
-use super::{DATA_BYTES_MAX, PARSE_BYTES_MAX, native, read, script};
+use super::{DATA_BYTES_MAX, PARSE_BYTES_MAX, PIECE_BYTES_MAX, native, read, script};
 
 /// One language: how it is recognised and which grammar reads it.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Language {
     /// How deep into the tree items are looked for.
     pub(super) levels_max: usize,
     pub(super) bytes_max: usize,
+    /// Longer texts are parsed piece by piece, unless a part of one means nothing alone.
+    pub(super) piece_bytes_max: usize,
     /// How many `<` may stand open in one statement; more are refused unparsed.
     pub(super) angles_max: usize,
     /// How deep blocks may nest by indentation; more are refused unparsed.
@@ -48,6 +50,7 @@ const PLAIN: Language = Language {
     calls: &[],
     levels_max: usize::MAX,
     bytes_max: PARSE_BYTES_MAX,
+    piece_bytes_max: PIECE_BYTES_MAX,
     angles_max: usize::MAX,
     indents_max: usize::MAX,
 };
@@ -188,6 +191,7 @@ pub const LANGUAGES: &[Language] = &[
         wrappers: &["const_declaration", "property_declaration"],
         attributes: &["attribute_list"],
         leaves: &["attribute_list", "namespace_use_declaration", "text"],
+        piece_bytes_max: usize::MAX,
         ..PLAIN
     },
     Language {
@@ -273,6 +277,7 @@ pub const LANGUAGES: &[Language] = &[
         rules: &[&[with("pair", Scope::Level(2), read::data_key)]],
         levels_max: 2,
         bytes_max: DATA_BYTES_MAX,
+        piece_bytes_max: usize::MAX,
         ..PLAIN
     },
     Language {
@@ -283,6 +288,7 @@ pub const LANGUAGES: &[Language] = &[
         rules: &[&[with("block_mapping_pair", Scope::Level(4), read::data_key)]],
         levels_max: 4,
         bytes_max: DATA_BYTES_MAX,
+        piece_bytes_max: usize::MAX,
         // The scanner saves its state in 1,024 bytes, four for each level, and aborts beyond.
         indents_max: 200,
         ..PLAIN
@@ -300,6 +306,7 @@ pub const LANGUAGES: &[Language] = &[
         // Comments in a table may belong to the next one.
         levels_max: 2,
         bytes_max: DATA_BYTES_MAX,
+        piece_bytes_max: usize::MAX,
         ..PLAIN
     },
 ];

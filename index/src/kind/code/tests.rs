@@ -1331,6 +1331,29 @@ fn large_texts_are_refused_and_said_so() {
 }
 
 #[test]
+fn long_texts_are_parsed_in_pieces_and_lose_nothing_of_the_outermost_level() {
+    let one = |n: usize| {
+        let body = "    // of the tide\n".repeat(n % 40);
+        format!(
+            "/// Number {n}.\npub fn f{n}() {{\n{body}}}\n\nimpl A{n} {{\n    fn g{n}() {{}}\n}}\n\n"
+        )
+    };
+    let text: String = (0..2_000).map(one).collect();
+    assert!(text.len() > 4 * super::PIECE_BYTES_MAX, "{} bytes", text.len());
+    let language = language("rust");
+    let pieces = items(language, &text);
+    check(&text, &pieces);
+    assert!(pieces.complete && !pieces.has_error);
+    let whole = super::language::Language { piece_bytes_max: usize::MAX, ..*language };
+    assert_eq!(pieces, items(&whole, &text));
+    // Without a place to cut, and where every line is one.
+    let line = format!("static A: &str = \"{}\";", "x".repeat(3 * super::PIECE_BYTES_MAX));
+    assert_eq!(items(language, &line).items.len(), 1);
+    let dense = "fn f() {}\n".repeat(30_000);
+    assert_eq!(items(language, &dense).items.len(), 30_000);
+}
+
+#[test]
 fn what_takes_too_long_is_said() {
     let text = "fn f() { g(1, 2) }\n".repeat(20_000);
     let cut = super::items_within(language("rust"), &text, std::time::Duration::ZERO);
