@@ -74,6 +74,11 @@ impl Schedule {
         self.entries.iter().any(|entry| entry.id == id && entry.compared.is_none())
     }
 
+    /// Whether nobody has tried to watch a source yet.
+    pub fn is_unwatched(&self, id: i64) -> bool {
+        self.entries.iter().any(|entry| entry.id == id && entry.watching.is_none())
+    }
+
     /// Notes how changes of a source are noticed, and whether its folder is there; true if that is
     /// new.
     pub fn watched(&mut self, id: i64, watching: Watching, there: bool) -> bool {

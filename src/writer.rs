@@ -336,6 +336,7 @@ impl Loop {
             }
             if let Some(id) = self.schedule.due(Instant::now()) {
                 let new = self.schedule.is_new(id);
+                self.watch_others(updater, id)?;
                 self.compare(updater, id, false)?;
                 self.settle(updater);
                 // Sources that are looked at again and again leave time for the rest.

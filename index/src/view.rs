@@ -4,6 +4,10 @@
 //! Invariant: a view never changes; a newer commit makes a newer view, which shares with the older
 //! one every segment that both hold, and counts only what came and what went.
 
+mod print;
+
+pub use print::Print;
+
 use crate::error::{Error, Result};
 use crate::kind::Class;
 use crate::lexical::{Fields, LINK_CHUNK, PARTS, Part, unpack};
@@ -22,10 +26,6 @@ pub const NONE: u32 = u32::MAX;
 /// Entries of documents that are gone that a view takes over from the one before, beside an eighth
 /// of all.
 const DEAD_MAX: u32 = 1_000;
-
-/// What stands in the words of a document: for each part, and last for whole names, a sum over the
-/// postings, which neither merges nor the order of documents change.
-pub type Print = [u64; PARTS.len() + 1];
 
 /// A document in a view. One that is gone keeps its place, without passages.
 #[derive(Clone, Copy, Debug)]
@@ -573,64 +573,6 @@ impl View {
         }
         out.sort_unstable();
         out
-    }
-
-    /// What stands in the words of each document, by row; the longest look there is, at every
-    /// posting of every word.
-    pub fn prints(&self) -> Result<HashMap<u32, Print>> {
-        let mut out: HashMap<u32, Print> = HashMap::new();
-        for segment in &self.segments {
-            let parts = PARTS.iter().map(|part| segment.inverted(*part));
-            for (part, inverted) in parts.chain([segment.exact()]).enumerate() {
-                self.hashes(segment, inverted, |file, hash| {
-                    let sum = &mut out.entry(file).or_default()[part];
-                    *sum = sum.wrapping_add(hash);
-                })?;
-            }
-        }
-        Ok(out)
-    }
-
-    /// The same of the texts of links alone, which are few beside all words: documents without any
-    /// are not there.
-    pub fn link_prints(&self) -> Result<HashMap<u32, u64>> {
-        let mut out: HashMap<u32, u64> = HashMap::new();
-        for segment in &self.segments {
-            self.hashes(segment, segment.inverted(Part::Link), |file, hash| {
-                let sum = out.entry(file).or_default();
-                *sum = sum.wrapping_add(hash);
-            })?;
-        }
-        Ok(out)
-    }
-
-    /// Calls `each` for every living posting of a field, with its document's row and a hash of what
-    /// the posting says.
-    fn hashes(
-        &self,
-        segment: &Segment,
-        inverted: &InvertedIndexReader,
-        mut each: impl FnMut(u32, u64),
-    ) -> Result<()> {
-        let mut places = Vec::new();
-        let mut terms = inverted.terms().stream().map_err(tantivy_io)?;
-        while let Some((term, info)) = terms.next() {
-            let every = IndexRecordOption::WithFreqsAndPositions;
-            let postings = inverted.read_postings_from_terminfo(info, every);
-            let mut postings = postings.map_err(tantivy_io)?;
-            while postings.doc() != TERMINATED {
-                let doc = postings.doc() as usize;
-                if let Some(entry) = self.entries.get(segment.entry[doc] as usize) {
-                    postings.positions(&mut places);
-                    let mut hasher = DefaultHasher::new();
-                    let count = postings.term_freq();
-                    (segment.chunks()[doc], term, count, &places).hash(&mut hasher);
-                    each(entry.file, hasher.finish());
-                }
-                postings.advance();
-            }
-        }
-        Ok(())
     }
 
     /// Every living address with the generation of its row: what `doctor` compares.

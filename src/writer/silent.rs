@@ -9,6 +9,23 @@ use synod_index::{Error, Source, Updater};
 const SAVED_MAX: usize = 200;
 
 impl Loop {
+    /// Puts the watches of all sources that have none yet, but for one that is compared next: what
+    /// is saved in any of them is found while that one is read, which may take long.
+    pub(super) fn watch_others(&mut self, updater: &Updater, next: i64) -> Result<(), Error> {
+        if !self.schedule.is_unwatched(next) {
+            return Ok(());
+        }
+        for source in updater.sources()?.iter().filter(|source| source.id != next) {
+            if self.schedule.is_unwatched(source.id) {
+                if let Some(watch) = &mut self.watch {
+                    watch.keep(source.id);
+                }
+                self.note_watching(source);
+            }
+        }
+        Ok(())
+    }
+
     /// Sources that fell silent since this was last asked are not watched, and are compared once
     /// they answer: what was asked of them before was not answered to its end.
     pub(super) fn note_silent(&mut self, updater: &mut Updater) -> Result<(), Error> {

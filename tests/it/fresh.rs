@@ -711,6 +711,22 @@ fn notes_saved_during_a_first_look_are_found_before_its_end() {
 }
 
 #[test]
+fn notes_saved_in_a_source_whose_turn_has_not_come_are_found_during_the_first_look_at_another() {
+    let place = Place::new();
+    many(&place, "many", "periwinkle");
+    place.write("vault/n1.md", "# Note 1\n");
+    let config = sources(&place, &[("many", "events"), ("vault", "events")]);
+    let server = place.http(&["--config", &config], &[]);
+    let documents = || status(&server)["documents"].as_u64().unwrap_or_default() as usize;
+    poll("the first commit", PATIENCE, || (documents() > 0).then_some(()));
+    let (_, early) = save_while(&place, &server, "vault", || documents() < MANY);
+    assert!(early > 0, "nothing was found before all was read");
+    fresh(&server);
+    drop(server);
+    sound(&place);
+}
+
+#[test]
 fn notes_saved_during_a_request_are_found_before_its_end() {
     let place = Place::new();
     many(&place, "many", "periwinkle");

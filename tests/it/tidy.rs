@@ -86,6 +86,7 @@ const PLACES: &[(&str, &[&str])] = &[
             "index/src/lexical.rs",
             "index/src/segment.rs",
             "index/src/view.rs",
+            "index/src/view/",
             "index/src/score.rs",
             "index/src/error.rs",
             "index/src/token.rs",

@@ -14,10 +14,10 @@ pub struct IndexStatus;
 /// Errors per source in one reply.
 const ERRORS_MAX: usize = 20;
 
-/// Show which vaults and repositories are indexed, their documents and passages, whether anything
-/// is pending, running jobs with progress, and files that could not be read.
+/// Show which vaults and repositories are indexed, their documents and passages, what is
+/// pending, running jobs with progress, and files that could not be read.
 ///
-/// Use it when a search finds nothing that should be there, or to learn the names of the sources.
+/// Use it when a search finds nothing that should be there, or for the names of sources.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -47,7 +47,7 @@ pub struct Reply {
 
 #[derive(Serialize, JsonSchema)]
 struct EmbeddingReply {
-    /// Provider, model, revision, dimensions and window of vectors that answer.
+    /// What made the vectors that answer.
     space: String,
     /// Share of the passages with a vector, 0 to 1.
     coverage: f64,
@@ -58,7 +58,7 @@ struct EmbeddingReply {
     rate: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_left: Option<u64>,
-    /// The space that will take its place, and its coverage.
+    /// The space that will take its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     filling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,7 @@ pub const COUNCIL_JOB: &str = "council";
 
 /// Put a question to a council of models: one answer, a calibrated trust, who dissents about what.
 /// Use it where being wrong is expensive; it asks two and goes on while they leave doubt. Not for
-/// searching the user's notes: `search` and `context_pack` do. Past its deadline it returns what is
+/// searching notes: `search` and `context_pack` do. Past its deadline it returns what is
 /// there with a `job` that goes on.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -109,6 +109,9 @@ fn text_of(bytes: &[u8]) -> Result<String, String> {
     if n_pages == 0 {
         return Err(DAMAGED.to_owned());
     }
+    if !seen && reader.is_too_large() {
+        return Err(over_limit());
+    }
     if !seen {
         return Err("holds no text (a scan?)".to_owned());
     }
@@ -121,13 +124,19 @@ fn text_of(bytes: &[u8]) -> Result<String, String> {
     Ok(out)
 }
 
+fn is_over_limit(error: &Error) -> bool {
+    matches!(error, Error::Decompress(DecompressError::MemoryLimitExceeded { .. }))
+}
+
+fn over_limit() -> String {
+    let limit = STREAM_BYTES_MAX / (1024 * 1024);
+    format!("is a PDF of which a part is over {limit} MiB when it is unpacked")
+}
+
 /// Why a file cannot be read, without words of the library or of the file.
 fn reason(error: &Error) -> String {
     match error {
-        Error::Decompress(DecompressError::MemoryLimitExceeded { .. }) => {
-            let limit = STREAM_BYTES_MAX / (1024 * 1024);
-            format!("is a PDF of which a part is over {limit} MiB when it is unpacked")
-        }
+        _ if is_over_limit(error) => over_limit(),
         Error::InvalidPassword | Error::Decryption(_) | Error::UnsupportedSecurityHandler(_) => {
             "is encrypted".to_owned()
         }

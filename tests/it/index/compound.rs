@@ -156,14 +156,14 @@ fn without_a_language_of_compounds_no_ranking_changes() {
     );
     place.write(
         "sea.md",
-        "# Sea\n\nThe windmills stand by the water, and the wind is good for them.\n",
+        "# Sea\n\nThe windscreens stand by the water, and the wind is good for them.\n",
     );
     let engine = place.scanned();
     // Nothing else would be found.
     let (paths, said) = asked(&engine, "filesystem");
     assert_eq!(paths, ["disk.md"]);
     assert_eq!(said, "`filesystem` stands nowhere; searched `file` and `system`");
-    assert_eq!(asked(&engine, "mills").0, ["sea.md"]);
+    assert_eq!(asked(&engine, "screens").0, ["sea.md"]);
     // Beside a word that stands somewhere it adds nothing, as it did.
     for query in ["water filesystem", "filesystem water", "+water filesystem"] {
         assert_eq!(asked(&engine, query), (vec!["sea.md".to_owned()], String::new()), "{query}");

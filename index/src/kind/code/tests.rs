@@ -1334,9 +1334,8 @@ fn large_texts_are_refused_and_said_so() {
 fn long_texts_are_parsed_in_pieces_and_lose_nothing_of_the_outermost_level() {
     let one = |n: usize| {
         let body = "    // of the tide\n".repeat(n % 40);
-        format!(
-            "/// Number {n}.\npub fn f{n}() {{\n{body}}}\n\nimpl A{n} {{\n    fn g{n}() {{}}\n}}\n\n"
-        )
+        let inside = format!("impl A{n} {{\n    fn g{n}() {{}}\n}}");
+        format!("/// Number {n}.\npub fn f{n}() {{\n{body}}}\n\n{inside}\n\n")
     };
     let text: String = (0..2_000).map(one).collect();
     assert!(text.len() > 4 * super::PIECE_BYTES_MAX, "{} bytes", text.len());

@@ -5,7 +5,7 @@
 //! the order is that of the commands, which is the reading order in all but odd files.
 
 use super::font::Font;
-use super::{STREAM_BYTES_MAX, TEXT_BYTES_MAX};
+use super::{STREAM_BYTES_MAX, TEXT_BYTES_MAX, is_over_limit};
 use lopdf::content::{Content, Operation};
 use lopdf::{Dictionary, Document, Object, ObjectId};
 use std::collections::HashMap;
@@ -87,6 +87,8 @@ pub(super) struct Reader<'d> {
     latin: Rc<Font>,
     commands_left: usize,
     bytes_left: usize,
+    /// What a page draws was over its limit, and left out.
+    too_large: bool,
 }
 
 /// Reads one page or a drawing in it.
@@ -109,12 +111,29 @@ impl<'d> Reader<'d> {
     pub fn new(document: &'d Document) -> Self {
         let latin = Rc::new(Font::read(document, &Dictionary::new()));
         let (commands_left, bytes_left) = (COMMANDS_MAX, READ_BYTES_MAX);
-        Reader { document, fonts: HashMap::new(), latin, commands_left, bytes_left }
+        let fonts = HashMap::new();
+        Reader { document, fonts, latin, commands_left, bytes_left, too_large: false }
     }
 
     /// Whether the document has used up its budget.
     pub fn spent(&self) -> bool {
         self.commands_left == 0 || self.bytes_left == 0
+    }
+
+    /// Whether a page was left out because what it draws is over the limit when it is unpacked.
+    pub fn is_too_large(&self) -> bool {
+        self.too_large
+    }
+
+    /// What a page draws, or a drawing in it; nothing where it cannot be read.
+    fn content(&mut self, read: impl FnOnce(usize) -> lopdf::Result<Vec<u8>>) -> Option<Vec<u8>> {
+        let limit = STREAM_BYTES_MAX.min(self.bytes_left);
+        read(limit)
+            .map_err(|error| {
+                self.too_large |= is_over_limit(&error);
+                self.spend(FAILURE_BYTES);
+            })
+            .ok()
     }
 
     fn spend(&mut self, bytes: usize) {
@@ -124,11 +143,9 @@ impl<'d> Reader<'d> {
     /// The text of the page `id`; what cannot be read of it is left out.
     pub fn page(&mut self, id: ObjectId) -> String {
         let mut out = String::new();
-        let limit = STREAM_BYTES_MAX.min(self.bytes_left);
-        let Ok(commands) = self.document.get_page_content_with_limit(id, limit) else {
-            self.spend(FAILURE_BYTES);
-            return out;
-        };
+        let document = self.document;
+        let read = |limit| document.get_page_content_with_limit(id, limit);
+        let Some(commands) = self.content(read) else { return out };
         let mut resources = Vec::new();
         if let Ok((own, shared)) = self.document.get_page_resources(id) {
             let shared = shared.iter().filter_map(|id| self.document.get_dictionary(*id).ok());
@@ -274,11 +291,8 @@ impl<'r, 'd> Writer<'r, 'd> {
         if kind.ok() != Some(b"Form".as_slice()) {
             return;
         }
-        let limit = STREAM_BYTES_MAX.min(self.reader.bytes_left);
-        let Ok(commands) = stream.get_plain_content_with_limit(limit) else {
-            self.reader.spend(FAILURE_BYTES);
-            return;
-        };
+        let read = |limit| stream.get_plain_content_with_limit(limit);
+        let Some(commands) = self.reader.content(read) else { return };
         let own = stream.dict.get_deref(b"Resources", document).and_then(Object::as_dict);
         let resources = own.map_or_else(|_| self.resources.clone(), |own| vec![own]);
         let mut state = self.state.clone();
