@@ -276,7 +276,8 @@ impl Index {
 
     /// Lets models rest that nobody asked for a while; true if one gave something back.
     pub fn rest_embedders(&self) -> bool {
-        self.embedders().iter().fold(false, |rested, embedder| embedder.rest() || rested)
+        // Each of them, whatever the first one says.
+        self.embedders().iter().filter(|embedder| embedder.rest()).count() > 0
     }
 
     /// All models that may be asked for the vector of a query.

@@ -13,7 +13,6 @@ use crate::kind::Class;
 use crate::lexical::{Fields, LINK_CHUNK, PARTS, Part, unpack};
 use crate::segment::{Next, Segment};
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::SegmentId;
