@@ -350,16 +350,25 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    #[test]
-    fn what_is_written_meanwhile_is_no_difference() {
+    /// An index of two notes, of which one leads to the other, and its folder.
+    fn two_notes() -> (tempfile::TempDir, Arc<Index>, Updater) {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::open(dir.path()).unwrap();
         let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        for (path, text) in
+            [("a.md", "# Alpha\n\ntide [[b|the beacon]]\n"), ("b.md", "# Beta\n\nmoon\n")]
+        {
+            updater.push("pushed", path, text.to_owned()).unwrap();
+        }
+        (dir, index, updater)
+    }
+
+    #[test]
+    fn what_is_written_meanwhile_is_no_difference() {
+        let (_dir, index, mut updater) = two_notes();
         let mut push = |path: &str, text: &str| {
             updater.push("pushed", path, text.to_owned()).unwrap();
         };
-        push("a.md", "# Alpha\n\ntide [[b|the beacon]]\n");
-        push("b.md", "# Beta\n\nmoon\n");
         let current = index.current(index.generation().unwrap()).unwrap();
         let ids = index.read_db(|db| db::files_after(db, 0)).unwrap();
         let looked = || {
@@ -377,14 +386,10 @@ mod tests {
 
     #[test]
     fn texts_of_links_are_compared_whoever_wrote_meanwhile() {
-        let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(dir.path()).unwrap();
-        let mut updater = Updater::new(Arc::clone(&index), || 1).unwrap();
+        let (_dir, index, mut updater) = two_notes();
         let mut push = |path: &str, text: &str| {
             updater.push("pushed", path, text.to_owned()).unwrap();
         };
-        push("a.md", "# Alpha\n\ntide [[b|the beacon]]\n");
-        push("b.md", "# Beta\n\nmoon\n");
         let current = index.current(index.generation().unwrap()).unwrap();
         let ids = index.read_db(|db| db::files_after(db, 0)).unwrap();
         let looked = || {

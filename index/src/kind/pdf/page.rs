@@ -130,7 +130,8 @@ impl<'d> Reader<'d> {
         let limit = STREAM_BYTES_MAX.min(self.bytes_left);
         read(limit)
             .map_err(|error| {
-                self.too_large |= is_over_limit(&error);
+                // Less than that is what is left of the budget.
+                self.too_large |= limit == STREAM_BYTES_MAX && is_over_limit(&error);
                 self.spend(FAILURE_BYTES);
             })
             .ok()
