@@ -206,7 +206,7 @@ impl Former {
             return;
         }
         match open(&settings) {
-            Ok(Some(embedder)) if embedder.space() == name => index.set_former(embedder),
+            Ok(Some(embedder)) if embedder.is_called(&name) => index.set_former(embedder),
             Ok(_) => {
                 tracing::warn!(space = name, "the model of the space that answers is gone");
             }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use synod_index::disk::NOT_NOW;
+use synod_index::disk::{NOT_NOW, TOO_LONG, TOO_MUCH};
 use synod_index::kind::pdf;
 use synod_index::limit::{EXTRACT_MEMORY_BYTES, EXTRACT_TIME, EXTRACTED_BYTES_MAX, FILE_BYTES_MAX};
 
@@ -142,7 +142,7 @@ fn is_ended_by_others(status: ExitStatus) -> bool {
 /// What an answer means.
 fn read(ended: Option<ExitStatus>, mut answer: Vec<u8>, time: Duration) -> Result<String, String> {
     let Some(status) = ended else {
-        return Err(format!("takes too long to read: over {} s", time.as_secs()));
+        return Err(format!("{TOO_LONG}: over {} s", time.as_secs()));
     };
     if is_ended_by_others(status) {
         // It says nothing of the file: it is read another time.
@@ -150,7 +150,7 @@ fn read(ended: Option<ExitStatus>, mut answer: Vec<u8>, time: Duration) -> Resul
     }
     let failed = || {
         let mb = EXTRACT_MEMORY_BYTES / (1024 * 1024);
-        format!("takes over {mb} MiB of memory to read, or makes its reader fail")
+        format!("takes over {mb} MiB {TOO_MUCH}")
     };
     let sign = answer.first().copied().filter(|_| status.success()).ok_or_else(failed)?;
     answer.remove(0);
@@ -209,6 +209,7 @@ fn give_bounds() {
 #[cfg(unix)]
 mod tests {
     use super::*;
+    use synod_index::disk::is_spent;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("/bin/sh");
@@ -225,9 +226,10 @@ mod tests {
         assert_eq!(said("printf +; cat"), Ok("%PDF".to_owned()));
         assert_eq!(said("printf +"), Ok(String::new()));
         assert_eq!(said("printf %s '-is encrypted'"), Err("is encrypted".to_owned()));
+        assert!(!is_spent("is encrypted") && !is_spent(NOT_NOW));
         for script in ["true", "printf tide", "printf +; exit 3", "kill -6 $$", "printf '+\\377'"] {
             let why = said(script).unwrap_err();
-            assert!(why.contains("makes its reader fail"), "{script}: {why}");
+            assert!(why.contains("makes its reader fail") && is_spent(&why), "{script}: {why}");
         }
         // Who ends the process says nothing of the file.
         for sign in [1, 2, 9, 15] {
@@ -241,7 +243,7 @@ mod tests {
         let command = shell("exec sleep 600");
         // More than a pipe holds: who hands it on must not wait for good either.
         let why = within(command, &vec![b'x'; 4 << 20], Duration::from_millis(200)).unwrap_err();
-        assert!(why.starts_with("takes too long to read"), "{why}");
+        assert!(why.starts_with("takes too long to read: over") && is_spent(&why), "{why}");
         assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     }
 

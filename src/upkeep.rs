@@ -1,7 +1,7 @@
 //! What a server does beside answering: councils whose process is gone are taken up, jobs whose
-//! time is over end, webhooks are told, and what is old is forgotten.
+//! time is over end, webhooks are told, what is old is forgotten, and memory is handed back.
 
-use crate::{now_ms, webhook};
+use crate::{memory, now_ms, webhook};
 use std::sync::Arc;
 use std::time::Duration;
 use synod_store::Till;
@@ -14,6 +14,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const SLEPT_MS: i64 = 4_000;
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
+/// Between two times that memory is handed back: what comes and goes with searches and saves leaves
+/// gaps, which nobody else gives back while a server is never idle.
+const HAND_BACK: Duration = Duration::from_secs(600);
 
 /// Runs for as long as the process lives. `till` keeps what the engine spends, if it spends;
 /// `secret` signs webhooks, without one none is told.
@@ -31,7 +34,7 @@ pub async fn run(cx: Context, till: Option<Arc<Till>>, secret: Option<String>) {
             }
         });
     }
-    let mut swept: Option<Instant> = None;
+    let (mut swept, mut handed_back): (Option<Instant>, _) = (None, Instant::now());
     let (mut looked_ms, mut quiet_until_ms) = (now_ms(), 0);
     loop {
         let at_ms = now_ms();
@@ -46,8 +49,18 @@ pub async fn run(cx: Context, till: Option<Arc<Till>>, secret: Option<String>) {
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             swept = Some(Instant::now());
             let (cx, till) = (cx.clone(), till.clone());
+            let is_due = handed_back.elapsed() >= HAND_BACK;
+            let work = move || {
+                sweep(&cx, till.as_deref());
+                if is_due {
+                    memory::hand_back();
+                }
+            };
             // A long delete must not hold up the protocol; a panic there was logged there.
-            let _ = tokio::task::spawn_blocking(move || sweep(&cx, till.as_deref())).await;
+            let _ = tokio::task::spawn_blocking(work).await;
+            if is_due {
+                handed_back = Instant::now();
+            }
         }
         tokio::time::sleep(LOOK).await;
     }

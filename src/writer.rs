@@ -376,6 +376,9 @@ impl Loop {
             // write to the same files.
             self.graphs.end();
             updater.heal()?;
+            // Who waits was another question before.
+            self.meaning = Work::default();
+            self.embed_soon();
             return Ok(true);
         }
         for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {

@@ -44,6 +44,26 @@ fn absolute() -> String {
     "absolute".to_owned()
 }
 
+impl Config {
+    /// What decides a vector and is told neither by the dimensions nor by the window. Spaces have a
+    /// hash of this in their names: with one word more here every index is embedded again.
+    pub fn shape(&self) -> String {
+        // All of it by name: what is added is to be thought of here.
+        let Config {
+            model_type: _,
+            hidden_act: _,
+            position_embedding_type: _,
+            hidden_size: _,
+            max_position_embeddings: _,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            intermediate_size: wide,
+            layer_norm_eps: eps,
+        } = self;
+        format!("{layers} layers, {heads} heads, {wide} wide, eps {:08x}\n", eps.to_bits())
+    }
+}
+
 #[derive(Deserialize)]
 struct PoolingConfig {
     #[serde(default)]

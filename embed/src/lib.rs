@@ -30,6 +30,7 @@ pub struct Model {
     tokenizer: Tokenizer,
     bert: Bert,
     window: usize,
+    beside: blake3::Hash,
 }
 
 thread_local! {
@@ -89,7 +90,9 @@ impl Model {
     /// `File`, `Damaged`, `Unsupported`; `Vector` when the trial fails.
     pub fn open(path: &Path, precision: Precision) -> Result<Self> {
         let folder = Folder::read(path)?;
-        let tokenizer = tokenizer(&path.join("tokenizer.json"), folder.window)?;
+        let (tokenizer, hash) = tokenizer(&path.join("tokenizer.json"), folder.window)?;
+        let shape = folder.config.shape();
+        let beside = blake3::hash(&[shape.as_bytes(), &hash.as_bytes()[..]].concat());
         let bert = Bert::open(&folder, precision)?;
         let last = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
         if last as usize >= bert.vocabulary() {
@@ -97,7 +100,7 @@ impl Model {
             let reason = format!("it has a token {last}, the model knows {rows} of them");
             return Err(Error::Damaged { path: path.join("tokenizer.json"), reason });
         }
-        let model = Model { tokenizer, bert, window: folder.window };
+        let model = Model { tokenizer, bert, window: folder.window, beside };
         model.vector("word")?;
         Ok(model)
     }
@@ -128,6 +131,12 @@ impl Model {
     /// BLAKE3 of the weights, in hex.
     pub fn revision(&self) -> String {
         blake3::Hash::from_bytes(self.bert.revision()).to_hex().to_string()
+    }
+
+    /// BLAKE3, in hex, of what decides a vector beside the weights: what is read of `config.json`,
+    /// and `tokenizer.json` as it lies. Dimensions, window and pooling are told apart from it.
+    pub fn beside(&self) -> String {
+        self.beside.to_hex().to_string()
     }
 
     /// Most tokens of a text, the two marks around it included.
@@ -177,17 +186,18 @@ impl Model {
     }
 }
 
-/// The model's own tokenizer, cutting at the window.
-fn tokenizer(path: &Path, window: usize) -> Result<Tokenizer> {
+/// The model's own tokenizer, cutting at the window, and the hash of the bytes it was made of.
+fn tokenizer(path: &Path, window: usize) -> Result<(Tokenizer, blake3::Hash)> {
     let bytes =
         std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
     let damaged =
         |e: tokenizers::Error| Error::Damaged { path: path.to_owned(), reason: e.to_string() };
+    let hash = blake3::hash(&bytes);
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(damaged)?;
     let truncation = TruncationParams { max_length: window, ..TruncationParams::default() };
     tokenizer.with_truncation(Some(truncation)).map_err(damaged)?;
     tokenizer.with_padding(None);
-    Ok(tokenizer)
+    Ok((tokenizer, hash))
 }
 
 #[cfg(test)]

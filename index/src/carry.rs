@@ -6,6 +6,7 @@
 
 use crate::db::{self, Role, Space};
 use crate::disk::{self, Content};
+use crate::embed::fit;
 use crate::error::{Error, Result};
 use crate::update::{self, Outcome, Push, Updater};
 use crate::vector::Rows;
@@ -176,15 +177,18 @@ impl Updater {
         let sources = self.sources()?;
         let ids: Vec<i64> = sources.iter().map(|source| source.id).collect();
         let mut connected = Vec::new();
-        for id in db::waiting(self.db(), space.id, &ids, usize::MAX >> 1)? {
+        for (id, n_passages) in db::waiting(self.db(), space.id, &ids, None)? {
             let Some(row) = db::file(self.db(), id)? else { continue };
             let Some(source) = sources.iter().find(|s| s.id == row.source) else { continue };
             let loaded = update::load(self.db(), source, &row.path, id).ok();
             let Some(loaded) = loaded.filter(|loaded| loaded.hash == row.hash) else { continue };
             let vector =
                 |input: String| db::vector(self.db(), space.id, &disk::hash(input.as_bytes()));
-            let inputs = update::inputs(&row.path, loaded.content).into_iter();
-            let rows: Option<Vec<u32>> = inputs.map(vector).collect::<Result<_>>()?;
+            let inputs = update::inputs(&row.path, loaded.content);
+            if !fit(inputs.len(), n_passages) {
+                continue;
+            }
+            let rows: Option<Vec<u32>> = inputs.into_iter().map(vector).collect::<Result<_>>()?;
             connected.extend(rows.map(|rows| (id, row.generation, rows)));
         }
         let transaction = self.begin()?;

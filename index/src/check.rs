@@ -39,6 +39,13 @@ pub struct Check {
     pub skipped: usize,
     /// That is so: neither they nor the texts of links to them were compared.
     pub read_otherwise: bool,
+    /// Documents among those that were read of which the text, made of a PDF say, could not be made
+    /// again, mostly for bounds of time and memory: what is kept of it was compared.
+    pub not_made: usize,
+    /// Documents whose text could not be made within these bounds when they were indexed, and can
+    /// be now. That is no damage, nothing of them was compared, and [`Updater::read_again`] reads
+    /// them too.
+    pub made_now: usize,
     /// Documents of which the texts of links to them were compared with the words.
     pub links: usize,
     /// Documents of which these were to be and were not: rows and words of one commit were not to
@@ -47,7 +54,7 @@ pub struct Check {
     /// Documents that were not held against the words at all, for the same reason, or since another
     /// process that holds the writer's lock may be bringing the words up.
     pub skipped_words: usize,
-    /// Documents of which something else is stored.
+    /// Documents of which something else is stored, or could be.
     pub(crate) wrong: BTreeSet<u32>,
 }
 
@@ -65,7 +72,7 @@ impl Index {
 
     /// Looks, and looks again while something does not agree and somebody wrote since the look
     /// began: files of vectors and words belong to no transaction.
-    pub(crate) fn looked(&self, look: impl Fn() -> Result<Check>) -> Result<Check> {
+    pub(crate) fn looked(&self, mut look: impl FnMut() -> Result<Check>) -> Result<Check> {
         let mut out = look()?;
         for _ in 0..CHECKS_MAX {
             // What another process wrote in between is no difference.

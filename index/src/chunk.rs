@@ -284,13 +284,17 @@ fn parsed_code(input: &Input, found: code::Items) -> Parsed {
     if found.out_of_time {
         out.leave_out(Left::Time, 0);
     }
+    if found.is_cut {
+        out.leave_out(Left::Around, 0);
+    }
     out
 }
 
 fn line_start(text: &str, at: usize) -> usize {
-    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let is_blank = |c: char| c != '\n' && c.is_whitespace();
+    let before = text[..at].trim_end_matches(is_blank);
     // An item that shares its line with another one starts where it starts.
-    if text[line..at].trim().is_empty() { line } else { at }
+    if before.is_empty() || before.ends_with('\n') { before.len() } else { at }
 }
 
 fn symbol(input: &Input, item: &code::Item) -> Symbol {

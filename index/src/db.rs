@@ -15,14 +15,15 @@ mod words;
 pub use chunks::{ChunkRow, Chunks};
 pub use graph::{
     LANGUAGE, LinkRow, NameKind, Named, WRITTEN, changed_together, changes_of, clear_graph,
-    languages, links_of, links_to, links_with_keys, named, names_of, props_of, put_changes,
-    put_graph, with_prop, written,
+    language_of, languages, links_of, links_to, links_with_keys, named, names_of, props_of,
+    put_changes, put_graph, with_prop, written,
 };
 
 pub use vector::{
-    Key, Role, Space, add_space, embedded, embedded_of, forget_leavings, is_waiting, move_embedded,
-    move_keys, put_embedded, put_vector, raise_change, remove_space, renumber_space, reserve_space,
-    set_recipe, set_role, set_rows, space, spaces, vector, waiting, waiting_passages, with_role,
+    Key, Role, Space, add_space, embedded, embedded_of, forget_leavings, move_embedded, move_keys,
+    put_embedded, put_vector, raise_change, remove_space, rename_space, renumber_space,
+    reserve_space, set_recipe, set_role, set_rows, space, spaces, vector, waiting,
+    waiting_passages, waits, with_role,
 };
 pub use words::{files_behind, n_behind, set_sound, sound, strays};
 

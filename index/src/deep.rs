@@ -1,20 +1,22 @@
 //! Whether the stores hold what the sources say: every document is read, parsed and tokenised again
 //! as when it was indexed, and held against its rows and its words. What `doctor --deep` asks.
 //!
-//! What was made of a PDF or a notebook is not made again while its file is the same. A document
-//! whose source is another one by now, or cannot be read, is counted and left out: that is a
-//! scan's work. So is one that was written since the look began. Texts of links need no source:
-//! they are held against the words of the very commit that a transaction sees, so that they are
-//! compared beside whoever writes. What another version of the program made in a way of its own is
-//! counted and not made again: all of it would differ. Invariant: the texts and words of one batch
-//! are in memory, never those of all, and no transaction lasts for more than seconds: the
-//! database's log would grow behind it.
+//! A document whose source is another one by now, or cannot be read, is counted and left out: that
+//! is a scan's work. So is one that was written since the look began. Texts that are made of a file
+//! come last ([`made`]). Texts of links need no source: they are held against the words of the very
+//! commit that a transaction sees, so that they are compared beside whoever writes. What another
+//! version of the program made in a way of its own is counted and not made again: all of it would
+//! differ. Invariant: the texts and words of one batch are in memory, never those of all, and no
+//! transaction lasts for more than seconds: the database's log would grow behind it.
+
+mod made;
 
 use crate::check::Check;
 use crate::db::{self, FileRow, Source, SourceKind};
 use crate::error::{Error, Result};
 use crate::graph;
-use crate::kind::Class;
+use crate::kind::{Class, Left};
+
 use crate::lexical::{DocumentText, Lexical};
 use crate::limit::Memory;
 use crate::update::{self, Document, Push, Updater};
@@ -67,10 +69,13 @@ impl Index {
     /// # Errors
     /// `Sql`, `Data`, `Words`; what does not agree is none.
     pub fn check_deep(&self) -> Result<Check> {
-        self.looked(|| self.deep_once())
+        let mut made = None;
+        self.looked(|| self.deep_once(&mut made))
     }
 
-    fn deep_once(&self) -> Result<Check> {
+    /// One look; what was found of texts that are made stays as it was found by the first one,
+    /// which may have taken hours.
+    fn deep_once(&self, known: &mut Option<Check>) -> Result<Check> {
         let mut out = self.check_once()?;
         let found = self.read_db(|db| {
             let current = self.current(db::generation(db)?)?;
@@ -78,7 +83,7 @@ impl Index {
             Ok((current, db::files_after(db, 0)?, alike))
         });
         match found {
-            Ok((current, ids, true)) => self.deep_in(&current, &ids, &mut out)?,
+            Ok((current, ids, true)) => self.deep_in(&current, &ids, known, &mut out)?,
             Ok((_, ids, false)) => {
                 (out.skipped, out.skipped_links) = (ids.len(), ids.len());
                 out.read_otherwise = !ids.is_empty();
@@ -91,14 +96,26 @@ impl Index {
     }
 
     /// Looks at documents and at what a view has of them.
-    fn deep_in(&self, current: &Current, ids: &[u32], out: &mut Check) -> Result<()> {
+    fn deep_in(
+        &self,
+        current: &Current,
+        ids: &[u32],
+        known: &mut Option<Check>,
+        out: &mut Check,
+    ) -> Result<()> {
         let view = &current.view;
         let stored = view.prints()?;
-        let mut rest = ids;
+        let (mut rest, mut made) = (ids, Vec::new());
         while !rest.is_empty() {
-            let n = self.read_db(|db| self.deep_batch(db, rest, view, &stored, out))?;
+            let (n, batch) = self.read_db(|db| self.deep_batch(db, rest, view, &mut made, out))?;
+            compare_words(&batch, &stored, self.memory(), out)?;
             rest = &rest[n..];
         }
+        let found = match known.take() {
+            Some(found) => found,
+            None => self.deep_made(&made, view.generation, &stored)?,
+        };
+        out.add_made(known.insert(found));
         drop(stored);
         self.deep_links(&PACE, out)
     }
@@ -159,15 +176,16 @@ impl Index {
         }
     }
 
-    /// Looks at the first of some documents; says at how many.
+    /// Looks at the first of some documents; says at how many, and gives those of which the words
+    /// are to be compared. Those whose text is made are added to `made`.
     fn deep_batch(
         &self,
         db: &Connection,
         ids: &[u32],
         view: &View,
-        stored: &HashMap<u32, Print>,
+        made: &mut Vec<u32>,
         out: &mut Check,
-    ) -> Result<usize> {
+    ) -> Result<(usize, Vec<Document>)> {
         let sources = db::sources(db)?;
         let (mut batch, mut bytes, mut n) = (Vec::new(), 0, 0);
         for id in ids.iter().take(BATCH_FILES) {
@@ -185,18 +203,26 @@ impl Index {
                 // What is newer than the view is not what the view has.
                 row.generation <= view.generation && self.answers(source)
             });
+            if source.is_some_and(|source| update::is_made(source, &row.path)) {
+                made.push(*id);
+                continue;
+            }
             let Some(document) = source.and_then(|source| again(db, source, &row)) else {
                 out.skipped += 1;
                 continue;
             };
+            if is_out_of_time(&row) != is_out_of_time(&document.row) {
+                // How long a parse takes depends on what else the machine does: no damage.
+                out.skipped += 1;
+                continue;
+            }
             out.read += 1;
             let wrong = compare_rows(db, &row, &document)?;
             note(out, &row, "the rows", &wrong);
             bytes += document.row.bytes;
             batch.push(document);
         }
-        compare_words(&batch, stored, self.memory(), out)?;
-        Ok(n)
+        Ok((n, batch))
     }
 }
 
@@ -208,6 +234,11 @@ fn row_of(db: &Connection, id: u32) -> Result<Option<(FileRow, bool)>> {
         }
         found => Ok(found?.map(|row| (row, true))),
     }
+}
+
+/// Whether the time for a document's definitions ran out.
+fn is_out_of_time(row: &FileRow) -> bool {
+    row.note.as_ref().is_some_and(|note| note.contains(&Left::Time.reason()))
 }
 
 /// A document read again, if what is read is still what was indexed.
@@ -373,7 +404,7 @@ mod tests {
         let ids = index.read_db(|db| db::files_after(db, 0)).unwrap();
         let looked = || {
             let mut out = Check::default();
-            index.deep_in(&current, &ids, &mut out).unwrap();
+            index.deep_in(&current, &ids, &mut None, &mut out).unwrap();
             assert_eq!(out.differences, Vec::<String>::new());
             (out.read, out.skipped)
         };
@@ -394,7 +425,7 @@ mod tests {
         let ids = index.read_db(|db| db::files_after(db, 0)).unwrap();
         let looked = || {
             let mut out = Check::default();
-            index.deep_in(&current, &ids, &mut out).unwrap();
+            index.deep_in(&current, &ids, &mut None, &mut out).unwrap();
             assert_eq!((out.read, out.links, out.skipped_links), (2, 3, 0));
             out.differences
         };

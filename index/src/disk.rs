@@ -48,6 +48,19 @@ pub const NOT_TEXT: &str = "is not text";
 /// Why there is no text for now: an error that is tried again, not a property of the file.
 pub const NOT_NOW: &str = "cannot be read now: no other process could be started to read it";
 
+/// How a reason begins where the time to make a text was over.
+pub const TOO_LONG: &str = "takes too long to read";
+
+/// How it ends where the memory was used up. To whoever waits for a process, one that has none left
+/// and one that fails for something else look alike.
+pub const TOO_MUCH: &str = "of memory to read, or makes its reader fail";
+
+/// Whether a reason is that bounds of time or memory were met, which is no property of the file
+/// alone: on another day its text may be made.
+pub fn is_spent(reason: &str) -> bool {
+    reason.starts_with(TOO_LONG) || reason.ends_with(TOO_MUCH)
+}
+
 /// A content hash: the first 16 bytes of BLAKE3.
 pub type Hash = [u8; 16];
 

@@ -1,20 +1,24 @@
 //! Embedding in the background: which passages wait, and what is done with their vectors.
 //!
-//! The queue is what the database lacks, so it survives any crash. A passage is embedded with the
-//! header it stands under; what has been embedded once, in whatever source, never is again.
+//! The queue is what the database lacks, so it survives any crash ([`crate::queue`]). A passage is
+//! embedded with the header it stands under; what has been embedded once, in whatever source, never
+//! is again.
 //! Invariant: vectors are safe in their files before the database names them.
 
-use crate::db::{self, Space};
+use crate::db::{self, FileRow, Source, Space};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::fit::MadeFor;
+use crate::queue::{Queue, TRIES};
 use crate::update::{self, Updater};
 use crate::vector;
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Documents looked at together.
 const DOCUMENTS: usize = 64;
+/// How long documents are read before others have their turn.
+const PREPARING: Duration = Duration::from_millis(100);
 /// Passages that are embedded between two looks at what else there is to do.
 const STEP: usize = 16;
 
@@ -22,6 +26,17 @@ const STEP: usize = 16;
 pub trait Embedder: Send + Sync {
     /// Name of its space: two embedders with one name give vectors that may be compared.
     fn space(&self) -> &str;
+
+    /// What older programs call that space, which tell less apart; the name of today begins with
+    /// it. `None` where they call it the same.
+    fn old_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether its space has this name, or has it with older programs.
+    fn is_called(&self, name: &str) -> bool {
+        self.space() == name || self.old_name() == Some(name)
+    }
 
     /// How it is opened again, in whatever form whoever opens it understands; kept with its space.
     fn recipe(&self) -> String {
@@ -82,10 +97,9 @@ pub struct Work {
     /// The space that it was prepared for.
     space: i64,
     documents: Vec<Prepared>,
+    queue: Queue,
     /// Texts without a vector, by key.
     texts: Vec<(db::Key, String)>,
-    /// Documents that could not be read as they were indexed: they wait for the next scan.
-    skipped: HashSet<(u32, u64)>,
     /// What the model refuses to embed: its document waits for the next scan.
     refused: HashSet<db::Key>,
     /// Passages embedded since it began, and when that was.
@@ -97,6 +111,7 @@ pub struct Work {
 struct Prepared {
     file: u32,
     generation: u64,
+    n_passages: u32,
     keys: Vec<db::Key>,
 }
 
@@ -115,7 +130,7 @@ pub struct Coverage {
 impl Work {
     /// What could not be read may be readable now.
     pub fn retry(&mut self) {
-        self.skipped.clear();
+        self.queue.retry();
         self.refused.clear();
     }
 }
@@ -140,7 +155,8 @@ impl Updater {
             *work = Work { space: space.id, ..Work::default() };
         }
         if work.documents.is_empty() {
-            self.prepare(&space, embedder, work)?;
+            let prepared = self.prepare(&space, embedder, work);
+            prepared.inspect_err(|_| *work = Work::default())?;
         }
         work.began.get_or_insert_with(|| (Instant::now(), 0));
         // Taken from the queue only once their vectors are safe.
@@ -166,8 +182,7 @@ impl Updater {
             *work = Work::default();
             return Ok(Coverage { waiting: 1, ..Coverage::default() });
         }
-        // Nothing that waits can be read as it was indexed: the next scan will tell.
-        let stuck = work.documents.is_empty();
+        let idle = work.documents.is_empty();
         let (began, n_done) = work.began.get_or_insert_with(|| (Instant::now(), 0));
         let now = made.n_texts;
         if now > 0 {
@@ -182,9 +197,14 @@ impl Updater {
         if !work.texts.is_empty() {
             return Ok(Coverage { waiting: work.waiting.max(1), left: 0, rate });
         }
-        self.finish(&space, work)?;
+        // What was taken from the line and did not get through is found in the database again.
+        self.finish(&space, work).inspect_err(|_| *work = Work::default())?;
         let sources = self.taken(embedder)?;
-        work.waiting = db::waiting_passages(self.db(), space.id, &sources)?;
+        work.queue.follow(self.db(), space.id, &sources)?;
+        let (in_line, aside) = work.queue.waiting();
+        // Nothing that waits can be read as it was indexed: the next scan will tell.
+        let stuck = idle && work.queue.is_empty();
+        work.waiting = in_line + aside;
         if work.waiting == 0 || stuck {
             work.began = None;
             // What cannot be embedded now must not keep the rest from being used.
@@ -206,6 +226,12 @@ impl Updater {
     fn space(&mut self, embedder: &dyn Embedder) -> Result<Space> {
         let (name, dimensions) = (embedder.space(), embedder.dimensions());
         let recipe = embedder.recipe();
+        // Also those of models that only answer: the next one may have other files beside its
+        // weights.
+        for known in self.index().embedders() {
+            self.adopt(&*known)?;
+        }
+        self.adopt(embedder)?;
         let known = match db::space(self.db(), name)? {
             Some(known) => known,
             None => {
@@ -229,34 +255,33 @@ impl Updater {
     fn prepare(&self, space: &Space, embedder: &dyn Embedder, work: &mut Work) -> Result<()> {
         let sources = self.sources()?;
         let taken = self.taken(embedder)?;
-        let limit = DOCUMENTS + work.skipped.len();
-        let mut asked = HashSet::new();
+        work.queue.follow(self.db(), space.id, &taken)?;
         // What people look for comes first, then what they worked on last.
-        let mut next = Vec::new();
-        for file in self.index().most_asked(DOCUMENTS / 4) {
-            if db::is_waiting(self.db(), space.id, file, &taken)? {
-                next.push(file);
+        let mut first = self.index().most_asked(DOCUMENTS / 4).into_iter();
+        let (mut looked_at, mut asked) = (HashSet::new(), HashSet::new());
+        let began = Instant::now();
+        let in_time = |n: usize| n == 0 || n < TRIES && began.elapsed() < PREPARING;
+        while work.documents.len() < DOCUMENTS && in_time(looked_at.len()) {
+            let next = match first.next() {
+                Some(file) => Some(file),
+                None => work.queue.take(self.db(), space.id, &taken)?,
+            };
+            let Some(id) = next else { break };
+            // What people look for stands in the line, too.
+            let waits = looked_at.insert(id).then(|| db::waits(self.db(), space.id, id, &taken));
+            let Some((source, n_passages)) = waits.transpose()?.flatten() else { continue };
+            let Some(row) = db::file_of_hit(self.db(), id)? else { continue };
+            if work.queue.is_aside(id, row.generation) {
+                continue;
             }
-        }
-        for file in db::waiting(self.db(), space.id, &taken, limit)? {
-            if !next.contains(&file) {
-                next.push(file);
-            }
-        }
-        for id in next.into_iter().take(limit) {
-            let Some(row) = db::file(self.db(), id)? else { continue };
-            let mark = (id, row.generation);
-            let source = sources.iter().find(|source| source.id == row.source);
-            let Some(source) = source.filter(|_| !work.skipped.contains(&mark)) else { continue };
-            let there = self.index().answers(source);
-            let loaded = there.then(|| update::load(self.db(), source, &row.path, id).ok());
-            let loaded = loaded.flatten();
-            let Some(loaded) = loaded.filter(|loaded| loaded.hash == row.hash) else {
-                work.skipped.insert(mark);
+            let source = sources.iter().find(|known| known.id == source);
+            let inputs = source.and_then(|source| self.inputs(source, &row));
+            let Some(inputs) = inputs.filter(|inputs| fit(inputs.len(), n_passages)) else {
+                work.queue.put_aside(id, row.generation, n_passages);
                 continue;
             };
             let mut keys = Vec::new();
-            for text in update::inputs(&row.path, loaded.content) {
+            for text in inputs {
                 let key = disk::hash(text.as_bytes());
                 keys.push(key);
                 let known = work.refused.contains(&key) || !asked.insert(key);
@@ -264,9 +289,19 @@ impl Updater {
                     work.texts.push((key, text));
                 }
             }
-            work.documents.push(Prepared { file: id, generation: row.generation, keys });
+            let generation = row.generation;
+            work.documents.push(Prepared { file: id, generation, n_passages, keys });
         }
         Ok(())
+    }
+
+    /// The texts that are embedded of a document, if it can be read as it was indexed.
+    fn inputs(&self, source: &Source, row: &FileRow) -> Option<Vec<String>> {
+        if !self.index().answers(source) {
+            return None;
+        }
+        let loaded = update::load(self.db(), source, &row.path, row.id).ok()?;
+        (loaded.hash == row.hash).then(|| update::inputs(&row.path, loaded.content))
     }
 
     /// Appends vectors to a space, safe before they are named.
@@ -301,7 +336,7 @@ impl Updater {
         }
         let transaction = self.begin()?;
         let mut known = HashMap::new();
-        for Prepared { file, generation, keys } in work.documents.drain(..) {
+        for Prepared { file, generation, n_passages, keys } in work.documents.drain(..) {
             for key in &keys {
                 if !known.contains_key(key) {
                     known.insert(*key, db::vector(&transaction, space.id, key)?);
@@ -310,7 +345,7 @@ impl Updater {
             let rows: Option<Vec<u32>> = keys.iter().map(|key| known[key]).collect();
             match rows {
                 Some(rows) => db::put_embedded(&transaction, space.id, file, generation, &rows)?,
-                None => drop(work.skipped.insert((file, generation))),
+                None => work.queue.put_aside(file, generation, n_passages),
             }
         }
         db::raise_change(&transaction, space.id)?;
@@ -371,6 +406,12 @@ impl Batch {
         }
         Ok(made)
     }
+}
+
+/// Whether so many texts are those of a document of so many passages, with its head or without. A
+/// text that was made under other bounds than when it was indexed has others.
+pub(crate) fn fit(n_texts: usize, n_passages: u32) -> bool {
+    (n_passages as usize..=n_passages as usize + 1).contains(&n_texts)
 }
 
 /// The vectors of `texts`, each of which is one.

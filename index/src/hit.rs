@@ -13,6 +13,7 @@ use crate::rank::Scored;
 use crate::reach::{Reach, SILENT};
 use crate::search::{Detail, Explain, Hit, SearchArgs};
 use crate::snippet::snippet;
+use crate::token::{self, Sought};
 use crate::view::{NONE, View};
 use rusqlite::Connection;
 use std::path::Path;
@@ -50,6 +51,16 @@ pub(crate) fn ask_roots(
         });
     }
     Ok(())
+}
+
+/// What of these forms is sought in a document: its language was told when it was indexed, by more
+/// of its text than a passage, and to tell it again takes longer than all else that a hit does.
+pub(crate) fn sought<'f>(db: &Connection, file: u32, forms: &'f [String]) -> Result<Sought<'f>> {
+    let language = match token::has_natives(forms) {
+        true => db::language_of(db, file)?,
+        false => None,
+    };
+    Ok(Sought { forms, language })
 }
 
 /// Makes a hit, or `None` when the document is no longer what was indexed. One whose source does
@@ -92,6 +103,7 @@ pub(crate) fn hit(
         }
         return Ok(Some(hit).filter(|_| same));
     }
+    let sought = sought(db, row.id, forms)?;
     let mut first = hit.lines.0;
     let indexed = match chunk.filter(|_| same) {
         Some(chunk) => passage_text(db, root, source, &row, &chunk)?,
@@ -100,7 +112,7 @@ pub(crate) fn hit(
     let text = match indexed {
         Some(text) => text,
         // The file is ahead of the index: what it says now is shown, or nothing.
-        None => match renewed(db, source, &row, forms).filter(|_| renew_it) {
+        None => match renewed(db, source, &row, sought).filter(|_| renew_it) {
             Some((passage, text)) => {
                 first = passage.first;
                 renew(&mut hit, source, &row, number, passage);
@@ -109,7 +121,7 @@ pub(crate) fn hit(
             None => return Ok(None),
         },
     };
-    quote(&mut hit, &text, first, forms, args.detail);
+    quote(&mut hit, &text, first, sought, args.detail);
     if hit.renewed {
         return Ok(Some(hit));
     }
@@ -122,11 +134,11 @@ pub(crate) fn hit(
 }
 
 /// Puts as much of a passage into a hit as was asked for.
-fn quote(hit: &mut Hit, text: &str, first: u32, forms: &[String], detail: Detail) {
+fn quote(hit: &mut Hit, text: &str, first: u32, sought: Sought, detail: Detail) {
     let found = match detail {
         Detail::Names => return,
-        Detail::Line => best_line(text, first, forms, LINE_BYTES_MAX),
-        Detail::Passage => snippet(text, first, forms, SNIPPET_BYTES_MAX),
+        Detail::Line => best_line(text, first, sought, LINE_BYTES_MAX),
+        Detail::Passage => snippet(text, first, sought, SNIPPET_BYTES_MAX),
     };
     hit.snippet = found.text;
     hit.snippet_line = found.first;
@@ -139,20 +151,24 @@ fn renewed(
     db: &Connection,
     source: &Source,
     row: &FileRow,
-    forms: &[String],
+    sought: Sought,
 ) -> Option<(ChunkRow, String)> {
     let loaded = crate::update::load(db, source, &row.path, row.id).ok()?;
     let (chunks, text) = crate::update::passages(&row.path, loaded.content)?;
     let distinct = |chunk: &ChunkRow| {
-        let mut found = crate::token::find(&text[chunk.start as usize..chunk.end as usize], forms);
+        let mut found = token::find(&text[chunk.start as usize..chunk.end as usize], sought);
         found.sort_by(|a, b| a.text.cmp(&b.text));
         found.dedup_by(|a, b| a.text == b.text);
         found.len()
     };
     let rated = chunks.iter().map(|chunk| (distinct(chunk), chunk));
     // The first one of equals; filters alone ask for how a document begins.
-    let best =
-        rated.filter(|(n, _)| *n > 0 || forms.is_empty()).rev().max_by_key(|(n, _)| *n)?.1.clone();
+    let best = rated
+        .filter(|(n, _)| *n > 0 || sought.forms.is_empty())
+        .rev()
+        .max_by_key(|(n, _)| *n)?
+        .1
+        .clone();
     let body = text[best.start as usize..best.end as usize].to_owned();
     Some((best, body))
 }
@@ -168,16 +184,16 @@ fn renew(hit: &mut Hit, source: &Source, row: &FileRow, number: u32, passage: Ch
 }
 
 /// The one line that holds most of the words.
-fn best_line(text: &str, first: u32, forms: &[String], max: usize) -> crate::snippet::Snippet {
+fn best_line(text: &str, first: u32, sought: Sought, max: usize) -> crate::snippet::Snippet {
     let mut best: Option<crate::snippet::Snippet> = None;
     for (at, line) in text.trim_end().split('\n').enumerate() {
-        let found = snippet(line, first + at as u32, forms, max);
+        let found = snippet(line, first + at as u32, sought, max);
         let better = best.as_ref().is_none_or(|b| found.marks.len() > b.marks.len());
         if better && !line.trim().is_empty() {
             best = Some(found);
         }
     }
-    best.unwrap_or_else(|| snippet(text, first, forms, max))
+    best.unwrap_or_else(|| snippet(text, first, sought, max))
 }
 
 fn bare_hit(

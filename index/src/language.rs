@@ -127,17 +127,7 @@ pub fn name(code: &str) -> Option<&'static str> {
     })
 }
 
-/// The language of a text of Latin letters; `None` for English, and where it cannot be told.
-pub fn of(text: &str) -> Option<Language> {
-    let sample = sample(text);
-    match glance(sample) {
-        Glance::Latin => latin(sample).and_then(Written::stemmed),
-        Glance::Short | Glance::English | Glance::Other => None,
-    }
-}
-
-/// The language of a text in any script; `None` where it cannot be told. Where [`of`] tells one,
-/// it is the same.
+/// The language of a text in any script; `None` where it cannot be told.
 pub fn written(text: &str) -> Option<Written> {
     let sample = sample(text);
     match glance(sample) {
@@ -286,6 +276,10 @@ fn arabic(word: &str) -> String {
 mod tests {
     use super::*;
 
+    fn stemmed(text: &str) -> Option<Language> {
+        written(text).and_then(Written::stemmed)
+    }
+
     #[test]
     fn languages_are_told_and_english_is_left_alone() {
         for (code, text) in [
@@ -310,7 +304,7 @@ mod tests {
                     czekaliśmy na wiatr, ale nie przyszedł.",
             ),
         ] {
-            let found = of(text);
+            let found = stemmed(text);
             assert_eq!(found.map(Language::code), Some(code));
             assert_eq!(written(text), found.map(Written::Stemmed));
             let language = found.unwrap();
@@ -326,7 +320,7 @@ mod tests {
             "Гавань была ещё пуста утром, и лодки спокойно лежали у причала весь день.",
             "港は朝まだ空っぽで、船は桟橋に静かに横たわっていた。",
         ] {
-            assert_eq!(of(text), None, "{text}");
+            assert_eq!(stemmed(text), None, "{text}");
         }
         assert_eq!(Language::signed("text"), None);
         assert_eq!(Language::signed(""), None);
@@ -355,7 +349,6 @@ mod tests {
         ] {
             let found = written(text);
             assert_eq!(found.and_then(|found| name(found.code())), told, "{text}");
-            assert_eq!(found.and_then(Written::stemmed), of(text), "{text}");
         }
         for (code, ..) in LANGUAGES {
             assert!(name(code).is_some(), "{code} has no name");

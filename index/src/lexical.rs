@@ -125,6 +125,8 @@ pub struct Lexical {
     dir: PathBuf,
     index: Index,
     fields: Fields,
+    /// The folder, where it is one.
+    mapped: Option<MmapDirectory>,
 }
 
 impl Lexical {
@@ -135,7 +137,8 @@ impl Lexical {
     pub fn open(dir: &Path, make: bool) -> Result<Self> {
         caught(|| {
             let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
-            Self::of(dir, Box::new(directory), make)
+            let lexical = Self::of(dir, Box::new(directory.clone()), make)?;
+            Ok(Lexical { mapped: Some(directory), ..lexical })
         })
     }
 
@@ -146,7 +149,8 @@ impl Lexical {
     pub fn open_as_it_lies(dir: &Path) -> Result<Self> {
         caught(|| {
             let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
-            Self::of(dir, Box::new(Still(directory)), false)
+            let lexical = Self::of(dir, Box::new(Still(directory.clone())), false)?;
+            Ok(Lexical { mapped: Some(directory), ..lexical })
         })
     }
 
@@ -164,7 +168,7 @@ impl Lexical {
         let words = TextAnalyzer::from(WordTokenizer);
         index.tokenizers().register("words", words);
         index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
-        Ok(Lexical { dir: dir.to_owned(), index, fields })
+        Ok(Lexical { dir: dir.to_owned(), index, fields, mapped: None })
     }
 
     /// The generation of the last commit on disk.
@@ -182,8 +186,16 @@ impl Lexical {
             let opened = segment::gather(&self.index, &self.fields, &metas.segments, segments)?;
             Ok((opened, generation_of(metas)))
         })?;
+        self.forget_files();
         // Counting takes longer than opening, and nobody waits for it.
         caught(|| View::of(&self.fields, generation, segments, known))
+    }
+
+    /// Forgets the names of files that nobody has open any more: the directory keeps that of each
+    /// one that it ever mapped, until it is asked for those that are, and a commit has seven new
+    /// ones. Returns how many it knows then.
+    pub fn forget_files(&self) -> usize {
+        self.mapped.as_ref().map_or(0, |directory| directory.get_cache_info().mmapped.len())
     }
 
     /// Looks at the newest commit while whoever writes removes none of its files.

@@ -39,6 +39,7 @@ pub mod path;
 mod place;
 mod plan;
 pub mod query;
+mod queue;
 mod rank;
 mod reach;
 mod read;
@@ -271,7 +272,7 @@ impl Index {
 
     /// Whether the model of this space is there.
     pub fn has_embedder(&self, space: &str) -> bool {
-        self.embedders().iter().any(|embedder| embedder.space() == space)
+        self.embedders().iter().any(|embedder| embedder.is_called(space))
     }
 
     /// Lets models rest that nobody asked for a while; true if one gave something back.

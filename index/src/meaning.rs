@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::fuse::{Meaning, Nearness};
 use crate::query::Query;
 use crate::search::{Found, Mode, SearchArgs};
+use crate::space::space_of;
 use crate::vector::QueryVector;
 use crate::view::View;
 use crate::{Index, lock};
@@ -100,7 +101,7 @@ impl Index {
         let serving = db::with_role(db, Role::Serving)?;
         let mut fallback = None;
         for embedder in embedders {
-            let Some(space) = db::space(db, embedder.space())? else { continue };
+            let Some(space) = space_of(db, &*embedder)? else { continue };
             if Some(space.id) == serving {
                 return Ok(Some((embedder, space)));
             }

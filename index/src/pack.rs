@@ -8,13 +8,15 @@
 use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::dense::Dense;
 use crate::error::{Error, Result};
-use crate::hit::{ask_roots, id_of, passage_text, roots, uri};
+use crate::hit::{ask_roots, id_of, passage_text, roots, sought, uri};
 use crate::jail::Root;
+use crate::language::Language;
 use crate::plan::{self, Offer, Step};
 use crate::rank::Scored;
 use crate::reach::SILENT;
 use crate::search::{Answer, Found, SearchArgs};
 use crate::snippet::snippet;
+use crate::token::Sought;
 use crate::view::{NONE, View};
 use crate::{Current, Index, graph};
 use rusqlite::Connection;
@@ -178,6 +180,8 @@ struct Candidate<'a> {
     /// Steps in the order in which they may be taken.
     takes: Vec<Take>,
     texts: HashMap<usize, String>,
+    /// Its language, where forms of one are sought.
+    language: Option<Language>,
 }
 
 /// What is taken of a document.
@@ -286,7 +290,7 @@ impl<'a> Packer<'a> {
                 continue;
             }
             let worth = 1.0 / (out.len() as f32 + 1.0).powf(FALL);
-            let Some(mut candidate) = self.candidate(row, worth) else { continue };
+            let Some(mut candidate) = self.candidate(row, worth)? else { continue };
             candidate.score = scored.score;
             candidate.found = (scored.entry, scored.slot);
             if scored.slot != NONE {
@@ -329,10 +333,11 @@ impl<'a> Packer<'a> {
     }
 
     /// A document with a text, if its source is still there.
-    fn candidate(&self, row: FileRow, worth: f32) -> Option<Candidate<'a>> {
+    fn candidate(&self, row: FileRow, worth: f32) -> Result<Option<Candidate<'a>>> {
         let root = self.roots.iter().position(|(source, _)| source.id == row.source);
-        let root = root.filter(|_| !row.chunks.is_empty())?;
-        Some(Candidate {
+        let Some(root) = root.filter(|_| !row.chunks.is_empty()) else { return Ok(None) };
+        let language = sought(self.db, row.id, self.forms)?.language;
+        Ok(Some(Candidate {
             source: self.roots[root].0,
             root,
             chunks: row.chunks.iter().collect(),
@@ -345,7 +350,8 @@ impl<'a> Packer<'a> {
             why: Why::Found,
             takes: Vec::new(),
             texts: HashMap::new(),
-        })
+            language,
+        }))
     }
 
     /// Further passages of a document that hold words of the query.
@@ -419,7 +425,7 @@ impl<'a> Packer<'a> {
                 };
                 let generation = self.view().entries[entry as usize].generation;
                 let row = db::file(self.db, file)?.filter(|row| row.generation == generation);
-                let next = row.and_then(|row| self.candidate(row, worth));
+                let next = row.map(|row| self.candidate(row, worth)).transpose()?.flatten();
                 let Some(mut next) = next else { continue };
                 next.why = if symbol.is_some() { Why::Defined } else { Why::Linked };
                 // A declaration is proven by the passage that it stands in.
@@ -526,7 +532,8 @@ impl<'a> Packer<'a> {
             Take::Excerpt => {
                 let chunk = &of.chunks[of.best];
                 let text = &of.texts[&of.best];
-                let found = snippet(text, chunk.first, self.forms, EXCERPT_BYTES_MAX);
+                let sought = Sought { forms: self.forms, language: of.language };
+                let found = snippet(text, chunk.first, sought, EXCERPT_BYTES_MAX);
                 let last = found.first + found.text.matches('\n').count() as u32;
                 let piece = of.piece(of.best, (found.first, last), found.text);
                 vec![Piece { extent: Extent::Excerpt, ..piece }]

@@ -4,7 +4,7 @@
 //! is over the limit; then it is cut between characters and says so with `…`.
 
 use crate::chunk::clip;
-use crate::token::{Form, Word, find};
+use crate::token::{Form, Sought, Word, find};
 use std::ops::Range;
 
 /// An excerpt and where it stands.
@@ -18,12 +18,12 @@ pub struct Snippet {
     pub marks: Vec<Range<usize>>,
 }
 
-/// The lines of `passage` (whose first line has number `first`) that hold most of the `forms`
-/// (sorted), within `max` bytes.
-pub fn snippet(passage: &str, first: u32, forms: &[String], max: usize) -> Snippet {
+/// The lines of `passage` (whose first line has number `first`) that hold most of what is sought,
+/// within `max` bytes.
+pub fn snippet(passage: &str, first: u32, sought: Sought, max: usize) -> Snippet {
     let body = passage.trim_end();
     let lines: Vec<&str> = body.split('\n').collect();
-    let found = find(body, forms);
+    let found = find(body, sought);
     let weights = weights(&lines, &found);
     let (mut from, to) = window(&lines, &weights, max);
     while from + 1 < to && lines[from].trim().is_empty() {
@@ -105,10 +105,11 @@ mod tests {
     #[test]
     fn the_lines_that_match_are_shown() {
         let text = "one\ntwo\nthe tide is low\nfour\n";
-        let found = snippet(text, 10, &["tide".to_owned()], 16);
+        let forms = ["tide".to_owned()];
+        let found = snippet(text, 10, Sought::plain(&forms), 16);
         assert_eq!((found.text.as_str(), found.first), ("the tide is low", 12));
         assert_eq!(found.marks.first(), Some(&(4..8)));
-        let all = snippet(text, 10, &["tide".to_owned()], 100);
+        let all = snippet(text, 10, Sought::plain(&forms), 100);
         assert_eq!(all.first, 10);
     }
 
@@ -117,7 +118,8 @@ mod tests {
         fn snippets_are_whole_lines_or_say_so(
             text in "([a-c é東\n]{0,20}){0,10}", max in 4usize..60,
         ) {
-            let found = snippet(&text, 1, &["a".to_owned(), "b".to_owned()], max);
+            let forms = ["a".to_owned(), "b".to_owned()];
+            let found = snippet(&text, 1, Sought::plain(&forms), max);
             let whole = text.contains(&found.text);
             prop_assert!(whole || found.text.ends_with('…'));
             for mark in found.marks {

@@ -1,6 +1,8 @@
 //! Embedding spaces over their lives: one is filled while another answers, takes its place when it
 //! is whole, and can be taken back.
 //!
+//! A space is told by its name. One that an older program named, which told less apart, gets its
+//! name of today from whoever comes first.
 //! Invariant: vectors of two spaces are never compared. Invariant: the space that answered before
 //! is kept until the next switch.
 
@@ -12,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::hnsw::{self, VectorIndex};
 use crate::update::Updater;
 use crate::vector::{self, Rows};
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::Arc;
 
 /// A space, as people see it.
@@ -32,6 +34,22 @@ pub struct SpaceStatus {
     pub role: Option<Role>,
 }
 
+/// The space of an embedder, if it is there: that of its name or, as long as nobody gave it that
+/// name, the one that an older program filled.
+pub(crate) fn space_of(db: &Connection, embedder: &dyn Embedder) -> Result<Option<Space>> {
+    if let Some(space) = db::space(db, embedder.space())? {
+        return Ok(Some(space));
+    }
+    let Some(old_name) = embedder.old_name() else { return Ok(None) };
+    let Some(space) = db::space(db, old_name)? else { return Ok(None) };
+    // Beside one with a name of today it was filled since, by whatever lay beside the weights then:
+    // an older program wrote in between, or an archive of one was taken in.
+    let today = format!("{old_name} beside ");
+    let is_later = |known: &Space| known.id != space.id && known.name.starts_with(&today);
+    let later = db::spaces(db)?.iter().any(is_later);
+    Ok(Some(space).filter(|_| !later))
+}
+
 impl Index {
     /// Passages of the sources that an embedder takes which have no vector in its space.
     ///
@@ -43,7 +61,7 @@ impl Index {
             let taken = sources.iter().filter(|source| embedder.takes(&source.collection));
             let ids: Vec<i64> = taken.map(|source| source.id).collect();
             // Nothing has a vector in a space that is not there.
-            let space = db::space(db, embedder.space())?.map_or(-1, |space| space.id);
+            let space = space_of(db, embedder)?.map_or(-1, |space| space.id);
             db::waiting_passages(db, space, &ids)
         })
     }
@@ -54,7 +72,7 @@ impl Index {
     /// `Sql`.
     pub fn serving_embedder(&self) -> Result<Option<Arc<dyn Embedder>>> {
         let Some((name, _)) = self.serving()? else { return Ok(None) };
-        Ok(self.embedders().into_iter().find(|embedder| embedder.space() == name))
+        Ok(self.embedders().into_iter().find(|embedder| embedder.is_called(&name)))
     }
 
     /// Name and recipe of the space that answers.
@@ -190,6 +208,21 @@ impl Updater {
             if !kept.contains(&Some(other.id)) {
                 self.drop_space(other.id)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Gives the space of an embedder that an older program filled its name of today: what lay
+    /// beside the weights then nobody noted, and what is there first counts.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn adopt(&self, embedder: &dyn Embedder) -> Result<()> {
+        let found = space_of(self.db(), embedder)?;
+        if let Some(space) = found.filter(|space| space.name != embedder.space()) {
+            db::rename_space(self.db(), space.id, embedder.space())?;
+            let (before, after) = (space.name, embedder.space());
+            tracing::info!(before, after, "a space of an older program has its name of today");
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use crate::language::{self, Language};
 use crate::limit::TOKEN_BYTES_MAX;
 use crate::stem::stem;
 use std::borrow::Cow;
-use std::cell::LazyCell;
 use std::ops::Range;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use unicode_normalization::UnicodeNormalization;
@@ -255,14 +254,39 @@ pub fn words(text: &str) -> Vec<Word> {
     out
 }
 
-/// Where words with one of `forms` (sorted) stand in `text`. Words whose first letters no form
-/// shares are passed over without stemming: a stem keeps the head of its word. In which language a
-/// text is takes far longer to tell than to look for words, and is only asked for where it counts.
-pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
+/// What is looked for in a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// Forms of words, sorted.
+    pub forms: &'a [String],
+    /// The language of the text, as it was indexed, if it has stems of its own.
+    pub language: Option<Language>,
+}
+
+impl<'a> Sought<'a> {
+    /// In a text of English, or of no language that is known.
+    pub fn plain(forms: &'a [String]) -> Self {
+        Sought { forms, language: None }
+    }
+
+    /// The language, if stems of it are sought.
+    fn native(&self) -> Option<Language> {
+        let is_of = |form: &String, code| form.split_once(NATIVE).is_some_and(|(_, c)| c == code);
+        self.language.filter(|l| self.forms.iter().any(|form| is_of(form, l.code())))
+    }
+}
+
+/// Whether some of these forms are stems of a language of their own.
+pub fn has_natives(forms: &[String]) -> bool {
+    forms.iter().any(|form| form.contains(NATIVE))
+}
+
+/// Where words that are sought stand in `text`. Words whose first letters no form shares are passed
+/// over without stemming: a stem keeps the head of its word.
+pub fn find(text: &str, sought: Sought) -> Vec<Word> {
+    let forms = sought.forms;
     let heads = Heads::of(forms);
-    let natives = natives(forms);
-    let language = LazyCell::new(|| language::of(text));
-    let mut scanner = Scanner::of(text, None);
+    let mut scanner = Scanner::of(text, sought.native());
     let (mut run, mut out) = (Vec::new(), Vec::new());
     while let Some(next) = next_run(text, scanner.at) {
         let bytes = text[next.clone()].as_bytes();
@@ -273,33 +297,10 @@ pub fn find(text: &str, forms: &[String]) -> Vec<Word> {
             scanner.at = next.end;
             continue;
         }
-        run.clear();
-        let (at, position) = (scanner.at, scanner.position);
         scanner.next_run(&mut run);
-        let is_native = |word: &Word| {
-            let lowered = lower(&text[word.bytes.clone()]);
-            let has =
-                |native: &Language| forms.binary_search(&native_stem(*native, &lowered)).is_ok();
-            word.form == Form::Part && natives.iter().any(has)
-        };
-        if run.iter().any(is_native) && language.is_some() {
-            run.clear();
-            (scanner.at, scanner.position, scanner.language) = (at, position, *language);
-            scanner.next_run(&mut run);
-            scanner.language = None;
-        }
-        out.extend(run.drain(..).filter(|w| forms.binary_search(&w.text).is_ok()));
+        out.extend(run.drain(..).filter(|word| forms.binary_search(&word.text).is_ok()));
     }
     out
-}
-
-/// The languages whose own stems are among these forms.
-fn natives(forms: &[String]) -> Vec<Language> {
-    let mut codes: Vec<&str> =
-        forms.iter().filter_map(|form| Some(form.split_once(NATIVE)?.1)).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    codes.into_iter().filter_map(Language::by_code).collect()
 }
 
 /// By first byte: the second letters of forms, one bit each. `y` counts as `i`, which stemming
@@ -625,7 +626,8 @@ mod tests {
         for (text, form) in [("dying", "die"), ("lying", "lie"), ("tying", "tie"), ("flies", "fli")]
         {
             assert_eq!(words(text)[0].text, form);
-            assert_eq!(find(text, &[form.to_owned()]).len(), 1, "{text}");
+            let forms = [form.to_owned()];
+            assert_eq!(find(text, Sought::plain(&forms)).len(), 1, "{text}");
         }
     }
 
@@ -634,7 +636,8 @@ mod tests {
         let german = Language::by_code("de").unwrap();
         let text = "Die Häuser am Hafen sind alt, und viele Fischer wohnen in den Häusern, die \
                     ihre Großväter mit den eigenen Händen gebaut haben, als der Hafen klein war.";
-        assert_eq!(language::of(text), Some(german));
+        let told = |text: &str| language::written(text).and_then(language::Written::stemmed);
+        assert_eq!(told(text), Some(german));
         let mut forms = vec![native_stem(german, "häuser"), native_stem(german, "hafen")];
         forms.sort();
         let mut scanner = Scanner::of(text, Some(german));
@@ -646,11 +649,15 @@ mod tests {
             words.into_iter().map(|word| (word.text, word.form, word.bytes)).collect()
         };
         assert_eq!(all.len(), 4);
-        assert_eq!(places(find(text, &forms)), places(all));
+        let sought = Sought { forms: &forms, language: Some(german) };
+        assert_eq!(places(find(text, sought)), places(all));
         // In a text of another language the same letters are other words.
         let french = "Les maisons du port sont vieilles, et beaucoup de pecheurs habitent dans les \
                       maisons que leurs peres ont baties; un hafen est un port.";
-        assert_eq!(find(french, &forms), []);
+        let of_french = Sought { language: told(french), ..sought };
+        assert!(of_french.language.is_some());
+        assert_eq!(find(french, of_french), []);
+        assert_eq!(find(text, Sought::plain(&forms)), []);
     }
 
     proptest! {
@@ -665,7 +672,8 @@ mod tests {
             let texts = |words: Vec<Word>| -> Vec<_> {
                 words.into_iter().map(|w| (w.text, w.bytes)).collect()
             };
-            prop_assert_eq!(texts(find(&text, &forms)), texts(all.collect()));
+            let found = find(&text, Sought::plain(&forms));
+            prop_assert_eq!(texts(found), texts(all.collect()));
         }
 
         #[test]

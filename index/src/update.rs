@@ -157,6 +157,15 @@ pub(crate) struct Document {
     permit: Option<Permit>,
 }
 
+impl Document {
+    /// The text that was made of its file, if there is one.
+    pub(crate) fn made(&self) -> Option<&str> {
+        // A note beside a text says what is missing of it, not that there is none.
+        let made = self.row.note.is_none() || !self.text.is_empty();
+        made.then_some(self.text.as_str())
+    }
+}
+
 /// Takes the writer's lock of an index's folder, without waiting; it ends with the file.
 ///
 /// # Errors
@@ -879,28 +888,37 @@ fn prepare(
 
 /// The content of a document as it is now.
 pub(crate) fn load(db: &Connection, source: &Source, path: &str, id: u32) -> Result<Loaded> {
-    let text = |text| Content::Text { text, encoding: "UTF-8", plain: false };
     if source.kind == SourceKind::Pushed {
-        let kept = db::kept(db, id)?.unwrap_or_default();
-        let hash = disk::hash(kept.as_bytes());
-        return Ok(Loaded { stamp: Stamp::default(), hash, content: text(kept) });
+        let text = db::kept(db, id)?.unwrap_or_default();
+        let hash = disk::hash(text.as_bytes());
+        let content = Content::Text { text, encoding: "UTF-8", plain: false };
+        return Ok(Loaded { stamp: Stamp::default(), hash, content });
     }
     let root = Path::new(&source.root);
     let extract = kind::of(path).0.extract;
-    // What was made of a file is kept: making it again takes far longer than reading it. So is why
-    // nothing could be made, which may have taken all the time that there is.
+    // What was made of a file is kept: making it again takes far longer than reading it.
     if extract.is_some()
         && let Some((stamp, hash)) = db::stamp_of(db, id)?
         && disk::stamp(root, path)? == stamp
+        && let Some(content) = kept(db, id)?
     {
-        if let Some(kept) = db::kept(db, id)? {
-            return Ok(Loaded { stamp, hash, content: text(kept) });
-        }
-        if let Some(reason) = db::note_of(db, id)? {
-            return Ok(Loaded { stamp, hash, content: Content::NameOnly { reason } });
-        }
+        return Ok(Loaded { stamp, hash, content });
     }
     disk::load(root, path, extract)
+}
+
+/// What is kept of a document whose text was made: it, or why nothing could be made, which may have
+/// taken all the time that there is.
+pub(crate) fn kept(db: &Connection, id: u32) -> Result<Option<Content>> {
+    if let Some(text) = db::kept(db, id)? {
+        return Ok(Some(Content::Text { text, encoding: "UTF-8", plain: false }));
+    }
+    Ok(db::note_of(db, id)?.map(|reason| Content::NameOnly { reason }))
+}
+
+/// Whether the text of a document is made of its file. That of pushed content was made before.
+pub(crate) fn is_made(source: &Source, path: &str) -> bool {
+    source.kind != SourceKind::Pushed && kind::of(path).0.extract.is_some()
 }
 
 /// Parses a text; `None` when its parser panics, which costs one document and nobody's thread.
@@ -1224,13 +1242,13 @@ impl<'u> Batch<'u> {
             .collect();
         let props = props_of(&document.parsed, document.written);
         db::put_graph(db, id, &names, &links, &props)?;
-        let extracted = kind::of(&document.row.path).0.extract.is_some();
-        // A note beside a text says what is missing of it, not that there is none.
-        let made = extracted && (document.row.note.is_none() || !document.text.is_empty());
-        if self.source.kind == SourceKind::Pushed || made {
+        if self.source.kind == SourceKind::Pushed {
             db::keep(db, id, &document.text)?;
-        } else if extracted {
-            db::unkeep(db, id)?;
+        } else if is_made(&self.source, &document.row.path) {
+            match document.made() {
+                Some(text) => db::keep(db, id, text)?,
+                None => db::unkeep(db, id)?,
+            }
         }
         match &document.row.note {
             Some(note) if note != disk::NOT_TEXT => {

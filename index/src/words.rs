@@ -190,6 +190,7 @@ impl Updater {
     /// The writer of the words for one batch: the one that is kept, or another one.
     pub(crate) fn take_words(&mut self, bulk: bool) -> Result<Kept> {
         let words = self.index().words()?;
+        words.forget_files();
         if let Some(mut kept) = self.kept.take_if(|kept| kept.fits(&words, bulk)) {
             if kept.bulk == bulk {
                 kept.used = Instant::now();
@@ -254,6 +255,8 @@ mod tests {
             updater.push("pushed", &format!("{n}.md"), format!("walrus {n}")).unwrap();
             assert!(updater.kept.is_some(), "{n}");
         }
+        let living = index.words().unwrap().forget_files();
+        assert!(living < 60, "{living} files are known after twenty commits of seven each");
         // It holds the lock of the words: with another one beside it this would fail.
         updater.rebuild_words().unwrap();
         updater.push("pushed", "more.md", "an anemone".to_owned()).unwrap();

@@ -79,6 +79,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
             "ok": check.differences.is_empty(), "documents": check.documents,
             "files": check.files, "vectors": check.vectors, "differences": check.differences,
             "read_again": check.read, "left_out": check.skipped,
+            "not_made_again": check.not_made, "made_now": check.made_now,
             "read_otherwise": check.read_otherwise,
             "links_compared": check.links, "links_left_out": check.skipped_links,
             "words_left_out": check.skipped_words,
@@ -139,6 +140,7 @@ fn looked_at(check: &Check, deep: bool) -> String {
             };
             out.push_str(&format!("; {} were left out, {why}", check.skipped));
         }
+        out.push_str(&made(check));
         let links = check.links;
         out.push_str(&format!("\ntexts of links to {links} documents were compared"));
         if check.skipped_links > 0 {
@@ -150,8 +152,29 @@ fn looked_at(check: &Check, deep: bool) -> String {
     out
 }
 
+/// Texts of PDFs and the like that could not be compared, a line each: with more time, or on a
+/// machine with less to do, they may be.
+fn made(check: &Check) -> String {
+    let (not_made, made_now) = (check.not_made, check.made_now);
+    let mut out = String::new();
+    if not_made > 0 {
+        out.push_str(&format!(
+            "\ntexts of {not_made} documents could not be made again within the bounds of time and \
+             memory: what is kept of them was compared"
+        ));
+    }
+    if made_now > 0 {
+        out.push_str(&format!(
+            "\ntexts of {made_now} documents could not be made within these bounds when they were \
+             indexed and can be now: `synod doctor --deep --repair` reads them again"
+        ));
+    }
+    out
+}
+
 fn verdict(check: &Check, deep: bool) -> &'static str {
-    let partly = check.skipped_words + check.skipped_links > 0;
+    let left = [check.skipped_words, check.skipped_links, check.not_made, check.made_now];
+    let partly = left.iter().any(|n| *n > 0);
     match (check.differences.is_empty(), deep) {
         (true, _) if partly => "what was compared agrees\n",
         (true, _) => "all stores agree\n",
@@ -257,9 +280,12 @@ fn check(index: &Arc<Index>, repair: bool, deep: bool) -> Result<Check, Failure>
                 return Ok(look()?);
             }
             let check = look()?;
-            if !check.differences.is_empty() {
+            if !check.differences.is_empty() || check.made_now > 0 {
                 for difference in &check.differences {
                     note(&format!("mending: {difference}"));
+                }
+                if check.made_now > 0 {
+                    note(&format!("mending: {} texts that can be made now", check.made_now));
                 }
                 updater.read_again(&check)?;
                 if !index.check()?.differences.is_empty() {

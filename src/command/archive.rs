@@ -8,6 +8,8 @@
 
 use super::{note, open_index, say};
 use crate::cli::{ExportArgs, Failure, ImportArgs, Session};
+use crate::config::Provider;
+use crate::embedder;
 use crate::fault::{self, Fault};
 use crate::now_ms;
 use serde_json::{Value, json};
@@ -159,6 +161,7 @@ pub fn import(session: &Session, args: &ImportArgs) -> Result<ExitCode, Failure>
         false => documents(path, &mut zip)?,
     };
     fits(args, &documents, &updater)?;
+    adopt(session, &manifest["space"], &index, &updater)?;
     // Vectors first: what is embedded already never waits.
     let n_vectors = take_vectors(path, &mut zip, &manifest["space"], &mut updater)?;
     let mut n_documents = 0;
@@ -176,6 +179,28 @@ pub fn import(session: &Session, args: &ImportArgs) -> Result<ExitCode, Failure>
         false => say(&format!("{n_documents} documents, {n_vectors} new vectors\n")),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A space of an older program gets the name that it has today with the model that is configured:
+/// else the space that comes may have that name, and the vectors that are here would be nobody's.
+/// A model that cannot be opened is no reason to refuse an archive.
+fn adopt(
+    session: &Session,
+    space: &Value,
+    index: &Index,
+    updater: &Updater,
+) -> Result<(), Failure> {
+    let settings = &session.loaded.config.embedding;
+    let spaces = index.spaces()?;
+    let named = space["name"].as_str();
+    let known = spaces.is_empty() || spaces.iter().any(|space| Some(&*space.name) == named);
+    if known || settings.provider != Provider::Local {
+        return Ok(());
+    }
+    if let Ok(Some(embedder)) = embedder::open(settings) {
+        updater.adopt(&*embedder)?;
+    }
+    Ok(())
 }
 
 /// Whether the documents can be taken in at all, before anything is.

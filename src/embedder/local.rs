@@ -21,8 +21,6 @@ const IDLE: Duration = Duration::from_secs(600);
 /// One that could not be opened again is not tried for this long: each try costs as much as to open
 /// it, and every search would make one.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Files beside the weights that change vectors and that no name of a space tells of.
-const BESIDE: [&str; 2] = ["config.json", "tokenizer.json"];
 
 /// A model in a folder. While it rests its maps, its tokenizer and the working memory of its
 /// threads are given back.
@@ -36,7 +34,7 @@ pub struct Local {
     folder: PathBuf,
     precision: Precision,
     space: String,
-    beside: Beside,
+    old_name: String,
     dimensions: usize,
     query: &'static str,
     passage: &'static str,
@@ -53,9 +51,6 @@ pub struct Local {
     pause: Duration,
 }
 
-/// Hashes of the files [`BESIDE`] the weights.
-type Beside = [String; 2];
-
 /// What passages have for themselves, which may be embedded with a low priority, and what queries
 /// have.
 #[derive(Default)]
@@ -69,17 +64,14 @@ struct Side {
 /// What a folder holds now.
 struct Opened {
     model: Model,
-    /// What changes a vector stands in this name, but for what stands in the files [`BESIDE`] the
-    /// weights alone.
+    /// What changes a vector stands in this name.
     space: String,
-    beside: Beside,
+    /// In those of older programs nothing did that lies beside the weights.
+    old_name: String,
 }
 
 impl Opened {
     fn of(folder: &Path, precision: Precision) -> synod_embed::Result<Self> {
-        // First: what changes while it is opened is seen by the next look.
-        let [config, tokenizer] = BESIDE.map(|name| hash(folder.join(name)));
-        let beside = [config?, tokenizer?];
         let model = Model::open(folder, precision)?;
         let revision = model.revision();
         let name = name(folder);
@@ -94,21 +86,18 @@ impl Opened {
         let passage = known.map_or("", |known| known.passage);
         let revision = &revision[..12];
         let weights = if precision == Precision::Int8 { "7-bit" } else { "f32" };
-        let mut space =
+        let mut old_name =
             format!("local/{name}@{revision} {dimensions}d window {window} {weights} parts");
         if model.pooling() == Pooling::Cls {
             // Named since vectors of texts that are embedded together are right.
-            space.push_str(" cls");
+            old_name.push_str(" cls");
         }
         if !passage.is_empty() {
-            space.push_str(&format!(" {passage:?}"));
+            old_name.push_str(&format!(" {passage:?}"));
         }
-        Ok(Opened { model, space, beside })
+        let space = format!("{old_name} beside {}", &model.beside()[..12]);
+        Ok(Opened { model, space, old_name })
     }
-}
-
-fn hash(path: PathBuf) -> synod_embed::Result<String> {
-    synod_embed::hash(&path).map_err(|source| synod_embed::Error::File { path, source })
 }
 
 /// What the model in a folder is called.
@@ -131,7 +120,7 @@ impl Local {
     /// As [`Local::open`].
     pub fn with(folder: &Path, precision: Precision) -> Result<Self, Fault> {
         let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
-        let Opened { model, space, beside } = Opened::of(folder, precision).map_err(fail)?;
+        let Opened { model, space, old_name } = Opened::of(folder, precision).map_err(fail)?;
         let known = table::known(&name(folder));
         let (query, passage) = known.map_or(("", ""), |k| (k.query, k.passage));
         Ok(Local {
@@ -140,7 +129,7 @@ impl Local {
             folder: folder.to_owned(),
             precision,
             space,
-            beside,
+            old_name,
             query,
             passage,
             recipe: String::new(),
@@ -206,15 +195,11 @@ impl Local {
     fn open_again(&self) -> Result<Arc<Model>, String> {
         let start = Instant::now();
         let opened = Opened::of(&self.folder, self.precision).map_err(|e| e.to_string())?;
-        let other = "the folder of the embedding model holds another one now";
         if opened.space != self.space {
             self.changed.store(true, Ordering::Relaxed);
-            return Err(format!("{other}, `{}`, where `{}` was", opened.space, self.space));
-        }
-        let mut beside = BESIDE.iter().zip(opened.beside.iter().zip(&self.beside));
-        if let Some((file, _)) = beside.find(|(_, (found, known))| found != known) {
-            self.changed.store(true, Ordering::Relaxed);
-            return Err(format!("{other}: its `{file}` is not the one that it was opened with"));
+            let (found, known) = (opened.space, &self.space);
+            let other = "the folder of the embedding model holds another one now";
+            return Err(format!("{other}, `{found}`, where `{known}` was"));
         }
         let millis = start.elapsed().as_millis() as u64;
         tracing::info!(space = self.space, millis, "the embedding model was opened again");
@@ -279,6 +264,10 @@ fn groups(tokens: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
 impl Embedder for Local {
     fn space(&self) -> &str {
         &self.space
+    }
+
+    fn old_name(&self) -> Option<&str> {
+        Some(&self.old_name)
     }
 
     fn recipe(&self) -> String {

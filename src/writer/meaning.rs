@@ -27,6 +27,10 @@ impl Loop {
         if self.embed_at.is_none_or(|at| at > Instant::now()) {
             return false;
         }
+        // On a battery too: until then nobody knows what vectors of an older program belong to.
+        if let Err(error) = updater.adopt(&*wanted) {
+            return self.note_embedded(Err(error));
+        }
         if self.on_battery() {
             self.index.set_rate(0.0);
             self.embed_at = Some(Instant::now() + BATTERY_AGAIN);

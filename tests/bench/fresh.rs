@@ -32,10 +32,10 @@ const ASKING: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// A generator whose runs can be repeated.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, bound: usize) -> usize {
+    pub fn roll(&mut self, bound: usize) -> usize {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
@@ -53,7 +53,7 @@ impl Dice {
         out
     }
 
-    fn sentence(&mut self, words: usize) -> String {
+    pub fn sentence(&mut self, words: usize) -> String {
         let words: Vec<String> = (0..words).map(|_| self.word()).collect();
         words.join(" ")
     }
@@ -118,11 +118,11 @@ impl Home {
     }
 }
 
-fn path(n: usize) -> String {
+pub fn path(n: usize) -> String {
     format!("{:03}/n{n}.md", n % 1_000)
 }
 
-fn write(path: &Path, text: &str) {
+pub fn write(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
     std::fs::write(path, text).expect("written");
 }

@@ -59,7 +59,7 @@ fn whole(reply: &Value) -> bool {
 }
 
 /// Bytes below a folder.
-fn bytes(folder: &Path) -> u64 {
+pub fn bytes(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {

@@ -17,6 +17,7 @@ mod peak;
 mod peer;
 mod proxy;
 mod serve;
+mod whole;
 
 const USAGE: &str =
     "bench quality            nDCG@10 and packs of all questions of the judged sets (`synod eval`)
@@ -29,6 +30,8 @@ bench fresh [FOLDER] [N] [PARTS]
 bench growth [N]         what a note costs among a tenth of N (100,000) notes, and among all of them
 bench precision          nDCG@10 by meaning with weights in 7 bits and in f32
 bench million [N]        scans over N (1,000,000) vectors
+bench whole [N] [FOLDER] whole searches over N (1,000,000) passages of notes that it makes below
+                         FOLDER: by words, meaning and both, with graphs and without
 bench peak               what the processor can do at most
 bench embed, vectors     embedding and scans, as `tests/bench/peers.py` compares them with others'
 bench council            a verdict, and what the engine adds to a call, beside a bare HTTP client
@@ -48,6 +51,7 @@ fn main() {
         Some("echo") => return serve::echo(),
         Some("chat") => return council::server(),
         Some("echo-http") => return http::echo(),
+        Some("whole-ask") => return whole::ask(&args[1..]),
         // Read by `peers.py`: nothing but JSON.
         Some("peak") => return peak::run(),
         Some("embed") => return meaning::embed(&args[1..]),
@@ -70,6 +74,10 @@ fn main() {
         Some("million") => {
             let n = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
             meaning::million(n);
+        }
+        Some("whole") => {
+            let n = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+            whole::run(n, args.get(2).map(std::path::PathBuf::from));
         }
         Some("life") => life::run(&corpus::folder(folder)),
         Some("fresh") => {

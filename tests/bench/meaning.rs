@@ -26,7 +26,7 @@ const REAL: usize = 2_000;
 const JITTER: f32 = 0.02;
 
 /// User and system seconds of this process so far.
-fn cpu_s() -> f64 {
+pub fn cpu_s() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
     let ticks = |at: usize| fields.get(at).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
@@ -34,14 +34,14 @@ fn cpu_s() -> f64 {
 }
 
 /// A line of `/proc/self/status`, in MB.
-fn memory_mb(name: &str) -> f64 {
+pub fn memory_mb(name: &str) -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap_or("0");
     let digits = line.split_whitespace().next().and_then(|t| t.parse::<f64>().ok());
     digits.unwrap_or(0.0) / 1024.0
 }
 
-fn percentile(mut micros: Vec<u128>, share: f64) -> f64 {
+pub fn percentile(mut micros: Vec<u128>, share: f64) -> f64 {
     micros.sort_unstable();
     micros[((micros.len() - 1) as f64 * share) as usize] as f64 / 1000.0
 }
@@ -114,7 +114,7 @@ fn grouped(model: &Model, tokens: &[Vec<u32>]) -> Vec<Vec<f32>> {
     out
 }
 
-fn floats(path: &str, dimensions: usize) -> Vec<Vec<f32>> {
+pub fn floats(path: &str, dimensions: usize) -> Vec<Vec<f32>> {
     let bytes = std::fs::read(path).expect("a file of vectors");
     let values: Vec<f32> = bytes
         .chunks_exact(4)
@@ -221,16 +221,16 @@ fn graphs(dir: &Path, rows: &Rows, report: Report) {
 }
 
 /// Numbers that look random, from a seed.
-struct Noise(u64);
+pub struct Noise(u64);
 
 impl Noise {
-    fn of(value: impl Hash) -> Self {
+    pub fn of(value: impl Hash) -> Self {
         let mut hasher = std::hash::DefaultHasher::new();
         value.hash(&mut hasher);
         Noise(hasher.finish() | 1)
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -245,7 +245,7 @@ impl Noise {
     }
 
     /// A vector near `real`, of length 1.
-    fn near(&mut self, real: &[f32]) -> Vec<f32> {
+    pub fn near(&mut self, real: &[f32]) -> Vec<f32> {
         let mut out: Vec<f32> = real.iter().map(|value| value + JITTER * self.normal()).collect();
         let length = out.iter().map(|v| v * v).sum::<f32>().sqrt();
         out.iter_mut().for_each(|v| *v /= length);
@@ -374,8 +374,8 @@ pub fn hybrid(folder: &Path) {
     );
 }
 
-/// `bench million [N]`: the scans over a million vectors, real ones with jitter.
-pub fn million(n: usize) {
+/// What the model makes of documents of the judged data, and of its first questions.
+pub fn real_vectors(n_questions: usize) -> [Vec<Vec<f32>>; 2] {
     let home = crate::judged();
     let set = synod::eval::set::Set::open(
         &home.join("scifact"),
@@ -387,14 +387,18 @@ pub fn million(n: usize) {
     for found in synod_index::walk::walk(&set.folder, &[]).files.iter().take(REAL) {
         texts.push(std::fs::read_to_string(set.folder.join(&found.path)).expect("a document"));
     }
-    let real = model.passages(&texts).expect("vectors");
+    let documents = model.passages(&texts).expect("vectors");
+    let questions = set.questions.iter().take(n_questions);
+    [documents, questions.map(|q| model.query(&q.text).expect("a vector")).collect()]
+}
+
+/// `bench million [N]`: the scans over a million vectors, real ones with jitter.
+pub fn million(n: usize) {
+    let [real, probes] = real_vectors(100);
     let vectors: Vec<Vec<f32>> =
         (0..n).map(|at| Noise::of(at).near(&real[at % real.len()])).collect();
-    let questions = set.questions.iter().take(100);
-    let probes: Vec<Vec<f32>> =
-        questions.map(|q| model.query(&q.text).expect("a vector")).collect();
     println!("# {n} vectors: {} real ones with jitter of {JITTER} a value", real.len());
-    scans(&vectors, &probes, model.dimensions());
+    scans(&vectors, &probes, real[0].len());
 }
 
 /// Sets whose documents can be embedded in minutes also in f32.

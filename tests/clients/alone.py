@@ -1,4 +1,4 @@
-"""One static program and nothing else: what `cargo install` without the lock file makes, in a root that holds only it and a vault.
+"""One static program and nothing else, in a root that holds only it and a vault.
 
 No C library, no shell, no /proc, no /tmp, no device but those of random bytes, no network is there; then the same program
 on a processor without AVX (qemu's Nehalem), by words and by meaning. Stops at the first failure with exit 1. Needs leave to

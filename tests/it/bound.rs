@@ -198,6 +198,7 @@ fn files_that_nobody_writes_are_indexed_within_it_and_say_what_is_left_out() {
     let mib = 1 << 20;
     let symbols: String = (0..100_000).map(|n| format!("fn f{n}() {{}}\n")).collect();
     let ids: String = (0..1_000_000).map(|n| format!("^{n:x}\n")).collect();
+    let minified = minified(2 * mib - 64);
     let files = [
         ("headings.md", "# a\n".repeat(2 * mib - 16), "headings and links in it are left out"),
         ("setext.md", "a\n-\n".repeat(2 * mib - 16), "headings and links in it are left out"),
@@ -207,6 +208,7 @@ fn files_that_nobody_writes_are_indexed_within_it_and_say_what_is_left_out() {
         ("links.md", "[[a]] [[b]]\n".repeat(200_000), "headings and links in it are left out"),
         ("symbols.rs", symbols, "left out"),
         ("ids.md", ids, "over 20000 block ids"),
+        ("minified.js", minified, "too long to be parsed at once"),
     ];
     for (path, text, _) in &files {
         place.write(&format!("vault/{path}"), format!("{text}\nwalrus\n"));
@@ -230,6 +232,34 @@ fn files_that_nobody_writes_are_indexed_within_it_and_say_what_is_left_out() {
     assert_eq!(code, 0, "{said}{why}");
 }
 
+/// So many bytes of minified code: one line, with all of it in one function.
+fn minified(bytes: usize) -> String {
+    let mut out = String::from("!function(){\"use strict\";");
+    for n in 0.. {
+        let next = format!("function f{n}(a,b){{var c=a+\"}};\"+b;return c?g(c,{n},b):h(c)+b}}");
+        if out.len() + next.len() + 4 > bytes {
+            break;
+        }
+        out.push_str(&next);
+    }
+    out + "}();"
+}
+
+/// So many bytes of PHP: a class with all of it, and HTML.
+fn pages(bytes: usize) -> String {
+    let mut out = String::from("<?php\nnamespace App;\n\nclass Pages extends Site\n{\n");
+    for n in 0.. {
+        let head = format!("    public function page{n}(array $a): void\n    {{\n");
+        let body = "        echo \"it's {$a['title']}\"; ?>\n<p class=\"tide\">It's ebb.</p>\n";
+        let next = format!("{head}{body}        <?php $this->done($a, {n});\n    }}\n\n");
+        if out.len() + next.len() + 2 > bytes {
+            break;
+        }
+        out.push_str(&next);
+    }
+    out + "}\n"
+}
+
 /// What any file may cost beside four times its size, in MiB: the tree of a piece of code, tables.
 const BESIDE_MB: f64 = 12.0;
 
@@ -245,6 +275,8 @@ fn no_file_costs_more_than_four_times_its_size() {
         ("headings.md", "# a\n".repeat(2 * mib - 16)),
         ("words.txt", prose(8 * mib - 64, 7)),
         ("functions.rs", functions),
+        ("minified.js", minified(mib)),
+        ("pages.php", pages(mib)),
     ] {
         let place = Place::new();
         place.write(&format!("vault/{path}"), &text);

@@ -1,7 +1,8 @@
 //! What people type: paging, looking around, checking and mending.
 
 use super::http::get;
-use super::program::{Place, Server, poll};
+use super::index::kinds::pdf;
+use super::program::{Place, Server, poll, sql};
 use serde_json::json;
 use std::time::Duration;
 
@@ -192,6 +193,31 @@ fn doctor_reads_every_byte_of_the_words() {
     let (code, said, _) = place.outcome(&["doctor"]);
     assert!(code == 1 && said.contains("the word index is damaged"), "{said}");
     poll("new words", PATIENCE, || (place.outcome(&["doctor"]).0 == 0).then_some(()));
+}
+
+#[test]
+fn doctor_reads_pdfs_again_as_they_were_read_and_mends_what_is_kept_of_them() {
+    let place = Place::new();
+    place.write("vault/paper.pdf", pdf("the marmoset paper"));
+    place.write("vault/a.md", "# Tide\n");
+    place.index(&place.path().join("vault"));
+    let (code, said, why) = place.outcome(&["doctor", "--deep"]);
+    assert_eq!(code, 0, "{said}{why}");
+    for words in ["2 documents were read again\n", "all stores agree"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let database = place.data().join("index/index.db");
+    sql(&database, "UPDATE pushed SET text='the okapi paper'");
+    let (code, said, _) = place.outcome(&["doctor", "--deep"]);
+    let wrong = "the rows of `paper.pdf` are not its file's: the text that is kept";
+    assert!(code == 1 && said.contains(wrong), "{said}");
+    assert_eq!(place.outcome(&["doctor"]).0, 0, "nothing else looks at it");
+    let (code, said, why) = place.outcome(&["doctor", "--deep", "--repair"]);
+    assert!(code == 0 && said.contains("all stores agree"), "{said}{why}");
+    assert!(why.contains(wrong), "{why}");
+    let found = place.call("search", json!({"query": "marmoset", "mode": "lexical"}));
+    let snippet = found["hits"][0]["snippet"].as_str().unwrap_or_default();
+    assert!(snippet.contains("the marmoset paper"), "{found}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use synod::config::Embedding;
 use synod::embedder::Local;
 use synod_embed::{Error, Model, Precision};
-use synod_index::{Detail, Embedder, Filters, Index, Mode, SearchArgs, SourceSpec, Updater};
+use synod_index::{Detail, Embedder, Filters, Index, Mode, Role, SearchArgs, SourceSpec, Updater};
 
 /// The model that `tests/model.sh` got; absent is a failure where everything must be checked.
 pub fn minilm() -> Option<PathBuf> {
@@ -345,6 +345,22 @@ fn change_weights(folder: &Path) {
     std::fs::write(&path, bytes).expect("written");
 }
 
+/// Changes of a file beside the weights of the small model that change its vectors: the file, what
+/// stands in it, and what then does.
+const CHANGES: [[&str; 3]; 2] = [
+    ["config.json", "\"layer_norm_eps\":", "\"layer_norm_eps\":1e-5,\"before\":"],
+    ["tokenizer.json", "\"lowercase\":true", "\"lowercase\":false"],
+];
+
+/// Makes one of them, and returns what the file held.
+fn change_beside(folder: &Path, [file, from, to]: [&str; 3]) -> String {
+    let path = folder.join(file);
+    let text = std::fs::read_to_string(&path).expect("a file of the model");
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&path, text.replace(from, to)).expect("written");
+    text
+}
+
 fn some_texts() -> [String; 2] {
     ["The ferry leaves at dawn.", "birds singing"].map(str::to_owned)
 }
@@ -446,18 +462,23 @@ fn other_files_beside_the_weights_of_a_resting_model_are_another_model() {
     let folder = dir.path().join("small");
     let local = restless(&folder);
     let query = local.query("rye bread").expect("a vector");
-    for file in ["config.json", "tokenizer.json"] {
+    for change in CHANGES {
         assert!(local.rest());
-        let path = folder.join(file);
-        let bytes = std::fs::read(&path).expect("a file of the model");
-        std::fs::write(&path, [&bytes[..], b"\n"].concat()).expect("written");
+        let former = change_beside(&folder, change);
         let why = local.query("rye bread").expect_err("another model");
-        assert!(why.contains("holds another one now") && why.contains(file), "{why}");
+        assert!(why.contains("holds another one now"), "{why}");
         assert!(local.take_changed());
-        std::fs::write(&path, bytes).expect("written");
-        assert_eq!(local.query("rye bread"), Ok(query.clone()), "{file}");
+        let other = Local::open(&folder).expect("the model");
+        assert!(why.contains(other.space()) && why.contains(local.space()), "{why}");
+        std::fs::write(folder.join(change[0]), former).expect("written");
+        assert_eq!(local.query("rye bread"), Ok(query.clone()), "{change:?}");
         assert!(!local.take_changed());
     }
+    // What is written otherwise and says the same is the same.
+    assert!(local.rest());
+    let same = ["config.json", "{", "{ \"_name_or_path\": \"elsewhere\", "];
+    change_beside(&folder, same);
+    assert_eq!(local.query("rye bread"), Ok(query));
 }
 
 #[test]
@@ -481,39 +502,75 @@ fn the_model_of_the_space_that_answers_goes_when_another_one_takes_its_place() {
     assert!(!local.take_changed(), "it was said once");
 }
 
+/// An index of a place's vault, by words.
+fn indexed(place: &Place) -> Arc<Index> {
+    let vault = place.path().canonicalize().expect("there").join("vault");
+    let index = Index::open(&place.data()).expect("an index");
+    let mut updater = Updater::new(Arc::clone(&index), || 0).expect("the writer");
+    let source = updater.add_source(&vault, &SourceSpec::default()).expect("a source");
+    updater.scan(&source, &|_| true).expect("scanned");
+    index
+}
+
+/// Embeds whatever has no vector yet, and lets the index search with the model.
+fn fill(index: &Arc<Index>, embedder: Arc<dyn Embedder>) {
+    synod::eval::embed(index, embedder, &|_, _| ()).expect("embedded");
+}
+
+/// Whether a search by meaning found by words alone, and what it said.
+fn ask(index: &Index, query: &str) -> (bool, Vec<String>) {
+    let args = SearchArgs {
+        query: query.to_owned(),
+        also: Vec::new(),
+        limit: 10,
+        offset: 0,
+        at_generation: None,
+        filters: Filters::default(),
+        detail: Detail::Names,
+        mode: Mode::Semantic,
+        explain: false,
+    };
+    let found = index.search(&args).expect("found");
+    (found.wordy, found.notes)
+}
+
+/// The spaces of an index: their names, vectors and roles.
+fn spaces(index: &Index) -> Vec<(String, u64, Option<Role>)> {
+    let spaces = index.spaces().expect("spaces").into_iter();
+    spaces.map(|space| (space.name, space.vectors, space.role)).collect()
+}
+
+/// A model as programs call it that do not look at what lies beside its weights.
+struct Older(Arc<Local>);
+
+impl Embedder for Older {
+    fn space(&self) -> &str {
+        self.0.old_name().expect("a name")
+    }
+
+    fn dimensions(&self) -> usize {
+        self.0.dimensions()
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        self.0.passages(texts)
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        self.0.query(text)
+    }
+}
+
 #[test]
 fn another_model_in_the_folder_of_a_resting_one_is_never_mixed_and_is_taken_up() {
     let place = garage();
     let folder = place.path().join("models/small");
     let local = Arc::new(restless(&folder));
-    let vault = place.path().canonicalize().expect("there").join("vault");
-    let index = Index::open(&place.data()).expect("an index");
-    {
-        let mut updater = Updater::new(Arc::clone(&index), || 0).expect("the writer");
-        let source = updater.add_source(&vault, &SourceSpec::default()).expect("a source");
-        updater.scan(&source, &|_| true).expect("scanned");
-    }
-    let embed = |embedder: Arc<dyn Embedder>| {
-        synod::eval::embed(&index, embedder, &|_, _| ()).expect("embedded");
-    };
-    let ask = |query: &str| {
-        let args = SearchArgs {
-            query: query.to_owned(),
-            also: Vec::new(),
-            limit: 10,
-            offset: 0,
-            at_generation: None,
-            filters: Filters::default(),
-            detail: Detail::Names,
-            mode: Mode::Semantic,
-            explain: false,
-        };
-        let found = index.search(&args).expect("found");
-        (found.wordy, found.notes)
-    };
+    let index = indexed(&place);
+    let ask = |query: &str| ask(&index, query);
     let model = folder.to_str().expect("UTF-8").to_owned();
     let settings = Embedding { model, ..Embedding::default() };
-    embed(Arc::clone(&local) as Arc<dyn Embedder>);
+    fill(&index, Arc::clone(&local) as Arc<dyn Embedder>);
     assert!(!ask("letters").0, "{:?}", ask("letters"));
     synod::embedder::tend(&settings, &index);
     assert_ne!(is_mapped(&folder), Some(true), "it does not rest");
@@ -531,9 +588,106 @@ fn another_model_in_the_folder_of_a_resting_one_is_never_mixed_and_is_taken_up()
     assert_ne!(other.space(), local.space());
     assert!(!index.has_embedder(local.space()));
     assert!(ask("ferry").0, "a query of one model met vectors of the other");
-    embed(other);
+    fill(&index, other);
     assert!(!ask("ferry").0, "{:?}", ask("ferry"));
     assert!(local.query("ferry").is_err());
+}
+
+#[test]
+fn other_files_beside_the_weights_fill_a_space_of_their_own_in_the_next_run() {
+    for change in CHANGES {
+        let place = garage();
+        let folder = place.path().join("models/small");
+        small(&folder);
+        let open = || Arc::new(Local::open(&folder).expect("the model"));
+        let first = open();
+        fill(&indexed(&place), Arc::clone(&first) as Arc<dyn Embedder>);
+        let former = change_beside(&folder, change);
+        let other = open();
+        let index = Index::open(&place.data()).expect("an index");
+        let n = spaces(&index)[0].1;
+        index.set_embedder(Arc::clone(&other) as Arc<dyn Embedder>);
+        assert!(ask(&index, "ferry").0, "a query met vectors of another model: {change:?}");
+        assert!(index.waiting(&*other).expect("counted") > 0, "{change:?}");
+        fill(&index, Arc::clone(&other) as Arc<dyn Embedder>);
+        assert!(!ask(&index, "ferry").0, "{:?}", ask(&index, "ferry"));
+        let space = |local: &Local, role| (local.space().to_owned(), n, Some(role));
+        let wanted = [space(&first, Role::Former), space(&other, Role::Serving)];
+        assert_eq!(spaces(&index), wanted);
+        // The file is put back.
+        std::fs::write(folder.join(change[0]), former).expect("written");
+        let again = open();
+        let index = Index::open(&place.data()).expect("an index");
+        assert_eq!(index.waiting(&*again).expect("counted"), 0, "it would be embedded again");
+        fill(&index, Arc::clone(&again) as Arc<dyn Embedder>);
+        assert!(!ask(&index, "ferry").0, "{:?}", ask(&index, "ferry"));
+        let wanted = [space(&first, Role::Serving), space(&other, Role::Former)];
+        assert_eq!(spaces(&index), wanted);
+    }
+}
+
+#[test]
+fn an_index_of_an_older_program_is_taken_over_and_nothing_is_embedded_again() {
+    let place = garage();
+    let folder = place.path().join("models/small");
+    small(&folder);
+    let local = Arc::new(Local::open(&folder).expect("the model"));
+    let older = Arc::new(Older(Arc::clone(&local)));
+    fill(&indexed(&place), Arc::clone(&older) as Arc<dyn Embedder>);
+    // Who only reads it finds by its vectors before anybody gave them another name.
+    let index = Index::open(&place.data()).expect("an index");
+    let (name, n, _) = spaces(&index).remove(0);
+    assert_eq!(name, older.space());
+    index.set_embedder(Arc::clone(&local) as Arc<dyn Embedder>);
+    assert!(!ask(&index, "ferry").0, "{:?}", ask(&index, "ferry"));
+    assert!(index.has_embedder(&name) && index.serving_embedder().expect("spaces").is_some());
+    assert_eq!(index.waiting(&*local).expect("counted"), 0, "it would be embedded again");
+    fill(&index, Arc::clone(&local) as Arc<dyn Embedder>);
+    assert_eq!(spaces(&index), [(local.space().to_owned(), n, Some(Role::Serving))]);
+    assert!(!ask(&index, "bread").0, "{:?}", ask(&index, "bread"));
+    // An older program beside it knows nothing of what lay beside the weights, and finds by words.
+    index.set_embedder(Arc::clone(&older) as Arc<dyn Embedder>);
+    assert!(ask(&index, "brakes").0);
+    // Nor does another model take over what has a name.
+    change_beside(&folder, CHANGES[1]);
+    let other = Local::open(&folder).expect("the model");
+    assert_eq!(other.old_name(), local.old_name());
+    assert!(index.waiting(&other).expect("counted") > 0);
+}
+
+#[test]
+fn an_archive_brings_vectors_to_the_model_they_were_made_by_and_to_no_other() {
+    let place = garage();
+    let models = place.path().join("models");
+    let folder = models.join("all-MiniLM-L6-v2");
+    small(&folder);
+    let vault = place.path().join("vault");
+    let vault = vault.to_str().expect("UTF-8");
+    let archive = place.path().join("notes.zip");
+    let archive = archive.to_str().expect("UTF-8");
+    for args in [vec!["index", vault, "--wait"], vec!["export", archive]] {
+        let (code, _, err) = with_model(&place, &args, &models);
+        assert_eq!(code, 0, "{args:?}: {err}");
+    }
+    // An index that an older program filled from the same notes, which nobody wrote since.
+    let old = garage();
+    let local = Arc::new(Local::open(&folder).expect("the model"));
+    fill(&indexed(&old), Arc::new(Older(Arc::clone(&local))));
+    let import = ["import", archive, "--vectors-only"];
+    let (code, out, err) = with_model(&old, &import, &models);
+    assert_eq!((code, out.as_str()), (0, "0 documents, 0 new vectors\n"), "{err}");
+    let index = Index::open(&old.data()).expect("an index");
+    let spaces = spaces(&index);
+    assert!(matches!(&spaces[..], [(name, _, _)] if name == local.space()), "{spaces:?}");
+    // A machine with another tokenizer beside the same weights.
+    change_beside(&folder, CHANGES[1]);
+    let other = Place::new();
+    let (code, out, err) = with_model(&other, &["import", archive], &models);
+    assert!(code == 0 && out.starts_with("3 documents, "), "{out}{err}");
+    let index = Index::open(&other.data()).expect("an index");
+    assert_eq!(index.waiting(&*local).expect("counted"), 0);
+    let changed = Local::open(&folder).expect("the model");
+    assert!(index.waiting(&changed).expect("counted") > 0);
 }
 
 #[test]

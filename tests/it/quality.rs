@@ -80,8 +80,7 @@ impl Kept {
         let model = synod::embedder::Local::open(model).expect("a model");
         let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
         let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"));
-        // What changes a vector stands in the name of the space, but for the tokenizer's file and
-        // the configuration's: those of the models that are measured stay as they are.
+        // What changes a vector stands in the name of the space.
         let space = blake3::hash(model.space().as_bytes()).to_hex();
         let path = target.join("judged").join(format!("{}.vectors", &space[..16]));
         let bytes = std::fs::read(&path).unwrap_or_default();

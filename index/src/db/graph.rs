@@ -216,6 +216,14 @@ pub fn written(db: &Connection) -> Result<Vec<(String, u64)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The language other than English that a document is written in, by whose rules its words have
+/// stems of their own.
+pub fn language_of(db: &Connection, file: u32) -> Result<Option<Language>> {
+    let mut statement = db.prepare_cached("SELECT value FROM prop WHERE file=? AND key=?")?;
+    let code = statement.query_row(params![file, LANGUAGE], |row| row.get::<_, String>(0));
+    Ok(code.optional()?.and_then(|code| Language::by_code(&code)))
+}
+
 /// Languages, other than English, that documents are written in.
 pub fn languages(db: &Connection) -> Result<Vec<Language>> {
     let sql = "SELECT value FROM prop WHERE key=? AND value>? ORDER BY value LIMIT 1";

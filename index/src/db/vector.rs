@@ -113,6 +113,12 @@ pub fn add_space(db: &Connection, name: &str, dimensions: usize) -> Result<()> {
     Ok(())
 }
 
+/// Gives a space another name, which none has.
+pub fn rename_space(db: &Connection, space: i64, name: &str) -> Result<()> {
+    db.execute("UPDATE space SET name=? WHERE id=?", params![name, space])?;
+    Ok(())
+}
+
 /// Notes how a space's embedder is opened.
 pub fn set_recipe(db: &Connection, space: i64, recipe: &str) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO recipe(space, text) VALUES(?, ?)";
@@ -308,7 +314,7 @@ pub fn embedded_of(
     Ok(())
 }
 
-const WAITING: &str = "FROM file LEFT JOIN embedded ON embedded.space=?1 AND embedded.file=file.id \
+const WAITING: &str = "LEFT JOIN embedded ON embedded.space=?1 AND embedded.file=file.id \
      AND embedded.gen=file.gen WHERE embedded.file IS NULL AND file.n_chunks>0 \
      AND file.source IN (SELECT value FROM json_each(?2))";
 
@@ -316,27 +322,48 @@ fn list(ids: &[i64]) -> String {
     format!("{ids:?}")
 }
 
-/// Documents of these sources that are not embedded as they are now, those modified last first.
-pub fn waiting(db: &Connection, space: i64, sources: &[i64], limit: usize) -> Result<Vec<u32>> {
-    let sql = format!("SELECT file.id {WAITING} ORDER BY file.modified_ms DESC LIMIT ?3");
+/// Documents of these sources that are not embedded as they are now, with their passages, those
+/// modified last first; of later generations than `since`, which costs what came since.
+pub fn waiting(
+    db: &Connection,
+    space: i64,
+    sources: &[i64],
+    since: Option<u64>,
+) -> Result<Vec<(u32, u32)>> {
+    let (by, later) = match since {
+        // Of all indexes the one that leaves only a few rows.
+        Some(_) => ("INDEXED BY file_gen", "AND file.gen>?3"),
+        None => ("", "AND ?3 IS NULL"),
+    };
+    let sql = format!(
+        "SELECT file.id, file.n_chunks FROM file {by} {WAITING} {later} \
+         ORDER BY file.modified_ms DESC"
+    );
     let mut statement = db.prepare_cached(&sql)?;
-    let given = params![space, list(sources), limit as i64];
-    let rows = statement.query_map(given, |row| row.get(0))?;
+    let given = params![space, list(sources), since.map(|at| at as i64)];
+    let rows = statement.query_map(given, |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many passages those documents have.
 pub fn waiting_passages(db: &Connection, space: i64, sources: &[i64]) -> Result<u64> {
-    let sql = format!("SELECT coalesce(sum(file.n_chunks), 0) {WAITING}");
+    let sql = format!("SELECT coalesce(sum(file.n_chunks), 0) FROM file {WAITING}");
     let mut statement = db.prepare_cached(&sql)?;
     let n: i64 = statement.query_row(params![space, list(sources)], |row| row.get(0))?;
     Ok(n as u64)
 }
 
-/// Whether a document is not embedded as it is now.
-pub fn is_waiting(db: &Connection, space: i64, file: u32, sources: &[i64]) -> Result<bool> {
-    let sql = format!("SELECT 1 {WAITING} AND file.id=?3");
-    Ok(db.prepare_cached(&sql)?.exists(params![space, list(sources), file])?)
+/// The source of a document and how many passages it has, if it is not embedded as it is now.
+pub fn waits(
+    db: &Connection,
+    space: i64,
+    file: u32,
+    sources: &[i64],
+) -> Result<Option<(i64, u32)>> {
+    let sql = format!("SELECT file.source, file.n_chunks FROM file {WAITING} AND file.id=?3");
+    let mut statement = db.prepare_cached(&sql)?;
+    let given = params![space, list(sources), file];
+    Ok(statement.query_row(given, |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
 /// The numbers of spaces are found one behind the other: to look at every row for those of one

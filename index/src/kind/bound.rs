@@ -17,6 +17,8 @@ use std::ops::Range;
 pub enum Left {
     /// Time for its definitions.
     Time,
+    /// Definitions around the places where code without lines was cut, and values in it.
+    Around,
     /// Its structure: it is too large, or nested too deep, to be read as what it is.
     Structure,
     /// Headings.
@@ -39,13 +41,17 @@ pub enum Left {
 
 impl Left {
     /// What is said of it, behind "the file".
-    fn reason(self) -> String {
+    pub(crate) fn reason(self) -> String {
         let more = |max: usize, what: &str| format!("has over {max} {what}: the rest is left out");
         match self {
             Left::Time => {
                 let seconds = super::code::PARSE_MS_MAX / 1_000;
                 format!("takes over {seconds} s to parse: definitions in it are left out")
             }
+            Left::Around => String::from(
+                "has code in lines that are too long to be parsed at once: definitions around the \
+                 places where it was cut, and values in it, may be left out",
+            ),
             Left::Structure => format!(
                 "is nested too deep, or has over {MARKS_MAX} lines and marks: headings and links \
                  in it are left out"

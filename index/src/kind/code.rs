@@ -9,6 +9,8 @@ mod guard;
 mod inside;
 mod language;
 mod native;
+mod php;
+mod piece;
 mod read;
 mod rule;
 mod script;
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
 
 pub use language::{LANGUAGES, Language};
+use piece::{Cut, Pieces};
 
 /// The longest text that is parsed; larger ones are generated or data, and one parse of them would
 /// hold a worker for seconds.
@@ -67,6 +70,9 @@ pub struct Items {
     pub complete: bool,
     /// The time ran out.
     pub out_of_time: bool,
+    /// True where code was cut in the middle of something: what may be the inside of a function
+    /// has no values among its items, and what a cut goes through may have no item.
+    pub is_cut: bool,
     /// True where the grammar met something that it could not read.
     pub has_error: bool,
 }
@@ -119,73 +125,109 @@ fn items_within(language: &Language, text: &str, time: Duration) -> Items {
     parsed.unwrap_or_default()
 }
 
-/// Reads a text whole, or a long one piece by piece: what stands around a cut, as a namespace may,
-/// is not known behind it.
+/// Reads a text whole, or a long one piece by piece.
 fn read_pieces(language: &Language, reader: &mut Reader, text: &str, time: Duration) -> Items {
     let Reader { parser, roles } = reader;
-    let (mut all, mut from) = (Items { complete: true, ..Items::default() }, 0);
+    let mut pieces = Pieces::new(language, text);
+    let (mut all, mut from) = (Items { complete: true, ..Items::default() }, Cut::default());
     let (mut to_parse, mut to_walk) = (time, time);
-    while from < text.len() {
-        let to = piece(text, from, language.piece_bytes_max);
-        let inside = (from > 0 || to < text.len()).then(|| range(text, from..to));
+    while from.at < text.len() {
         let began = Instant::now();
-        let Some(tree) = parse(parser, text, inside, began + to_parse) else {
+        let guess = pieces.next(from.at);
+        let inside = ranges(text, &piece::parts(text, &from, &guess));
+        let Some(tree) = parse(parser, text, &inside, began + to_parse) else {
             all.out_of_time = true;
             all.complete = false;
             break;
         };
+        let is_guess = guess.is_inside;
+        let (to, is_local) =
+            if is_guess { pieces.settle(&tree, &from, guess.at) } else { (guess, from.is_inside) };
         to_parse = to_parse.saturating_sub(began.elapsed());
         let began = Instant::now();
         let deadline = began + to_walk;
-        let mut again = |inside| parse(parser, text, Some(inside), deadline);
-        let read = walk::walk(language, roles, &tree, text, deadline, &mut again);
+        let mut again = |inside| {
+            let inside = clipped(text, inside, from.at..to.at);
+            parse(parser, text, std::slice::from_ref(&inside), deadline)
+        };
+        let mut read = walk::walk(language, roles, &tree, text, deadline, is_local, &mut again);
         to_walk = to_walk.saturating_sub(began.elapsed());
-        all.items.extend(read.items);
-        all.has_error |= read.has_error;
-        all.out_of_time |= read.out_of_time;
-        all.complete &= read.complete;
-        if !read.complete {
+        if is_guess {
+            clip(&mut read.items, to.at);
+        }
+        let is_complete = read.complete;
+        all.add(Items { is_cut: is_local, ..read }, from.at);
+        if !is_complete {
             break;
         }
         from = to;
     }
+    if text.len() > language.piece_bytes_max {
+        // What is around several pieces nests only now.
+        all.items = walk::tidy(text, all.items);
+    }
     all
 }
 
-/// Where the piece that begins at `from` ends: the last line that begins like one of the outermost
-/// level, behind an empty line if there is such a one in the second half of what may be a piece.
-fn piece(text: &str, from: usize, bytes_max: usize) -> usize {
-    if text.len() - from <= bytes_max {
-        return text.len();
+impl Items {
+    /// Adds the items of a piece that begins at `from`. One that begins before that is around it,
+    /// and so may be known.
+    fn add(&mut self, read: Items, from: usize) {
+        for item in read.items {
+            let mut known = None;
+            if item.bytes.start < from {
+                known = self.items.iter_mut().find(|known| known.name_bytes == item.name_bytes);
+            }
+            match known {
+                Some(known) => known.bytes.end = known.bytes.end.max(item.bytes.end),
+                None => self.items.push(item),
+            }
+        }
+        self.complete &= read.complete;
+        self.out_of_time |= read.out_of_time;
+        self.is_cut |= read.is_cut;
+        self.has_error |= read.has_error;
     }
-    let bytes = &text.as_bytes()[from..];
-    let is_outermost = |at: &usize| {
-        let (before, first) = (bytes[at - 1], bytes[*at]);
-        before == b'\n' && (first.is_ascii_alphabetic() || b"#@/_[<".contains(&first))
-    };
-    let is_apart = |at: &usize| {
-        let before = &bytes[..at - 1];
-        before.ends_with(b"\n") || before.ends_with(b"\n\r")
-    };
-    let may_end = || (bytes_max / 2..bytes_max).rev().filter(is_outermost);
-    let next = || (bytes_max..bytes.len()).find(is_outermost);
-    let end = may_end().find(is_apart).or_else(|| may_end().next()).or_else(next);
-    end.map_or(text.len(), |at| from + at)
 }
 
-/// A part of a text as the parser wants it: also by lines and columns, from 0.
-fn range(text: &str, part: Range<usize>) -> tree_sitter::Range {
-    let point = |at: usize| {
-        let before = &text[..at];
-        let row = before.bytes().filter(|byte| *byte == b'\n').count();
-        tree_sitter::Point { row, column: at - before.rfind('\n').map_or(0, |end| end + 1) }
+/// Takes away what is behind `end`: the next piece has it.
+fn clip(items: &mut Vec<Item>, end: usize) {
+    items.retain(|item| item.name_bytes.end <= end);
+    for item in items {
+        item.bytes.end = item.bytes.end.min(end);
+        item.signature.end = item.signature.end.min(end).max(item.signature.start);
+    }
+}
+
+/// What of `inside` is in the piece: of what is around that, other pieces have the rest.
+fn clipped(text: &str, inside: tree_sitter::Range, piece: Range<usize>) -> tree_sitter::Range {
+    if piece.start <= inside.start_byte && inside.end_byte <= piece.end {
+        return inside;
+    }
+    let start = inside.start_byte.max(piece.start);
+    let part = start..inside.end_byte.min(piece.end).max(start);
+    ranges(text, std::slice::from_ref(&part)).pop().unwrap_or(inside)
+}
+
+/// Parts of a text, in order, as the parser wants them: also by lines and columns, from 0.
+fn ranges(text: &str, parts: &[Range<usize>]) -> Vec<tree_sitter::Range> {
+    let (mut passed, mut row, mut line) = (0, 0, 0);
+    let mut point = |at: usize| {
+        let between = &text.as_bytes()[passed..at];
+        row += between.iter().filter(|byte| **byte == b'\n').count();
+        if let Some(end) = between.iter().rposition(|byte| *byte == b'\n') {
+            line = passed + end + 1;
+        }
+        passed = at;
+        tree_sitter::Point { row, column: at - line }
     };
-    tree_sitter::Range {
+    let range = |part: &Range<usize>| tree_sitter::Range {
         start_byte: part.start,
         end_byte: part.end,
         start_point: point(part.start),
         end_point: point(part.end),
-    }
+    };
+    parts.iter().map(range).collect()
 }
 
 fn reader(language: &Language) -> Option<Reader> {
@@ -195,15 +237,15 @@ fn reader(language: &Language) -> Option<Reader> {
     Some(Reader { parser, roles: rule::roles(language, &grammar) })
 }
 
-/// The tree of `text`, or of the part `inside`, whose nodes have their places in the whole text.
+/// The tree of `text`, or of the parts `inside`, whose nodes have their places in the whole text.
 fn parse(
     parser: &mut Parser,
     text: &str,
-    inside: Option<tree_sitter::Range>,
+    inside: &[tree_sitter::Range],
     deadline: Instant,
 ) -> Option<Tree> {
-    // Set anew each time: the parser keeps it, and no ranges mean the whole text.
-    parser.set_included_ranges(inside.as_slice()).ok()?;
+    // Set anew each time: the parser keeps them, and none mean the whole text.
+    parser.set_included_ranges(inside).ok()?;
     let mut in_time = |_: &ParseState| {
         if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };

@@ -318,6 +318,22 @@ fn a_text_that_the_model_refuses_keeps_no_other_waiting(mode: VectorIndex) {
     assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 0);
 }
 
+fn files_that_cannot_be_read_keep_no_other_waiting(mode: VectorIndex) {
+    let place = garage();
+    let other = |n: usize| format!("other/n{n}.md");
+    (0..100).for_each(|n| place.write(&other(n), format!("# Other {n}\n\nA note.\n")));
+    let mut engine = place.scanned();
+    // They come before all others, and none is what was indexed any more.
+    (0..100).for_each(|n| place.write(&other(n), format!("# Other {n}\n\nIts owner edits.\n")));
+    let concepts = Concepts::new("concepts", mode);
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 100);
+    engine.scan();
+    let engine = engine.embedded(&concepts);
+    assert_eq!(engine.paths_in("vehicle", Mode::Semantic)[0], "garage.md");
+    assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 0);
+}
+
 fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again(mode: VectorIndex) {
     let place = garage();
     let (first, second) = (Concepts::new("first", mode), Concepts::new("second", mode));
@@ -335,10 +351,85 @@ fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again(m
     // A third one: the first is gone, the second is kept.
     let third = Concepts::new("third", mode);
     let mut engine = engine.embedded(&third);
-    let names: Vec<String> =
-        engine.index.spaces().expect("spaces").into_iter().map(|space| space.name).collect();
-    assert_eq!(names, ["second", "third"]);
+    assert_eq!(names(&engine), ["second", "third"]);
     assert_eq!(engine.updater.roll_back().expect("the second is kept"), "second");
+}
+
+/// An embedder whose space older programs call less.
+struct Renamed(Arc<Concepts>, &'static str);
+
+impl Embedder for Renamed {
+    fn space(&self) -> &str {
+        self.0.space
+    }
+
+    fn old_name(&self) -> Option<&str> {
+        Some(self.1)
+    }
+
+    fn dimensions(&self) -> usize {
+        DIMENSIONS
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        self.0.passages(texts)
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        self.0.query(text)
+    }
+}
+
+/// The names of all spaces, oldest first.
+fn names(engine: &Engine) -> Vec<String> {
+    engine.index.spaces().expect("spaces").into_iter().map(|space| space.name).collect()
+}
+
+#[test]
+fn a_space_of_an_older_program_that_was_taken_back_stays_so_under_its_name_of_today() {
+    let place = garage();
+    let other = Concepts::new("other", VectorIndex::Auto);
+    let older = Concepts::new("model", VectorIndex::Auto);
+    let mut engine = place.scanned().embedded(&other).embedded(&older);
+    assert_eq!(engine.updater.roll_back().expect("the first is kept"), "other");
+    let today = Renamed(Concepts::new("model beside a", VectorIndex::Auto), "model");
+    engine.updater.adopt(&today).expect("a name");
+    assert_eq!(names(&engine), ["other", "model beside a"]);
+    assert!(engine.updater.settle_held(today.space()).expect("spaces"));
+    embed_all(&mut engine.updater, &today);
+    assert_eq!(today.0.n_texts(), 0, "it was embedded again");
+    assert_eq!(engine.index.serving().expect("spaces").expect("one").0, "other");
+}
+
+#[test]
+fn a_model_that_only_answers_takes_over_its_space_too() {
+    let place = garage();
+    let older = Concepts::new("model", VectorIndex::Auto);
+    let mut engine = place.scanned().embedded(&older);
+    let today = Concepts::new("model beside a", VectorIndex::Auto);
+    engine.index.set_former(Arc::new(Renamed(today, "model")));
+    let other = Concepts::new("other", VectorIndex::Auto);
+    let mut work = Work::default();
+    engine.updater.embed(&*other, &mut work).expect("a step");
+    assert_eq!(names(&engine), ["model beside a", "other"]);
+}
+
+#[test]
+fn what_an_older_program_fills_beside_a_name_of_today_is_taken_over_by_nobody() {
+    let place = garage();
+    let older = Concepts::new("model", VectorIndex::Auto);
+    let mut engine = place.scanned().embedded(&older);
+    let n = older.n_texts();
+    let today = Renamed(Concepts::new("model beside a", VectorIndex::Auto), "model");
+    embed_all(&mut engine.updater, &today);
+    assert_eq!((today.0.n_texts(), names(&engine)), (0, vec!["model beside a".to_owned()]));
+    // The older program writes again: what is there is none of its own.
+    embed_all(&mut engine.updater, &*older);
+    assert_eq!((older.n_texts(), names(&engine).len()), (2 * n, 2));
+    let changed = Renamed(Concepts::new("model beside b", VectorIndex::Auto), "model");
+    assert!(engine.index.waiting(&changed).expect("counted") > 0);
+    embed_all(&mut engine.updater, &changed);
+    assert_eq!((changed.0.n_texts(), names(&engine).len()), (n, 2));
 }
 
 /// The files of a place's vectors that end so.
@@ -437,6 +528,7 @@ in_every_mode! {
     what_is_no_vector_is_refused_and_what_waited_waits_on,
     many_passages_are_embedded_in_steps_that_a_crash_may_part,
     a_text_that_the_model_refuses_keeps_no_other_waiting,
+    files_that_cannot_be_read_keep_no_other_waiting,
     a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again,
     lost_vectors_cost_the_meaning_until_they_are_made_again,
     vectors_that_vanish_under_the_writer_are_made_again,

@@ -1,5 +1,6 @@
 //! Readers beside one writer, and stores that fell behind each other.
 
+use super::kinds::pdf;
 use super::{Answers, Engine, Place, args, now_ms, search};
 use crate::program::{PATIENCE, copy, poll, sql};
 use std::path::{Path, PathBuf};
@@ -450,6 +451,59 @@ fn what_is_stored_and_is_not_what_the_sources_say_is_found_and_read_again() {
     place.write("a.md", "# Alpha\n\nebb\n");
     let check = deep(&engine);
     assert_eq!((check.read, check.skipped, check.differences.len()), (1, 1, 0));
+}
+
+#[test]
+fn texts_that_are_made_of_files_are_made_again_compared_and_mended() {
+    let place = Place::new();
+    place.write("paper.pdf", pdf("the marmoset paper"));
+    place.write(
+        "lab.ipynb",
+        r##"{"cells":[{"cell_type":"markdown","source":["# Lab book\n","of tamarins"]}]}"##,
+    );
+    place.write("plan.canvas", r#"{"nodes":[{"id":"a","type":"text","text":"gibbon plan"}]}"#);
+    place.write("broken.pdf", "%PDF-1.4\nnothing");
+    let engine = place.scanned();
+    let check = deep(&engine);
+    assert_eq!(check.differences, Vec::<String>::new());
+    assert_eq!((check.read, check.skipped, check.not_made, check.made_now), (4, 0, 0, 0));
+    drop(engine);
+    let database = place.data().join("index/index.db");
+    let of = |path: &str| format!("(SELECT id FROM file WHERE path='{path}')");
+    let okapi = format!("UPDATE pushed SET text='the okapi paper' WHERE file={}", of("paper.pdf"));
+    sql(&database, &okapi);
+    sql(&database, &format!("DELETE FROM pushed WHERE file={}", of("lab.ipynb")));
+    sql(&database, &format!("UPDATE pushed SET text=x'ff' WHERE file={}", of("plan.canvas")));
+    sql(&database, "UPDATE file SET title='Beta' WHERE path='broken.pdf'");
+    let mut engine = place.open();
+    let wrong = [
+        ("the rows of `paper.pdf`", "the text that is kept"),
+        ("no text of `lab.ipynb` is kept", "one can be made of its file"),
+        ("the rows of `plan.canvas`", "the text that is kept"),
+        ("the rows of `broken.pdf`", "its title"),
+    ];
+    assert_read_again(&mut engine, &wrong);
+    assert_eq!(engine.search("marmoset").hits[0].snippet.trim(), "the marmoset paper");
+    drop(engine);
+    // Words that were made of what is kept are as wrong.
+    sql(&database, &okapi);
+    std::fs::remove_dir_all(place.data().join("index/words")).expect("removed");
+    let mut engine = place.open();
+    assert_eq!(engine.paths("marmoset"), Vec::<String>::new());
+    let wrong = [("the rows of `paper.pdf`", "is kept"), ("the words of `paper.pdf`", "its text")];
+    assert_read_again(&mut engine, &wrong);
+    assert_eq!(engine.paths("okapi"), Vec::<String>::new());
+    assert_eq!(engine.paths("marmoset"), ["paper.pdf"]);
+    drop(engine);
+    let queries: Vec<_> = ["paper", "tamarins", "gibbon", "broken", "beta"]
+        .map(|word| (word.to_owned(), Filters::default()))
+        .into();
+    let (again, fresh) = (place.open(), place.fresh());
+    Answers::of(&again.index, &queries).assert_same(&Answers::of(&fresh.index, &queries));
+    // What is another file by now is left to a scan.
+    place.write("paper.pdf", pdf("the capuchin paper"));
+    let check = deep(&again);
+    assert_eq!((check.read, check.skipped, check.differences.len()), (3, 1, 0));
 }
 
 /// Commits beside deep checks until enough was seen.

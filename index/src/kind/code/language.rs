@@ -30,6 +30,8 @@ pub struct Language {
     pub(super) bytes_max: usize,
     /// Longer texts are parsed piece by piece, unless a part of one means nothing alone.
     pub(super) piece_bytes_max: usize,
+    /// Whether code stands between tags in a text of HTML (`code/php.rs`).
+    pub(super) is_tagged: bool,
     /// How many `<` may stand open in one statement; more are refused unparsed.
     pub(super) angles_max: usize,
     /// How deep blocks may nest by indentation; more are refused unparsed.
@@ -51,6 +53,7 @@ const PLAIN: Language = Language {
     levels_max: usize::MAX,
     bytes_max: PARSE_BYTES_MAX,
     piece_bytes_max: PIECE_BYTES_MAX,
+    is_tagged: false,
     angles_max: usize::MAX,
     indents_max: usize::MAX,
 };
@@ -191,7 +194,7 @@ pub const LANGUAGES: &[Language] = &[
         wrappers: &["const_declaration", "property_declaration"],
         attributes: &["attribute_list"],
         leaves: &["attribute_list", "namespace_use_declaration", "text"],
-        piece_bytes_max: usize::MAX,
+        is_tagged: true,
         ..PLAIN
     },
     Language {

@@ -1345,11 +1345,234 @@ fn long_texts_are_parsed_in_pieces_and_lose_nothing_of_the_outermost_level() {
     assert!(pieces.complete && !pieces.has_error);
     let whole = super::language::Language { piece_bytes_max: usize::MAX, ..*language };
     assert_eq!(pieces, items(&whole, &text));
-    // Without a place to cut, and where every line is one.
-    let line = format!("static A: &str = \"{}\";", "x".repeat(3 * super::PIECE_BYTES_MAX));
-    assert_eq!(items(language, &line).items.len(), 1);
+    // Where every line is a place to cut.
     let dense = "fn f() {}\n".repeat(30_000);
     assert_eq!(items(language, &dense).items.len(), 30_000);
+}
+
+/// The items of a text of more than three pieces, which are those that it has whole.
+fn read_alike(name: &str, text: &str) -> Items {
+    let long = std::time::Duration::from_secs(60);
+    let language = language(name);
+    assert!(text.len() > 3 * super::PIECE_BYTES_MAX, "{name}: {} bytes", text.len());
+    let pieces = super::items_within(language, text, long);
+    check(text, &pieces);
+    let whole = Language { piece_bytes_max: usize::MAX, ..*language };
+    let whole = super::items_within(&whole, text, long);
+    assert!(whole.complete && pieces.complete && !pieces.is_cut, "{name}");
+    for (piece, whole) in pieces.items.iter().zip(&whole.items) {
+        assert_eq!(piece, whole, "{name}");
+    }
+    assert_eq!(pieces.items.len(), whole.items.len(), "{name}");
+    pieces
+}
+
+/// `head`, half a megabyte of `each` with numbers for `%`, and `tail`.
+fn filled(head: &str, each: &str, tail: &str) -> String {
+    let mut text = head.to_owned();
+    for n in 0.. {
+        if text.len() > 500_000 {
+            break;
+        }
+        text.push_str(&each.replace('%', &format!("{n}")));
+    }
+    text + tail
+}
+
+#[test]
+fn long_php_reads_in_pieces_as_it_does_whole() {
+    let each = r#"/** Number %. */
+function f%(int $a): string
+{
+    $b = "it's } {$a}";
+    // Done.
+    return $b . '{';
+}
+
+#[Attr]
+class C% extends B
+{
+    const K = %;
+    private ?string $p = null;
+
+    /** Of %. */
+    public function m%(): string
+    {
+        return <<<SQL
+SELECT it's { FROM
+SQL;
+    }
+}
+
+?>
+<div class="it's">
+  <p>&lt;</p>
+</div>
+
+<?php
+"#;
+    let head = "<?php\n\nnamespace App\\Models;\n\nuse X;\n\n";
+    let found = read_alike("php", &filled(head, each, ""));
+    assert!(!found.has_error && found.items.len() > 1_000, "{} items", found.items.len());
+    let each = r#"    /**
+     * Number %.
+     */
+    public function m%(array $a): array
+    {
+        return [
+            'n' => %,
+        ];
+    }
+
+    private ?string $p% = null;
+
+"#;
+    let head = "<?php\n\nnamespace App;\n\n/** Of all. */\nclass Big extends Small\n{\n";
+    let found = read_alike("php", &filled(head, each, "}\n\nfunction last() {}\n"));
+    assert_eq!((found.items[1].name.as_str(), found.items[1].kind), ("Big", "class"));
+    assert_eq!((found.items[2].name.as_str(), found.items[2].depth), ("m0", 1));
+}
+
+/// A class of half a megabyte has no line at its margin, and goes with its head.
+#[test]
+fn what_is_in_a_long_class_stays_in_it() {
+    let java = r#"    /** Number %. */
+    @Override
+    public int m%(int a) {
+        return a + %;
+    }
+
+    private static final int K% = %;
+
+"#;
+    let head = "package app;\n\n/** Of all. */\npublic class Big extends Small {\n\n";
+    read_alike("java", &filled(head, java, "}\n"));
+    let csharp = r#"        /// <summary>Number %.</summary>
+        public int M%(int a)
+        {
+            return a + %;
+        }
+
+        public int P% { get; set; }
+
+"#;
+    let head = r#"using System;
+
+namespace App
+{
+    /// <summary>Of all.</summary>
+    public class Big : Small
+    {
+"#;
+    read_alike("csharp", &filled(head, csharp, "    }\n}\n"));
+    let python = r#"    # Number %.
+    @cached
+    def m%(self, a):
+        if a:
+            return a
+        else:
+            return %
+
+"#;
+    let head = "import os\n\n\nclass Big(Small):\n    x = 1\n\n";
+    read_alike("python", &filled(head, python, "\ndef last():\n    pass\n"));
+    let ruby = r#"    # Number %.
+    def m%(a)
+      if a
+        a
+      end
+    end
+
+"#;
+    read_alike("ruby", &filled("module App\n  class Big < Small\n", ruby, "  end\nend\n"));
+}
+
+#[test]
+fn what_is_in_other_long_things_stays_in_them() {
+    let cpp = r#"  /// Number %.
+  int m%(int a) {
+    return a + %;
+  }
+
+"#;
+    read_alike("cpp", &filled("class Big : public Small {\npublic:\n", cpp, "};\n"));
+    let javascript = r#"  /** Number %. */
+  m%: function (a) {
+    return a + %;
+  },
+
+"#;
+    read_alike("javascript", &filled("module.exports = {\n", javascript, "};\n"));
+    let rust = r#"    /// Number %.
+    pub struct S% { a: u8 }
+
+    impl S% {
+        #[inline]
+        pub fn m%(&self) {}
+    }
+
+"#;
+    read_alike("rust", &filled("mod inner {\n", rust, "}\n"));
+    read_alike("rust", &filled("cfg_net! {\n", rust, "}\n"));
+}
+
+/// In one line there is no place to cut but behind what a tree has whole.
+#[test]
+fn minified_code_is_cut_between_statements() {
+    let long = std::time::Duration::from_secs(60);
+    let one = |n: usize| {
+        format!("function f{n}(a,b){{var c=a+\"}};function g\"+b;return c?{{k:h(c)}}:[{n},b]}}")
+    };
+    let functions: Vec<String> = (0..16_000).map(one).collect();
+    let text = format!("!function(){{\"use strict\";{}}}();", functions.concat());
+    assert!(text.len() > 1 << 20, "{} bytes", text.len());
+    let found = super::items_within(language("javascript"), &text, long);
+    check(&text, &found);
+    assert!(found.complete && found.is_cut);
+    for item in &found.items {
+        let n: usize = item.name.strip_prefix('f').unwrap().parse().unwrap();
+        assert_eq!(text[item.bytes.clone()], functions[n]);
+    }
+    assert_eq!(found.items.len(), functions.len());
+    // Where nothing is around the cuts, nothing is lost.
+    read_alike("css", &filled("", ".a%>b{color:red;margin:%px}", ""));
+}
+
+/// A token that no piece can hold costs what its line holds, and no more.
+#[test]
+fn behind_a_line_that_no_piece_holds_code_is_read_on() {
+    let line = format!("static A: &str = \"{}\";", "x".repeat(3 * super::PIECE_BYTES_MAX));
+    let text = format!("pub const K: u8 = 1;\n\n{line}\n\n/// Behind.\npub const AFTER: u8 = 2;\n");
+    let found = items(language("rust"), &text);
+    check(&text, &found);
+    assert!(found.complete && found.is_cut);
+    assert_eq!(found.items[0].name, "K");
+    let last = found.items.last().unwrap();
+    assert_eq!(&text[last.bytes.clone()], "/// Behind.\npub const AFTER: u8 = 2;");
+    let only = items(language("rust"), &line);
+    check(&line, &only);
+    assert!(only.complete && only.is_cut);
+}
+
+#[test]
+fn pieces_of_any_length_hold_the_invariants() {
+    let mut noise = Noise(11);
+    for language in LANGUAGES.iter().filter(|language| language.piece_bytes_max < usize::MAX) {
+        for bytes_max in [16, 64, 300] {
+            let language = Language { piece_bytes_max: bytes_max, ..*language };
+            for _ in 0..6 {
+                let n_scraps = noise.next(150);
+                let text: String =
+                    (0..n_scraps).map(|_| SCRAPS[noise.next(SCRAPS.len())]).collect();
+                check(&text, &items(&language, &text));
+            }
+        }
+    }
+    let text = include_str!("walk.rs");
+    for bytes_max in [64, 1_000, 5_000] {
+        let language = Language { piece_bytes_max: bytes_max, ..*language("rust") };
+        check(text, &items(&language, text));
+    }
 }
 
 #[test]
@@ -1372,64 +1595,66 @@ impl Noise {
     }
 }
 
+/// Of which texts are made that nobody writes.
+const SCRAPS: &[&str] = &[
+    "fn ",
+    "class A",
+    "{",
+    "}",
+    "(",
+    ")",
+    "é",
+    "\n",
+    " ",
+    "\"",
+    "'",
+    "/*",
+    "*/",
+    "//",
+    "#",
+    ":",
+    "=",
+    "<",
+    ">",
+    "def f",
+    "\t",
+    "\u{0}",
+    "漢",
+    "- ",
+    "[",
+    "]",
+    ";",
+    ",",
+    "=>",
+    "@a",
+    "let x",
+    "struct S",
+    "typedef ",
+    "namespace n",
+    "int *f",
+    "CREATE TABLE t",
+    "<p id=",
+    "\\",
+    "`",
+    "$",
+    "\r\n",
+    "\u{feff}",
+    "const a = ",
+    "export default ",
+    "#define X",
+    "template<",
+    "::",
+    "enum ",
+    "m! { fn f() {} ",
+];
+
 #[test]
 fn noise_never_panics() {
-    const PIECES: &[&str] = &[
-        "fn ",
-        "class A",
-        "{",
-        "}",
-        "(",
-        ")",
-        "é",
-        "\n",
-        " ",
-        "\"",
-        "'",
-        "/*",
-        "*/",
-        "//",
-        "#",
-        ":",
-        "=",
-        "<",
-        ">",
-        "def f",
-        "\t",
-        "\u{0}",
-        "漢",
-        "- ",
-        "[",
-        "]",
-        ";",
-        ",",
-        "=>",
-        "@a",
-        "let x",
-        "struct S",
-        "typedef ",
-        "namespace n",
-        "int *f",
-        "CREATE TABLE t",
-        "<p id=",
-        "\\",
-        "`",
-        "$",
-        "\r\n",
-        "\u{feff}",
-        "const a = ",
-        "export default ",
-        "#define X",
-        "template<",
-        "::",
-        "enum ",
-        "m! { fn f() {} ",
-    ];
     let mut noise = Noise(7);
     for language in LANGUAGES {
         for _ in 0..30 {
-            let n_pieces = noise.next(120);
-            let text: String = (0..n_pieces).map(|_| PIECES[noise.next(PIECES.len())]).collect();
+            let n_scraps = noise.next(120);
+            let text: String = (0..n_scraps).map(|_| SCRAPS[noise.next(SCRAPS.len())]).collect();
             check(&text, &items(language, &text));
         }
         let bytes: Vec<u8> = (0..2000).map(|_| noise.next(256) as u8).collect();

@@ -64,16 +64,19 @@ struct Walk<'w, 'tree> {
 }
 
 /// The items of a tree and of what stands in its macro calls, of which `again` gives the trees;
-/// incomplete if `deadline` passes.
+/// incomplete if `deadline` passes. If the whole tree may be the inside of a function, `is_local`,
+/// there are none that would be no items in one.
 pub(super) fn walk(
     language: &Language,
     roles: &[Role],
     tree: &Tree,
     text: &str,
     deadline: Instant,
+    is_local: bool,
     again: &mut dyn FnMut(tree_sitter::Range) -> Option<Tree>,
 ) -> Items {
     let mut whole = Walk::new(language, roles, text, None);
+    whole.n_local = usize::from(is_local);
     let mut complete = whole.run(tree, deadline);
     let (mut items, mut calls) = (whole.items, whole.insides);
     while complete && let Some(call) = calls.pop() {
@@ -91,7 +94,8 @@ pub(super) fn walk(
         calls.append(&mut part.insides);
     }
     let has_error = tree.root_node().has_error();
-    Items { items: tidy(text, items), complete, out_of_time: !complete, has_error }
+    let items = tidy(text, items);
+    Items { items, complete, out_of_time: !complete, is_cut: false, has_error }
 }
 
 impl<'w, 'tree> Walk<'w, 'tree> {
@@ -263,9 +267,10 @@ impl<'w, 'tree> Walk<'w, 'tree> {
     fn lead_start(&self, at: usize) -> usize {
         let Some(lead) = &self.lead else { return at };
         let Some(gap) = self.text.get(lead.bytes.end..at) else { return at };
-        let n_newlines = gap.bytes().filter(|byte| *byte == b'\n').count();
-        let is_near = lead.ends_with_attribute || n_newlines <= 1;
-        if gap.trim().is_empty() && is_near { lead.bytes.start } else { at }
+        // Most gaps hold half a file, so its lines are counted last.
+        let is_near =
+            || lead.ends_with_attribute || gap.bytes().filter(|byte| *byte == b'\n').count() <= 1;
+        if gap.trim().is_empty() && is_near() { lead.bytes.start } else { at }
     }
 
     /// Adds an item, which takes over the wrappers directly around it.
@@ -340,7 +345,7 @@ impl<'w, 'tree> Walk<'w, 'tree> {
 }
 
 /// Sorts items, makes them nest, and counts their depth.
-fn tidy(text: &str, mut items: Vec<Item>) -> Vec<Item> {
+pub(super) fn tidy(text: &str, mut items: Vec<Item>) -> Vec<Item> {
     for item in &mut items {
         item.bytes = trimmed(text, item.bytes.clone());
     }
