@@ -40,8 +40,11 @@ pub struct Score {
 pub struct Coverage {
     /// Of packs.
     pub pack: [f64; BUDGETS.len()],
-    /// Of the passages of the best hits one behind the other.
+    /// Of the passages of the best hits one behind the other, one of each document.
     pub top_k: [f64; BUDGETS.len()],
+    /// Of the passages nearest in meaning one behind the other, several of one document among them;
+    /// 0 without a model.
+    pub nearest: [f64; BUDGETS.len()],
     /// Documents in a pack, on average.
     pub documents: [f64; BUDGETS.len()],
     /// Questions.
@@ -132,8 +135,8 @@ pub fn each(index: &Index, questions: &[&Question], mode: Mode) -> Result<Vec<Sc
     Ok(out)
 }
 
-/// Packs every question within each budget, and puts passages of the best hits one behind the
-/// other within the same.
+/// Packs every question within each budget, and puts passages one behind the other within the same:
+/// of the best hits, and those nearest in meaning.
 ///
 /// # Errors
 /// Those of the index.
@@ -154,43 +157,47 @@ pub fn cover(
             sum.pack[at] += share(&paths, &question.judged);
             sum.documents[at] += paths.len() as f64;
         }
-        let listed = concatenated(index, question, mode, count)?;
-        for (at, budget) in BUDGETS.into_iter().enumerate() {
-            let inside = listed.iter().take_while(|(_, end)| *end <= budget);
-            let paths = inside.map(|(path, _)| path.as_str()).collect();
-            sum.top_k[at] += share(&paths, &question.judged);
-        }
+        let hits = index.search(&asked(question, mode, CONCATENATED_MAX))?.hits;
+        let ids = hits.into_iter().map(|hit| hit.id).collect();
+        add(&mut sum.top_k, &concatenated(index, ids, count), question);
+        let ids = index.nearest_passages(&question.text, CONCATENATED_MAX)?;
+        add(&mut sum.nearest, &concatenated(index, ids, count), question);
         sum.n += 1;
     }
     let n = sum.n.max(1) as f64;
     let mean = |sums: [f64; BUDGETS.len()]| sums.map(|sum| sum / n);
-    let Coverage { pack, top_k, documents, .. } = sum;
-    Ok(Coverage { pack: mean(pack), top_k: mean(top_k), documents: mean(documents), n: sum.n })
+    let Coverage { pack, top_k, nearest, documents, .. } = sum;
+    let (top_k, nearest) = (mean(top_k), mean(nearest));
+    Ok(Coverage { pack: mean(pack), top_k, nearest, documents: mean(documents), n: sum.n })
 }
 
-/// The best hits' passages one behind the other, shown as in a pack: paths, and the tokens up to
-/// each one's end.
-fn concatenated(
-    index: &Index,
-    question: &Question,
-    mode: Mode,
-    count: fn(&str) -> usize,
-) -> Result<Vec<(String, usize)>, Fault> {
+/// Adds what a list holds within each budget.
+fn add(sums: &mut [f64; BUDGETS.len()], listed: &[(String, usize)], question: &Question) {
+    for (sum, budget) in sums.iter_mut().zip(BUDGETS) {
+        let inside = listed.iter().take_while(|(_, end)| *end <= budget);
+        let paths = inside.map(|(path, _)| path.as_str()).collect();
+        *sum += share(&paths, &question.judged);
+    }
+}
+
+/// Passages one behind the other, whole and shown as in a pack: paths, and the tokens up to each
+/// one's end.
+fn concatenated(index: &Index, ids: Vec<String>, count: fn(&str) -> usize) -> Vec<(String, usize)> {
     let most = BUDGETS[BUDGETS.len() - 1];
     let mut out = Vec::new();
     let mut end = 0;
-    for hit in index.search(&asked(question, mode, CONCATENATED_MAX))?.hits {
-        let args = ReadArgs { id: Some(hit.id), bytes_max: 1 << 20, ..ReadArgs::default() };
+    for id in ids {
+        let args = ReadArgs { id: Some(id), bytes_max: 1 << 20, ..ReadArgs::default() };
         let Ok(passage) = index.read(&args) else { continue };
         let (first, last) = passage.lines;
-        let head = format!("\n### {}/{}:{first}-{last}\n```\n", hit.source, hit.path);
+        let head = format!("\n### {}/{}:{first}-{last}\n```\n", passage.source, passage.path);
         end += count(&format!("{head}{}\n```\n", passage.text.trim_end()));
         if end > most {
             break;
         }
-        out.push((hit.path, end));
+        out.push((passage.path, end));
     }
-    Ok(out)
+    out
 }
 
 /// Share of the judged documents that are among `paths`.

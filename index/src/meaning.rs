@@ -5,6 +5,7 @@ use crate::dense::Dense;
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::fuse::{Meaning, Nearness};
+use crate::hit::short_id;
 use crate::query::Query;
 use crate::search::{Found, Mode, SearchArgs};
 use crate::space::space_of;
@@ -87,6 +88,31 @@ impl Index {
             }
             made => made.map(Some),
         }
+    }
+
+    /// The passages nearest to a text, several of one document among them where they are: what is
+    /// had without a ranking of documents, to compare with. Short ids, nearest first; none where
+    /// nothing has a vector.
+    ///
+    /// # Errors
+    /// `Embedding` when the model fails, and those of the index.
+    pub fn nearest_passages(&self, text: &str, n: usize) -> Result<Vec<String>> {
+        self.read_db(|db| {
+            let current = self.current(db::generation(db)?)?;
+            let view = &current.view;
+            let dense = self.dense(db, view, &mut Found::default())?;
+            let Some(dense) = dense else { return Ok(Vec::new()) };
+            let query = QueryVector::new(&known(&dense, text, &[])?);
+            let cosines = dense.cosines(&query).into_vec();
+            let mut places: Vec<usize> = (0..cosines.len()).collect();
+            places.sort_unstable_by(|a, b| cosines[*b].total_cmp(&cosines[*a]).then(a.cmp(b)));
+            let mut ids = Vec::new();
+            for place in places.into_iter().take(n) {
+                let (file, number) = view.address(dense.slot(place));
+                ids.extend(db::file_of_hit(db, file)?.map(|row| short_id(&row, number)));
+            }
+            Ok(ids)
+        })
     }
 
     /// Some passages have no vector yet, as far as is known.

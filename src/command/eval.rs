@@ -100,14 +100,22 @@ fn one(
         let mode = modes[modes.len() - 1];
         let c = eval::cover(&index, &questions, mode, crate::world::count_tokens)?;
         for (at, budget) in BUDGETS.into_iter().enumerate() {
-            let (pack, top_k, documents) = (c.pack[at], c.top_k[at], c.documents[at]);
-            let gain = (pack / top_k.max(f64::MIN_POSITIVE) - 1.0) * 100.0;
-            let _ = writeln!(
+            let (pack, documents) = (c.pack[at], c.documents[at]);
+            let beside = |share: f64| {
+                let gain = (pack / share.max(f64::MIN_POSITIVE) - 1.0) * 100.0;
+                format!("{share:.4} ({gain:+.1} %)")
+            };
+            let _ = write!(
                 out,
                 "# {}: {budget} tokens hold {pack:.4} of the answers in {documents:.1} documents; \
-                 passages one behind the other {top_k:.4} ({gain:+.1} %)",
-                set.name
+                 passages of the best hits, one of each, {}",
+                set.name,
+                beside(c.top_k[at])
             );
+            if mode != Mode::Lexical {
+                let _ = write!(out, "; passages nearest in meaning {}", beside(c.nearest[at]));
+            }
+            out.push('\n');
         }
     }
     Ok(out)

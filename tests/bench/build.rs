@@ -12,13 +12,26 @@ use synod_index::{Index, SourceSpec, Updater, walk};
 use tantivy::schema::{IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::{TantivyDocument, doc};
 
-/// Prints both, twice each in turn.
+/// What is done with each file beside walking and reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Parsed, and its passages written.
+    Both,
+    /// Parsed alone.
+    Parsed,
+    /// Written as it is, in one piece.
+    Words,
+}
+
+/// Prints the whole and its bare parts, twice each in turn, and then each part alone.
 pub fn run(folder: &Path) {
     println!("what,files,chunks,text_mb,seconds,cpu_seconds,mb_per_s,disk_per_text");
     for _ in 0..2 {
-        bare(folder);
+        bare(folder, Part::Both);
         whole(folder);
     }
+    bare(folder, Part::Parsed);
+    bare(folder, Part::Words);
 }
 
 /// `bench growth [N]`: the processor's time for a note among a tenth of N notes, and among N.
@@ -96,7 +109,7 @@ fn whole(folder: &Path) {
 }
 
 /// Walk, read, parse on all cores; one tantivy field with positions over the same chunks.
-fn bare(folder: &Path) {
+fn bare(folder: &Path, part: Part) {
     let dir = tempfile::tempdir().expect("a folder");
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let mut builder = Schema::builder();
@@ -118,12 +131,21 @@ fn bare(folder: &Path) {
                 while let Some(found) = walked.files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let loaded = disk::load(folder, &found.path, None).expect("a file");
                     let Content::Text { text, .. } = loaded.content else { continue };
+                    bytes.fetch_add(text.len(), Ordering::Relaxed);
+                    if part == Part::Words {
+                        chunks.fetch_add(1, Ordering::Relaxed);
+                        let row: TantivyDocument = doc!(body => text);
+                        writer.add_document(row).expect("a document");
+                        continue;
+                    }
                     let lines = LineIndex::new(&text);
                     let (kind, _) = kind::of(&found.path);
                     let parsed =
                         (kind.parse)(&Input { path: &found.path, text: &text, lines: &lines });
                     chunks.fetch_add(parsed.chunks.len(), Ordering::Relaxed);
-                    bytes.fetch_add(text.len(), Ordering::Relaxed);
+                    if part == Part::Parsed {
+                        continue;
+                    }
                     for chunk in &parsed.chunks {
                         let row: TantivyDocument = doc!(body => &text[chunk.bytes.clone()]);
                         writer.add_document(row).expect("a document");
@@ -136,5 +158,10 @@ fn bare(folder: &Path) {
     writer.wait_merging_threads().expect("merges");
     let disk = folder_bytes(dir.path());
     let (chunks, bytes) = (chunks.into_inner(), bytes.into_inner() as u64);
-    row("bare", walked.files.len(), chunks, bytes, start, cpu, disk);
+    let what = match part {
+        Part::Both => "bare",
+        Part::Parsed => "parsed alone",
+        Part::Words => "words alone",
+    };
+    row(what, walked.files.len(), chunks, bytes, start, cpu, disk);
 }

@@ -33,8 +33,18 @@ pub fn status(server: &Server) -> Value {
     super::http::get(server.address, "/v1/index").json()
 }
 
+/// Waits until the index is said to be fresh; what it lacks and what the server said are told.
 pub fn fresh(server: &Server) {
-    poll("freshness", PATIENCE, || (status(server)["fresh"] == true).then_some(()));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let said = status(server);
+        if said["fresh"] == true {
+            return;
+        }
+        let late = Instant::now() >= until;
+        assert!(!late, "not fresh within {PATIENCE:?}: {said}; stderr: {}", server.stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Paths of what has a word.
