@@ -42,6 +42,9 @@ const FAILED_MAX: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(200);
 /// Between two attempts to embed after one that failed.
 const EMBED_AGAIN: Duration = Duration::from_secs(10);
+/// What could not be embedded as it was is tried again after this time, and sooner where a source
+/// was compared with the disk or somebody asks for something.
+const LEFT_AGAIN: Duration = Duration::from_secs(600);
 /// Between two looks whether a graph over the vectors is missing.
 const GRAPH_AGAIN: Duration = Duration::from_secs(5);
 /// Before another attempt to build one that failed: it costs minutes of the processor.
@@ -110,6 +113,7 @@ impl Pending {
                 graph_at: Instant::now(),
                 space: String::new(),
                 embed_at: Some(Instant::now()),
+                left_at: None,
                 holds: Cell::new(false),
                 steady: Cell::new(false),
             };
@@ -147,6 +151,8 @@ struct Loop {
     space: String,
     /// When to look what is not embedded; `None` while everything is.
     embed_at: Option<Instant>,
+    /// When what could not be embedded is tried again.
+    left_at: Option<Instant>,
     /// This round has the lock.
     holds: Cell<bool>,
     /// This round came as far as waiting for changes.
@@ -449,8 +455,8 @@ impl Loop {
             Err(error) => return Err(error),
         };
         log_outcome(&source, &outcome, start);
-        if outcome.changed > 0 || new {
-            self.embed_soon();
+        if outcome.changed > 0 || new || !routine {
+            self.embed_again();
         }
         self.schedule.compared(id, start, start.elapsed());
         self.note_silent(updater)
@@ -590,7 +596,7 @@ impl Loop {
             Ok(request) => request,
             Err(error) => return self.end(job, Err(error)),
         };
-        self.embed_soon();
+        self.embed_again();
         self.busy(1);
         let (pace, index, stop) = (Pace::default(), Arc::clone(&self.index), self.stop.clone());
         let (store, inbox) = (Arc::clone(&self.store), Arc::clone(&self.inbox));

@@ -6,7 +6,6 @@
 
 use crate::db::{self, Role, Space};
 use crate::disk::{self, Content};
-use crate::embed::fit;
 use crate::error::{Error, Result};
 use crate::update::{self, Outcome, Push, Updater};
 use crate::vector::Rows;
@@ -89,7 +88,7 @@ impl Index {
                     }
                 };
                 let content = Content::Text { text: text.clone(), encoding: "UTF-8", plain: false };
-                for input in update::inputs(&row.path, content) {
+                for input in update::inputs(&row, content).unwrap_or_default() {
                     let key = disk::hash(input.as_bytes());
                     let (Some(space), Some(rows)) = (&space, &rows) else { break };
                     if let Some(at) =
@@ -177,17 +176,14 @@ impl Updater {
         let sources = self.sources()?;
         let ids: Vec<i64> = sources.iter().map(|source| source.id).collect();
         let mut connected = Vec::new();
-        for (id, n_passages) in db::waiting(self.db(), space.id, &ids, None)? {
+        for (id, _) in db::waiting(self.db(), space.id, &ids, None)? {
             let Some(row) = db::file(self.db(), id)? else { continue };
             let Some(source) = sources.iter().find(|s| s.id == row.source) else { continue };
             let loaded = update::load(self.db(), source, &row.path, id).ok();
             let Some(loaded) = loaded.filter(|loaded| loaded.hash == row.hash) else { continue };
             let vector =
                 |input: String| db::vector(self.db(), space.id, &disk::hash(input.as_bytes()));
-            let inputs = update::inputs(&row.path, loaded.content);
-            if !fit(inputs.len(), n_passages) {
-                continue;
-            }
+            let Some(inputs) = update::inputs(&row, loaded.content) else { continue };
             let rows: Option<Vec<u32>> = inputs.into_iter().map(vector).collect::<Result<_>>()?;
             connected.extend(rows.map(|rows| (id, row.generation, rows)));
         }

@@ -16,6 +16,7 @@ use crate::db::{self, FileRow, Source, SourceKind};
 use crate::error::{Error, Result};
 use crate::graph;
 use crate::kind::{Class, Left};
+use made::Found;
 
 use crate::lexical::{DocumentText, Lexical};
 use crate::limit::Memory;
@@ -73,9 +74,9 @@ impl Index {
         self.looked(|| self.deep_once(&mut made))
     }
 
-    /// One look; what was found of texts that are made stays as it was found by the first one,
-    /// which may have taken hours.
-    fn deep_once(&self, known: &mut Option<Check>) -> Result<Check> {
+    /// One look; of texts that are made those alone are made once more of which something was
+    /// found: all of them may have taken hours.
+    fn deep_once(&self, known: &mut Option<Found>) -> Result<Check> {
         let mut out = self.check_once()?;
         let found = self.read_db(|db| {
             let current = self.current(db::generation(db)?)?;
@@ -100,7 +101,7 @@ impl Index {
         &self,
         current: &Current,
         ids: &[u32],
-        known: &mut Option<Check>,
+        known: &mut Option<Found>,
         out: &mut Check,
     ) -> Result<()> {
         let view = &current.view;
@@ -112,10 +113,10 @@ impl Index {
             rest = &rest[n..];
         }
         let found = match known.take() {
-            Some(found) => found,
+            Some(found) => self.made_once_more(found, view.generation, &stored)?,
             None => self.deep_made(&made, view.generation, &stored)?,
         };
-        out.add_made(known.insert(found));
+        out.add_made(&known.insert(found).check);
         drop(stored);
         self.deep_links(&PACE, out)
     }
@@ -211,8 +212,8 @@ impl Index {
                 out.skipped += 1;
                 continue;
             };
-            if is_out_of_time(&row) != is_out_of_time(&document.row) {
-                // How long a parse takes depends on what else the machine does: no damage.
+            if is_out_of_time(&row) || is_out_of_time(&document.row) {
+                // How far a parse comes depends on what else the machine does: no damage.
                 out.skipped += 1;
                 continue;
             }

@@ -262,11 +262,7 @@ impl Updater {
         let began = Instant::now();
         let in_time = |n: usize| n == 0 || n < TRIES && began.elapsed() < PREPARING;
         while work.documents.len() < DOCUMENTS && in_time(looked_at.len()) {
-            let next = match first.next() {
-                Some(file) => Some(file),
-                None => work.queue.take(self.db(), space.id, &taken)?,
-            };
-            let Some(id) = next else { break };
+            let Some(id) = first.next().or_else(|| work.queue.take()) else { break };
             // What people look for stands in the line, too.
             let waits = looked_at.insert(id).then(|| db::waits(self.db(), space.id, id, &taken));
             let Some((source, n_passages)) = waits.transpose()?.flatten() else { continue };
@@ -276,7 +272,7 @@ impl Updater {
             }
             let source = sources.iter().find(|known| known.id == source);
             let inputs = source.and_then(|source| self.inputs(source, &row));
-            let Some(inputs) = inputs.filter(|inputs| fit(inputs.len(), n_passages)) else {
+            let Some(inputs) = inputs else {
                 work.queue.put_aside(id, row.generation, n_passages);
                 continue;
             };
@@ -301,7 +297,10 @@ impl Updater {
             return None;
         }
         let loaded = update::load(self.db(), source, &row.path, row.id).ok()?;
-        (loaded.hash == row.hash).then(|| update::inputs(&row.path, loaded.content))
+        if loaded.hash != row.hash {
+            return None;
+        }
+        update::inputs(row, loaded.content)
     }
 
     /// Appends vectors to a space, safe before they are named.
@@ -406,12 +405,6 @@ impl Batch {
         }
         Ok(made)
     }
-}
-
-/// Whether so many texts are those of a document of so many passages, with its head or without. A
-/// text that was made under other bounds than when it was indexed has others.
-pub(crate) fn fit(n_texts: usize, n_passages: u32) -> bool {
-    (n_passages as usize..=n_passages as usize + 1).contains(&n_texts)
 }
 
 /// The vectors of `texts`, each of which is one.

@@ -3,7 +3,7 @@
 //! The database is asked for all that wait once, and from then on for what came with later
 //! generations. Lives in memory and is made anew with whoever embeds: what it stands for is what
 //! the database lacks. Invariant: a document that waits stands in the line, was put aside, or is
-//! in the hands of whoever took it; one that waits no more is passed over when its turn comes.
+//! in the hands of whoever took it, who passes over one that waits no more.
 
 use crate::db;
 use crate::error::Result;
@@ -57,23 +57,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the next document that waits.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub(crate) fn take(
-        &mut self,
-        db: &Connection,
-        space: i64,
-        sources: &[i64],
-    ) -> Result<Option<u32>> {
-        while let Some((file, n)) = self.line.pop() {
-            self.n_passages -= u64::from(n);
-            if db::waits(db, space, file, sources)?.is_some() {
-                return Ok(Some(file));
-            }
-        }
-        Ok(None)
+    /// Takes the next document, which may wait no more.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        let (file, n) = self.line.pop()?;
+        self.n_passages -= u64::from(n);
+        Some(file)
     }
 
     /// Puts a document aside that cannot be embedded as it is in this generation.
@@ -151,8 +139,10 @@ mod tests {
         }
 
         fn take(&self, queue: &mut Queue) -> Option<String> {
-            let file = queue.take(self.updater.db(), SPACE, &self.sources()).unwrap()?;
-            Some(db::file(self.updater.db(), file).unwrap().unwrap().path)
+            let (db, sources) = (self.updater.db(), self.sources());
+            let waits = |file: &u32| db::waits(db, SPACE, *file, &sources).unwrap().is_some();
+            let file = std::iter::from_fn(|| queue.take()).find(waits)?;
+            Some(db::file(db, file).unwrap().unwrap().path)
         }
 
         fn id(&self, path: &str) -> u32 {

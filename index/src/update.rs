@@ -1003,20 +1003,41 @@ pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, S
     Some((rows, text))
 }
 
-/// What an embedding model is given of each passage of a file: what it stands under, and its text;
-/// and behind them, of a note of several passages, its head, which mostly says what it is about.
-pub(crate) fn inputs(path: &str, content: Content) -> Vec<String> {
-    let Content::Text { text, .. } = content else { return Vec::new() };
-    let (kind, _) = kind::of(path);
-    let Some(parsed) = parse(kind, path, &text) else { return Vec::new() };
-    let input = |chunk: &Chunk| format!("{}\n{}", chunk.header, &text[chunk.bytes.clone()]);
-    let mut inputs: Vec<String> = parsed.chunks.iter().map(input).collect();
+/// The texts that are embedded of a document as it was indexed: one for each of its passages, and of
+/// a note of several one for its head. `None` where `content` is not what its row was made of.
+pub(crate) fn inputs(row: &FileRow, content: Content) -> Option<Vec<String>> {
+    let Content::Text { text, .. } = content else {
+        return row.chunks.is_empty().then(Vec::new);
+    };
+    let (kind, _) = kind::of(&row.path);
+    let Some(parsed) = parse(kind, &row.path, &text) else {
+        return row.chunks.is_empty().then(Vec::new);
+    };
+    let borders = parsed.chunks.iter().map(|c| (c.bytes.start as u32, c.bytes.end as u32));
+    let alike = borders.eq(row.chunks.iter().map(|c| (c.start, c.end)));
+    let bodies = row.chunks.iter().map(|c| text.get(c.start as usize..c.end as usize));
+    let bodies = bodies.collect::<Option<Vec<&str>>>()?;
+    // A parse that ran out of time, now or then, has other passages: those of the row count.
+    let headers: Vec<String> = match alike {
+        true => parsed.chunks.iter().map(|chunk| chunk.header.clone()).collect(),
+        false => row.chunks.iter().map(|chunk| header(&row.title, chunk)).collect(),
+    };
+    let together = |(header, body): (&String, &&str)| format!("{header}\n{body}");
+    let mut inputs: Vec<String> = headers.iter().zip(&bodies).map(together).collect();
     if kind.class == Class::Note && inputs.len() > 1 {
-        let bodies: String = parsed.chunks.iter().map(|c| &text[c.bytes.clone()]).collect();
+        let bodies = bodies.concat();
         let head = crate::chunk::clip(&bodies, HEAD_BYTES_MAX);
         inputs.push(format!("{}\n{head}", parsed.title));
     }
-    inputs
+    Some(inputs)
+}
+
+/// What a passage stands under, as far as its row says it.
+fn header(title: &str, chunk: &ChunkRow) -> String {
+    let mut out = String::new();
+    let parts = [Some(title), chunk.heading.as_deref(), chunk.symbol.as_deref()];
+    parts.into_iter().flatten().for_each(|part| crate::chunk::push_header(&mut out, part));
+    out
 }
 
 fn chunk_row(text: &str, chunk: &Chunk) -> ChunkRow {
@@ -1373,6 +1394,35 @@ mod tests {
         assert_eq!((row.n_chunks, row.bytes, row.plain, text.as_str()), (0, 0, false, ""));
         assert_eq!(row.hash, disk::hash(b"x"), "it is read again when it changes");
         assert!(parse(&kind, "a/b.md", "x").is_none());
+    }
+
+    #[test]
+    fn passages_are_embedded_as_their_row_has_them_whatever_a_parse_gives_now() {
+        let text = "# Tide\n\nebb\n\nflow\n";
+        let source = Source {
+            id: 1,
+            name: "vault".to_owned(),
+            kind: SourceKind::Vault,
+            root: String::new(),
+            collection: "notes".to_owned(),
+            commit: None,
+            scanned_ms: None,
+        };
+        let content = || Content::Text { text: text.to_owned(), encoding: "UTF-8", plain: true };
+        let loaded = Loaded { stamp: Stamp::default(), hash: [0; 16], content: content() };
+        let mut row = document(&source, "a.md", loaded, 5).unwrap().row;
+        assert_eq!(inputs(&row, content()), Some(vec![format!("Tide\n{text}")]));
+        // As a parse that ran out of time may have left them.
+        let whole = row.chunks[0].clone();
+        let part = |start, end| ChunkRow { start, end, heading: None, ..whole.clone() };
+        row.chunks = vec![part(0, 8), part(8, 13), part(13, 18)];
+        let given = inputs(&row, content()).unwrap();
+        let head = format!("Tide\n{}", &text[..18]);
+        assert_eq!(given, ["Tide\n# Tide\n\n", "Tide\nebb\n\n", "Tide\nflow\n", &head]);
+        row.chunks.push(part(18, 400));
+        assert_eq!(inputs(&row, content()), None, "another text");
+        let none = Content::NameOnly { reason: "is locked".to_owned() };
+        assert_eq!(inputs(&row, none), None);
     }
 
     #[test]

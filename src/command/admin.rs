@@ -272,15 +272,20 @@ fn rebuild(session: &Session) -> Result<usize, Failure> {
 fn check(index: &Arc<Index>, repair: bool, deep: bool) -> Result<Check, Failure> {
     let look = || if deep { index.check_deep() } else { index.check() };
     match Updater::new(Arc::clone(index), now_ms) {
-        Ok(mut updater) => {
+        Ok(updater) => {
             updater.mended().iter().for_each(|what| note(&format!("mended: {what}")));
             if !repair {
-                // A deep look takes long, and nobody has to wait with writing for its end.
                 drop(updater);
                 return Ok(look()?);
             }
+            // A deep look takes long, and nobody has to wait with writing for its end.
+            let held = if deep { None } else { Some(updater) };
             let check = look()?;
             if !check.differences.is_empty() || check.made_now > 0 {
+                let mut updater = match held {
+                    Some(updater) => updater,
+                    None => Updater::new(Arc::clone(index), now_ms).map_err(not_writer)?,
+                };
                 for difference in &check.differences {
                     note(&format!("mending: {difference}"));
                 }
@@ -291,17 +296,25 @@ fn check(index: &Arc<Index>, repair: bool, deep: bool) -> Result<Check, Failure>
                 if !index.check()?.differences.is_empty() {
                     updater.repair(index)?;
                 }
+                if deep {
+                    drop(updater);
+                }
                 return Ok(look()?);
             }
             Ok(check)
         }
-        Err(Error::NotWriter) if repair => {
-            Err("another process is writing this index; end it, then repair".into())
-        }
         Err(Error::NotWriter | Error::NewerReading { .. } | Error::ReadOnly) if !repair => {
             Ok(look()?)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(not_writer(error)),
+    }
+}
+
+/// Why nothing can be repaired.
+fn not_writer(error: Error) -> Failure {
+    match error {
+        Error::NotWriter => "another process is writing this index; end it, then repair".into(),
+        error => error.into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the writer does for the meaning of passages when it has nothing else to do: has them
 //! embedded, and graphs over their vectors built, on threads that give way.
 
-use super::{BATTERY_AGAIN, EMBED_AGAIN, GRAPH_AGAIN, GRAPH_FAILED, Loop};
+use super::{BATTERY_AGAIN, EMBED_AGAIN, GRAPH_AGAIN, GRAPH_FAILED, LEFT_AGAIN, Loop};
 use crate::power;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,6 +23,9 @@ impl Loop {
         if self.space != wanted.space() {
             self.space = wanted.space().to_owned();
             self.embed_soon();
+        }
+        if self.left_at.is_some_and(|at| at <= Instant::now()) {
+            self.embed_again();
         }
         if self.embed_at.is_none_or(|at| at > Instant::now()) {
             return false;
@@ -63,6 +66,7 @@ impl Loop {
             Ok(coverage) => {
                 if coverage.left > 0 {
                     tracing::warn!(passages = coverage.left, "cannot be embedded as things are");
+                    self.left_at.get_or_insert_with(|| Instant::now() + LEFT_AGAIN);
                 }
                 self.embed_at = None;
             }
@@ -104,7 +108,7 @@ impl Loop {
                 }
             }
             // What was embedded while vectors were put together may lack one.
-            self.embed_soon();
+            self.embed_again();
         }
         if self.graph_at > Instant::now() {
             return false;
@@ -148,7 +152,14 @@ impl Loop {
 
     /// There may be passages without a vector now.
     pub(super) fn embed_soon(&mut self) {
-        self.meaning.retry();
         self.embed_at.get_or_insert_with(Instant::now);
+    }
+
+    /// The same, and what could not be embedded is tried again: not with each save, since all of it
+    /// is looked at.
+    pub(super) fn embed_again(&mut self) {
+        self.left_at = None;
+        self.meaning.retry();
+        self.embed_soon();
     }
 }

@@ -24,6 +24,13 @@ use std::path::Path;
 /// What is kept of a file's text, as people call it.
 const KEPT: &str = "the text that is kept";
 
+/// What was found of texts that are made.
+pub(super) struct Found {
+    pub(super) check: Check,
+    /// Documents of which something else is stored, or could be.
+    suspect: Vec<u32>,
+}
+
 /// What became of a text that was to be made again.
 enum Again {
     /// It was made, or it is known why there is none.
@@ -53,7 +60,7 @@ impl Index {
         ids: &[u32],
         generation: u64,
         stored: &HashMap<u32, Print>,
-    ) -> Result<Check> {
+    ) -> Result<Found> {
         let (mut out, mut not_now) = (Check::default(), Vec::new());
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for id in ids {
@@ -67,9 +74,24 @@ impl Index {
             }
         }
         compare_words(&batch, stored, self.memory(), &mut out)?;
+        let suspect = out.wrong.iter().copied().collect();
         // To read these again would be to lose the text that is kept, where it fails again.
         out.wrong.retain(|id| !not_now.contains(id));
-        Ok(out)
+        Ok(Found { check: out, suspect })
+    }
+
+    /// Looks again at those of which something was found, which may have been written meanwhile.
+    pub(super) fn made_once_more(
+        &self,
+        found: Found,
+        generation: u64,
+        stored: &HashMap<u32, Print>,
+    ) -> Result<Found> {
+        let Found { check: again, suspect } = self.deep_made(&found.suspect, generation, stored)?;
+        let Check { differences, wrong, made_now, .. } = again;
+        // How many were read and left out was counted by the first look.
+        let check = Check { differences, wrong, made_now, ..found.check };
+        Ok(Found { check, suspect })
     }
 
     /// Makes the text of one again; gives what its words are to be compared with.

@@ -9,6 +9,9 @@ use std::ops::Range;
 
 use super::piece::{HEAD_BYTES_MAX, HEADS_MAX};
 
+/// Longest `{$...}` of a string, in bytes. Where one has no end, so many are looked at in vain.
+const BRACED_BYTES_MAX: usize = 256;
+
 /// Parts of a text, in order.
 type Parts = Vec<Range<usize>>;
 
@@ -212,7 +215,7 @@ fn tag_length(rest: &[u8]) -> usize {
 /// has no end.
 fn braced(rest: &[u8]) -> usize {
     let mut open = 0_usize;
-    for (at, byte) in rest.iter().take(HEAD_BYTES_MAX).enumerate() {
+    for (at, byte) in rest.iter().take(BRACED_BYTES_MAX).enumerate() {
         match byte {
             b'{' => open += 1,
             b'}' if open == 1 => return at + 1,
