@@ -1007,20 +1007,24 @@ pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, S
 /// a note of several one for its head. `None` where `content` is not what its row was made of.
 pub(crate) fn inputs(row: &FileRow, content: Content) -> Option<Vec<String>> {
     let Content::Text { text, .. } = content else {
-        return row.chunks.is_empty().then(Vec::new);
+        return (row.n_chunks == 0).then(Vec::new);
     };
     let (kind, _) = kind::of(&row.path);
     let Some(parsed) = parse(kind, &row.path, &text) else {
-        return row.chunks.is_empty().then(Vec::new);
+        return (row.n_chunks == 0).then(Vec::new);
     };
+    let passages: Vec<ChunkRow> = row.chunks.iter().collect();
+    if passages.len() != row.n_chunks as usize {
+        return None;
+    }
     let borders = parsed.chunks.iter().map(|c| (c.bytes.start as u32, c.bytes.end as u32));
-    let alike = borders.eq(row.chunks.iter().map(|c| (c.start, c.end)));
-    let bodies = row.chunks.iter().map(|c| text.get(c.start as usize..c.end as usize));
+    let alike = borders.eq(passages.iter().map(|c| (c.start, c.end)));
+    let bodies = passages.iter().map(|c| text.get(c.start as usize..c.end as usize));
     let bodies = bodies.collect::<Option<Vec<&str>>>()?;
     // A parse that ran out of time, now or then, has other passages: those of the row count.
     let headers: Vec<String> = match alike {
         true => parsed.chunks.iter().map(|chunk| chunk.header.clone()).collect(),
-        false => row.chunks.iter().map(|chunk| header(&row.title, chunk)).collect(),
+        false => passages.iter().map(|chunk| header(&row.title, chunk)).collect(),
     };
     let together = |(header, body): (&String, &&str)| format!("{header}\n{body}");
     let mut inputs: Vec<String> = headers.iter().zip(&bodies).map(together).collect();
@@ -1413,13 +1417,17 @@ mod tests {
         let mut row = document(&source, "a.md", loaded, 5).unwrap().row;
         assert_eq!(inputs(&row, content()), Some(vec![format!("Tide\n{text}")]));
         // As a parse that ran out of time may have left them.
-        let whole = row.chunks[0].clone();
+        let whole = row.chunks.get(0).unwrap();
         let part = |start, end| ChunkRow { start, end, heading: None, ..whole.clone() };
-        row.chunks = vec![part(0, 8), part(8, 13), part(13, 18)];
+        let mut parts = vec![part(0, 8), part(8, 13), part(13, 18)];
+        row.chunks = Chunks::new(&parts).unwrap();
+        assert_eq!(inputs(&row, content()), None, "its row says another number");
+        row.n_chunks = 3;
         let given = inputs(&row, content()).unwrap();
         let head = format!("Tide\n{}", &text[..18]);
         assert_eq!(given, ["Tide\n# Tide\n\n", "Tide\nebb\n\n", "Tide\nflow\n", &head]);
-        row.chunks.push(part(18, 400));
+        parts[2] = part(13, 400);
+        row.chunks = Chunks::new(&parts).unwrap();
         assert_eq!(inputs(&row, content()), None, "another text");
         let none = Content::NameOnly { reason: "is locked".to_owned() };
         assert_eq!(inputs(&row, none), None);
