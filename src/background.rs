@@ -9,15 +9,24 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use synod_index::{Batch, Embedder, Error, GraphWork, HistoryRead, HistoryWork, Made};
 
-/// How much the processor's scheduler puts these threads behind others.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+/// How much the processor's scheduler puts these threads behind the writer's.
+const BEHIND: i32 = 10;
+/// And the writer's behind those that answer: whoever asks is waiting, and what is saved is found
+/// in time with a quarter of a processor.
+const WRITING: i32 = 5;
 
 /// Puts this thread, and those that it starts, behind others.
-fn give_way() {
+fn give_way(by: i32) {
     // On Linux this is said of a thread; elsewhere it would be of the whole process.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(NICE);
+    let _ = rustix::process::nice(by);
+    #[cfg(not(target_os = "linux"))]
+    let _ = by;
+}
+
+/// Puts the thread that writes, and those that it starts, behind those that answer.
+pub fn give_way_to_answers() {
+    give_way(WRITING);
 }
 
 type Asked = (Arc<dyn Embedder>, Batch);
@@ -39,7 +48,7 @@ impl Embedding {
         let (ask, asked) = sync_channel::<Asked>(1);
         let (give, answer) = sync_channel(1);
         std::thread::Builder::new().name("embedding".to_owned()).spawn(move || {
-            give_way();
+            give_way(BEHIND);
             while let Ok((embedder, batch)) = asked.recv() {
                 let run = || batch.run(&*embedder);
                 // A library that gives up on one text must not end all embedding.
@@ -117,7 +126,7 @@ impl Graphs {
         let (work, stop) = (Arc::new(work), Arc::new(AtomicBool::new(false)));
         let (own, stopped) = (Arc::clone(&work), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("graph".to_owned()).spawn(move || {
-            give_way();
+            give_way(BEHIND);
             let built = own.run(&|| !stopped.load(Ordering::Relaxed));
             waker.wake();
             built
@@ -185,7 +194,7 @@ impl Histories {
         let stopped = Arc::clone(&stop);
         let (give, read) = sync_channel(1);
         std::thread::Builder::new().name("history".to_owned()).spawn(move || {
-            give_way();
+            give_way(BEHIND);
             // Nobody takes it any more when the process ends.
             let _ = give.send(work.run(&|| !stopped.load(Ordering::Relaxed)));
             waker.wake();

@@ -8,6 +8,7 @@ use crate::config::{Config, Kept};
 use crate::fault::{self, Fault};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +75,8 @@ pub struct Door {
     cx: Context,
     tools: Vec<&'static Entry>,
     pool: Arc<Semaphore>,
+    /// Of the calls in the pool, those that compute: no more than there are processors.
+    computing: Semaphore,
     waiting: AtomicUsize,
     queue_max: usize,
     deadline: Duration,
@@ -86,6 +89,10 @@ pub struct Door {
 
 /// An action's name in the ledger, in bytes.
 const ACTION_BYTES_MAX: usize = 100;
+
+/// A call that lasts longer waits for a disk or for another machine, or is so long that short ones
+/// are not to wait for its end: others begin beside it.
+const SHORT: Duration = Duration::from_millis(25);
 
 /// Accounts whose rate is remembered at once.
 const BUCKETS_MAX: usize = 10_000;
@@ -118,6 +125,7 @@ impl Door {
             cx,
             tools,
             pool: Arc::new(Semaphore::new(limits.calls_max.max(1))),
+            computing: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             waiting: AtomicUsize::new(0),
             queue_max: limits.queue_max,
             deadline: Duration::from_millis(limits.deadline_ms),
@@ -351,7 +359,9 @@ impl Door {
         self.pooled(entry.name, work).await
     }
 
-    /// Runs on the bounded pool, so that no call stalls the runtime.
+    /// Runs on the bounded pool, so that no call stalls the runtime, and short ones in the order in
+    /// which they came: more of them at once than there are processors only take each other's time,
+    /// and each then lasts as long as the longest beside it.
     async fn pooled<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -366,12 +376,19 @@ impl Door {
                 return Ok(Err(Fault::internal(&"the pool was closed")));
             };
             drop(waiting);
+            let computing = self.computing.acquire().await;
             let work = move || {
                 // The place in the pool is the work's: a caller that left does not free it.
                 let _permit = permit;
                 work()
             };
-            tokio::task::spawn_blocking(work).await
+            let mut done = tokio::task::spawn_blocking(work);
+            let soon = tokio::time::timeout(SHORT, &mut done).await;
+            drop(computing);
+            match soon {
+                Ok(done) => done,
+                Err(_) => done.await,
+            }
         };
         match tokio::time::timeout(self.deadline, running).await {
             Ok(Ok(result)) => result,

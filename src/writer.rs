@@ -11,7 +11,7 @@
 mod meaning;
 mod silent;
 
-use crate::background::{Embedding, Graphs, Histories};
+use crate::background::{Embedding, Graphs, Histories, give_way_to_answers};
 use crate::beat::{self, Sign};
 use crate::config::Config;
 use crate::job::{self, Request};
@@ -90,6 +90,7 @@ impl Pending {
         stop: Arc<AtomicBool>,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            give_way_to_answers();
             let waker = self.waker.clone();
             let Ok(embedding) = Embedding::start(waker) else {
                 tracing::error!("no thread to embed on");
