@@ -215,11 +215,12 @@ impl Lexical {
     pub fn verify(&self, known: &HashSet<String>) -> Result<HashSet<String>> {
         caught(|| {
             let mut sound = HashSet::new();
-            for path in self.files()? {
+            for path in files(&self.index.load_metas()?) {
                 match self.verify_file(&path, known) {
                     Ok(name) => drop(sound.insert(name)),
                     // A writer in another process may have merged it into a new one meanwhile.
-                    Err(Error::Damaged(_)) if !self.files()?.contains(&path) => {}
+                    Err(Error::Damaged(_)) if !files(&self.index.load_metas()?).contains(&path) => {
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -228,24 +229,6 @@ impl Lexical {
             })?;
             Ok(sound)
         })
-    }
-
-    /// The files of the newest commit.
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut out = Vec::new();
-        for segment in self.index.load_metas()?.segments {
-            let parts = [
-                SegmentComponent::Terms,
-                SegmentComponent::Postings,
-                SegmentComponent::Positions,
-                SegmentComponent::FieldNorms,
-                SegmentComponent::FastFields,
-                SegmentComponent::Store,
-            ];
-            let deletes = segment.has_deletes().then_some(SegmentComponent::Delete);
-            out.extend(parts.into_iter().chain(deletes).map(|part| segment.relative_path(part)));
-        }
-        Ok(out)
     }
 
     /// The name of a sound file, with what the file system says of it.
@@ -267,17 +250,63 @@ impl Lexical {
         Ok(marked)
     }
 
+    /// Removes what a writer that was killed left behind: files that no commit names. Whoever does
+    /// the same work again gives those of deletions the same names, and cannot make them while they
+    /// are there.
+    fn sweep(&self) -> Result<()> {
+        if self.mapped.is_none() {
+            return Ok(());
+        }
+        self.newest(|metas| {
+            let living: HashSet<PathBuf> = files(metas).into_iter().collect();
+            let there = std::fs::read_dir(&self.dir).map_err(|e| Error::data(&self.dir, e))?;
+            for path in there.flatten().map(|entry| entry.path()) {
+                let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+                if is_of_segment(name) && !living.contains(Path::new(name)) {
+                    // One that is still mapped somewhere may stay, where the system says so.
+                    let _ = std::fs::remove_file(&path);
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// A writer; `bulk` gives it two threads for large runs, if the memory is there.
     pub fn writer(&self, bulk: bool, memory: Memory) -> Result<Writer> {
         let threads = memory.word_threads(bulk);
         let bytes = memory.word_bytes() * threads;
         let writer: IndexWriter = self.index.writer_with_num_threads(threads, bytes)?;
+        self.sweep()?;
         let mut policy = LogMergePolicy::default();
         policy.set_min_num_segments(6);
         policy.set_del_docs_ratio_before_merge(0.3);
         writer.set_merge_policy(Box::new(policy));
         Ok(Writer { writer, fields: self.fields.clone() })
     }
+}
+
+/// The files of a commit.
+fn files(metas: &IndexMeta) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for segment in &metas.segments {
+        let parts = [
+            SegmentComponent::Terms,
+            SegmentComponent::Postings,
+            SegmentComponent::Positions,
+            SegmentComponent::FieldNorms,
+            SegmentComponent::FastFields,
+            SegmentComponent::Store,
+        ];
+        let deletes = segment.has_deletes().then_some(SegmentComponent::Delete);
+        out.extend(parts.into_iter().chain(deletes).map(|part| segment.relative_path(part)));
+    }
+    out
+}
+
+/// A file of a segment is called by 32 digits, whatever is behind them.
+fn is_of_segment(name: &str) -> bool {
+    let id = name.split('.').next().unwrap_or_default();
+    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The generation that a commit was made under.
@@ -504,5 +533,70 @@ impl TokenStream for LineStream<'_> {
 
     fn token_mut(&mut self) -> &mut Token {
         &mut self.token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(writer: &Writer, file: u32, body: &str) {
+        let document = DocumentText {
+            file,
+            generation: 1,
+            class: Class::Note,
+            titles: "",
+            path: "",
+            tags: "",
+            language: None,
+        };
+        writer.add(&document, &[PassageText { body, ..PassageText::default() }]).unwrap();
+    }
+
+    fn writer(words: &Lexical) -> Writer {
+        words.writer(false, Memory::default()).unwrap()
+    }
+
+    fn copy_new(from: &Path, to: &Path) -> Vec<String> {
+        let mut copied = Vec::new();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            if !to.join(&name).exists() {
+                std::fs::copy(entry.path(), to.join(&name)).unwrap();
+                copied.push(name);
+            }
+        }
+        copied
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_behind_is_in_nobodys_way() {
+        for anew in [false, true] {
+            let [dir, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+            let (dir, other) = (dir.path(), other.path());
+            let mut words = Lexical::open(dir, true).unwrap();
+            let mut first = writer(&words);
+            (1..=9).for_each(|file| add(&first, file, "walrus"));
+            first.commit(1).unwrap();
+            first.close().unwrap();
+            copy_new(dir, other);
+            let mut killed = writer(&Lexical::open(other, false).unwrap());
+            killed.remove(1);
+            killed.commit(2).unwrap();
+            killed.close().unwrap();
+            // What it wrote is there, but for the list that names it.
+            let left = copy_new(other, dir);
+            assert!(left.len() == 1 && left[0].ends_with(".del"), "{left:?}");
+            std::fs::write(dir.join("note.txt"), "mine").unwrap();
+            if anew {
+                words = Lexical::open(dir, false).unwrap();
+            }
+            let mut again = writer(&words);
+            again.remove(1);
+            again.commit(2).unwrap();
+            again.close().unwrap();
+            assert_eq!(words.view(None).unwrap().entries.len(), 8);
+            assert!(dir.join("note.txt").exists());
+        }
     }
 }

@@ -1415,7 +1415,7 @@ mod tests {
         let content = || Content::Text { text: text.to_owned(), encoding: "UTF-8", plain: true };
         let loaded = Loaded { stamp: Stamp::default(), hash: [0; 16], content: content() };
         let mut row = document(&source, "a.md", loaded, 5).unwrap().row;
-        assert_eq!(inputs(&row, content()), Some(vec![format!("Tide\n{text}")]));
+        assert_eq!(inputs(&row, content()), Some(vec![format!("\n{text}")]));
         // As a parse that ran out of time may have left them.
         let whole = row.chunks.get(0).unwrap();
         let part = |start, end| ChunkRow { start, end, heading: None, ..whole.clone() };

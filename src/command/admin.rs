@@ -279,7 +279,7 @@ fn check(index: &Arc<Index>, repair: bool, deep: bool) -> Result<Check, Failure>
                 return Ok(look()?);
             }
             // A deep look takes long, and nobody has to wait with writing for its end.
-            let held = if deep { None } else { Some(updater) };
+            let held = (!deep).then_some(updater);
             let check = look()?;
             if !check.differences.is_empty() || check.made_now > 0 {
                 let mut updater = match held {
