@@ -1003,8 +1003,8 @@ pub(crate) fn passages(path: &str, content: Content) -> Option<(Vec<ChunkRow>, S
     Some((rows, text))
 }
 
-/// The texts that are embedded of a document as it was indexed: one for each of its passages, and of
-/// a note of several one for its head. `None` where `content` is not what its row was made of.
+/// The texts that are embedded of a document as it was indexed: one for each of its passages, and
+/// of a note of several one for its head. `None` where `content` is not what its row was made of.
 pub(crate) fn inputs(row: &FileRow, content: Content) -> Option<Vec<String>> {
     let Content::Text { text, .. } = content else {
         return (row.n_chunks == 0).then(Vec::new);
