@@ -90,10 +90,12 @@ impl Embedder for Stand {
     }
 }
 
-/// The title of the note that a passage stands in.
+/// The title of the note that a passage stands in: in the line of what it stands under, or, of the
+/// first passage, which stands under nothing, in its own.
 fn title(text: &str) -> &str {
-    let head = text.split('\n').next().unwrap_or_default();
-    head.split(" > ").next().unwrap_or_default()
+    let head = text.lines().next().unwrap_or_default();
+    let own = || text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default();
+    if head.is_empty() { own() } else { head.split(" > ").next().unwrap_or_default() }
 }
 
 /// The vector of a text, the same in every process: a real one that `of` chooses, with the text's
