@@ -5,7 +5,7 @@
 //! number, so that two runs agree whatever the segments are.
 
 use crate::error::Result;
-use crate::fuse::{Meaning, confidence, share_of};
+use crate::fuse::{Meaning, confidence as confidence_of, share_of};
 use crate::kind::Class;
 use crate::lexical::Part;
 use crate::query::Query;
@@ -26,6 +26,43 @@ const ONCE: f32 = 0.674;
 /// in meaning makes up for: who remembers the words of a note means that one. Times the confidence
 /// in the words, squared: a lead says little where even the leader holds few of them.
 const LEAD: f32 = 2.0;
+/// What it gains by the lead of its best passage over that of any other document, times the
+/// confidence in that: a long document holds the words of a sentence no better than others do, its
+/// passage does.
+const PASSAGE_LEAD: f32 = 0.6;
+
+/// The best of some numbers and the second best.
+#[derive(Clone, Copy)]
+struct Best {
+    first: f32,
+    second: f32,
+}
+
+impl Default for Best {
+    fn default() -> Self {
+        Best { first: f32::MIN_POSITIVE, second: 0.0 }
+    }
+}
+
+impl Best {
+    fn add(&mut self, value: f32) {
+        if value > self.first {
+            (self.first, self.second) = (value, self.first);
+        } else {
+            self.second = value.max(self.second);
+        }
+    }
+
+    /// One of them as a share of the best.
+    fn share(&self, value: f32) -> f32 {
+        value / self.first
+    }
+
+    /// How far one of them is before the second best, as a share of the best.
+    fn lead(&self, value: f32) -> f32 {
+        (value / self.first - self.second / self.first).max(0.0)
+    }
+}
 
 /// A ranked passage.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -234,31 +271,32 @@ impl Ranker<'_> {
         meaning: &Meaning,
     ) -> (Vec<Scored>, usize) {
         let near = &meaning.near;
-        let confidence = confidence(self.top_document, sums.ideal);
+        let confidence = confidence_of(self.top_document, sums.ideal);
         let words_share = (1.0 - meaning.share) * confidence;
-        let (mut top_words, mut second_words) = (f32::MIN_POSITIVE, 0.0);
+        let (mut by_mean, mut by_passage) = (Best::default(), Best::default());
         let mut words = vec![None; self.view.entries.len()];
         for &(own, slot, entry) in best {
             let bonus = self.bonus.of(slot, entry).0;
             let score = self.score(sums, own, slot, entry) - bonus;
-            if score > top_words {
-                (top_words, second_words) = (score, top_words);
-            } else {
-                second_words = score.max(second_words);
-            }
-            words[entry as usize] = Some((score, bonus, slot));
+            by_mean.add(score);
+            by_passage.add(own);
+            words[entry as usize] = Some((score, bonus, slot, own));
         }
-        let lead = |by_words: f32| (by_words - second_words / top_words).max(0.0);
-        let stands_out = |by_words| by_words + LEAD * confidence * confidence * lead(by_words);
+        let of_passages = confidence_of(by_passage.first, sums.ideal);
+        let leads = |score: f32, own: f32| {
+            let mean = by_mean.share(score) + LEAD * confidence * confidence * by_mean.lead(score);
+            let passage = PASSAGE_LEAD * of_passages * by_passage.lead(own);
+            words_share * mean + (1.0 - meaning.share) * passage
+        };
         let mut ranked: Vec<(f32, u32)> = Vec::new();
         for entry in (0..self.view.entries.len() as u32).filter(|entry| self.allows(*entry)) {
             let dense = near.documents[entry as usize].score();
-            let (score, bonus, _) = match words[entry as usize] {
+            let (score, bonus, _, own) = match words[entry as usize] {
                 Some(found) => found,
-                None if self.plain && dense.is_some() => (0.0, 0.0, NONE),
+                None if self.plain && dense.is_some() => (0.0, 0.0, NONE, 0.0),
                 None => continue,
             };
-            let by_words = score / top_words;
+            let by_words = by_mean.share(score);
             let dense = match dense {
                 Some(dense) => share_of(dense, near.top),
                 // What nobody has embedded yet means what its words say, and is not far for that.
@@ -267,7 +305,7 @@ impl Ranker<'_> {
                 }
                 None => 0.0,
             };
-            let score = meaning.share * dense + words_share * stands_out(by_words);
+            let score = meaning.share * dense + leads(score, own);
             ranked.push((score + bonus, entry));
         }
         let total = ranked.len();
@@ -282,7 +320,7 @@ impl Ranker<'_> {
         ranked.sort_unstable_by(order);
         let slots: Vec<u32> = ranked
             .iter()
-            .map(|(_, entry)| words[*entry as usize].map_or(NONE, |(.., slot)| slot))
+            .map(|(_, entry)| words[*entry as usize].map_or(NONE, |(_, _, slot, _)| slot))
             .collect();
         let slots = self.nearest(sums, &ranked, slots, meaning);
         let hits = ranked.iter().zip(slots).map(|(&(score, entry), slot)| {
