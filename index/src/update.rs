@@ -1378,10 +1378,8 @@ mod tests {
         Parsed::default()
     }
 
-    #[test]
-    fn a_text_that_its_parser_fails_on_is_found_by_its_name() {
-        let kind = Kind { recognise: |_| None, class: Class::Note, parse: fails, extract: None };
-        let source = Source {
+    fn a_vault() -> Source {
+        Source {
             id: 1,
             name: "vault".to_owned(),
             kind: SourceKind::Vault,
@@ -1389,7 +1387,13 @@ mod tests {
             collection: "notes".to_owned(),
             commit: None,
             scanned_ms: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_text_that_its_parser_fails_on_is_found_by_its_name() {
+        let kind = Kind { recognise: |_| None, class: Class::Note, parse: fails, extract: None };
+        let source = a_vault();
         let content = Content::Text { text: "x".to_owned(), encoding: "UTF-8", plain: true };
         let loaded = Loaded { stamp: Stamp::default(), hash: disk::hash(b"x"), content };
         let document = document_of((&kind, "broken"), &source, "a/b.md", loaded, 5).unwrap();
@@ -1403,15 +1407,7 @@ mod tests {
     #[test]
     fn passages_are_embedded_as_their_row_has_them_whatever_a_parse_gives_now() {
         let text = "# Tide\n\nebb\n\nflow\n";
-        let source = Source {
-            id: 1,
-            name: "vault".to_owned(),
-            kind: SourceKind::Vault,
-            root: String::new(),
-            collection: "notes".to_owned(),
-            commit: None,
-            scanned_ms: None,
-        };
+        let source = a_vault();
         let content = || Content::Text { text: text.to_owned(), encoding: "UTF-8", plain: true };
         let loaded = Loaded { stamp: Stamp::default(), hash: [0; 16], content: content() };
         let mut row = document(&source, "a.md", loaded, 5).unwrap().row;

@@ -323,6 +323,24 @@ pub fn embedded(folder: &Path) -> (Arc<Index>, Updater, Arc<Jitter>) {
     (index, updater, jitter)
 }
 
+/// Hits of a search.
+pub const HITS: usize = 10;
+
+/// A search as a tool asks for it.
+pub fn asked(query: &str, mode: Mode) -> SearchArgs {
+    SearchArgs {
+        query: query.to_owned(),
+        also: Vec::new(),
+        limit: HITS,
+        offset: 0,
+        at_generation: None,
+        filters: Filters::default(),
+        detail: Detail::Passage,
+        mode,
+        explain: false,
+    }
+}
+
 /// `bench hybrid [FOLDER]`: search by words and by both, also with the query's vector at hand.
 pub fn hybrid(folder: &Path) {
     let (index, updater, jitter) = embedded(folder);
@@ -332,17 +350,7 @@ pub fn hybrid(folder: &Path) {
     println!("# passages {}", status.sources.iter().map(|s| s.chunks).sum::<u64>());
     println!("what,n,p50_ms,p90_ms,p99_ms");
     let search = |n: usize, mode: Mode| {
-        let args = SearchArgs {
-            query: queries[n % queries.len()].clone(),
-            also: Vec::new(),
-            limit: 10,
-            offset: 0,
-            at_generation: None,
-            filters: Filters::default(),
-            detail: Detail::Passage,
-            mode,
-            explain: false,
-        };
+        let args = asked(&queries[n % queries.len()], mode);
         index.search(&args).expect("a search");
     };
     timed(queries.len(), |n| search(n, Mode::Hybrid));

@@ -8,16 +8,14 @@
 
 use crate::fresh::{self, Dice};
 use crate::life::bytes;
-use crate::meaning::{Noise, cpu_s, floats, memory_mb, percentile, real_vectors};
+use crate::meaning::{HITS, Noise, asked, cpu_s, floats, memory_mb, percentile, real_vectors};
 use crate::serve::{queries, timed};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use synod_index::{
-    Detail, Embedder, Filters, Index, Mode, SearchArgs, SourceSpec, Updater, VectorIndex, Work,
-};
+use synod_index::{Embedder, Index, Mode, SourceSpec, Updater, VectorIndex, Work};
 
 /// Sections of a note, each of which is a passage: too large to be joined, too small to be cut.
 const SECTIONS: usize = 4;
@@ -25,8 +23,6 @@ const SECTIONS: usize = 4;
 const DIMENSIONS: usize = 384;
 /// Searches of one figure, each of another query.
 const SEARCHES: usize = 300;
-/// Hits of a search.
-const HITS: usize = 10;
 /// Between two words about how far it is.
 const TELL: Duration = Duration::from_secs(20);
 /// How the nearest are found, by name; without meaning there is nothing to find.
@@ -306,18 +302,7 @@ fn found_file(folder: &Path, way: &str) -> PathBuf {
 
 /// A whole search, as a tool asks for it.
 fn search(index: &Index, query: &str, mode: Mode) -> Top {
-    let args = SearchArgs {
-        query: query.to_owned(),
-        also: Vec::new(),
-        limit: HITS,
-        offset: 0,
-        at_generation: None,
-        filters: Filters::default(),
-        detail: Detail::Passage,
-        mode,
-        explain: false,
-    };
-    let found = index.search(&args).expect("a search");
+    let found = index.search(&asked(query, mode)).expect("a search");
     assert!(!found.wordy, "meaning counted for nothing: {query}");
     found.hits.into_iter().map(|hit| (hit.path, hit.lines.0)).collect()
 }
