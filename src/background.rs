@@ -11,8 +11,8 @@ use synod_index::{Batch, Embedder, Error, GraphWork, HistoryRead, HistoryWork, M
 
 /// How much the processor's scheduler puts these threads behind the writer's.
 const BEHIND: i32 = 10;
-/// And the writer's behind those that answer: whoever asks is waiting, and what is saved is found
-/// in time with a quarter of a processor.
+/// And the writer's behind those that answer, since whoever asks is waiting: Linux gives it a third
+/// of what each of them gets then.
 const WRITING: i32 = 5;
 
 /// Puts this thread, and those that it starts, behind others.

@@ -215,12 +215,11 @@ impl Lexical {
     pub fn verify(&self, known: &HashSet<String>) -> Result<HashSet<String>> {
         caught(|| {
             let mut sound = HashSet::new();
-            for path in files(&self.index.load_metas()?) {
+            for path in self.files()? {
                 match self.verify_file(&path, known) {
                     Ok(name) => drop(sound.insert(name)),
                     // A writer in another process may have merged it into a new one meanwhile.
-                    Err(Error::Damaged(_)) if !files(&self.index.load_metas()?).contains(&path) => {
-                    }
+                    Err(Error::Damaged(_)) if !self.files()?.contains(&path) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -229,6 +228,11 @@ impl Lexical {
             })?;
             Ok(sound)
         })
+    }
+
+    /// The files of the newest commit.
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        Ok(files(&self.index.load_metas()?))
     }
 
     /// The name of a sound file, with what the file system says of it.
