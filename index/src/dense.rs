@@ -23,14 +23,16 @@ pub struct Dense {
     rows: Rows,
     /// What the database says, to be taken over by the next one.
     kept: Kept,
-    /// By place, its row.
+    /// By place, its row; behind the places of passages those of heads.
     numbers: Vec<u32>,
     /// By place, its passage slot of the view.
     slots: Vec<u32>,
     /// By entry, its first place; one more at the end.
     starts: Vec<u32>,
-    /// Row and entry of every note whose head has a vector.
-    wholes: Vec<(u32, u32)>,
+    /// The notes whose head has a vector, by their place behind those of passages.
+    headed: Vec<u32>,
+    /// Every row is measured, whatever it costs.
+    exact: bool,
     /// Share of the passages that have a vector, 0 to 1.
     pub coverage: f32,
     /// The short way to the nearest, where there are graphs.
@@ -46,14 +48,14 @@ struct Reach {
     starts: Vec<u32>,
     /// What rows are the vectors of: an entry and one of its places, or `NONE` for its head.
     owners: Vec<(u32, u32)>,
-    /// By entry, the row of its head or `NONE`.
-    whole_of: Vec<u32>,
 }
 
 /// Documents whose vectors are looked up one by one, beside a share of all: more are read with all
 /// others.
 const LOOKED_UP_MAX: usize = 200;
 const LOOKED_UP_SHARE: usize = 16;
+/// Rows of a document that are asked for before they are measured: the others lie behind them.
+const FETCHED: usize = 8;
 /// Rows near a query that each graph names, and as many of those without one.
 const EF: usize = 512;
 
@@ -190,9 +192,6 @@ impl Dense {
             kept = Kept::new(view);
             kept.read(db, view, space)?;
         }
-        let heads = kept.heads.iter().enumerate().filter(|(_, row)| **row != NONE);
-        let mut wholes: Vec<(u32, u32)> = heads.map(|(entry, row)| (*row, entry as u32)).collect();
-        wholes.sort_unstable();
         let layout = view.layout();
         let (mut numbers, mut slots, mut starts) = (Vec::new(), Vec::new(), vec![0]);
         for entry in 0..view.entries.len() as u32 {
@@ -203,6 +202,9 @@ impl Dense {
             starts.push(numbers.len() as u32);
         }
         let coverage = numbers.len() as f32 / view.n_chunks.max(1) as f32;
+        let heads = (0..).zip(&kept.heads).filter(|(_, row)| **row != NONE);
+        let headed: Vec<u32> = heads.map(|(entry, _)| entry).collect();
+        numbers.extend(headed.iter().map(|entry| kept.heads[*entry as usize]));
         let graphs = match mode {
             VectorIndex::Exact => Graphs::default(),
             _ => Graphs::open(dir, space.id, &rows, mode == VectorIndex::Hnsw),
@@ -218,7 +220,8 @@ impl Dense {
             numbers,
             slots,
             starts,
-            wholes,
+            headed,
+            exact: mode == VectorIndex::Exact,
             coverage,
             reach,
         };
@@ -230,7 +233,7 @@ impl Dense {
 
     /// Nothing is embedded.
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
+        self.slots.is_empty()
     }
 
     /// The places of a document's passages: those that have a vector.
@@ -241,6 +244,11 @@ impl Dense {
     /// The passage slot of a place.
     pub fn slot(&self, place: usize) -> u32 {
         self.slots[place]
+    }
+
+    /// How many places of passages there are.
+    pub fn n_passages(&self) -> usize {
+        self.slots.len()
     }
 
     /// The row of a document's passage, if that has a vector.
@@ -261,11 +269,6 @@ impl Dense {
     /// There are graphs.
     pub fn has_graphs(&self) -> bool {
         self.reach.is_some()
-    }
-
-    /// How many places there are.
-    pub fn n_places(&self) -> usize {
-        self.numbers.len()
     }
 
     /// What is near a query, as graphs name it and as is seen of the rows without one: entry, place
@@ -294,20 +297,31 @@ impl Dense {
         self.rows.cosine(self.numbers[place], query)
     }
 
-    /// The cosine of a document's head to a query, if that has a vector; only with graphs.
+    /// Has the rows of a document brought near the processor: the first of them, and its head.
+    pub fn fetch(&self, entry: u32) {
+        let head = Some(self.kept.heads[entry as usize]).filter(|row| *row != NONE);
+        let first = self.places(entry).take(FETCHED).map(|place| self.numbers[place]);
+        first.chain(head).for_each(|row| self.rows.fetch(row));
+    }
+
+    /// The cosine of a document's head to a query, if that has a vector.
     pub fn whole(&self, entry: u32, query: &QueryVector) -> Option<f32> {
-        let row = self.reach.as_ref()?.whole_of[entry as usize];
+        let row = self.kept.heads[entry as usize];
         (row != NONE).then(|| self.rows.cosine(row, query))
     }
 
-    /// The cosine of each place to a query.
+    /// The cosine of each place to a query, those of passages first and then those of the heads of
+    /// [`Dense::headed`].
     pub fn cosines(&self, query: &QueryVector) -> Cosines {
-        self.rows.cosines(&self.numbers, query)
+        match self.exact {
+            true => Cosines::All(self.rows.all_cosines(&self.numbers, query)),
+            false => self.rows.cosines(&self.numbers, query),
+        }
     }
 
-    /// Entry and cosine to a query of every note whose head has a vector.
-    pub fn wholes(&self, query: &QueryVector) -> impl Iterator<Item = (u32, f32)> {
-        self.wholes.iter().map(|(row, entry)| (*entry, self.rows.cosine(*row, query)))
+    /// Entry and place of every note whose head has a vector.
+    pub fn headed(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.headed.iter().copied().zip(self.slots.len()..)
     }
 
     /// What a document means: the direction between the vectors of its passages.
@@ -327,14 +341,12 @@ impl Dense {
 impl Reach {
     fn new(graphs: Graphs, dense: &Dense, n_entries: usize) -> Self {
         let n_rows = dense.rows.len();
-        let mut whole_of = vec![NONE; n_entries];
-        dense.wholes.iter().for_each(|(row, entry)| whole_of[*entry as usize] = *row);
         let of_entry = |entry: u32| {
             let places = dense.places(entry);
             places.map(move |place| (dense.numbers[place], (entry, place as u32)))
         };
         let owned = || {
-            let heads = dense.wholes.iter().map(|(row, entry)| (*row, (*entry, NONE)));
+            let heads = dense.headed().map(|(entry, at)| (dense.numbers[at], (entry, NONE)));
             (0..n_entries as u32).flat_map(of_entry).chain(heads)
         };
         let mut starts = vec![0u32; n_rows as usize + 1];
@@ -349,7 +361,7 @@ impl Reach {
             next[row as usize] += 1;
         }
         let others = graphs.uncovered(n_rows);
-        let mut reach = Reach { graphs, others: Vec::new(), starts, owners, whole_of };
+        let mut reach = Reach { graphs, others: Vec::new(), starts, owners };
         reach.others = others.into_iter().filter(|row| reach.is_owned(*row)).collect();
         reach
     }

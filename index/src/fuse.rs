@@ -13,7 +13,8 @@ use crate::dense::Dense;
 use crate::scan::Cosines;
 use crate::vector::QueryVector;
 use crate::view::NONE;
-use std::collections::HashSet;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 /// What a query means, beside its words.
 pub struct Meaning<'a> {
@@ -74,123 +75,261 @@ impl Near {
     }
 }
 
-/// Cosines of passages and documents to a query.
+/// How near documents and passages are to a query.
 pub struct Nearness {
-    /// By place.
-    pub passages: Cosines,
-    /// By entry.
-    pub documents: Vec<Near>,
+    documents: Documents,
+    /// By place, where all were measured.
+    cosines: Vec<f32>,
+    /// Documents that were measured whole after others were not.
+    measured: HashSet<u32>,
     /// The best document's.
     pub top: f32,
     /// The best passage's.
     pub top_passage: f32,
-    /// Where only documents that may be among the best have a score: those that were measured
-    /// whole.
-    pub sparse: Option<HashSet<u32>>,
 }
 
-/// Documents that are measured whole where graphs name the nearest passages: the best by them, and
-/// as many by their words.
+/// Which documents something is known of.
+enum Documents {
+    /// By entry.
+    All(Vec<Near>),
+    /// Those that graphs name, and those that were measured beside them.
+    Named(HashMap<u32, Near>),
+}
+
+/// Documents that are to be right where not all passages were measured: the best by meaning, and as
+/// many by their words, or more where they have few passages.
 const MEASURED: usize = 64;
+/// Passages that are measured for that, beyond those of the first documents.
+const MEASURED_PASSAGES: usize = 4_096;
+/// Documents that are measured for that at most.
+const MEASURED_MAX: usize = 1_024;
+/// How far behind those that were measured the others are, for each step between them.
+const BEHIND: f32 = 1e-3;
 
 impl Nearness {
     /// Of every embedded passage and document of a view with `n_entries`.
     pub fn of(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
-        let passages = dense.cosines(query);
         let entries = 0..n_entries as u32;
-        let mut top_passage = -1.0f32;
-        let mut documents: Vec<Near> = match &passages {
+        let (documents, cosines): (Vec<Near>, Vec<f32>) = match dense.cosines(query) {
             Cosines::All(cosines) => {
                 let of = |entry| Near::of(cosines[dense.places(entry)].iter().copied());
-                let documents: Vec<Near> = entries.map(of).collect();
-                top_passage = documents.iter().fold(top_passage, |top, near| match near.n {
-                    0 => top,
-                    _ => top.max(near.best[0]),
-                });
-                documents
+                let mut documents: Vec<Near> = entries.map(of).collect();
+                for (entry, place) in dense.headed() {
+                    documents[entry as usize].whole = Some(cosines[place]);
+                }
+                (documents, cosines)
             }
             Cosines::Signs(signs) => {
-                top_passage = signs.best();
                 let mut stretches = signs.stretches();
-                entries.map(|entry| Near::of(stretches.nearest(dense.places(entry)))).collect()
+                let of = |entry| Near::of(stretches.nearest(dense.places(entry)));
+                let mut documents: Vec<Near> = entries.map(of).collect();
+                for (entry, place) in dense.headed() {
+                    documents[entry as usize].whole = Some(signs.at(place));
+                }
+                (documents, Vec::new())
             }
         };
-        for (entry, cosine) in dense.wholes(query) {
-            documents[entry as usize].whole = Some(cosine);
+        let mut near = Nearness { cosines, ..Nearness::from(Documents::All(documents)) };
+        if !near.is_measured() {
+            near.measure_best(dense, query);
         }
-        let scores = documents.iter().filter_map(Near::score);
-        let top = scores.fold(-1.0f32, f32::max);
-        Nearness { passages, documents, top, top_passage, sparse: None }
+        near.note_best();
+        near
     }
 
     /// Of the documents that graphs find near the query alone. What they do not name of such a
     /// document is taken to be as near as the last that any of them names, which may be too little;
     /// the best documents are measured whole.
-    pub fn among(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
-        let mut near = Nearness {
-            passages: Cosines::All(Vec::new()),
-            documents: vec![Near::default(); n_entries],
-            top: -1.0,
-            top_passage: -1.0,
-            sparse: Some(HashSet::new()),
-        };
-        let mut passages = vec![0.0; dense.n_places()];
+    pub fn among(dense: &Dense, query: &QueryVector) -> Self {
         let found = dense.nearest(query);
         let least = found.iter().fold(1.0f32, |least, (.., cosine)| least.min(*cosine));
-        let mut entries: Vec<u32> = found.iter().map(|(entry, ..)| *entry).collect();
-        entries.sort_unstable();
-        entries.dedup();
+        let mut named: HashMap<u32, Near> = HashMap::with_capacity(found.len());
         for (entry, place, cosine) in found {
+            let document = named.entry(entry).or_default();
             if place != NONE {
-                passages[place as usize] = cosine;
-                near.documents[entry as usize].add(cosine);
+                document.add(cosine);
             }
         }
-        let mut best: Vec<(f32, u32)> = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let document = &mut near.documents[entry as usize];
-            for _ in document.n as usize..dense.places(entry).len().min(3) {
+        for (entry, document) in &mut named {
+            for _ in document.n as usize..dense.places(*entry).len().min(3) {
                 document.add(least);
             }
-            document.whole = dense.whole(entry, query);
-            best.extend(document.score().map(|score| (score, entry)));
+            document.whole = dense.whole(*entry, query);
         }
-        near.passages = Cosines::All(passages);
-        near.measure(dense, query, best);
+        let mut near = Nearness::from(Documents::Named(named));
+        near.measure_best(dense, query);
+        near.note_best();
         near
     }
 
-    /// Measures the best documents of a list whole, but for those that were.
-    fn measure(&mut self, dense: &Dense, query: &QueryVector, mut best: Vec<(f32, u32)>) {
-        let (Some(measured), Cosines::All(passages)) = (&mut self.sparse, &mut self.passages)
-        else {
-            return;
-        };
-        if best.len() > MEASURED {
-            best.select_nth_unstable_by(MEASURED, |a, b| b.0.total_cmp(&a.0));
-            best.truncate(MEASURED);
+    fn from(documents: Documents) -> Self {
+        let (cosines, measured) = (Vec::new(), HashSet::new());
+        Nearness { documents, cosines, measured, top: -1.0, top_passage: -1.0 }
+    }
+
+    /// Score and entry of every document that has one, in no order.
+    pub fn scores(&self) -> Box<dyn Iterator<Item = (f32, u32)> + '_> {
+        let scored = |(entry, near): (u32, &Near)| near.score().map(|score| (score, entry));
+        match &self.documents {
+            Documents::All(all) => Box::new((0..).zip(all).filter_map(scored)),
+            Documents::Named(named) => {
+                Box::new(named.iter().map(|(entry, near)| (*entry, near)).filter_map(scored))
+            }
         }
-        for (_, entry) in best {
-            if !measured.insert(entry) {
-                continue;
+    }
+
+    /// The score of a document.
+    pub fn score(&self, entry: u32) -> Option<f32> {
+        match &self.documents {
+            Documents::All(all) => all[entry as usize].score(),
+            Documents::Named(named) => named.get(&entry)?.score(),
+        }
+    }
+
+    /// Only documents that may be among the best have a score.
+    pub fn is_partial(&self) -> bool {
+        matches!(self.documents, Documents::Named(_))
+    }
+
+    /// Every passage was measured.
+    fn is_measured(&self) -> bool {
+        !self.cosines.is_empty()
+    }
+
+    fn note_best(&mut self) {
+        let best = |all: &mut dyn Iterator<Item = &Near>| {
+            all.filter(|near| near.n > 0).fold((-1.0f32, -1.0f32), |(top, passage), near| {
+                (top.max(near.score().unwrap_or(-1.0)), passage.max(near.best[0]))
+            })
+        };
+        (self.top, self.top_passage) = match &self.documents {
+            Documents::All(all) => best(&mut all.iter()),
+            Documents::Named(named) => best(&mut named.values()),
+        };
+    }
+
+    /// Measures documents whole, the best by what is known first, until `MEASURED` of those that
+    /// were are better than all others can be, or it has been enough. Those others are behind them
+    /// then, in their order: what was taken for known of them may be too much.
+    fn measure_best(&mut self, dense: &Dense, query: &QueryVector) {
+        let mut best: Vec<(f32, u32)> = self.scores().collect();
+        let (mut n_passages, mut kept) = (0, BinaryHeap::new());
+        let first = partial_sort(&mut best, MEASURED_MAX);
+        for (at, &(known, entry)) in first.iter().enumerate() {
+            let worst = kept.peek().map_or(-1.0, |Reverse(Ordered(score))| *score);
+            if kept.len() >= MEASURED && (known <= worst || n_passages >= MEASURED_PASSAGES) {
+                break;
             }
-            let mut near = Near { whole: dense.whole(entry, query), ..Near::default() };
-            for place in dense.places(entry) {
-                let cosine = dense.cosine(place, query);
-                passages[place] = cosine;
-                self.top_passage = self.top_passage.max(cosine);
-                near.add(cosine);
+            first.get(at + 1).iter().for_each(|(_, next)| dense.fetch(*next));
+            n_passages += dense.places(entry).len();
+            kept.extend(self.measure(dense, query, entry).map(|score| Reverse(Ordered(score))));
+            if kept.len() > MEASURED {
+                kept.pop();
             }
-            self.top = near.score().map_or(self.top, |score| self.top.max(score));
-            self.documents[entry as usize] = near;
+        }
+        let top = best.iter().fold(-1.0f32, |top, (score, _)| top.max(*score));
+        let Some(Reverse(Ordered(border))) = kept.pop() else { return };
+        for (known, entry) in best.into_iter().filter(|(known, _)| *known > border) {
+            if !self.measured.contains(&entry) {
+                let behind = border - (top - known) * BEHIND;
+                self.know(entry, Near::of(std::iter::once(behind)));
+            }
+        }
+    }
+
+    /// Measures a document whole; its score, if it has a vector.
+    fn measure(&mut self, dense: &Dense, query: &QueryVector, entry: u32) -> Option<f32> {
+        let places = dense.places(entry);
+        if places.is_empty() {
+            return None;
+        }
+        let near = Near::of(places.map(|place| dense.cosine(place, query)));
+        let near = Near { whole: dense.whole(entry, query), ..near };
+        self.measured.insert(entry);
+        self.know(entry, near);
+        self.top_passage = self.top_passage.max(near.best[0]);
+        self.top = near.score().map_or(self.top, |score| self.top.max(score));
+        near.score()
+    }
+
+    fn know(&mut self, entry: u32, near: Near) {
+        match &mut self.documents {
+            Documents::All(all) => all[entry as usize] = near,
+            Documents::Named(named) => drop(named.insert(entry, near)),
         }
     }
 }
 
+/// The `n` greatest, in order, at the front.
+fn partial_sort(all: &mut [(f32, u32)], n: usize) -> &[(f32, u32)] {
+    let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    if all.len() > n {
+        all.select_nth_unstable_by(n, order);
+    }
+    let n = n.min(all.len());
+    all[..n].sort_unstable_by(order);
+    &all[..n]
+}
+
+/// A number that has its place among others.
+#[derive(PartialEq)]
+struct Ordered(f32);
+
+impl Eq for Ordered {}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
 impl Meaning<'_> {
-    /// Measures the documents that hold most of the words: `words` is what each scores by.
-    pub fn with_words(&mut self, words: Vec<(f32, u32)>) {
-        self.near.measure(self.dense, &self.query, words);
+    /// Measures the documents that hold most of the words, where not all is measured: `words` is
+    /// what each scores by.
+    pub fn with_words(&mut self, words: impl FnOnce() -> Vec<(f32, u32)>) {
+        if self.near.is_measured() {
+            return;
+        }
+        let (mut words, mut n_passages) = (words(), 0);
+        let first = partial_sort(&mut words, MEASURED_MAX);
+        for (at, (_, entry)) in first.iter().enumerate() {
+            if at >= MEASURED && n_passages >= MEASURED_PASSAGES {
+                return;
+            }
+            if self.near.measured.contains(entry) {
+                continue;
+            }
+            first.get(at + 1).iter().for_each(|(_, next)| self.dense.fetch(*next));
+            n_passages += self.dense.places(*entry).len();
+            self.near.measure(self.dense, &self.query, *entry);
+        }
+    }
+
+    /// Measures a document whole that was not; by how much its share of the best one's nearness
+    /// changes.
+    pub fn settle(&mut self, entry: u32) -> Option<f32> {
+        let near = &mut self.near;
+        if near.is_measured() || near.measured.contains(&entry) {
+            return None;
+        }
+        // What the others were counted by.
+        let top = near.top;
+        let before = near.score(entry).map_or(0.0, |score| share_of(score, top));
+        let after = near.measure(self.dense, &self.query, entry)?;
+        near.top = top;
+        Some(share_of(after, top) - before)
+    }
+
+    /// The cosine of a passage.
+    pub fn passage(&self, place: usize) -> f32 {
+        let known = self.near.cosines.get(place).copied();
+        known.unwrap_or_else(|| self.dense.cosine(place, &self.query))
     }
 }
 

@@ -173,20 +173,23 @@ impl Graph {
         let wanted = |row: u32| wanted(self.first + row);
         let mut kept: BinaryHeap<Reverse<Near>> = BinaryHeap::new();
         kept.extend(wanted(best.1).then_some(Reverse(best)));
+        let mut new = Vec::with_capacity(GROUND);
         while let Some(next) = open.pop() {
             let worst = kept.peek().map_or(f32::MIN, |near| near.0.0);
             if kept.len() >= ef && next.0 < worst {
                 break;
             }
-            for row in self.ground(next.1) {
-                if *row >= self.n_rows || !first(*row) {
-                    continue;
-                }
-                let near = Near(cosine(*row), *row);
+            new.clear();
+            let neighbours = self.ground(next.1).iter().copied();
+            new.extend(neighbours.filter(|row| *row < self.n_rows && first(*row)));
+            // They lie anywhere in a file larger than the cache.
+            new.iter().for_each(|row| rows.fetch(self.first + row));
+            for row in new.iter().copied() {
+                let near = Near(cosine(row), row);
                 if kept.len() < ef || kept.peek().is_some_and(|worst| near > worst.0) {
                     // Through what is gone one still comes to what is there.
                     open.push(near);
-                    kept.extend(wanted(*row).then_some(Reverse(near)));
+                    kept.extend(wanted(row).then_some(Reverse(near)));
                     if kept.len() > ef {
                         kept.pop();
                     }

@@ -104,7 +104,7 @@ impl Index {
             let Some(dense) = dense else { return Ok(Vec::new()) };
             let query = QueryVector::new(&known(&dense, text, &[])?);
             let cosines = dense.cosines(&query).into_vec();
-            let mut places: Vec<usize> = (0..cosines.len()).collect();
+            let mut places: Vec<usize> = (0..dense.n_passages()).collect();
             places.sort_unstable_by(|a, b| cosines[*b].total_cmp(&cosines[*a]).then(a.cmp(b)));
             let mut ids = Vec::new();
             for place in places.into_iter().take(n) {
@@ -157,10 +157,10 @@ impl Index {
                     Mode::Semantic => 1.0,
                     _ => share_of_meaning(&args.query, query),
                 };
-                let (query, n_entries) = (QueryVector::new(&vector), view.entries.len());
+                let query = QueryVector::new(&vector);
                 let near = match way {
-                    Way::Graphs if dense.has_graphs() => Nearness::among(dense, &query, n_entries),
-                    _ => Nearness::of(dense, &query, n_entries),
+                    Way::Graphs if dense.has_graphs() => Nearness::among(dense, &query),
+                    _ => Nearness::of(dense, &query, view.entries.len()),
                 };
                 Some(Meaning { dense, query, near, share })
             }

@@ -148,9 +148,7 @@ pub fn rank(
     let mut best = ranker.best_passages(sums);
     let (hits, total) = match meaning {
         Some(meaning) => {
-            if meaning.near.sparse.is_some() {
-                meaning.with_words(ranker.words(sums, &best));
-            }
+            meaning.with_words(|| ranker.words(sums, &best));
             ranker.fused(top, sums, &best, meaning)
         }
         None => {
@@ -266,21 +264,18 @@ impl Ranker<'_> {
     fn fused(
         &self,
         top: usize,
-        sums: &Scratch,
+        sums: &mut Scratch,
         best: &[(f32, u32, u32)],
-        meaning: &Meaning,
+        meaning: &mut Meaning,
     ) -> (Vec<Scored>, usize) {
         let near = &meaning.near;
         let confidence = confidence_of(self.top_document, sums.ideal);
         let words_share = (1.0 - meaning.share) * confidence;
         let (mut by_mean, mut by_passage) = (Best::default(), Best::default());
-        let mut words = vec![None; self.view.entries.len()];
-        for &(own, slot, entry) in best {
-            let bonus = self.bonus.of(slot, entry).0;
-            let score = self.score(sums, own, slot, entry) - bonus;
-            by_mean.add(score);
+        for (at, &(own, slot, entry)) in best.iter().enumerate() {
+            by_mean.add(self.score(sums, own, slot, entry) - self.bonus.of(slot, entry).0);
             by_passage.add(own);
-            words[entry as usize] = Some((score, bonus, slot, own));
+            sums.documents[entry as usize].place = at as u32;
         }
         let of_passages = confidence_of(by_passage.first, sums.ideal);
         let leads = |score: f32, own: f32| {
@@ -288,77 +283,89 @@ impl Ranker<'_> {
             let passage = PASSAGE_LEAD * of_passages * by_passage.lead(own);
             words_share * mean + (1.0 - meaning.share) * passage
         };
-        let mut ranked: Vec<(f32, u32)> = Vec::new();
-        for entry in (0..self.view.entries.len() as u32).filter(|entry| self.allows(*entry)) {
-            let dense = near.documents[entry as usize].score();
-            let (score, bonus, _, own) = match words[entry as usize] {
-                Some(found) => found,
-                None if self.plain && dense.is_some() => (0.0, 0.0, NONE, 0.0),
-                None => continue,
-            };
-            let by_words = by_mean.share(score);
+        // Documents that hold words by their place among them, and those that do not.
+        let mut dense_of: Vec<Option<f32>> = vec![None; best.len()];
+        let mut ranked: Vec<(f32, u32, u32)> = Vec::new();
+        let none = leads(0.0, 0.0);
+        for (dense, entry) in near.scores() {
+            match dense_of.get_mut(sums.documents[entry as usize].place as usize) {
+                Some(of) => *of = Some(dense),
+                None if self.plain && self.allows(entry) => {
+                    ranked.push((meaning.share * share_of(dense, near.top) + none, entry, NONE));
+                }
+                None => {}
+            }
+        }
+        for (at, (&(own, slot, entry), dense)) in best.iter().zip(dense_of).enumerate() {
+            sums.documents[entry as usize].place = NONE;
+            if !self.allows(entry) {
+                continue;
+            }
+            let bonus = self.bonus.of(slot, entry).0;
+            let score = self.score(sums, own, slot, entry) - bonus;
             let dense = match dense {
                 Some(dense) => share_of(dense, near.top),
                 // What nobody has embedded yet means what its words say, and is not far for that.
                 None if meaning.share < 1.0 && meaning.dense.places(entry).is_empty() => {
-                    by_words * (confidence / ONCE).min(1.0)
+                    by_mean.share(score) * (confidence / ONCE).min(1.0)
                 }
                 None => 0.0,
             };
             let score = meaning.share * dense + leads(score, own);
-            ranked.push((score + bonus, entry));
+            ranked.push((score + bonus, entry, at as u32));
         }
         let total = ranked.len();
+        settle(&mut ranked, meaning);
+        (self.best_of(top, sums, best, ranked, meaning), total)
+    }
+
+    /// The `top` best as rows, in order, of documents by their score and, where they hold words,
+    /// their place in `best`.
+    fn best_of(
+        &self,
+        top: usize,
+        sums: &Scratch,
+        best: &[(f32, u32, u32)],
+        mut ranked: Vec<(f32, u32, u32)>,
+        meaning: &Meaning,
+    ) -> Vec<Scored> {
+        let near = &meaning.near;
         let file = |entry: u32| self.view.entries[entry as usize].file;
-        let order = |a: &(f32, u32), b: &(f32, u32)| {
+        let order = |a: &(f32, u32, u32), b: &(f32, u32, u32)| {
             b.0.total_cmp(&a.0).then_with(|| file(a.1).cmp(&file(b.1)))
         };
-        if total > top && top > 0 {
+        if ranked.len() > top && top > 0 {
             ranked.select_nth_unstable_by(top - 1, order);
             ranked.truncate(top);
         }
         ranked.sort_unstable_by(order);
-        let slots: Vec<u32> = ranked
-            .iter()
-            .map(|(_, entry)| words[*entry as usize].map_or(NONE, |(_, _, slot, _)| slot))
-            .collect();
-        let slots = self.nearest(sums, &ranked, slots, meaning);
-        let hits = ranked.iter().zip(slots).map(|(&(score, entry), slot)| {
-            let dense = near.documents[entry as usize].score();
-            let meaning = dense.map(|dense| share_of(dense, near.top));
+        let hits = ranked.iter().map(|&(score, entry, at)| {
+            let slot = best.get(at as usize).map_or(NONE, |(_, slot, _)| *slot);
+            let slot = self.nearest(sums, slot, entry, meaning);
+            let meaning = near.score(entry).map(|dense| share_of(dense, near.top));
             Scored { score, meaning, ..self.row(sums, slot, entry) }
         });
-        (hits.collect(), total)
+        hits.collect()
     }
 
-    /// By ranked document: the passage that is best by words and meaning; one that defines the name
-    /// asked for stays what it is.
-    fn nearest(
-        &self,
-        sums: &Scratch,
-        ranked: &[(f32, u32)],
-        by_words: Vec<u32>,
-        meaning: &Meaning,
-    ) -> Vec<u32> {
-        let near = &meaning.near;
-        let words = |slot, entry| sum(sums, slot, entry) / self.top_passage;
-        let best = |(&slot, &(_, entry)): (&u32, &(f32, u32))| {
-            let mut best = match slot {
-                NONE => (f32::MIN, NONE),
-                slot if self.bonus.of(slot, entry).0 > 0.0 => (f32::MAX, slot),
-                slot => ((1.0 - meaning.share) * words(slot, entry), slot),
-            };
-            for place in meaning.dense.places(entry) {
-                let slot = meaning.dense.slot(place);
-                let dense = meaning.share * share_of(near.passages.at(place), near.top_passage);
-                let score = dense + (1.0 - meaning.share) * words(slot, entry);
-                if score > best.0 {
-                    best = (score, slot);
-                }
-            }
-            best.1
+    /// The passage of a document that is best by words and meaning; one that defines the name asked
+    /// for stays what it is. `slot` is the best by words.
+    fn nearest(&self, sums: &Scratch, slot: u32, entry: u32, meaning: &Meaning) -> u32 {
+        let words = |slot| sum(sums, slot, entry) / self.top_passage;
+        let mut best = match slot {
+            NONE => (f32::MIN, NONE),
+            slot if self.bonus.of(slot, entry).0 > 0.0 => return slot,
+            slot => ((1.0 - meaning.share) * words(slot), slot),
         };
-        by_words.iter().zip(ranked).map(best).collect()
+        for place in meaning.dense.places(entry) {
+            let slot = meaning.dense.slot(place);
+            let dense = share_of(meaning.passage(place), meaning.near.top_passage);
+            let score = meaning.share * dense + (1.0 - meaning.share) * words(slot);
+            if score > best.0 {
+                best = (score, slot);
+            }
+        }
+        best.1
     }
 
     /// Slots go by segment: only the number says which of two equal passages is the first.
@@ -393,6 +400,32 @@ impl Ranker<'_> {
             slot => self.view.address(slot),
         };
         b.score.total_cmp(&a.score).then_with(|| address(a).cmp(&address(b)))
+    }
+}
+
+/// Rounds in which the best are looked for among documents that were not measured.
+const ROUNDS: usize = 8;
+/// Documents up to which a ranking is settled.
+const SETTLED: usize = 64;
+
+/// Measures what is among the best and was not, until the best are those that were: what was
+/// taken for known of the others may be too much.
+fn settle(ranked: &mut [(f32, u32, u32)], meaning: &mut Meaning) {
+    let n = SETTLED.min(ranked.len());
+    for _ in 0..ROUNDS {
+        if n < ranked.len() {
+            ranked.select_nth_unstable_by(n, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        }
+        let mut is_settled = true;
+        for (score, entry, _) in &mut ranked[..n] {
+            if let Some(change) = meaning.settle(*entry) {
+                *score += meaning.share * change;
+                is_settled = false;
+            }
+        }
+        if is_settled {
+            return;
+        }
     }
 }
 

@@ -157,12 +157,8 @@ impl Index {
         let Some(dense) = self.dense(db, view, &mut found)? else { return Ok(Vec::new()) };
         let Some(query) = dense.meaning_of(entry) else { return Ok(Vec::new()) };
         let near = Nearness::of(&dense, &query, view.entries.len());
-        let scores = near.documents.iter().enumerate();
-        let mut scores: Vec<(f32, u32)> = scores
-            .filter(|(other, _)| *other != entry as usize)
-            .filter_map(|(other, near)| near.score().map(|score| (score, other as u32)))
-            .filter(|(score, _)| *score >= SIMILAR)
-            .collect();
+        let others = near.scores().filter(|(score, other)| *other != entry && *score >= SIMILAR);
+        let mut scores: Vec<(f32, u32)> = others.collect();
         scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut out = Vec::new();
         for (score, other) in scores {

@@ -11,7 +11,7 @@ const SIGNS_FROM: usize = 20_000;
 /// Rows whose cosine is measured then, at least.
 const MEASURED_MIN: usize = 1_500;
 /// One more for this many rows: the nearest ten stand deeper among more.
-const ROWS_EACH: usize = 200;
+const ROWS_EACH: usize = 50;
 
 /// Rows that are asked for before they are measured.
 const AHEAD: usize = 12;
@@ -61,14 +61,6 @@ pub struct Signs {
 }
 
 impl Cosines {
-    /// Of one place.
-    pub fn at(&self, place: usize) -> f32 {
-        match self {
-            Cosines::All(cosines) => cosines[place],
-            Cosines::Signs(signs) => signs.at(place),
-        }
-    }
-
     /// Of all places.
     pub fn into_vec(self) -> Vec<f32> {
         match self {
@@ -84,7 +76,8 @@ impl Cosines {
 }
 
 impl Signs {
-    fn at(&self, place: usize) -> f32 {
+    /// Of one place.
+    pub fn at(&self, place: usize) -> f32 {
         let differences = self.differences[place];
         let known = self.measured.binary_search_by_key(&(place as u32), |(at, _)| *at);
         match known {
@@ -97,11 +90,6 @@ impl Signs {
     /// stretch of places after the other, which must come in their order.
     pub fn stretches(&self) -> Stretches<'_> {
         Stretches { signs: self, next: 0 }
-    }
-
-    /// The nearest of all.
-    pub fn best(&self) -> f32 {
-        self.measured.iter().fold(-1.0, |best, (_, cosine)| best.max(*cosine))
     }
 }
 
@@ -168,12 +156,15 @@ impl Rows {
 
     /// Some `n` of them measured, the nearest by their signs.
     pub fn near_cosines(&self, rows: &[u32], query: &QueryVector, n: usize) -> Cosines {
-        // All rows one behind the other, also those that no passage has any more: to leave them out
-        // would cost more than to count them.
-        let Some(by_row) = self.differences(query) else {
+        // All rows one behind the other, also those between that no passage has any more: to leave
+        // them out would cost more than to count them.
+        let first = rows.iter().copied().min().unwrap_or_default();
+        let end = rows.iter().max().map_or(0, |last| last + 1);
+        let Some(by_row) = self.differences(first..end, query) else {
             return Cosines::All(self.all_cosines(rows, query));
         };
-        let differences: Vec<u16> = rows.iter().map(|row| by_row[*row as usize]).collect();
+        let differences: Vec<u16> =
+            rows.iter().map(|row| by_row[(*row - first) as usize]).collect();
         let border = border(&differences, n);
         let near = at_most(&differences, border);
         let mut measured: Vec<(u32, f32)> = Vec::with_capacity(near.len());
@@ -237,8 +228,8 @@ mod tests {
             kept += truth.iter().filter(|row| found.contains(row)).count();
             // No estimate stands above what was measured.
             let near = rows.near_cosines(&all, &query, 300);
-            let each: Vec<f32> = (0..all.len()).map(|place| near.at(place)).collect();
             let Cosines::Signs(signs) = &near else { panic!("no signs") };
+            let each: Vec<f32> = (0..all.len()).map(|place| signs.at(place)).collect();
             // Stretches of all lengths, one of them empty.
             let (mut start, mut stretches) = (0, signs.stretches());
             for len in (0..).take_while(|len| len * (len + 1) / 2 <= all.len()) {
@@ -250,8 +241,6 @@ mod tests {
                 assert_eq!(found, truth);
                 start += len;
             }
-            let best = each.iter().copied().fold(-1.0, f32::max);
-            assert_eq!(signs.best(), best);
             let (exact, mixed) = (rows.all_cosines(&all, &query), near.into_vec());
             assert_eq!(each, mixed);
             let least = exact.iter().zip(&mixed).filter(|(a, b)| a == b).map(|(a, _)| *a);

@@ -370,10 +370,10 @@ impl Index {
     ) -> (Result<Ranking>, Option<Meaning<'d>>) {
         let way = Way::to(ask.top, query, ask.allowed);
         let (ranking, meaning) = self.by(way, ask, query, dense, found);
-        let sparse = meaning.as_ref().is_some_and(|meaning| meaning.near.sparse.is_some());
+        let partial = meaning.as_ref().is_some_and(|meaning| meaning.near.is_partial());
         // Graphs name passages: all of them may be of a few documents.
         let short = |ranking: &Ranking| ranking.hits.len() < ask.top.min(dense.n_documents());
-        if sparse && ranking.as_ref().is_ok_and(short) {
+        if partial && ranking.as_ref().is_ok_and(short) {
             return self.by(Way::All, ask, query, dense, found);
         }
         (ranking, meaning)

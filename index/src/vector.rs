@@ -12,6 +12,7 @@ use crate::sync_folder;
 use memmap2::Mmap;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Largest value of a row in 8 bits.
@@ -376,12 +377,14 @@ impl Rows {
         self.kernel.between(a, b) as f32 * (a_scale * b_scale)
     }
 
-    /// By row: how many of its signs differ from the query's; `None` without a file of signs.
-    pub fn differences(&self, query: &QueryVector) -> Option<Vec<u16>> {
+    /// Of each row of a range: how many of its signs differ from the query's; `None` without a file
+    /// of signs, or where that has not all of them.
+    pub fn differences(&self, range: Range<u32>, query: &QueryVector) -> Option<Vec<u16>> {
         // A mapping begins at a page, so that words lie at their borders.
         let words: &[u64] = bytemuck::try_cast_slice(self.signs.as_deref()?).ok()?;
-        let mut out = Vec::with_capacity(words.len() / query.signs.len().max(1));
-        self.kernel.differ(words, &query.signs, &mut out);
+        let at = |row: u32| row as usize * query.signs.len();
+        let mut out = Vec::with_capacity(range.len());
+        self.kernel.differ(words.get(at(range.start)..at(range.end))?, &query.signs, &mut out);
         Some(out)
     }
 }
@@ -420,13 +423,13 @@ pub(crate) mod tests {
             let truth: f32 = vector.iter().zip(&query).map(|(a, b)| a * b).sum();
             assert!((rows.cosine(row as u32, &wanted) - truth).abs() < 2e-3);
         }
-        let count = |rows: &Rows| rows.differences(&wanted).expect("signs");
+        let count = |rows: &Rows| rows.differences(0..rows.len(), &wanted).expect("signs");
         let before = count(&rows);
         // A lost file of signs is made anew by the next vectors.
         std::fs::remove_file(path(dir.path(), 1, "signs")).unwrap();
         let n = vectors.len() as u32;
         let rows = Rows::open(dir.path(), 1, 384, n).unwrap();
-        assert!(rows.differences(&wanted).is_none());
+        assert!(rows.differences(0..n, &wanted).is_none());
         append(dir.path(), 1, 384, n, &vectors[..1]).unwrap();
         let rows = Rows::open(dir.path(), 1, 384, n).unwrap();
         let after = count(&rows);

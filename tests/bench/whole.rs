@@ -151,10 +151,11 @@ pub fn run(n: usize, folder: Option<PathBuf>) {
     print!("{}", std::fs::read_to_string(&made).expect("a table"));
     // What was written goes to the disk for seconds, and takes the processor with it.
     let _ = Command::new("sync").status();
-    println!("# the query's vector is at hand; from 20,000 vectors on `exact` asks signs first");
+    println!("# the query's vector is at hand; what no graph covers is asked by its signs first,");
+    println!("# but for `exact`, which measures all");
     println!("what,n,p50_ms,p95_ms,p99_ms");
     WAYS.iter().for_each(|(way, _)| ask_apart(&folder, way));
-    recall(&folder);
+    ["both", "meaning"].iter().for_each(|name| recall(&folder, name));
 }
 
 /// Makes notes and index; what that took.
@@ -289,15 +290,13 @@ pub fn ask(args: &[String]) {
         // Also what warms it up.
         let found: Vec<Top> = (0..SEARCHES).map(one).collect();
         row(&format!("{name} ({way})"), timed(SEARCHES, |n| drop(one(n))));
-        if *mode == Mode::Semantic {
-            let text = serde_json::to_string(&found).expect("JSON");
-            fresh::write(&found_file(folder, way), &text);
-        }
+        let text = serde_json::to_string(&found).expect("JSON");
+        fresh::write(&found_file(folder, name, way), &text);
     }
 }
 
-fn found_file(folder: &Path, way: &str) -> PathBuf {
-    folder.join(format!("found-{way}.json"))
+fn found_file(folder: &Path, name: &str, way: &str) -> PathBuf {
+    folder.join(format!("found-{name}-{way}.json"))
 }
 
 /// A whole search, as a tool asks for it.
@@ -312,10 +311,10 @@ fn row(what: &str, micros: Vec<u128>) {
     println!("{what},{},{:.2},{:.2},{:.2}", micros.len(), at(0.5), at(0.95), at(0.99));
 }
 
-/// How much of what is found where all is looked at is found by graphs too.
-fn recall(folder: &Path) {
+/// How much of what is found where all is measured is found by other ways too.
+fn recall(folder: &Path, name: &str) {
     let read = |way: &str| -> Vec<Top> {
-        let text = std::fs::read_to_string(found_file(folder, way)).expect("what was found");
+        let text = std::fs::read_to_string(found_file(folder, name, way)).expect("what was found");
         serde_json::from_str(&text).expect("JSON")
     };
     let exact = read("exact");
@@ -329,7 +328,7 @@ fn recall(folder: &Path) {
         }
         let (documents, passages) = (documents as f64 / n, passages as f64 / n);
         println!(
-            "# recall@{HITS} by meaning of {way} against exact: {documents:.3} of the documents, \
+            "# recall@{HITS} by {name} of {way} against exact: {documents:.3} of the documents, \
              {passages:.3} with the same passage"
         );
     }
