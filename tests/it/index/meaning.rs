@@ -550,6 +550,48 @@ fn semantic_index(
     index
 }
 
+/// Ninety words of which `n_meant` are of three concepts, and the others of none: a passage of its
+/// own.
+fn section(n: usize, n_meant: usize) -> String {
+    let meant = ["automobile", "baguette", "ocean"].into_iter().cycle();
+    let meant = meant.take(n_meant).map(str::to_owned);
+    let others = (0..90 - n_meant).map(|at| format!("w{n}x{at}"));
+    meant.chain(others).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn documents_of_which_graphs_name_one_passage_are_not_taken_for_near() {
+    // One passage that says it all among others, passages that are rather near, and all of them
+    // near enough: by the mean of the best three those come first.
+    let kinds = [(200, [16, 0, 0, 90]), (400, [16, 0, 0, 0]), (12, [18, 18, 18, 18])];
+    let place = Place::new();
+    for (kind, (n_notes, sections)) in kinds.into_iter().enumerate() {
+        for note in 0..n_notes {
+            let part = |(at, n_meant): (usize, usize)| {
+                format!("## Part {at}\n\n{}\n", section(kind * 4_000 + note * 4 + at, n_meant))
+            };
+            let text: Vec<String> = sections.into_iter().enumerate().map(part).collect();
+            place.write(&format!("k{kind}/{note}.md"), text.join("\n"));
+        }
+    }
+    let concepts = Concepts::new("concepts", VectorIndex::Hnsw);
+    let engine = place.scanned().embedded(&concepts);
+    assert_eq!(engine.index.status().expect("a status").sources[0].chunks, 4 * 612);
+    let exact = Index::open(&place.data()).expect("an index");
+    exact.set_vector_index(VectorIndex::Exact);
+    exact.set_embedder(Arc::clone(&concepts) as Arc<dyn Embedder>);
+    for mode in [Mode::Semantic, Mode::Hybrid] {
+        let query = SearchArgs { mode, limit: 10, ..args("vehicle loaf brine") };
+        let named = |index: &Index| -> Vec<(String, (u32, u32))> {
+            let hits = index.search(&query).expect("found").hits;
+            hits.into_iter().map(|hit| (hit.path, hit.lines)).collect()
+        };
+        let found = named(&engine.index);
+        assert!(found.iter().all(|(path, _)| path.starts_with("k2/")), "{mode:?}: {found:?}");
+        assert_eq!(found, named(&exact), "{mode:?}");
+    }
+}
+
 /// Rows that nothing needs, as many as edits leave behind in a long life.
 fn leave_dead(engine: &mut Engine) {
     let dead = (0..12_000u64).map(|n| {
