@@ -199,7 +199,7 @@ pub struct Embedding {
     pub passage_prefix: Option<String>,
     /// Embed in the background also while the machine runs on its battery.
     pub on_battery: bool,
-    /// How the nearest vectors are found: `auto`, `exact` (all looked at) or `hnsw` (in graphs).
+    /// How the nearest vectors are found: `auto`, `exact` (all measured) or `hnsw` (in graphs).
     #[schemars(with = "String")]
     pub vector_index: VectorMode,
     /// Collections whose passages may go to a server beyond this machine; `*` is all of them. Queries go there too.
@@ -226,7 +226,7 @@ pub enum VectorMode {
     /// By what is faster for so many.
     #[default]
     Auto,
-    /// All are looked at.
+    /// All are measured.
     Exact,
     /// In graphs.
     Hnsw,

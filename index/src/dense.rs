@@ -54,8 +54,8 @@ struct Reach {
 /// others.
 const LOOKED_UP_MAX: usize = 200;
 const LOOKED_UP_SHARE: usize = 16;
-/// Rows of a document that are asked for before they are measured: the others lie behind them.
-const FETCHED: usize = 8;
+/// Passages of a document that are measured once it is known to be near: three of them count.
+pub const LOOKED_AT: usize = 12;
 /// Rows near a query that each graph names, and as many of those without one.
 const EF: usize = 512;
 
@@ -297,11 +297,24 @@ impl Dense {
         self.rows.cosine(self.numbers[place], query)
     }
 
-    /// Has the rows of a document brought near the processor: the first of them, and its head.
-    pub fn fetch(&self, entry: u32) {
-        let head = Some(self.kept.heads[entry as usize]).filter(|row| *row != NONE);
-        let first = self.places(entry).take(FETCHED).map(|place| self.numbers[place]);
-        first.chain(head).for_each(|row| self.rows.fetch(row));
+    /// The cosines of a document's passages, of many those whose signs are nearest.
+    pub fn cosines_of(&self, entry: u32, query: &QueryVector) -> Vec<f32> {
+        let rows = &self.numbers[self.places(entry)];
+        if rows.len() <= LOOKED_AT {
+            return self.measured(rows.iter().copied(), query);
+        }
+        let signs = |row: &u32| self.rows.difference(*row, query).map(|signs| (signs, *row));
+        let Some(mut by_signs) = rows.iter().map(signs).collect::<Option<Vec<_>>>() else {
+            return self.measured(rows.iter().copied(), query);
+        };
+        by_signs.select_nth_unstable(LOOKED_AT);
+        self.measured(by_signs[..LOOKED_AT].iter().map(|(_, row)| *row), query)
+    }
+
+    fn measured(&self, rows: impl Iterator<Item = u32> + Clone, query: &QueryVector) -> Vec<f32> {
+        // They lie anywhere in a file larger than the cache.
+        rows.clone().for_each(|row| self.rows.fetch(row));
+        rows.map(|row| self.rows.cosine(row, query)).collect()
     }
 
     /// The cosine of a document's head to a query, if that has a vector.

@@ -5,11 +5,12 @@
 //! +1.5 to +2.8 points on long documents); of a note in several passages, the vector of its head
 //! beside that. Cosines are counted from their theoretical least, -1, so
 //! that no score depends on what stands at the bottom of a list. Pure; every document with a vector
-//! is ranked, so that filters never change an order. But for graphs, which know the nearest alone:
-//! a document beyond both their list and that of the words scores as far from the query, and a
-//! filter, which has all looked at, shows it as near as it is.
+//! is ranked, so that filters never change an order, where all rows are measured. Where signs say
+//! which are, the others count as their signs let expect, and graphs know the nearest alone: a
+//! document beyond both their list and that of the words scores as far from the query. There the
+//! best documents are measured whole until nothing that was only estimated can be before them.
 
-use crate::dense::Dense;
+use crate::dense::{Dense, LOOKED_AT};
 use crate::scan::Cosines;
 use crate::vector::QueryVector;
 use crate::view::NONE;
@@ -101,6 +102,8 @@ enum Documents {
 const MEASURED: usize = 64;
 /// Passages that are measured for that, beyond those of the first documents.
 const MEASURED_PASSAGES: usize = 4_096;
+/// The same of those that are chosen by their words.
+const WORDED_PASSAGES: usize = 1_024;
 /// Documents that are measured for that at most.
 const MEASURED_MAX: usize = 1_024;
 /// How far behind those that were measured the others are, for each step between them.
@@ -215,13 +218,12 @@ impl Nearness {
         let mut best: Vec<(f32, u32)> = self.scores().collect();
         let (mut n_passages, mut kept) = (0, BinaryHeap::new());
         let first = partial_sort(&mut best, MEASURED_MAX);
-        for (at, &(known, entry)) in first.iter().enumerate() {
+        for &(known, entry) in first {
             let worst = kept.peek().map_or(-1.0, |Reverse(Ordered(score))| *score);
             if kept.len() >= MEASURED && (known <= worst || n_passages >= MEASURED_PASSAGES) {
                 break;
             }
-            first.get(at + 1).iter().for_each(|(_, next)| dense.fetch(*next));
-            n_passages += dense.places(entry).len();
+            n_passages += dense.places(entry).len().min(LOOKED_AT);
             kept.extend(self.measure(dense, query, entry).map(|score| Reverse(Ordered(score))));
             if kept.len() > MEASURED {
                 kept.pop();
@@ -239,11 +241,10 @@ impl Nearness {
 
     /// Measures a document whole; its score, if it has a vector.
     fn measure(&mut self, dense: &Dense, query: &QueryVector, entry: u32) -> Option<f32> {
-        let places = dense.places(entry);
-        if places.is_empty() {
+        if dense.places(entry).is_empty() {
             return None;
         }
-        let near = Near::of(places.map(|place| dense.cosine(place, query)));
+        let near = Near::of(dense.cosines_of(entry, query).into_iter());
         let near = Near { whole: dense.whole(entry, query), ..near };
         self.measured.insert(entry);
         self.know(entry, near);
@@ -290,23 +291,22 @@ impl Ord for Ordered {
 }
 
 impl Meaning<'_> {
-    /// Measures the documents that hold most of the words, where not all is measured: `words` is
-    /// what each scores by.
+    /// Measures the documents that hold most of the words, where nothing is known of those that
+    /// graphs do not name: `words` is what each scores by.
     pub fn with_words(&mut self, words: impl FnOnce() -> Vec<(f32, u32)>) {
-        if self.near.is_measured() {
+        if !self.near.is_partial() {
             return;
         }
         let (mut words, mut n_passages) = (words(), 0);
         let first = partial_sort(&mut words, MEASURED_MAX);
         for (at, (_, entry)) in first.iter().enumerate() {
-            if at >= MEASURED && n_passages >= MEASURED_PASSAGES {
+            if at >= MEASURED && n_passages >= WORDED_PASSAGES {
                 return;
             }
             if self.near.measured.contains(entry) {
                 continue;
             }
-            first.get(at + 1).iter().for_each(|(_, next)| self.dense.fetch(*next));
-            n_passages += self.dense.places(*entry).len();
+            n_passages += self.dense.places(*entry).len().min(LOOKED_AT);
             self.near.measure(self.dense, &self.query, *entry);
         }
     }

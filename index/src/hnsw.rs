@@ -37,10 +37,11 @@ const STRIDE: usize = 256;
 /// How the nearest rows are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VectorIndex {
-    /// All rows are looked at, until there are `SEGMENT_ROWS` of them; those have a graph.
+    /// All rows are looked at, by their signs where there are many, until there are
+    /// `SEGMENT_ROWS` of them; those have a graph.
     #[default]
     Auto,
-    /// All rows are looked at.
+    /// All rows are measured.
     Exact,
     /// Every row has its place in a graph, but for the newest.
     Hnsw,

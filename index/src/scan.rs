@@ -11,7 +11,7 @@ const SIGNS_FROM: usize = 20_000;
 /// Rows whose cosine is measured then, at least.
 const MEASURED_MIN: usize = 1_500;
 /// One more for this many rows: the nearest ten stand deeper among more.
-const ROWS_EACH: usize = 50;
+const ROWS_EACH: usize = 200;
 
 /// Rows that are asked for before they are measured.
 const AHEAD: usize = 12;

@@ -377,6 +377,16 @@ impl Rows {
         self.kernel.between(a, b) as f32 * (a_scale * b_scale)
     }
 
+    /// How many signs of a row, which must be there, differ from the query's; `None` without a file
+    /// of signs.
+    #[inline]
+    pub fn difference(&self, row: u32, query: &QueryVector) -> Option<u32> {
+        let words: &[u64] = bytemuck::try_cast_slice(self.signs.as_deref()?).ok()?;
+        let n = query.signs.len();
+        let own = words.get(row as usize * n..(row as usize + 1) * n)?;
+        Some(own.iter().zip(&query.signs).map(|(a, b)| (a ^ b).count_ones()).sum())
+    }
+
     /// Of each row of a range: how many of its signs differ from the query's; `None` without a file
     /// of signs, or where that has not all of them.
     pub fn differences(&self, range: Range<u32>, query: &QueryVector) -> Option<Vec<u16>> {

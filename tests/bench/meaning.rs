@@ -373,7 +373,7 @@ pub fn hybrid(folder: &Path) {
     timed(queries.len(), |n| search(n, Mode::Hybrid));
     figures("graphs: both, the vector at hand", timed(1_000, |n| search(n, Mode::Hybrid)));
     figures("graphs: meaning, the vector at hand", timed(1_000, |n| search(n, Mode::Semantic)));
-    index.set_vector_index(VectorIndex::Exact);
+    index.set_vector_index(VectorIndex::Auto);
     timed(queries.len(), |n| search(n, Mode::Hybrid));
     figures("again without graphs: both", timed(1_000, |n| search(n, Mode::Hybrid)));
     println!(
