@@ -141,7 +141,7 @@ impl Nearness {
     }
 
     /// Of the documents that graphs find near the query alone. What they do not name of such a
-    /// document is taken to be as near as the last that any of them names, which may be too little;
+    /// document is taken to be as near as the last that any of them names, which may be too much;
     /// the best documents are measured whole.
     pub fn among(dense: &Dense, query: &QueryVector) -> Self {
         let found = dense.nearest(query);
