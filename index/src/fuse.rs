@@ -14,8 +14,7 @@ use crate::dense::{Dense, LOOKED_AT};
 use crate::scan::Cosines;
 use crate::vector::QueryVector;
 use crate::view::NONE;
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// What a query means, beside its words.
 pub struct Meaning<'a> {
@@ -216,21 +215,22 @@ impl Nearness {
     /// then, in their order: what was taken for known of them may be too much.
     fn measure_best(&mut self, dense: &Dense, query: &QueryVector) {
         let mut best: Vec<(f32, u32)> = self.scores().collect();
-        let (mut n_passages, mut kept) = (0, BinaryHeap::new());
+        // The best that were measured, best first.
+        let (mut n_passages, mut kept) = (0, Vec::<f32>::with_capacity(MEASURED + 1));
         let first = partial_sort(&mut best, MEASURED_MAX);
         for &(known, entry) in first {
-            let worst = kept.peek().map_or(-1.0, |Reverse(Ordered(score))| *score);
-            if kept.len() >= MEASURED && (known <= worst || n_passages >= MEASURED_PASSAGES) {
+            let worst = kept.get(MEASURED - 1);
+            if worst.is_some_and(|worst| known <= *worst || n_passages >= MEASURED_PASSAGES) {
                 break;
             }
             n_passages += dense.places(entry).len().min(LOOKED_AT);
-            kept.extend(self.measure(dense, query, entry).map(|score| Reverse(Ordered(score))));
-            if kept.len() > MEASURED {
-                kept.pop();
+            if let Some(score) = self.measure(dense, query, entry) {
+                kept.insert(kept.partition_point(|other| *other >= score), score);
+                kept.truncate(MEASURED);
             }
         }
         let top = best.iter().fold(-1.0f32, |top, (score, _)| top.max(*score));
-        let Some(Reverse(Ordered(border))) = kept.pop() else { return };
+        let Some(&border) = kept.last() else { return };
         for (known, entry) in best.into_iter().filter(|(known, _)| *known > border) {
             if !self.measured.contains(&entry) {
                 let behind = border - (top - known) * BEHIND;
@@ -270,24 +270,6 @@ fn partial_sort(all: &mut [(f32, u32)], n: usize) -> &[(f32, u32)] {
     let n = n.min(all.len());
     all[..n].sort_unstable_by(order);
     &all[..n]
-}
-
-/// A number that has its place among others.
-#[derive(PartialEq)]
-struct Ordered(f32);
-
-impl Eq for Ordered {}
-
-impl PartialOrd for Ordered {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Ordered {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
-    }
 }
 
 impl Meaning<'_> {

@@ -4,7 +4,9 @@
 //! alone. That of a folder is known by its number; those that are mounted below it by the names
 //! that the kernel gives them in a list, which asks none of them. Knows nothing of sources.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// File systems whose files others change too, by the number that Linux gives them
 /// (`linux/magic.h`, `coreutils/src/stat.c`).
@@ -39,8 +41,7 @@ const ELSEWHERE_TOO: &[&str] = &[
     "autofs",
 ];
 
-/// The kernel's list of what is mounted (`proc_pid_mountinfo(5)`).
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// The kernel's list of what is mounted (`proc_pid_mountinfo(5)`); other systems have none.
 const MOUNTED: &str = "/proc/self/mountinfo";
 
 /// Whether a file system of this type (`f_type` of `statfs`) tells of every change to its files.
@@ -96,12 +97,66 @@ pub(crate) fn silent_below(folder: &Path) -> Vec<(PathBuf, String)> {
     }
 }
 
-/// The same of the kernel's list.
+/// What the kernel says is mounted, and when that changes: kept, since it is asked every second.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    /// The kernel's list, open: it tells whoever holds it of a change once.
+    list: Option<File>,
+    text: Mutex<String>,
+}
+
+impl Mounted {
+    /// As it is now; of nothing where the system has no list.
+    pub(crate) fn new() -> Self {
+        let mounted = Mounted { list: File::open(MOUNTED).ok(), text: Mutex::default() };
+        mounted.read();
+        mounted
+    }
+
+    /// Looks whether something was mounted or taken away since.
+    pub(crate) fn look(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(list) = &self.list {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let mut asked = [PollFd::new(list, PollFlags::PRI)];
+            if poll(&mut asked, Some(&Timespec::default())).is_ok_and(|n| n > 0) {
+                self.read();
+            }
+        }
+    }
+
+    fn read(&self) {
+        let text = self.list.as_ref().and_then(|_| std::fs::read(MOUNTED).ok()).unwrap_or_default();
+        *self.text() = String::from_utf8_lossy(&text).into_owned();
+    }
+
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was mounted below a folder at the last look, at any depth: one for each, equal as long
+    /// as nothing else is mounted there.
+    pub(crate) fn below(&self, folder: &Path) -> Vec<String> {
+        lines_below(&self.text(), folder)
+    }
+}
+
+/// The lines of the kernel's list that stand for what is mounted below a folder.
+fn lines_below(list: &str, folder: &Path) -> Vec<String> {
+    let below = |line: &&str| mounted(line).is_some_and(|(at, _)| is_below(&at, folder));
+    list.lines().filter(below).map(str::to_owned).collect()
+}
+
+fn is_below(at: &Path, folder: &Path) -> bool {
+    at != folder && at.starts_with(folder)
+}
+
+/// File systems below a folder by the kernel's list, as [`silent_below`].
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
 fn among(list: &str, folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found: Vec<(PathBuf, String)> = Vec::new();
     for (at, name) in list.lines().filter_map(mounted) {
-        if at == folder || !at.starts_with(folder) {
+        if !is_below(&at, folder) {
             continue;
         }
         // What is mounted later at a place hides what was there.
@@ -182,6 +237,18 @@ a line of a later kernel
         assert_eq!(found("/vault/tmp"), Vec::<String>::new());
         assert_eq!(found("/vaults"), ["/vaults/other cifs"]);
         assert_eq!(found("/").len(), below.len() + 2);
+    }
+
+    #[test]
+    fn what_is_mounted_later_is_another_list_for_the_folders_above_alone() {
+        let of = |list: &str, folder: &str| lines_below(list, Path::new(folder));
+        let later = format!("{LIST}40 22 0:35 / /vault/tmp/deep rw - ext4 /dev/sdd1 rw\n");
+        assert_ne!(of(LIST, "/vault"), of(&later, "/vault"));
+        assert_ne!(of(LIST, "/vault/tmp"), of(&later, "/vault/tmp"));
+        assert_eq!(of(LIST, "/vault/media"), of(&later, "/vault/media"));
+        assert_eq!(of(LIST, "/vaults"), of(&later, "/vaults"));
+        let other = LIST.replace("/dev/sdc1", "/dev/sde1");
+        assert_ne!(of(LIST, "/vault"), of(&other, "/vault"));
     }
 
     #[test]

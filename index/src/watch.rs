@@ -13,6 +13,7 @@
 use crate::apart::{self, Came, Signs};
 use crate::cover::{Cover, Deaf, Site, Tell, Unwatched};
 use crate::db::Source;
+use crate::mount::Mounted;
 use crate::reach::{Identity, Left, Reach, SILENT};
 pub use crate::touch::{Inbox, Touched};
 use std::collections::{HashMap, HashSet};
@@ -91,6 +92,7 @@ pub struct Watch {
     skip: Vec<PathBuf>,
     poll: Duration,
     reach: Reach,
+    mounted: Mounted,
     tell: Tell,
 }
 
@@ -101,6 +103,8 @@ struct Place {
     mode: Mode,
     /// The root as it was when the watching began.
     known: Identity,
+    /// What was mounted below it then.
+    below: Vec<String>,
     /// It did not answer then, or while its watches were put.
     silent: bool,
     /// The putting of its watches was given up though it answered: whoever does so is in it yet.
@@ -123,7 +127,8 @@ impl Watch {
         reach: Reach,
         tell: impl Fn(Touched) + Send + Sync + 'static,
     ) -> Self {
-        Watch { places: Vec::new(), skip, poll, reach, tell: Arc::new(tell) }
+        let mounted = Mounted::new();
+        Watch { places: Vec::new(), skip, poll, reach, mounted, tell: Arc::new(tell) }
     }
 
     /// Knows these sources from now on and no others; those that it knew stay as they are.
@@ -145,8 +150,9 @@ impl Watch {
 
     /// Puts the watches of a source anew; whoever calls this compares the whole source afterwards.
     pub fn renew(&mut self, id: i64) {
-        let Watch { places, skip, reach, tell, .. } = self;
+        let Watch { places, skip, reach, mounted, tell, .. } = self;
         if let Some(place) = places.iter_mut().find(|place| place.id == id) {
+            place.below = mounted.below(&place.root);
             place.renew(skip, reach, tell);
         }
     }
@@ -155,8 +161,9 @@ impl Watch {
     /// none stands, or where its path means another folder. Whoever calls this compares the whole
     /// source afterwards.
     pub fn keep(&mut self, id: i64) {
-        let Watch { places, skip, reach, tell, .. } = self;
+        let Watch { places, skip, reach, mounted, tell, .. } = self;
         if let Some(place) = places.iter_mut().find(|place| place.id == id) {
+            place.below = mounted.below(&place.root);
             place.keep(skip, reach, tell);
         }
     }
@@ -181,13 +188,18 @@ impl Watch {
     }
 
     /// Sources whose path means another folder now, or none, or one again: it was moved, removed,
-    /// or mounted. The system watches folders, not paths, and tells nothing of it. Also those that
-    /// stopped or began to answer; waits for these two seconds at most.
+    /// or mounted, or something below it was. The system watches folders, not paths, and tells
+    /// nothing of it. Also those that stopped or began to answer; waits for these two seconds at
+    /// most.
     pub fn outdated(&self) -> Vec<i64> {
         // All of them before one is waited for.
         self.places.iter().for_each(|place| self.reach.ask(&place.root));
+        self.mounted.look();
         let changed = |place: &&Place| match self.reach.find(&place.root) {
-            Some(identity) => place.silent || identity != place.known,
+            Some(identity) => {
+                let other = place.silent || identity != place.known;
+                other || place.below != self.mounted.below(&place.root)
+            }
             None => !place.silent,
         };
         self.places.iter().filter(changed).map(|place| place.id).collect()
@@ -223,6 +235,7 @@ impl Place {
             root,
             mode,
             known: None,
+            below: Vec::new(),
             silent: false,
             slow: false,
             deaf: None,

@@ -132,13 +132,17 @@ struct Scene {
 
 impl Scene {
     fn new(place: &Place, mirror: Mirror, watch: &str, rest: &str) -> Scene {
-        let folder = |name: &str| place.path().join(name).display().to_string();
-        let near = format!("[[source]]\npath = {:?}\nwatch = \"events\"\n", folder("near"));
-        let far = format!("[[source]]\npath = {:?}\nwatch = {watch:?}\n", folder("far"));
-        let config = place.write("synod.toml", near + &far + rest).display().to_string();
-        let server = place.http(&["--config", &config], &[]);
-        Scene { mirror, server }
+        Scene { mirror, server: serving(place, watch, rest) }
     }
+}
+
+/// A server over the sources `near` and `far` of a place; this is how the second one is watched.
+fn serving(place: &Place, watch: &str, rest: &str) -> Server {
+    let folder = |name: &str| place.path().join(name).display().to_string();
+    let near = format!("[[source]]\npath = {:?}\nwatch = \"events\"\n", folder("near"));
+    let far = format!("[[source]]\npath = {:?}\nwatch = {watch:?}\n", folder("far"));
+    let config = place.write("synod.toml", near + &far + rest).display().to_string();
+    place.http(&["--config", &config], &[])
 }
 
 /// A note that is saved in the near source is found soon, whatever the far one does.
@@ -187,6 +191,30 @@ fn a_file_system_that_tells_of_no_changes_is_polled_and_says_why() {
         let said = server.stderr();
         assert!(said.contains("does not tell of all changes"), "{said}");
     }
+}
+
+#[test]
+fn what_is_mounted_in_a_source_later_is_read_and_polled_and_gone_when_it_is_taken_away() {
+    let place = Place::new();
+    place.write("near/a.md", "# Near\n\nwalrus\n");
+    place.write("far/c.md", "# Far\n\nwhelk\n");
+    place.write("behind/b.md", "# Behind\n\nbarnacle\n");
+    let server = serving(&place, "auto", "");
+    fresh(&server);
+    assert_eq!(watched(&server, "far"), "events");
+    let Some(mirror) = Mirror::new(&place, "far/in") else { return };
+    let start = Instant::now();
+    poll("what was mounted", PATIENCE, || {
+        (having(&server, "barnacle") == ["in/b.md"]).then_some(())
+    });
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    let how = "polled every 10 s (for what is mounted in it)";
+    poll("how it is watched", PATIENCE, || (watched(&server, "far") == how).then_some(()));
+    drop(mirror);
+    poll("its end", PATIENCE, || having(&server, "barnacle").is_empty().then_some(()));
+    poll("events", PATIENCE, || (watched(&server, "far") == "events").then_some(()));
+    assert_eq!(having(&server, "whelk"), ["c.md"]);
+    assert_eq!(watched(&server, "near"), "events");
 }
 
 #[test]
