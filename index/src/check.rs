@@ -271,13 +271,14 @@ fn compare_links(
 }
 
 impl Updater {
-    /// Mends the words from the database and the sources, and forgets vectors that are lost; says
-    /// what the check finds afterwards.
+    /// Mends the words from the database and the sources, and forgets vectors that are lost and rows
+    /// that belong to nothing; says what the check finds afterwards.
     ///
     /// # Errors
     /// `Sql`, `Words`, `Data`.
     pub fn repair(&mut self, index: &Index) -> Result<Check> {
         self.rebuild_words()?;
+        self.mend_strays()?;
         self.mend_vectors()?;
         self.drop_spoiled()?;
         index.check()
@@ -338,5 +339,18 @@ mod tests {
         assert_eq!(looked_since(generation), (Vec::new(), 2));
         drop(lock);
         assert_eq!(looked_since(generation), (vec!["`b.md` has no words".to_owned()], 0));
+    }
+
+    #[test]
+    fn rows_of_documents_that_are_gone_are_found_and_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let mut updater = Updater::new(index.clone(), || 1).unwrap();
+        updater.push("pushed", "a.md", "tide\n".to_owned()).unwrap();
+        db::put_embedded(updater.db(), 1, 99, 1, &[0]).unwrap();
+        let found = ["1 rows of `embedded` belong to no document"];
+        assert_eq!(index.check().unwrap().differences, found);
+        assert_eq!(updater.repair(&index).unwrap().differences, Vec::<String>::new());
+        assert_eq!(updater.mended(), ["1 rows of `embedded` belonged to no document"]);
     }
 }

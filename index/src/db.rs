@@ -25,7 +25,7 @@ pub use vector::{
     reserve_space, set_recipe, set_role, set_rows, space, spaces, vector, waiting,
     waiting_passages, waits, with_role,
 };
-pub use words::{files_behind, n_behind, set_sound, sound, strays};
+pub use words::{files_behind, forget_strays, n_behind, set_sound, sound, strays};
 
 pub use problem::{clear_problem, clear_problems, clear_problems_at, problems, put_problem};
 pub use still::{Rest, open_as_it_lies};
@@ -568,6 +568,11 @@ pub fn remove_file(db: &Connection, id: u32, generation: u64) -> Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO gone(file, gen) VALUES(?, ?)")?
         .execute(params![id, generation as i64])?;
     Ok(())
+}
+
+/// Whether there is a document with this row number.
+pub fn is_there(db: &Connection, id: u32) -> Result<bool> {
+    Ok(db.prepare_cached("SELECT 1 FROM file WHERE id=?")?.exists([id])?)
 }
 
 /// Every document as `(row, source, path, kind, class, modified_ms)`: what filters look at.

@@ -343,6 +343,8 @@ impl Updater {
             }
             let rows: Option<Vec<u32>> = keys.iter().map(|key| known[key]).collect();
             match rows {
+                // It went away while it was embedded, and nobody would forget it again.
+                _ if !db::is_there(&transaction, file)? => {}
                 Some(rows) => db::put_embedded(&transaction, space.id, file, generation, &rows)?,
                 None => work.queue.put_aside(file, generation, n_passages),
             }

@@ -32,6 +32,10 @@ pub struct Query {
     pub spelling: Option<String>,
     /// The words of such a run, one behind the other.
     pub run: Option<Leaf>,
+    /// That run is a path or a file's name, as far as can be seen.
+    pub is_path: bool,
+    /// The name whose definition is asked for, if the query is that: `struct Router`.
+    pub defined: Option<String>,
     /// Words that stand free, each by the first of its forms, as it was typed in lower case. Parts
     /// of names and of paths are none.
     pub free: Vec<(String, String)>,
@@ -76,6 +80,14 @@ const NAME_WORDS_MAX: usize = 8;
 /// Weight of a run of words joined by punctuation (`1.0.21`, `src/main.rs`) as a phrase.
 const JOINED_WEIGHT: f32 = 1.0;
 
+/// Words before a name that only code has: whoever types one asks for a definition.
+const KEYWORDS: &[&str] = &["def", "enum", "fn", "func", "impl", "struct"];
+/// Words that stand in texts too: with them a name has to look like one.
+const KEYWORDS_IN_TEXTS: &[&str] =
+    &["class", "const", "function", "interface", "macro", "trait", "type"];
+/// Letters of the longest ending that makes a name one of a file.
+const EXTENSION_MAX: usize = 8;
+
 /// What may stand before a word that stands free.
 const OPENING: &str = "([{\"'„“‚‘«»";
 /// What may stand behind it: `main(`, `a.b` and `a/b` are names.
@@ -91,6 +103,7 @@ pub fn parse(text: &str) -> Query {
             text.len()
         ));
     }
+    let clipped = link_target(clipped);
     let mut plain = String::new();
     let mut quoted = 0;
     for piece in pieces(clipped) {
@@ -106,6 +119,7 @@ pub fn parse(text: &str) -> Query {
     if quoted == 0 && query.required.is_empty() && query.excluded.is_empty() {
         query.exact = whole_name(plain.trim());
         query.one_run(plain.trim());
+        query.one_definition(plain.trim());
     } else if quoted == 1 && plain.trim().is_empty() && query.excluded.is_empty() {
         query.exact = whole_name(clipped.trim().trim_matches('"'));
     }
@@ -179,6 +193,13 @@ pub fn unquoted(text: &str) -> Option<String> {
         before = c;
     }
     found.then_some(out)
+}
+
+/// Where a link leads if the query is one, as it stands in notes: `[[folder/Note#Part|text]]`.
+fn link_target(text: &str) -> &str {
+    let inner = text.trim().strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]"));
+    let target = inner.and_then(|inner| inner.split(['|', '#']).next());
+    target.filter(|target| !target.is_empty() && !target.contains(['[', ']'])).unwrap_or(text)
 }
 
 /// Splits at spaces outside quotes; an unbalanced quote is a space.
@@ -273,6 +294,26 @@ impl Query {
         self.spelling = Some(bare.rsplit("::").next().unwrap_or(bare).to_owned());
         let phrase = phrase_of(&words(typed));
         self.run = (phrase.len() > 1).then_some(Leaf::Phrase(phrase));
+        let is_ending =
+            |end: &str| end.len() <= EXTENSION_MAX && end.chars().all(char::is_alphabetic);
+        self.is_path = typed.contains('/')
+            || typed.rsplit_once('.').is_some_and(|(_, end)| !end.is_empty() && is_ending(end));
+    }
+
+    /// Notes the name if the query is one behind a keyword.
+    fn one_definition(&mut self, typed: &str) {
+        let Some((keyword, name)) = typed.split_once(' ') else { return };
+        let bare = name.trim_end_matches("()");
+        let looks_like_one = bare.len() < name.len()
+            || bare.chars().any(|c| c.is_uppercase() || c.is_numeric() || c == '_');
+        let is_keyword =
+            KEYWORDS.contains(&keyword) || looks_like_one && KEYWORDS_IN_TEXTS.contains(&keyword);
+        if !is_keyword || bare.contains(char::is_whitespace) {
+            return;
+        }
+        let name = bare.rsplit("::").next().unwrap_or(bare);
+        self.defined = Some(name_key(name)).filter(|key| !key.is_empty());
+        self.spelling = Some(name.to_owned());
     }
 
     /// Adds the plain words, stop words only when there is nothing else.
@@ -508,6 +549,31 @@ mod tests {
         assert_eq!(query.filters[0], (Filter::Tag("field/sea".to_owned()), true));
         assert_eq!(query.filters[2], (Filter::Kind("rust".to_owned()), true));
         assert_eq!(parse("-tag:x a").filters, [(Filter::Tag("x".to_owned()), false)]);
+    }
+
+    #[test]
+    fn a_name_behind_a_keyword_asks_for_its_definition() {
+        let defined = |text: &str| parse(text).defined;
+        for text in ["struct SpawnBlocking", "fn spawn_blocking()", "def task::spawn_blocking"] {
+            assert_eq!(defined(text), parse("spawn_blocking").exact, "{text}");
+        }
+        assert_eq!(parse("fn spawn_blocking()").spelling.as_deref(), Some("spawn_blocking"));
+        assert_eq!(defined("class Router"), Some(name_key("Router")));
+        for text in ["class action", "type system", "function call", "struct", "fn a b", "fn ()"] {
+            assert_eq!(defined(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_and_links_are_known_as_such() {
+        for text in ["notes/tide.md", "tide.md", "src/json.rs", "[[notes/tide.md#Moon|so]]"] {
+            assert!(parse(text).is_path, "{text}");
+        }
+        for text in ["1.0.21", "tide", "ERR_RESET", "a note.md in words", "end."] {
+            assert!(!parse(text).is_path, "{text}");
+        }
+        assert_eq!(parse("[[Tide|the sea]]"), parse("Tide"));
+        assert_eq!(parse("[[]]").exact, None);
     }
 
     #[test]

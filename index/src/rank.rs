@@ -19,6 +19,8 @@ const NAME_BONUS: f32 = 3.0;
 const SPELLING_BONUS: f32 = 1.0;
 /// For a passage in which a query of one run (`1.0.21`, `ERR_RESET`) stands as it was typed.
 const VERBATIM_BONUS: f32 = 1.0;
+/// For a document whose path holds a query that is one: it comes before texts that name it.
+const PATH_BONUS: f32 = 2.0;
 /// Confidence in the words where the best document holds each of them once, at the usual length:
 /// the root of `1 / (1 + K1)`. From there on what they say is taken for what is meant.
 const ONCE: f32 = 0.674;
@@ -440,6 +442,7 @@ struct Bonus {
     spelled: Vec<u32>,
     verbatim: Vec<u32>,
     titled: Vec<u32>,
+    pathed: Vec<u32>,
 }
 
 impl Bonus {
@@ -453,15 +456,20 @@ impl Bonus {
                 }
             })?;
         }
+        if let Some(key) = &query.defined {
+            view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
+        }
         if let Some(name) = &query.spelling {
             view.exact(&format!("v:{name}"), |slot, _| bonus.spelled.push(slot))?;
         }
         if let Some(run) = &query.run {
             each_posting(view, run, Part::Body, |posting| bonus.verbatim.push(posting.slot))?;
+            if query.is_path {
+                each_posting(view, run, Part::Path, |posting| bonus.pathed.push(posting.entry))?;
+            }
         }
-        for list in
-            [&mut bonus.defining, &mut bonus.spelled, &mut bonus.verbatim, &mut bonus.titled]
-        {
+        let Bonus { defining, spelled, verbatim, titled, pathed } = &mut bonus;
+        for list in [defining, spelled, verbatim, titled, pathed] {
             list.sort_unstable();
         }
         Ok(bonus)
@@ -482,6 +490,9 @@ impl Bonus {
         }
         if has(&self.verbatim, slot) {
             bonus += VERBATIM_BONUS;
+        }
+        if has(&self.pathed, entry) {
+            bonus += PATH_BONUS;
         }
         (bonus, named)
     }

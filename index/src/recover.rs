@@ -275,6 +275,20 @@ impl Updater {
         writer.close()
     }
 
+    /// Rows of documents that are gone are of use to nobody.
+    pub(crate) fn mend_strays(&mut self) -> Result<()> {
+        let strays = db::strays(self.db())?;
+        if !strays.is_empty() {
+            let transaction = self.begin()?;
+            db::forget_strays(&transaction)?;
+            transaction.commit()?;
+        }
+        for (what, n) in strays {
+            self.note_mended(format!("{n} rows of `{what}` belonged to no document"));
+        }
+        Ok(())
+    }
+
     /// Vectors that the database names and that are in no file are forgotten: their passages wait
     /// to be embedded again.
     pub(crate) fn mend_vectors(&mut self) -> Result<()> {

@@ -414,22 +414,19 @@ impl Index {
     /// Nothing matched: similar words are searched instead of those that stand nowhere, and a note
     /// says which.
     fn fuzzy(&self, ask: Ask, query: &mut Query, meaning: Option<&mut Meaning>) -> Result<Ranking> {
-        let mut tried = Vec::new();
+        let (mut tried, free) = (Vec::new(), query.free.clone());
         let mut similar = |leaf: &Leaf| -> Result<Option<Leaf>> {
             let Leaf::Word(forms) = leaf else { return Ok(Some(leaf.clone())) };
             if ask.current.view.holds(forms)? {
                 return Ok(Some(leaf.clone()));
             }
-            let Some(word) = forms.last().filter(|w| w.chars().count() > 3) else {
+            let similar = alike(&ask.current.view, forms)?;
+            let Some(form) = forms.first().filter(|_| !similar.is_empty()) else {
                 return Ok(None);
             };
-            let distance = if word.chars().count() > 7 { 2 } else { 1 };
-            let similar = ask.current.view.similar(word, distance, 4)?;
-            if similar.is_empty() {
-                return Ok(None);
-            }
-            let shown = native_of(word).unwrap_or(word);
-            tried.push(format!("`{shown}` as {}", quote_list(&similar, " or ")));
+            let meant =
+                free.iter().find(|(known, _)| known == form).map_or(form, |(_, typed)| typed);
+            tried.push(format!("`{meant}` as {}", quote_list(&similar, " or ")));
             Ok(Some(Leaf::Word(similar)))
         };
         let mut scored = Vec::new();
@@ -491,6 +488,26 @@ impl Index {
         }
         Ok(Some(rows))
     }
+}
+
+/// Words that differ in a letter or two from a word in these forms; its stems in other languages
+/// are compared with such stems alone.
+fn alike(view: &View, forms: &[String]) -> Result<Vec<String>> {
+    let is_native = |form: &&String| native_of(form).is_some();
+    let plain = forms.iter().rev().find(|form| !is_native(form));
+    let mut out: Vec<String> = Vec::new();
+    for form in plain.into_iter().chain(forms.iter().filter(is_native)) {
+        let n_chars = native_of(form).unwrap_or(form).chars().count();
+        if n_chars <= 3 {
+            continue;
+        }
+        for similar in view.similar(form, if n_chars > 7 { 2 } else { 1 }, 4)? {
+            if !out.contains(&similar) {
+                out.push(similar);
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// Says how many hits are shown without their text, and of which sources.

@@ -19,10 +19,13 @@ pub fn set_sound(db: &Connection, files: &HashSet<String>) -> Result<()> {
     Ok(())
 }
 
+/// Tables whose rows are each of a document.
+const OWNED: [&str; 5] = ["name", "link", "prop", "pushed", "embedded"];
+
 /// Tables with rows of documents that are not there, and how many.
 pub fn strays(db: &Connection) -> Result<Vec<(&'static str, i64)>> {
     let mut out = Vec::new();
-    for table in ["name", "link", "prop", "pushed", "embedded"] {
+    for table in OWNED {
         let sql = format!("SELECT count(*) FROM {table} WHERE file NOT IN (SELECT id FROM file)");
         let n: i64 = db.query_row(&sql, [], |row| row.get(0))?;
         if n > 0 {
@@ -30,6 +33,15 @@ pub fn strays(db: &Connection) -> Result<Vec<(&'static str, i64)>> {
         }
     }
     Ok(out)
+}
+
+/// Removes them.
+pub fn forget_strays(db: &Connection) -> Result<()> {
+    for table in OWNED {
+        let sql = format!("DELETE FROM {table} WHERE file NOT IN (SELECT id FROM file)");
+        db.execute(&sql, [])?;
+    }
+    Ok(())
 }
 
 /// Rows of the documents behind one, by row number, a number of them at most.

@@ -302,6 +302,21 @@ fn many_passages_are_embedded_in_steps_that_a_crash_may_part(mode: VectorIndex) 
     assert_eq!(engine.paths_in("word33", Mode::Semantic), ["long.md"]);
 }
 
+#[test]
+fn a_document_that_goes_while_it_is_embedded_leaves_nothing_behind() {
+    let place = garage();
+    let concepts = Concepts::new("concepts", VectorIndex::Auto);
+    let (mut engine, mut work) = (place.scanned(), Work::default());
+    let batch = engine.updater.batch(&*concepts, &mut work).expect("a batch");
+    place.remove("garage.md");
+    engine.scan();
+    let made = batch.run(&*concepts).expect("made");
+    let kept = engine.updater.embedded(&*concepts, &mut work, made).expect("kept");
+    assert_eq!(kept.waiting, 0);
+    let found = engine.index.check().expect("a check").differences;
+    assert_eq!(found, Vec::<String>::new());
+}
+
 fn a_text_that_the_model_refuses_keeps_no_other_waiting(mode: VectorIndex) {
     let place = garage();
     place.write("bad.md", "# Bad\n\nA snark, of all things, on a bicycle.\n");

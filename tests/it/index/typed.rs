@@ -101,3 +101,50 @@ fn only_words_that_stand_nowhere_are_taken_for_slips() {
     assert_eq!(found.hits[0].path, "sea/tide.md", "the word that is there still counts");
     assert_eq!(engine.search("comes +zzzzzzzz").total, 0);
 }
+
+#[test]
+fn slips_are_noticed_beside_notes_in_other_languages() {
+    let place = Place::new();
+    place.write("friend.md", "# Friends\n\nTrust and friendship grow together slowly.\n");
+    let german = "Wir kaufen morgen auf dem Markt Brot, Butter, Käse und Freundschaftsbänder, \
+                  weil die Kinder sie sich schon lange wünschen.\n";
+    place.write("markt.md", format!("# Einkauf\n\n{german}"));
+    let engine = place.scanned();
+    for (slip, path) in [("frindship", "friend.md"), ("wunshen", "markt.md")] {
+        let found = engine.search(slip);
+        assert!(!found.hits.is_empty(), "{slip}: {:?}", found.notes);
+        assert_eq!(found.hits[0].path, path, "{slip}");
+        let said = found.notes.iter().any(|note| note.contains(&format!("`{slip}` as ")));
+        assert!(said, "{slip}: {:?}", found.notes);
+    }
+}
+
+#[test]
+fn the_path_of_a_note_finds_it_before_what_speaks_of_it() {
+    let place = Place::new();
+    place.write("thoughts/trust.md", "# On relying\n\nIt takes years.\n");
+    for n in 0..8 {
+        let text =
+            format!("# Trust {n}\n\nSee thoughts/trust.md, my thoughts on trust. Trust md.\n");
+        place.write(&format!("thoughts/other{n}.md"), text);
+    }
+    let engine = place.scanned();
+    for query in ["thoughts/trust.md", "trust.md", "[[thoughts/trust.md|so]]"] {
+        assert_eq!(engine.paths(query)[0], "thoughts/trust.md", "{query}");
+    }
+}
+
+#[test]
+fn a_keyword_before_a_name_finds_its_definition() {
+    let place = Place::new();
+    place.write("router.rs", "/// Finds.\npub struct Router {\n    n: u32,\n}\n");
+    place.write("inner.rs", "/// Puts one in the other.\npub fn nest(n: u32) -> u32 {\n    n\n}\n");
+    let uses = "fn of(router: Router) -> Router { nest(router) }\n";
+    for n in 0..6 {
+        let said = "// struct Router, Router struct; fn nest, nest fn: nest\n";
+        place.write(&format!("use{n}.rs"), format!("{said}{uses}"));
+    }
+    let engine = place.scanned();
+    assert_eq!(engine.paths("struct Router")[0], "router.rs");
+    assert_eq!(engine.paths("fn nest()")[0], "inner.rs");
+}
