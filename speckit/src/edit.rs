@@ -32,7 +32,7 @@ pub struct NewTask<'a> {
 /// Where tasks are appended.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
-    /// Behind the last task of the document.
+    /// Behind the last task of the document, with all that belongs to it.
     End,
     /// Behind the last task of a phase: its number, its title, or its whole heading.
     Phase(&'a str),
@@ -368,10 +368,7 @@ fn append(text: &str, place: Place, tasks: &[NewTask]) -> Result<Made> {
             let in_phase = known.tasks.iter().filter(|task| task.phase == Some(at));
             place_in(&scan, in_phase, Some(phase), &mut lines)
         }
-        Place::End => {
-            let last = known.tasks.last();
-            place_in(&scan, last.into_iter(), None, &mut lines)
-        }
+        Place::End => place_in(&scan, known.tasks.iter(), None, &mut lines),
         Place::NewPhase(title) => {
             let numbers = known.phases.iter().filter_map(|phase| phase.number.as_deref());
             let whole = |number: &str| number.split('.').next()?.parse::<u32>().ok();

@@ -91,6 +91,27 @@ fn appended_tasks_stand_behind_the_last_of_the_phase() {
 }
 
 #[test]
+fn appended_tasks_tear_no_task_from_what_belongs_to_it() {
+    let blocks = [
+        "  ```bash\nnpm i\n\n  npm ci\n  ```\n  and then commit package.json\n",
+        "  ~~~\n  npm ci\n  ~~~\n",
+        "\n  A paragraph of its own.\n\n      code\n",
+        "  - [ ] T001 a step\n\n  and what is behind it\n",
+        "  <!-- because\nof this -->\n",
+    ];
+    let new = [task("d")];
+    for (block, ending) in blocks.iter().flat_map(|block| [(block, "\n"), (block, "\r\n")]) {
+        for place in [Place::Phase("1"), Place::End] {
+            let head = format!("## Phase 1: A\n\n- [ ] T002 Run these commands:\n{block}");
+            let text = format!("{head}\n**Checkpoint**: b\n").replace('\n', ending);
+            let wanted = format!("{head}- [ ] T003 d\n\n**Checkpoint**: b\n");
+            let made = done(&Edit::Append { place, tasks: &new }, &text).0;
+            assert_eq!(made, wanted.replace('\n', ending), "{place:?}");
+        }
+    }
+}
+
+#[test]
 fn what_may_not_be_appended() {
     let refused = |place, tasks: &[NewTask]| Edit::Append { place, tasks }.make(TASKS).is_err();
     assert!(refused(Place::Phase("9"), &[task("a")]));

@@ -62,6 +62,16 @@ fn a_task_brings_what_it_needs() {
 }
 
 #[test]
+fn a_task_brings_its_code() {
+    let (dir, project, feature) = project();
+    let task = "- [ ] T001 Run:\n\n  ```sh\n  npm ci\n  ```\n  and commit\n";
+    let text = format!("## Phase 1: A\n\n{task}\n- [ ] T002 b\n");
+    std::fs::write(dir.path().join("specs/001-a/tasks.md"), text).unwrap();
+    let slice = slice(&project, &feature, &Want::parse("T001"), 10_000).unwrap();
+    assert_eq!((slice.pieces[0].text.as_str(), &slice.pieces[0].lines), (task, &(3..9)));
+}
+
+#[test]
 fn stories_requirements_sections_files() {
     let (_dir, project, feature) = project();
     let get = |want: &str| slice(&project, &feature, &Want::parse(want), 10_000);

@@ -98,7 +98,8 @@ pub struct Task {
     pub phase: Option<usize>,
     /// Line number.
     pub line: usize,
-    /// Line numbers with the bullets below it, half open.
+    /// Line numbers with all that belongs to it, half open: over blank lines, code and whatever is
+    /// indented deeper, up to the next line that is not.
     pub lines: Range<usize>,
     /// Byte offset of the character in the brackets.
     pub(crate) mark: usize,
@@ -196,6 +197,7 @@ impl Tasks {
                 out.note(line, &open, &homes);
             }
         }
+        out.lengthen(&scan.lines);
         out.sort_phases();
         out.name_stories();
         for task in &mut out.tasks {
@@ -322,6 +324,34 @@ impl Tasks {
         } else {
             task.text.push(' ');
             task.text.push_str(text);
+        }
+    }
+
+    /// Tasks go on over blank lines, code and what is indented deeper than their bullets, other
+    /// tasks included; their texts do not.
+    fn lengthen(&mut self, lines: &[Line]) {
+        // Index and indentation of the tasks that hold a line.
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        let (mut next, mut behind) = (0, 1);
+        for line in lines.iter().filter(|line| !line.is_blank()) {
+            let indent = line.raw_indent();
+            let begins = self.tasks.get(next).is_some_and(|task| task.line == line.number);
+            if begins || !line.inside {
+                let ends = line.heading().is_some();
+                while let Some((at, _)) = open.pop_if(|task| ends || indent <= task.1) {
+                    let end = &mut self.tasks[at].lines.end;
+                    *end = behind.max(*end);
+                }
+            }
+            if begins {
+                open.push((next, indent));
+                next += 1;
+            }
+            behind = line.number + 1;
+        }
+        for (at, _) in open {
+            let end = &mut self.tasks[at].lines.end;
+            *end = behind.max(*end);
         }
     }
 

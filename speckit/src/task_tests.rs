@@ -150,6 +150,16 @@ fn wrapped_lines_and_details_below() {
 }
 
 #[test]
+fn a_task_goes_on_over_code_and_paragraphs_below_it() {
+    let text = "## Phase 1: A\n- [ ] T001 a\n  ```sh\nb\n\n  ```\n\n  c\n  - [ ] T002 d\n\n\
+                \x20   e\n\n# f\n  g\n- [ ] T003 h\n```\ni\n```\n";
+    let tasks = Tasks::parse(text);
+    let lines: Vec<_> = tasks.tasks.iter().map(|task| task.lines.clone()).collect();
+    assert_eq!(lines, [2..12, 9..12, 15..16]);
+    assert_eq!(tasks.tasks[0].text, "a");
+}
+
+#[test]
 fn goal_and_checkpoint() {
     let text =
         "## Phase 3: User Story 1 - A\n**Goal**: g\n- [ ] T001 [US1] a\n\n**Checkpoint**: c\n";

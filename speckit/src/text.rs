@@ -26,6 +26,8 @@ pub(crate) struct Line<'a> {
     pub shown: Cow<'a, str>,
     /// Inside a code fence or wholly inside a comment.
     pub hidden: bool,
+    /// It begins inside a code fence or a comment of a line above.
+    pub inside: bool,
 }
 
 /// A bullet with a box.
@@ -82,8 +84,12 @@ impl<'a> Line<'a> {
 
     /// Columns before the text, a tab counted as four.
     pub fn indent(&self) -> usize {
-        let blank = self.shown.chars().take_while(|c| c.is_whitespace());
-        blank.map(|c| if c == '\t' { 4 } else { 1 }).sum()
+        columns(&self.shown)
+    }
+
+    /// The same before a comment, if the line begins with one.
+    pub fn raw_indent(&self) -> usize {
+        columns(self.raw)
     }
 
     /// The checkbox of a bullet.
@@ -108,6 +114,11 @@ impl<'a> Line<'a> {
         let text = self.raw.trim();
         text.len() >= 3 && (text.bytes().all(|b| b == b'-') || text.bytes().all(|b| b == b'*'))
     }
+}
+
+fn columns(text: &str) -> usize {
+    let blank = text.chars().take_while(|c| c.is_whitespace());
+    blank.map(|c| if c == '\t' { 4 } else { 1 }).sum()
 }
 
 /// All lines of a document.
@@ -222,8 +233,9 @@ pub(crate) fn scan(text: &str) -> Scan<'_> {
     let mut comment: Option<usize> = None;
     for (at, (start, raw, ending)) in cut_lines(text).enumerate() {
         let number = at + 1;
-        let mut line =
-            Line { number, start, raw, ending, shown: Cow::Borrowed(raw), hidden: false };
+        let inside = fence.is_some() || comment.is_some();
+        let shown = Cow::Borrowed(raw);
+        let mut line = Line { number, start, raw, ending, shown, hidden: false, inside };
         if let Some(open) = &fence {
             line.hidden = true;
             let closes = fence_at(raw).is_some_and(|(sign, length, rest)| {
@@ -238,10 +250,10 @@ pub(crate) fn scan(text: &str) -> Scan<'_> {
             line.hidden = true;
             fence = Some(Fence { sign, length, line: number });
         } else {
-            let (shown, inside) = mask(raw, comment.is_some());
+            let (shown, open) = mask(raw, comment.is_some());
             line.hidden = shown.trim().is_empty() && !raw.trim().is_empty();
             line.shown = shown;
-            comment = inside.then(|| comment.unwrap_or(number));
+            comment = open.then(|| comment.unwrap_or(number));
         }
         lines.push(line);
     }
@@ -294,6 +306,8 @@ mod tests {
         let scan = scan(text);
         let hidden: Vec<usize> = scan.lines.iter().filter(|l| l.hidden).map(|l| l.number).collect();
         assert_eq!(hidden, [2, 3, 4, 5, 7]);
+        let inside: Vec<usize> = scan.lines.iter().filter(|l| l.inside).map(|l| l.number).collect();
+        assert_eq!(inside, [3, 4, 5, 7, 8]);
         assert_eq!(scan.lines[5].shown, "b       ");
         assert_eq!(scan.lines[7].shown.trim(), "d");
         assert!(scan.open.is_none());
