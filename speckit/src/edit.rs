@@ -56,7 +56,7 @@ pub enum Edit<'a> {
     Tick {
         /// `tasks.md` or `checklists/….md`.
         doc: &'a str,
-        /// `T001` or `CHK001`.
+        /// `T001` or `CHK001`, with `:` and its line where it stands twice.
         id: &'a str,
         /// Tells lines with the same id apart.
         line: Option<usize>,
@@ -173,14 +173,16 @@ impl Edit<'_> {
 
     pub(crate) fn make(&self, text: &str) -> Result<Made> {
         self.check()?;
-        match *self {
+        let made = match *self {
             Edit::Tick { doc, id, line, done } => tick(text, doc, id, line, done),
             Edit::Append { place, tasks } => append(text, place, tasks),
             Edit::Answer { question, answer, date, marker } => {
                 self::answer(text, question, answer, date, marker)
             }
             Edit::Status(status) => self::status(text, status),
-        }
+        }?;
+        hides_nothing(text, &made.0)?;
+        Ok(made)
     }
 
     /// The line that the edit aims at, for a conflict.
@@ -188,7 +190,9 @@ impl Edit<'_> {
         let scan = scan(text);
         let found = match self {
             Edit::Tick { doc, id, line, .. } => {
-                boxes(text, doc).into_iter().find(|b| b.is(id, *line)).map(|b| b.line)
+                let all = boxes(text, doc);
+                let (id, line) = meant(&all, id, *line);
+                all.iter().find(|b| b.is(id, line)).map(|b| b.line)
             }
             Edit::Append { .. } => Tasks::parse(text).tasks.last().map(|task| task.line),
             Edit::Answer { marker: Some(MarkerRef::Line(at)), .. } => Some(*at),
@@ -217,12 +221,31 @@ fn line(name: &str, text: &str) -> Result<()> {
     Err(Error::Argument(format!("`{name}` {why}; give one line of text")))
 }
 
+/// Refuses splices after which other lines, or the new ones, stand in a comment or in code.
+fn hides_nothing(text: &str, splices: &[Splice]) -> Result<()> {
+    let new = write::apply(text, splices);
+    let (before, after) = (scan(text), scan(&new));
+    let inside = |scan: &Scan| scan.lines.iter().filter(|line| line.inside).count();
+    if inside(&before) == inside(&after) && before.open.is_some() == after.open.is_some() {
+        return Ok(());
+    }
+    Err(Error::Argument(match before.open {
+        Some((what, at)) => format!(
+            "there is a {what} in line {at} that is never closed, what is written would stand in \
+             it; close it first"
+        ),
+        None => "the text begins or ends a comment or a code block, which would hide other lines \
+                 of the document; put signs such as `<!--` in a code span, between backticks"
+            .to_owned(),
+    }))
+}
+
 /// Changes a document of a feature, whose text is kept before. With `read`, the hash that came with
 /// the text that was read, the edit is refused if the document is another one now.
 ///
 /// # Errors
 /// `Conflict` for a stale hash, `Missing` for what is not there (nearest named), `Ambiguous` for an
-/// id that is given twice, `Argument` for what is out of its bounds, `Locked`, `NotKept`, `Io`. The
+/// id that is given twice, `Argument` for what is out of its bounds or hides other lines, `Locked`, `NotKept`, `Io`. The
 /// document is untouched then.
 pub fn edit(feature: &Feature, edit: &Edit, read: Option<&str>, keep: &Keep) -> Result<Edited> {
     edit.check()?;
@@ -274,8 +297,20 @@ fn boxes(text: &str, doc: &str) -> Vec<Tickable> {
     items.map(boxed).collect()
 }
 
+/// Id and line of what is meant. Where an id stands twice, its line may follow: `T012:34`. The text
+/// of an item without an id may end like that itself.
+fn meant<'a>(all: &[Tickable], id: &'a str, line: Option<usize>) -> (&'a str, Option<usize>) {
+    let lined = id.rsplit_once(':').filter(|_| line.is_none());
+    let lined = lined.and_then(|(id, at)| Some((id, at.parse::<usize>().ok()?)));
+    match lined.filter(|_| !all.iter().any(|b| b.is(id, None))) {
+        Some((id, at)) => (id, Some(at)),
+        None => (id, line),
+    }
+}
+
 fn tick(text: &str, doc: &str, id: &str, line: Option<usize>, done: bool) -> Result<Made> {
     let all = boxes(text, doc);
+    let (id, line) = meant(&all, id, line);
     let found: Vec<&Tickable> = all.iter().filter(|b| b.is(id, line)).collect();
     let one = match found.as_slice() {
         [one] => one,

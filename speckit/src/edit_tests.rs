@@ -63,6 +63,14 @@ fn checklists_are_ticked_by_id_or_text() {
     let tick = |id| Edit::Tick { doc: "checklists/x.md", id, line: None, done: true };
     assert_eq!(done(&tick("CHK001"), text).0, "- [x] CHK001 a\n- [ ] No details\n");
     assert_eq!(done(&tick("No details"), text).0, "- [ ] CHK001 a\n- [x] No details\n");
+    // A number at the end is a line only where the text does not end so.
+    let text = "- [ ] Listens on port:2\n- [ ] Listens on port\n- [ ] Twice\n- [ ] Twice\n";
+    let wanted = text.replacen("[ ]", "[x]", 1);
+    assert_eq!(done(&tick("Listens on port:2"), text).0, wanted);
+    let wanted = text.replace("port\n- [ ]", "port\n- [x]");
+    assert_eq!(done(&tick("Twice:3"), text).0, wanted);
+    let missing = tick("Twice:9").make(text).unwrap_err().to_string();
+    assert!(missing.contains("no `Twice` in line 9"), "{missing}");
 }
 
 #[test]
@@ -120,6 +128,38 @@ fn what_may_not_be_appended() {
     assert!(refused(Place::End, &[task(" ")]));
     let open = Edit::Append { place: Place::End, tasks: &[task("a")] }.make("```\n");
     assert!(matches!(open, Err(Error::Unsupported(_))));
+}
+
+#[test]
+fn no_edit_hides_what_it_does_not_name() {
+    let asks =
+        "# A\n\n**Status**: Draft\n\n## B\n\n[NEEDS CLARIFICATION: c] d\n\n- **FR-001**: e\n";
+    let answer = |question, answer| Edit::Answer {
+        question,
+        answer,
+        date: "2026-01-31",
+        marker: Some(MarkerRef::Line(7)),
+    };
+    let open = [task("Strip <!-- from pages in x.rs")];
+    for (text, edit) in [
+        (TASKS, Edit::Append { place: Place::Phase("1"), tasks: &open }),
+        (TASKS, Edit::Append { place: Place::End, tasks: &open }),
+        (TASKS, Edit::Append { place: Place::NewPhase("Pages <!--"), tasks: &[task("a")] }),
+        (SPEC, Edit::Status("Draft <!--")),
+        (asks, answer("c <!--", "e")),
+        (asks, answer("c", "<!--")),
+        (asks, answer("c", "```")),
+    ] {
+        let refused = edit.make(text).unwrap_err();
+        assert!(matches!(refused, Error::Argument(_)), "{edit:?}: {refused}");
+        assert!(refused.to_string().contains("code span"), "{refused}");
+    }
+    let quoted = [task("Strip `<!--` from pages <!-- of old --> in x.rs")];
+    let edit = Edit::Append { place: Place::Phase("1"), tasks: &quoted };
+    assert_eq!(Tasks::parse(&done(&edit, TASKS).0).tasks.len(), 4);
+    let unclosed = Edit::Answer { question: "a", answer: "b", date: "2026-01-31", marker: None };
+    let refused = unclosed.make("# A\n<!-- b\n").unwrap_err().to_string();
+    assert!(refused.contains("comment in line 2"), "{refused}");
 }
 
 #[test]

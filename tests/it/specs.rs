@@ -125,6 +125,21 @@ fn what_does_not_fit_says_what_does() {
             json!({"feature": "001", "op": "tick", "doc": "../x.md", "id": "T1"}),
             "x.md",
         ),
+        (
+            "spec_update",
+            json!({"feature": "001", "op": "append", "doc": "checklists/ux.md", "text": "a"}),
+            "changes `tasks.md`",
+        ),
+        (
+            "spec_update",
+            json!({"feature": "001", "op": "status", "doc": "plan.md", "text": "Done"}),
+            "changes `spec.md`",
+        ),
+        (
+            "spec_update",
+            json!({"feature": "001", "op": "append", "id": "1", "text": "Strip <!-- from pages"}),
+            "code span",
+        ),
         ("spec_create", json!({"description": ""}), "description"),
         ("spec_run", json!({"command": "rm"}), "rm"),
         ("spec_run", json!({"command": "check", "args": ["; ls"]}), "spec_run"),
@@ -156,6 +171,27 @@ fn one_of_two_questions_in_a_line_is_answered() {
     let now = std::fs::read_to_string(&spec).expect("the spec");
     assert!(now.contains("[NEEDS CLARIFICATION: by date or by name?] and share"), "{now}");
     assert!(!now.contains("with whom?]") && now.contains("Friends"), "{now}");
+}
+
+#[test]
+fn a_question_without_words_is_answered_by_its_line() {
+    let (place, root) = place();
+    let spec = root.join("specs/001-albums/spec.md");
+    let asks = "- **FR-003**: Albums are kept [NEEDS CLARIFICATION] long\n[NEEDS CLARIFICATION]\n";
+    let first = SPEC.lines().count() + 1;
+    let mut client = client(&place);
+    let mut answered = |line: usize, text: &str| {
+        std::fs::write(&spec, format!("{SPEC}{asks}")).expect("written");
+        let args = json!({"feature": "001", "op": "answer", "id": line.to_string(), "text": text});
+        client.answered("spec_update", args);
+        std::fs::read_to_string(&spec).expect("the spec")
+    };
+    let now = answered(first + 1, "For nobody");
+    let noted = format!("- Q: line {} → A: For nobody\n", first + 1);
+    assert!(now.contains(&noted) && now.ends_with("\nFor nobody\n"), "{now}");
+    let now = answered(first, "ten years");
+    assert!(now.contains("- Q: **FR-003**: Albums are kept long → A: ten years"), "{now}");
+    assert!(now.contains("- **FR-003**: Albums are kept ten years long"), "{now}");
 }
 
 #[test]

@@ -6,11 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use synod_speckit::{
-    Change, Edit, Edited, Error as Fault, Feature, MarkerRef, NewTask, Place, Spec, edit,
+    Change, Edit, Edited, Error as Fault, Feature, Marker, MarkerRef, NewTask, Place, Spec, edit,
 };
 use synod_store::Scope;
 
 pub struct SpecUpdate;
+
+/// The rest of a line that stands for a question, in bytes.
+const UNSAID_BYTES_MAX: usize = 400;
 
 /// Tick or untick a task or checklist item, append a task, answer an open question, set the status:
 /// one edit, refused if the document no longer has this `hash`.
@@ -78,23 +81,19 @@ impl Operation for SpecUpdate {
         let project = spec::project(cx, Self::NAME, args.project.as_deref())?;
         let feature = spec::feature(Self::NAME, &project, args.feature.as_deref())?;
         let wanted = |what: &str| Error::Args(format!("spec_update: this wants {what}"));
-        let id = args.id.as_deref().map(str::trim).filter(|id| !id.is_empty());
-        let text = args.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let id = given(&args.id);
+        let (doc, text) = (given(&args.doc), given(&args.text));
         let today: String = synod_index::timestamp((cx.now_ms)()).chars().take(10).collect();
         let asked = match (args.op, id) {
             (Op::Answer, Some(id)) => Some(question(&feature, id)?),
             _ => None,
         };
-        // Where an id stands twice, its line may follow: `T012:34`.
-        let lined = id.and_then(|id| id.rsplit_once(':'));
-        let lined = lined.and_then(|(id, line)| Some((id, line.parse::<usize>().ok()?)));
-        let (ticked, line) = lined.map_or((id, None), |(id, line)| (Some(id), Some(line)));
         let tasks = [text.map(tagged).unwrap_or_default()];
         let change = match args.op {
             Op::Tick | Op::Untick => Edit::Tick {
-                doc: args.doc.as_deref().unwrap_or("tasks.md"),
-                id: ticked.ok_or_else(|| wanted("an `id`, as T012"))?,
-                line,
+                doc: doc.unwrap_or("tasks.md"),
+                id: id.ok_or_else(|| wanted("an `id`, as T012"))?,
+                line: None,
                 done: args.op == Op::Tick,
             },
             Op::Append if tasks[0].text.is_empty() => return Err(wanted("the task as `text`")),
@@ -113,6 +112,10 @@ impl Operation for SpecUpdate {
             }
             Op::Status => Edit::Status(text.ok_or_else(|| wanted("the status as `text`"))?),
         };
+        if let Some(doc) = doc.filter(|doc| *doc != change.doc()) {
+            let text = format!("spec_update: this changes `{}`, not `{doc}`", change.doc());
+            return Err(Error::Args(format!("{text}; leave `doc` out")));
+        }
         let keeper = Keeper::new(cx);
         let keep = |path: &Path, text: &[u8]| keeper.keep(path, text);
         let done = edit(&feature, &change, args.hash.as_deref(), &keep).map_err(|error| {
@@ -142,6 +145,11 @@ impl Operation for SpecUpdate {
     }
 }
 
+/// What an argument says, if anything.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
 /// A task as a person writes it: tags in front of its text.
 fn tagged(text: &str) -> NewTask<'_> {
     let mut task = NewTask { text, parallel: false, story: None };
@@ -165,8 +173,11 @@ fn question(feature: &Feature, id: &str) -> Result<(String, Option<Option<usize>
     let markers = Spec::parse(&doc.text).markers;
     if let Ok(line) = id.parse::<usize>() {
         let found = markers.iter().find(|marker| marker.line == line);
-        let text = found.map(|marker| (marker.question.clone(), Some(Some(line))));
-        return text.ok_or_else(|| {
+        let asked = found.map(|marker| match marker.question.as_str() {
+            "" => (unsaid(&doc.text, marker), Some(Some(line))),
+            question => (question.to_owned(), Some(Some(line))),
+        });
+        return asked.ok_or_else(|| {
             let lines: Vec<String> = markers.iter().map(|m| m.line.to_string()).collect();
             Error::Missing(format!(
                 "spec_update: line {line} of spec.md has no open question; there are some in \
@@ -178,6 +189,22 @@ fn question(feature: &Feature, id: &str) -> Result<(String, Option<Option<usize>
     // One that no marker asks was answered elsewhere, and is only noted down.
     let open = markers.iter().any(|marker| marker.asks(id));
     Ok((id.to_owned(), open.then_some(None)))
+}
+
+/// What a marker without words asks: the rest of its line, or which line that is where the rest
+/// cannot be repeated.
+fn unsaid(text: &str, marker: &Marker) -> String {
+    let before = text.get(..marker.bytes.start).and_then(|text| text.rsplit('\n').next());
+    let behind = text.get(marker.bytes.end..).and_then(|text| text.lines().next());
+    let (before, behind) = (before.unwrap_or_default(), behind.unwrap_or_default());
+    let rest = format!("{} {}", before.trim(), behind.trim());
+    let rest = rest.trim();
+    let rest = ["- ", "* ", "+ "].iter().find_map(|sign| rest.strip_prefix(sign)).unwrap_or(rest);
+    let odd = ["NEEDS CLARIFICATION", "<!--", "-->"].iter().any(|sign| rest.contains(sign))
+        || rest.contains(char::is_control)
+        || rest.is_empty()
+        || rest.len() > UNSAID_BYTES_MAX;
+    if odd { format!("line {}", marker.line) } else { rest.to_owned() }
 }
 
 /// The first change as what was asked for, the others beside it.
