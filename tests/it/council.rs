@@ -351,9 +351,12 @@ fn the_same_over_rest_with_sessions_and_idempotency_keys() {
     assert_eq!(found["messages"][0]["session"], id.as_str());
     let resumed = place.call("session", json!({"op": "resume", "id": id}));
     assert_eq!(resumed["recovery"]["unanswered"], 1, "{resumed}");
-    let score =
-        post(at, "/v1/consensus", &[], &json!({"answers": answers(&[("a", "x"), ("b", "x")])}));
+    let scored = json!({"answers": answers(&[("a", "x"), ("b", "x")])});
+    let score = post(at, "/v1/consensus", &key, &scored);
     assert_eq!(score.status, 200);
+    assert_eq!(post(at, "/v1/consensus", &key, &scored).json(), score.json(), "one verdict");
+    let fewer = json!({"answers": answers(&[("a", "x")])});
+    assert_eq!(post(at, "/v1/consensus", &key, &fewer).status, 409);
     let infer = json!({"model": "bea", "input": "What is half of 84?"});
     let infer = post(at, "/v1/llm/infer", &[], &infer).json();
     assert_eq!(infer["answer"]["text"], "\\boxed{42}");

@@ -275,6 +275,38 @@ fn the_same_over_rest_and_the_command_line() {
     assert!(said.status == 422 && said.body.contains("spec_kit.enabled"), "{said:?}");
 }
 
+#[test]
+fn the_same_key_makes_one_feature_and_one_task() {
+    let (place, root) = place();
+    let web = place.http(&["--allow-write"], &[]);
+    let key = [("Idempotency-Key", "k")];
+    let make = |text: &str| {
+        post(web.address, "/v1/spec-kit/features", &key, &json!({ "description": text }))
+    };
+    let first = make("Share photos");
+    assert_eq!(first.status, 201, "{first:?}");
+    let again = make("Share photos");
+    assert_eq!((again.status, again.json()), (201, first.json()));
+    let other = make("Print photos");
+    assert_eq!((other.status, other.fault().as_str()), (409, "conflict"));
+    assert_eq!(std::fs::read_dir(root.join("specs")).expect("features").count(), 2);
+    let path = "/v1/spec-kit/features/001/updates";
+    let append = json!({"op": "append", "id": "1", "text": "Sort by name"});
+    let added = post(web.address, path, &key, &append).json();
+    assert_eq!(added["ids"], json!(["T005"]), "{added}");
+    // The order of arguments is no matter of the request.
+    let append = json!({"text": "Sort by name", "op": "append", "id": "1"});
+    assert_eq!(post(web.address, path, &key, &append).json(), added);
+    let tasks = std::fs::read_to_string(root.join("specs/001-albums/tasks.md")).expect("tasks");
+    assert_eq!(tasks.matches("Sort by name").count(), 1, "{tasks}");
+    // What failed is tried again under its key.
+    let key = [("Idempotency-Key", "again")];
+    let plan = json!({"command": "plan", "feature": "003-print-photos"});
+    assert_eq!(post(web.address, "/v1/spec-kit/run", &key, &plan).status, 404);
+    place.write("shop/specs/003-print-photos/spec.md", "# Feature Specification: Print\n");
+    assert_eq!(post(web.address, "/v1/spec-kit/run", &key, &plan).status, 200);
+}
+
 /// Tokens of what a model is given: a tool's reply as text.
 fn shown(client: &mut Client, tool: &str, args: Value) -> (String, usize) {
     let result = client.call(tool, args);

@@ -39,6 +39,8 @@ impl Operation for Consensus {
     const SCOPE: Scope = Scope::ReadContext;
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = true;
+    /// Each verdict is kept under an id of its own.
+    const ONCE: bool = true;
     const ROUTES: &'static [Route] = &[Route::post("/v1/consensus", 200)];
     type Args = Args;
     type Reply = VerdictReply;

@@ -82,6 +82,7 @@ impl Operation for Ingest {
     const SCOPE: Scope = Scope::WriteContext;
     const WORK: Work = Work::Wait;
     const IDEMPOTENT: bool = true;
+    const ONCE: bool = false;
     const ROUTES: &'static [Route] = &[Route::post("/v1/ingest", 202)];
     type Args = IngestArgs;
     type Reply = Reply;

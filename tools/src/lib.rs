@@ -58,8 +58,8 @@ pub use spec_previous::{PreviousTexts, spec_previous, spec_previous_text, spec_r
 pub use synod_speckit::Present;
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
@@ -166,6 +166,9 @@ pub trait Operation: 'static {
     const WORK: Work;
     /// The same call twice does no more than once.
     const IDEMPOTENT: bool;
+    /// Its reply is kept under the idempotency key of a call, and given again to the same call
+    /// with that key. Tools that keep what they make under the key themselves say no.
+    const ONCE: bool = matches!(Self::EFFECT, Effect::Write);
     /// It may take away or overwrite what a person wrote.
     const DESTRUCTIVE: bool = false;
     /// Its routes.
@@ -336,7 +339,7 @@ pub enum Error {
 }
 
 /// What a call answers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// For programs.
     pub structured: Value,
@@ -417,11 +420,30 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     TOOLS.iter().find(|entry| entry.name == name)
 }
 
+/// Arguments as a text that does not depend on the order in which they stand.
+fn request(args: &Value) -> String {
+    let mut args = args.clone();
+    args.sort_all_objects();
+    args.to_string()
+}
+
 fn erase<'a, T: Operation>(cx: &'a Context, args: Value, call: &'a Call) -> Running<'a> {
     Box::pin(async move {
+        // Where nothing may be written, nothing is made that could be made twice.
+        let keyed = T::ONCE && call.key.is_some() && !cx.read_only;
+        let request = keyed.then(|| request(&args));
         let args = schema::parse::<T::Args>(T::NAME, args)?;
+        let once = match request {
+            None => None,
+            Some(request) => match once::begin(cx, call, T::NAME, &request)? {
+                once::Begun::Known(answer) => return Ok(answer),
+                once::Begun::New(once) => Some(once),
+            },
+        };
         let reply = T::run(cx, args, call).await?;
         let text = T::render(&reply);
-        Ok(Answer { structured: serde_json::to_value(&reply)?, text })
+        let answer = Answer { structured: serde_json::to_value(&reply)?, text };
+        once.map_or(Ok(()), |once| once.keep(&answer))?;
+        Ok(answer)
     })
 }

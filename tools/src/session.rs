@@ -124,6 +124,7 @@ impl Operation for Session {
     const SCOPE: Scope = Scope::LlmInvoke;
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = false;
+    const ONCE: bool = false;
     const ROUTES: &'static [Route] = &[
         Route::post("/v1/sessions", 201).saying(&[("op", "create")]),
         Route::get("/v1/sessions").saying(&[("op", "list")]),
