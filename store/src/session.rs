@@ -136,7 +136,7 @@ pub(crate) fn room(db: &Connection, owner: &str, max: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::Conflict(format!(
-        "there are {n} sessions, the most is {max}; delete old ones first"
+        "there are {n} sessions, the most is {max}, ended ones included; delete old ones first"
     )))
 }
 

@@ -230,6 +230,8 @@ fn what_cannot_be_done_says_what_to_do() {
         ("models", json!({"op": "infer", "model": "nobody", "input": "x"}), "nobody"),
         ("session", json!({"op": "get", "id": "s_none"}), "no session"),
         ("session", json!({"op": "append"}), "`id`"),
+        ("session", json!({"op": "create", "days": 0}), "`days`"),
+        ("session", json!({"op": "list", "id": "s_none"}), "no session"),
     ] {
         let said = client.refused(tool, args.clone());
         assert!(said.contains(word), "{tool} {args}: {said}");
@@ -361,6 +363,40 @@ fn the_same_over_rest_with_sessions_and_idempotency_keys() {
     let infer = post(at, "/v1/llm/infer", &[], &infer).json();
     assert_eq!(infer["answer"]["text"], "\\boxed{42}");
     assert_eq!(get(at, "/v1/models").json()["models"].as_array().map(Vec::len), Some(5));
+}
+
+#[test]
+fn sessions_are_listed_to_the_last_and_deleted_with_what_was_said() {
+    let place = Place::new();
+    let web = place.http(&[], &[]);
+    let at = web.address;
+    for n in 0..51 {
+        let made = post(at, "/v1/sessions", &[], &json!({"title": format!("s{n}")}));
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    let page = get(at, "/v1/sessions").json();
+    let listed = page["sessions"].as_array().expect("sessions");
+    let last = listed.last().and_then(|one| one["id"].as_str()).expect("an id");
+    assert_eq!(listed.len(), 50);
+    assert!(page["note"].as_str().is_some_and(|note| note.contains(last)), "{page}");
+    let rest = get(at, &format!("/v1/sessions?id={last}")).json();
+    assert_eq!((rest["sessions"].as_array().map(Vec::len), rest.get("note")), (Some(1), None));
+    let path = format!("/v1/sessions/{last}");
+    for _ in 0..120 {
+        post(at, &format!("{path}/messages"), &[], &json!({"text": "x"}));
+    }
+    // A reply is within its tokens with all that stands around short messages.
+    let mut client = place.stdio(&[]);
+    let resumed = client.answered("session", json!({"op": "resume", "id": last, "tokens": 2_000}));
+    let n = resumed["messages"].as_array().map_or(0, Vec::len);
+    assert!((50..100).contains(&n) && resumed["note"].is_string(), "{n}");
+    let said = client.refused("session", json!({"op": "resume", "id": last, "tokens": 1_000_000}));
+    assert!(said.contains("`tokens`"), "{said}");
+    assert_eq!(request(at, "DELETE", &path, &[], "").status, 200);
+    assert_eq!(get(at, &format!("{path}/history")).status, 404);
+    assert_eq!(request(at, "DELETE", &path, &[], "").status, 404);
+    let found = client.answered("session", json!({"op": "search", "text": "x"}));
+    assert!(found.get("messages").is_none(), "{found}");
 }
 
 #[test]

@@ -14,6 +14,10 @@ pub struct Session;
 const LISTED_MAX: usize = 50;
 /// Tokens of a session that is resumed, by default.
 const RESUME_TOKENS: usize = 2_000;
+/// Most of them: as much as a page of its history.
+const RESUME_TOKENS_MAX: usize = 10_000;
+/// What number, time and role of a message take in a reply, in tokens.
+const FRAME_TOKENS: usize = 16;
 const DAY_MS: i64 = 86_400_000;
 
 /// Conversations with the council: create one, pass its id as `session` to `orchestrate`, and come
@@ -23,7 +27,7 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Args {
     #[serde(default)]
     op: Op,
-    /// All but create, list and search: which session.
+    /// Which session; list: those behind it.
     id: Option<String>,
     /// create: what it is called.
     title: Option<String>,
@@ -37,7 +41,7 @@ pub struct Args {
     text: Option<String>,
     /// history: messages after this one; fork: up to this one.
     seq: Option<i64>,
-    /// resume: of it; 2,000 by default.
+    /// resume: 2,000 by default.
     tokens: Option<usize>,
 }
 
@@ -54,6 +58,7 @@ enum Op {
     Fork,
     Resume,
     End,
+    Delete,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -125,11 +130,12 @@ impl Operation for Session {
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = false;
     const ONCE: bool = false;
+    const DESTRUCTIVE: bool = true;
     const ROUTES: &'static [Route] = &[
         Route::post("/v1/sessions", 201).saying(&[("op", "create")]),
         Route::get("/v1/sessions").saying(&[("op", "list")]),
         Route::get("/v1/sessions/{id}").saying(&[("op", "get")]),
-        Route::delete("/v1/sessions/{id}").saying(&[("op", "end")]),
+        Route::delete("/v1/sessions/{id}").saying(&[("op", "delete")]),
         Route::post("/v1/sessions/{id}/messages", 201).saying(&[("op", "append")]),
         Route::get("/v1/sessions/{id}/history").saying(&[("op", "history")]),
     ];
@@ -148,10 +154,7 @@ impl Operation for Session {
     async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         match args.op {
             Op::Create => create(cx, args, call),
-            Op::List => {
-                let found = cx.store.sessions(&call.account, LISTED_MAX, None, (cx.now_ms)())?;
-                Ok(Reply { sessions: found.into_iter().map(Into::into).collect(), ..empty() })
-            }
+            Op::List => list(cx, &args, call),
             Op::Search => search(cx, &args, call),
             _ => one(cx, args, call),
         }
@@ -218,8 +221,30 @@ impl From<synod_store::Message> for MessageReply {
     }
 }
 
+fn missing(id: &str) -> Error {
+    Error::Missing(format!("session: no session `{id}`, or it has expired; `list` shows them"))
+}
+
+fn list(cx: &Context, args: &Args, call: &Call) -> Result<Reply, Error> {
+    let (owner, now_ms) = (call.account.as_str(), (cx.now_ms)());
+    let before = match args.id.as_deref() {
+        Some(id) => Some(cx.store.session(id, owner, now_ms)?.ok_or_else(|| missing(id))?),
+        None => None,
+    };
+    let mut found = cx.store.sessions(owner, LISTED_MAX + 1, before.as_ref(), now_ms)?;
+    let more = found.len() > LISTED_MAX;
+    found.truncate(LISTED_MAX);
+    let last = found.last().filter(|_| more);
+    let note = last.map(|last| format!("there are more; pass `id` = `{}`", last.id));
+    Ok(Reply { sessions: found.into_iter().map(Into::into).collect(), note, ..empty() })
+}
+
 fn create(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
     let now_ms = (cx.now_ms)();
+    if args.days == Some(0) {
+        let text = "session: `days` is 0; give 1 or more, or leave it out to keep the session";
+        return Err(Error::Args(text.to_owned()));
+    }
     let request = format!("{:?}\n{:?}\n{:?}", args.title, args.user_id, args.days);
     let once = match once::begin::<String>(cx, call, "session", &request)? {
         once::Begun::Known(id) => {
@@ -273,9 +298,7 @@ fn one(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
     let wanted =
         || Error::Args("session: give the `id` of a session; `list` shows them".to_owned());
     let id = args.id.clone().ok_or_else(wanted)?;
-    let missing = || {
-        Error::Missing(format!("session: no session `{id}`, or it has expired; `list` shows them"))
-    };
+    let missing = || missing(&id);
     let (owner, now_ms) = (call.account.as_str(), (cx.now_ms)());
     let known = cx.store.session(&id, owner, now_ms)?.ok_or_else(missing)?;
     let mut reply = Reply { session_id: Some(id.clone()), ..empty() };
@@ -300,14 +323,18 @@ fn one(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
             reply.session_id = Some(to);
         }
         Op::Resume => {
+            let tokens = args.tokens.unwrap_or(RESUME_TOKENS);
+            if !(1..=RESUME_TOKENS_MAX).contains(&tokens) {
+                let text = format!("`tokens` is {tokens}; give 1 to {RESUME_TOKENS_MAX}");
+                return Err(Error::Args(format!("session: {text}")));
+            }
             let left = cx.store.resumption(&id, owner, now_ms)?.ok_or_else(missing)?;
             reply.recovery = Some(RecoveryReply {
                 decision: left.recovery.name(),
                 confidence: (left.confidence * 1000.0).round() / 1000.0,
                 unanswered: left.n_unanswered,
             });
-            let tokens = args.tokens.unwrap_or(RESUME_TOKENS);
-            let count = |text: &str| (cx.count_tokens)(text);
+            let count = |text: &str| (cx.count_tokens)(text) + FRAME_TOKENS;
             let rebuilt = cx.store.rebuild(&id, owner, tokens, &count, now_ms)?;
             if let Some(rebuilt) = rebuilt {
                 reply.note = rebuilt.note;
@@ -319,6 +346,12 @@ fn one(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
             cx.store.end_session(&id, owner, now_ms)?;
             reply.sessions =
                 cx.store.session(&id, owner, now_ms)?.map(Into::into).into_iter().collect();
+        }
+        Op::Delete => {
+            if !cx.store.remove_session(&id, owner, now_ms)? {
+                return Err(missing());
+            }
+            reply.note = Some("deleted, with its messages".to_owned());
         }
         _ => reply.sessions = vec![known.into()],
     }
