@@ -86,25 +86,31 @@ pub struct Token {
 }
 
 impl Store {
-    /// Makes a token and returns its secret, which is shown once and kept nowhere.
+    /// Makes a token and returns its secret, which is shown once and kept nowhere. It takes the
+    /// place of a revoked one of its name: whose call an old entry of the ledger is says the
+    /// account there, which is of the secret.
     ///
     /// # Errors
-    /// `Argument` when the name is taken.
+    /// `Argument` when a token of that name is not revoked.
     pub fn make_token(&self, name: &str, scopes: &[Scope], now_ms: i64) -> Result<String> {
         let (a, b) = (random()?, random()?);
         let secret: String = a.iter().chain(&b).map(|byte| format!("{byte:02x}")).collect();
         let secret = format!("synod_{secret}");
         let hash = blake3::hash(secret.as_bytes());
         let names: Vec<&str> = scopes.iter().map(|s| s.name()).collect();
-        let done = self.db()?.execute(
-            "INSERT OR IGNORE INTO token(name, hash, scopes, made_ms) VALUES(?, ?, ?, ?)",
-            params![name, hash.as_bytes().as_slice(), names.join(" "), now_ms],
-        )?;
-        if done == 0 {
-            return Err(Error::Argument(format!(
-                "a token `{name}` exists already; revoke it, or choose another name"
-            )));
-        }
+        self.write(|tx| {
+            tx.execute("DELETE FROM token WHERE name=? AND revoked_ms IS NOT NULL", [name])?;
+            let done = tx.execute(
+                "INSERT OR IGNORE INTO token(name, hash, scopes, made_ms) VALUES(?, ?, ?, ?)",
+                params![name, hash.as_bytes().as_slice(), names.join(" "), now_ms],
+            )?;
+            if done == 0 {
+                return Err(Error::Argument(format!(
+                    "a token `{name}` exists already; revoke it, or choose another name"
+                )));
+            }
+            Ok(())
+        })?;
         Ok(secret)
     }
 
@@ -166,5 +172,20 @@ mod tests {
         assert!(store.revoke_token("ci", 3).unwrap());
         assert_eq!(store.check_token(&secret).unwrap(), None);
         assert!(parse_scopes("read:context,nope").is_err());
+    }
+
+    #[test]
+    fn a_revoked_token_is_followed_by_one_of_its_name() {
+        let store = Store::memory().unwrap();
+        let old = store.make_token("ci", &[Scope::Admin], 1).unwrap();
+        assert!(store.revoke_token("ci", 2).unwrap());
+        let new = store.make_token("ci", &[Scope::ReadContext], 3).unwrap();
+        assert_eq!(store.check_token(&old).unwrap(), None);
+        assert_eq!(store.check_token(&new).unwrap(), Some(vec![Scope::ReadContext]));
+        let known: Vec<_> =
+            store.tokens().unwrap().into_iter().map(|t| (t.name, t.revoked_ms)).collect();
+        assert_eq!(known, [("ci".to_owned(), None)]);
+        assert!(store.make_token("ci", &[], 4).is_err());
+        assert!(store.revoke_token("ci", 5).unwrap());
     }
 }
