@@ -35,6 +35,11 @@ pub const ACCOUNTS_MAX: usize = 20_000;
 pub const BOOKINGS_MAX: usize = 1_000;
 /// Accounts of sessions that are kept; ids sort by time, so the oldest go.
 const SESSIONS_MAX: i64 = 100_000;
+/// Days that are kept whatever the clock says: one that was ahead for a while must not make a
+/// budget begin anew once it is right.
+const DAYS_KEPT: i64 = 31;
+/// The same of months, and of months of each provider.
+const MONTHS_KEPT: i64 = 12;
 /// An account's name, in bytes.
 const ACCOUNT_BYTES_MAX: usize = 300;
 /// Reservations whose time is over that go with one transaction; the rest goes with the next ones.
@@ -165,6 +170,18 @@ fn give_back_all(tx: &Transaction, sql: &str, values: impl rusqlite::Params) -> 
     Ok(ids.len())
 }
 
+/// Forgets accounts of a kind whose dates, at the end of their names, are before another one, but
+/// of each name the last `kept`.
+fn forget(tx: &Transaction, kind: &str, before: &str, kept: i64) -> Result<usize> {
+    // Names of providers may hold colons; a date is as long as the other one.
+    let sql = "DELETE FROM spent WHERE account IN (SELECT account FROM (\
+               SELECT account, row_number() OVER (\
+               PARTITION BY substr(account, 1, length(account)-?3) ORDER BY account DESC) AS n \
+               FROM spent WHERE account>=?1||':' AND account<?1||';' \
+               AND substr(account, -?3-1, 1)=':') WHERE n>?4 AND substr(account, -?3)<?2)";
+    Ok(tx.execute(sql, params![kind, before, before.len() as i64, kept])?)
+}
+
 fn add(tx: &Transaction, amounts: &[(String, u64)]) -> Result<()> {
     let sql = "INSERT INTO spent(account, usd_micros) VALUES(?,?) ON CONFLICT(account) \
                DO UPDATE SET usd_micros=usd_micros+excluded.usd_micros";
@@ -241,17 +258,14 @@ impl Store {
         Ok(rows)
     }
 
-    /// Forgets days before `day` (`2026-11-22`), months and providers' months before `month`
-    /// (`2026-11`), and the oldest sessions beyond 100,000; says how many accounts went.
+    /// Forgets days before `day` (`2026-11-22`) but the last 31 that there are, months and
+    /// providers' months before `month` (`2026-11`) but the last 12 of each, and the oldest
+    /// sessions beyond 100,000; says how many accounts went.
     pub fn sweep_spent(&self, day: &str, month: &str) -> Result<usize> {
         self.write(|tx| {
-            let range = "DELETE FROM spent WHERE account>=?1 AND account<?1||?2";
-            let mut n = tx.execute(range, ["day:", day])?;
-            n += tx.execute(range, ["month:", month])?;
-            // Names of providers may hold colons; a month has seven characters.
-            let sql = "DELETE FROM spent WHERE account>='provider:' AND account<'provider;' \
-                       AND substr(account, -8, 1)=':' AND substr(account, -7)<?";
-            n += tx.execute(sql, [month])?;
+            let mut n = forget(tx, "day", day, DAYS_KEPT)?;
+            n += forget(tx, "month", month, MONTHS_KEPT)?;
+            n += forget(tx, "provider", month, MONTHS_KEPT)?;
             let sql = "DELETE FROM spent WHERE account IN (SELECT account FROM spent \
                        WHERE account>='session:' AND account<'session;' \
                        ORDER BY account DESC LIMIT -1 OFFSET ?)";
@@ -420,15 +434,36 @@ mod tests {
     #[test]
     fn old_accounts_are_forgotten() {
         let store = Store::memory().unwrap();
-        let kept =
-            ["day:2026-11-01", "month:2026-11", "provider:a:b:2026-11", "provider:x", "session:s"];
-        let gone = ["day:2026-10-31", "month:2026-10", "provider:a:b:2026-10"];
-        for name in kept.iter().chain(&gone) {
-            store.add_spent(&[(name, 1)]).unwrap();
+        let days = (9..=10).flat_map(|m| (1..=28).map(move |d| format!("day:2026-{m:02}-{d:02}")));
+        let mut names: Vec<String> = days.collect();
+        for month in (2025..=2026).flat_map(|y| (1..=12).map(move |m| format!("{y}-{m:02}"))) {
+            names.extend(["month", "provider:a:b"].map(|kind| format!("{kind}:{month}")));
         }
-        assert_eq!(store.sweep_spent("2026-11-01", "2026-11").unwrap(), gone.len());
-        let names: Vec<String> = store.spent("").unwrap().into_iter().map(|a| a.0).collect();
-        assert_eq!(names, kept);
+        names.extend(["provider:x", "session:s"].map(str::to_owned));
+        for name in &names {
+            store.add_spent(&[(name.as_str(), 1)]).unwrap();
+        }
+        assert_eq!(store.sweep_spent("2026-09-01", "2025-01").unwrap(), 0);
+        // 25 of 56 days, and 12 of 24 months twice.
+        assert_eq!(store.sweep_spent("2026-11-01", "2026-11").unwrap(), 49);
+        let left: Vec<String> = store.spent("").unwrap().into_iter().map(|a| a.0).collect();
+        let first = |prefix: &str| left.iter().find(|name| name.starts_with(prefix)).unwrap();
+        assert_eq!(first("day:"), "day:2026-09-26");
+        assert_eq!(first("month:"), "month:2026-01");
+        assert_eq!(first("provider:"), "provider:a:b:2026-01");
+        assert_eq!(left.len(), names.len() - 49);
+        assert_eq!(store.sweep_spent("2026-11-01", "2026-11").unwrap(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_forgets_no_budget() {
+        let store = Store::memory().unwrap();
+        let names = ["day:2026-11-22", "month:2026-11", "provider:p:2026-11"];
+        store.add_spent(&names.map(|name| (name, 7))).unwrap();
+        let ahead = ["day:2031-01-01", "month:2031-01", "provider:p:2031-01"];
+        store.add_spent(&ahead.map(|name| (name, 1))).unwrap();
+        assert_eq!(store.sweep_spent("2031-01-02", "2031-02").unwrap(), 0);
+        assert_eq!(store.spent("month:2026-11").unwrap()[0].1, 7);
     }
 
     #[test]
