@@ -245,8 +245,8 @@ fn hides_nothing(text: &str, splices: &[Splice]) -> Result<()> {
 ///
 /// # Errors
 /// `Conflict` for a stale hash, `Missing` for what is not there (nearest named), `Ambiguous` for an
-/// id that is given twice, `Argument` for what is out of its bounds or hides other lines, `Locked`, `NotKept`, `Io`. The
-/// document is untouched then.
+/// id that is given twice, `Argument` for what is out of its bounds or hides other lines, `Locked`,
+/// `NotKept`, `Io`. The document is untouched then.
 pub fn edit(feature: &Feature, edit: &Edit, read: Option<&str>, keep: &Keep) -> Result<Edited> {
     edit.check()?;
     let doc = edit.doc();
