@@ -593,22 +593,30 @@ fn leaf(matches: &ArgMatches) -> &ArgMatches {
     at
 }
 
-impl Session {
-    fn new(common: Common) -> Result<Self, Failure> {
-        let environment = |name: &str| std::env::var(name).ok();
+impl Common {
+    /// The configuration file, which may be missing unless it was named.
+    pub fn file(&self) -> Option<PathBuf> {
         // A named data directory means that nothing else of the person's is read.
-        let personal = common.data.is_none().then(config_file).flatten();
-        let file = common.config.clone().or(personal);
+        let personal = self.data.is_none().then(config_file).flatten();
+        self.config.clone().or(personal)
+    }
+
+    /// Loads the configuration: at the start, and again when its file has changed.
+    ///
+    /// # Errors
+    /// See [`config::Error`].
+    pub fn load(&self) -> Result<Loaded, config::Error> {
+        let environment = |name: &str| std::env::var(name).ok();
         let mut flags: Vec<(&str, Value)> = Vec::new();
-        if common.read_only {
+        if self.read_only {
             flags.push(("access.read_only", true.into()));
         }
-        if let Some(level) = &common.log {
+        if let Some(level) = &self.log {
             flags.push(("log.level", level.as_str().into()));
         }
-        let named = common.config.is_some();
-        let mut loaded = config::load(file.as_deref(), named, &environment, &flags)?;
-        if common.allow_write {
+        let named = self.config.is_some();
+        let mut loaded = config::load(self.file().as_deref(), named, &environment, &flags)?;
+        if self.allow_write {
             let scopes = &mut loaded.config.access.local_scopes;
             for scope in [synod_store::Scope::WriteContext, synod_store::Scope::SpecWrite] {
                 if !scopes.contains(&scope) {
@@ -622,6 +630,13 @@ impl Session {
                 loaded.origins.insert("access.add_roots".to_owned(), config::Origin::Flag);
             }
         }
+        Ok(loaded)
+    }
+}
+
+impl Session {
+    fn new(common: Common) -> Result<Self, Failure> {
+        let loaded = common.load()?;
         let data = match common.data.clone().or_else(data_folder) {
             Some(data) => data,
             None => {

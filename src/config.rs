@@ -527,16 +527,31 @@ fn typed(built_in: &Value, key: &str, text: &str) -> Result<Value, String> {
     }
 }
 
-/// Every value with its origin, as `key = value  # origin`.
-pub fn listing(loaded: &Loaded) -> Vec<(String, Value, Origin)> {
-    let tree = serde_json::to_value(&loaded.config).unwrap_or_default();
+/// Every value by its dotted key, those of all configurations in the same order.
+fn values(config: &Config) -> Vec<(String, Value)> {
+    let tree = serde_json::to_value(config).unwrap_or_default();
     let mut out = Vec::new();
     leaves("", &tree, &mut |key| {
         let value = key.split('.').fold(&tree, |at, part| &at[part]).clone();
-        let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::BuiltIn);
-        out.push((key.to_owned(), value, origin));
+        out.push((key.to_owned(), value));
     });
     out
+}
+
+/// Every value with its origin, as `key = value  # origin`.
+pub fn listing(loaded: &Loaded) -> Vec<(String, Value, Origin)> {
+    let origin = |key: &str| loaded.origins.get(key).cloned().unwrap_or(Origin::BuiltIn);
+    let with_origin = |(key, value): (String, Value)| {
+        let origin = origin(&key);
+        (key, value, origin)
+    };
+    values(&loaded.config).into_iter().map(with_origin).collect()
+}
+
+/// The dotted keys of the values in which two configurations differ.
+pub fn changed(before: &Config, after: &Config) -> Vec<String> {
+    let pairs = values(before).into_iter().zip(values(after));
+    pairs.filter(|(old, new)| old != new).map(|((key, _), _)| key).collect()
 }
 
 #[cfg(test)]
@@ -567,6 +582,16 @@ mod tests {
         assert_eq!(of("limits.calls_max"), Origin::Environment("SYNOD_LIMITS_CALLS_MAX".into()));
         assert_eq!(of("access.read_only"), Origin::Flag);
         assert_eq!(of("log.level"), Origin::BuiltIn);
+    }
+
+    #[test]
+    fn changed_values_are_named() {
+        let one = with("[[source]]\npath = \"a\"\n[council]\nday_usd = 1.0\n", &[]).unwrap().config;
+        let two = with("[[source]]\npath = \"b\"\n[log]\njson = true\n", &[]).unwrap().config;
+        assert_eq!(changed(&one, &one), [""; 0]);
+        let mut keys = changed(&one, &two);
+        keys.sort();
+        assert_eq!(keys, ["council.day_usd", "log.json", "source"]);
     }
 
     #[test]

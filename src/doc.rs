@@ -128,7 +128,14 @@ fn config_page() -> String {
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut out = String::from(
         "# Configuration\n\nGenerated from the configuration's type. Order: flag, environment, file, built-in; \
-         `synod config`\nshows every value with its origin.\n",
+         `synod config`\nshows every value with its origin.\n\n\
+         A running server looks at the file and takes `[[source]]`, `[[provider]]`, \
+         `[[model]]`, `[council]` (but not `record`\n\
+         and `webhook_secret_env`), `[guard]`, `limits.poll_s` and `limits.rescan_s` from it \
+         within seconds; other keys wait for the\n\
+         next start, which its log says. A file with a mistake changes nothing, and the log \
+         names the line. A source that is taken\n\
+         out of the file stays until `synod index --remove` takes it away.\n",
     );
     for (section, part) in schema["properties"].as_object().into_iter().flatten() {
         let list = part["type"] == "array";

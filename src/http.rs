@@ -325,7 +325,7 @@ pub fn guarded(routes: Router, gate: Gate, body_bytes_max: usize) -> Router {
 
 /// Everything the product serves.
 fn app(world: &World, servers: &Servers, gate: Gate, stop: CancellationToken) -> Router {
-    let body_bytes_max = world.config.server.body_bytes_max;
+    let body_bytes_max = world.config.get().server.body_bytes_max;
     let local = Caller {
         // The gate has put the caller into every request; this one is never used without it.
         scopes: Vec::new(),
@@ -383,7 +383,7 @@ pub async fn serve(
     let store = Arc::clone(&cx.store);
     let hub = Hub::start(Arc::clone(&cx.index), Arc::clone(&store));
     let servers = Servers::new(Arc::clone(&world.door), hub)?;
-    let gate = Gate::new(address, &world.config, Some(store));
+    let gate = Gate::new(address, &world.config.get(), Some(store));
     let routes = app(world, &servers, gate, stop.clone());
     serve_routes(listener, routes, stop).await
 }

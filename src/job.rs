@@ -5,7 +5,7 @@
 use crate::config::Config;
 use crate::now_ms;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use synod_index::watch::Mode;
 use synod_index::{Ahead, Error, Outcome, Report, Run, Source, SourceSpec, Updater};
 use synod_store::{Job, JobState, Store};
@@ -208,6 +208,10 @@ pub fn add_configured(updater: &mut Updater, config: &Config) -> HashMap<i64, Mo
                 modes.insert(source.id, wanted.watch.into());
             }
             Err(error) => {
+                // One that is away is to be watched so once it is back.
+                let known = updater.sources().unwrap_or_default();
+                let known = known.iter().find(|source| Path::new(&source.root) == path);
+                modes.extend(known.map(|source| (source.id, Mode::from(wanted.watch))));
                 let path = &wanted.path;
                 tracing::error!(path, error = %error, "a configured source was left out");
             }

@@ -1,8 +1,8 @@
 //! The process: the only code that knows MCP, HTTP, the command line and the environment.
 //!
 //! In reading order: how a call comes in (`stdio`, `http`, `mcp`, `rest`, `sse`), the one door it
-//! passes (`dispatch`), what it stands on (`world`, `config`), who writes (`writer`, `schedule`,
-//! `job`), and what people type (`cli` and the commands it calls).
+//! passes (`dispatch`), what it stands on (`world`, `config`, `reload`), who writes (`writer`,
+//! `schedule`, `job`), and what people type (`cli` and the commands it calls).
 
 mod background;
 mod beat;
@@ -31,6 +31,7 @@ mod pace;
 mod page;
 mod power;
 mod prompt;
+mod reload;
 mod rest;
 mod schedule;
 mod socket;

@@ -51,9 +51,6 @@ fn accounts(
 /// # Errors
 /// Those of the store.
 pub fn load(engine: &Engine, store: &Store) -> Result<(), Fault> {
-    if engine.models().is_empty() {
-        return Ok(());
-    }
     let (day, month) = date(now_ms());
     let one = |account: &str| -> Result<u64, Fault> {
         Ok(store.spent(account)?.into_iter().find(|(a, _)| a == account).map_or(0, |(_, n)| n))
@@ -92,6 +89,14 @@ pub fn keep(engine: &Engine, store: &Store, data: &Path) -> Result<Option<Arc<Ti
     if engine.models().is_empty() {
         return Ok(None);
     }
+    begin(engine, store, data).map(Some)
+}
+
+/// The same before there is a model: an engine that gets its first one must have its books.
+///
+/// # Errors
+/// Those of the store.
+pub fn begin(engine: &Engine, store: &Store, data: &Path) -> Result<Arc<Till>, Fault> {
     load(engine, store)?;
     // The number of the process is for people who look into the file.
     let random = synod_store::random()?;
@@ -101,7 +106,7 @@ pub fn keep(engine: &Engine, store: &Store, data: &Path) -> Result<Option<Arc<Ti
     let (before, after) = (Arc::clone(&till), Arc::clone(&till));
     engine.on_reserve(Arc::new(move |wanted: &Wanted| reserve(&before, wanted)));
     engine.on_charge(Arc::new(move |charge: &Charge| settle(&after, charge)));
-    Ok(Some(till))
+    Ok(till)
 }
 
 fn reserve(till: &Till, wanted: &Wanted) -> BoxFuture<'static, Result<(), FailureKind>> {

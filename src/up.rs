@@ -11,6 +11,7 @@ use crate::http;
 use crate::hub::Hub;
 use crate::job::{self, Request};
 use crate::mcp::Servers;
+use crate::reload::Reload;
 use crate::world::World;
 use crate::writer::{self, Waker};
 use crate::{now_ms, obtain};
@@ -33,10 +34,11 @@ const SHUTDOWN_STDIO: Duration = Duration::from_millis(700);
 /// How long the first look at a source of the configuration is waited for before serving begins.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 
-/// A world with its writer.
+/// A world with its writer, and with whoever looks at its configuration.
 struct Running {
     world: World,
     waker: Waker,
+    reload: Option<Reload>,
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -51,17 +53,24 @@ impl Running {
         let cx = world.door.context();
         let (index, store) = (Arc::clone(&cx.index), Arc::clone(&cx.store));
         let thread = pending.start(index, store, Arc::clone(&world.config), Arc::clone(&stop))?;
-        Ok(Running { world, waker, stop, thread })
+        let reload = Reload::start(session, world.clone(), waker.clone())?;
+        Ok(Running { world, waker, reload, stop, thread })
     }
 
     /// Lets the writer end its batch, for a while. To be ended in the middle of it costs what is
     /// not committed, no more.
     fn end(self, patience: Duration) {
+        let looking = self.reload.map(Reload::end);
         self.world.flush();
         self.stop.store(true, Ordering::Relaxed);
         self.waker.wake();
         let until = std::time::Instant::now() + patience;
-        while !self.thread.is_finished() && std::time::Instant::now() < until {
+        // Whoever looks at the configuration holds a world too, whose stores are to be closed.
+        let ended = || {
+            let looks = looking.as_ref().is_some_and(|thread| !thread.is_finished());
+            self.thread.is_finished() && !looks
+        };
+        while !ended() && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
         if self.thread.is_finished() {
@@ -201,7 +210,7 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
 /// Gets the embedding model of the configuration, where it is not installed and can be had, and
 /// says so; searches go by words until it is there.
 fn get_model(running: &Running) {
-    let settings = running.world.config.embedding.clone();
+    let settings = running.world.config.get().embedding.clone();
     let Some(models) = crate::embedder::models() else { return };
     let there = models.join(&settings.model).join("model.safetensors").exists();
     let wanted = settings.provider == Provider::Local && obtain::is_packaged(&settings.model);
@@ -266,7 +275,7 @@ fn is_unread(running: &Running) -> Result<bool, Failure> {
     let sources = running.world.door.context().index.sources()?;
     let folder = |source: &&Source| source.kind != SourceKind::Pushed;
     let mut folders = sources.iter().filter(folder);
-    let none = sources.is_empty() && !running.world.config.source.is_empty();
+    let none = sources.is_empty() && !running.world.config.get().source.is_empty();
     Ok(none || folders.any(|source| source.scanned_ms.is_none()))
 }
 

@@ -2,7 +2,7 @@
 //! time is over end, webhooks are told, what is old is forgotten, and memory is handed back.
 
 use crate::{memory, now_ms, webhook};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use synod_store::Till;
 use synod_tools::Context;
@@ -18,9 +18,9 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// gaps, which nobody else gives back while a server is never idle.
 const HAND_BACK: Duration = Duration::from_secs(600);
 
-/// Runs for as long as the process lives. `till` keeps what the engine spends, if it spends;
+/// Runs for as long as the process lives. `till` keeps what the engine spends, once it may spend;
 /// `secret` signs webhooks, without one none is told.
-pub async fn run(cx: Context, till: Option<Arc<Till>>, secret: Option<String>) {
+pub async fn run(cx: Context, till: Arc<OnceLock<Arc<Till>>>, secret: Option<String>) {
     if cx.read_only {
         loop {
             tokio::time::sleep(HAND_BACK).await;
@@ -51,10 +51,10 @@ pub async fn run(cx: Context, till: Option<Arc<Till>>, secret: Option<String>) {
         }
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             swept = Some(Instant::now());
-            let (cx, till) = (cx.clone(), till.clone());
+            let (cx, till) = (cx.clone(), Arc::clone(&till));
             let is_due = handed_back.elapsed() >= HAND_BACK;
             let work = move || {
-                sweep(&cx, till.as_deref());
+                sweep(&cx, till.get().map(Arc::as_ref));
                 if is_due {
                     memory::hand_back();
                 }

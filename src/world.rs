@@ -7,23 +7,23 @@ use crate::job::expand_home;
 use crate::now_ms;
 use crate::spending;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use synod_index::Index;
 use synod_store::{Ledger, Store, Till};
-use synod_tools::{Context, Specs};
+use synod_tools::{Context, Live, Specs};
 
 /// Everything a face needs.
 #[derive(Clone)]
 pub struct World {
     /// The one door.
     pub door: Arc<Door>,
-    /// The configuration it was made from.
-    pub config: Arc<Config>,
+    /// The configuration of now; what cannot be changed while it runs is that of the start.
+    pub config: Arc<Live<Config>>,
     /// The data directory.
     pub data: PathBuf,
-    /// Who keeps the books, where there is a model to spend on.
-    till: Option<Arc<Till>>,
+    /// Who keeps the books, once there is a model to spend on.
+    till: Arc<OnceLock<Arc<Till>>>,
 }
 
 /// Whether a folder lies below one of `roots`, links resolved.
@@ -62,7 +62,7 @@ impl World {
         let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
         let environment = |name: &str| std::env::var(name).ok();
         let engine = crate::catalog::engine(&config, &environment)?;
-        let till = spending::keep(&engine, &store, data)?;
+        let till = spending::keep(&engine, &store, data)?.map(OnceLock::from).unwrap_or_default();
         // A store of its own: each group of entries holds the connection until the disk has it.
         let ledger = match read_only {
             true => None,
@@ -74,8 +74,8 @@ impl World {
         let cx = Context {
             index,
             engine,
-            guard: Arc::new(crate::catalog::guard(&config, &environment)?),
-            council: Arc::new(crate::catalog::settings(&config, &environment)?),
+            guard: Arc::new(Live::new(crate::catalog::guard(&config, &environment)?)),
+            council: Arc::new(Live::new(crate::catalog::settings(&config, &environment)?)),
             specs: Arc::new(Specs::new(crate::catalog::specs(&config))),
             store,
             ledger,
@@ -86,16 +86,31 @@ impl World {
             home: crate::job::home(),
             may_add: Arc::new(move |path| below(Path::new(path), &roots)),
         };
-        let config = Arc::new(config);
         let door = Arc::new(Door::new(cx, &config)?);
-        Ok(World { door, config, data: data.to_owned(), till })
+        let config = Arc::new(Live::new(config));
+        Ok(World { door, config, data: data.to_owned(), till: Arc::new(till) })
+    }
+
+    /// Has the books kept from now on, if nobody does yet: before the engine knows its first model.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn keep_books(&self) -> Result<(), Fault> {
+        if self.till.get().is_some() {
+            return Ok(());
+        }
+        let cx = self.door.context();
+        let till = spending::begin(&cx.engine, &cx.store, &self.data)?;
+        // One thread takes configurations: nobody was faster.
+        let _ = self.till.set(till);
+        Ok(())
     }
 
     /// Waits until what was spent and what was done is written: before the process is gone.
     pub fn flush(&self) {
         let ledger = self.door.context().ledger.as_ref();
         let written = ledger.map_or(Ok(()), |ledger| ledger.flush());
-        let booked = self.till.as_ref().map_or(Ok(()), |till| till.flush());
+        let booked = self.till.get().map_or(Ok(()), |till| till.flush());
         for (what, result) in [("ledger", written), ("books", booked)] {
             if let Err(error) = result {
                 tracing::error!(what, error = %error, "it was not written to its end");
@@ -105,19 +120,21 @@ impl World {
 
     /// What a server does beside answering, for as long as it lives.
     pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
-        let secret = crate::catalog::webhook_secret(&self.config, &|name| std::env::var(name).ok());
-        crate::upkeep::run(self.door.context().clone(), self.till.clone(), secret)
+        let environment = |name: &str| std::env::var(name).ok();
+        let secret = crate::catalog::webhook_secret(&self.config.get(), &environment);
+        crate::upkeep::run(self.door.context().clone(), Arc::clone(&self.till), secret)
     }
 
     /// The same for a process that stays: a server that is not there is asked again.
     pub fn keep_model(&self) {
-        crate::embedder::keep(&self.config.embedding, Arc::clone(&self.door.context().index));
+        let index = Arc::clone(&self.door.context().index);
+        crate::embedder::keep(&self.config.get().embedding, index);
     }
 
     /// Opens the embedding model, if there is one, on a thread of its own: searches count meaning
     /// once it has ended.
     pub fn load_model(&self) -> Option<JoinHandle<()>> {
         let index = Arc::clone(&self.door.context().index);
-        crate::embedder::load(&self.config.embedding, index)
+        crate::embedder::load(&self.config.get().embedding, index)
     }
 }

@@ -10,6 +10,7 @@
 
 mod meaning;
 mod silent;
+mod source;
 
 use crate::background::{Embedding, Graphs, Histories, give_way_to_answers};
 use crate::beat::{self, Sign};
@@ -29,7 +30,7 @@ use synod_index::{
     Ahead, Doing, Error, Freshness, Index, Outcome, Progress, Source, Updater, Work,
 };
 use synod_store::{ATTEMPTS_MAX, Job, JobState, Store};
-use synod_tools::{INDEX_JOB, IngestOp};
+use synod_tools::{INDEX_JOB, IngestOp, Live};
 
 /// Between two attempts to take the writer's lock.
 const TAKEOVER: Duration = Duration::from_millis(1_000);
@@ -86,7 +87,7 @@ impl Pending {
         self,
         index: Arc<Index>,
         store: Arc<Store>,
-        config: Arc<Config>,
+        config: Arc<Live<Config>>,
         stop: Arc<AtomicBool>,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
@@ -99,7 +100,8 @@ impl Pending {
             let mut writer = Loop {
                 index,
                 store,
-                config,
+                config: config.get(),
+                live: config,
                 stop,
                 wake: self,
                 inbox: Arc::default(),
@@ -126,7 +128,10 @@ impl Pending {
 struct Loop {
     index: Arc<Index>,
     store: Arc<Store>,
+    /// What it goes by.
     config: Arc<Config>,
+    /// What the configuration is now.
+    live: Arc<Live<Config>>,
     stop: Arc<AtomicBool>,
     wake: Pending,
     /// What the watcher saw.
@@ -315,12 +320,14 @@ impl Loop {
     fn write(&mut self, updater: &mut Updater) -> Result<(), Error> {
         self.busy(1);
         self.store.recover_jobs(INDEX_JOB, now_ms()).map_err(job::other)?;
+        self.config = self.live.get();
         self.modes = job::add_configured(updater, &self.config);
         self.schedule = Schedule::new(Duration::from_secs(self.config.limits.rescan_s));
         self.watch = Some(self.watcher(updater));
         self.note_sources(updater)?;
         let mut beaten = Instant::now();
         while !self.stopped() {
+            self.reconfigure(updater)?;
             // One, then what was touched: requests may be many.
             let job = self.store.take(INDEX_JOB, now_ms()).map_err(job::other)?;
             if let Some(job) = &job {
@@ -544,51 +551,6 @@ impl Loop {
         self.inbox.took(touched, began.elapsed());
         self.settle(updater);
         Ok(())
-    }
-
-    /// A watcher that fills the inbox, of no source yet.
-    fn watcher(&self, updater: &Updater) -> Watch {
-        let (inbox, index) = (Arc::clone(&self.inbox), Arc::clone(&self.index));
-        let waker = self.wake.waker.clone();
-        let poll = Duration::from_secs(self.config.limits.poll_s.max(1));
-        let reach = self.index.reach().clone();
-        Watch::new(updater.skipped(), poll, reach, move |touched| {
-            let begins = inbox.put(touched, Instant::now(), |waiting| {
-                index.set_freshness(Freshness { pending: waiting as u64, fresh: false });
-            });
-            if begins {
-                waker.wake();
-            }
-        })
-    }
-
-    /// Knows the sources there are now; new ones are watched and compared next.
-    fn note_sources(&mut self, updater: &Updater) -> Result<(), Error> {
-        let sources = updater.sources()?;
-        if let Some(watch) = &mut self.watch {
-            watch.set_sources(&sources, &self.modes);
-        }
-        let folders = sources.iter().filter(|source| !source.root.is_empty());
-        self.schedule.set(folders.map(|source| source.id));
-        schedule::leave(&self.index, self.schedule.watching());
-        Ok(())
-    }
-
-    /// Notes how changes of a source are noticed now.
-    fn note_watching(&mut self, source: &Source) {
-        let Some(watch) = &self.watch else { return };
-        let Some(watching) = watch.watching(source.id) else { return };
-        if !self.schedule.watched(source.id, watching, watch.is_there(source.id)) {
-            return;
-        }
-        if let Some(reason) = watch.why(source.id) {
-            let what = match watching.every() {
-                Some(_) => "no events; compared every `poll_s`",
-                None => "left alone until it answers",
-            };
-            tracing::warn!(source = source.name, reason, what, "a source is not watched");
-        }
-        schedule::leave(&self.index, self.schedule.watching());
     }
 
     /// Does one job and ends it; only a failure of the stores themselves ends the writer.

@@ -131,11 +131,14 @@ impl Watch {
         Watch { places: Vec::new(), skip, poll, reach, mounted, tell: Arc::new(tell) }
     }
 
-    /// Knows these sources from now on and no others; those that it knew stay as they are.
+    /// Knows these sources from now on and no others; those that it knew stay as they are. One that
+    /// is to be watched in another way now is watched by nothing until its watches are put.
     pub fn set_sources(&mut self, sources: &[Source], modes: &HashMap<i64, Mode>) {
         let folders = || sources.iter().filter(|source| !source.root.is_empty());
+        let mode = |source: &Source| modes.get(&source.id).copied().unwrap_or_default();
         let is = |place: &Place, source: &Source| {
-            place.id == source.id && place.root == Path::new(&source.root)
+            let same = place.id == source.id && place.mode == mode(source);
+            same && place.root == Path::new(&source.root)
         };
         self.places.retain(|place| folders().any(|source| is(place, source)));
         for source in folders() {
@@ -143,9 +146,13 @@ impl Watch {
                 continue;
             }
             let root = PathBuf::from(&source.root);
-            let mode = modes.get(&source.id).copied().unwrap_or_default();
-            self.places.push(Place::new(source.id, root, mode));
+            self.places.push(Place::new(source.id, root, mode(source)));
         }
+    }
+
+    /// What cannot be watched is to be looked at this often from now on.
+    pub fn set_poll(&mut self, poll: Duration) {
+        self.poll = poll;
     }
 
     /// Puts the watches of a source anew; whoever calls this compares the whole source afterwards.
@@ -394,6 +401,28 @@ mod tests {
         watch.keep(7);
         assert_eq!((watch.watching(7), watch.outdated()), (Some(Watching::Events), vec![]));
         assert_eq!((watch.why(7), watch.is_there(7)), (None, true));
+    }
+
+    #[test]
+    fn a_source_that_is_to_be_watched_in_another_way_is_watched_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let poll = Duration::from_secs(9);
+        let mut watch = Watch::new(Vec::new(), poll, Reach::default(), |_| {});
+        let set = |watch: &mut Watch, mode: Mode| {
+            watch.set_sources(&[vault(&root)], &HashMap::from([(7, mode)]));
+            watch.places[0].cover.is_some()
+        };
+        assert!(!set(&mut watch, Mode::Events));
+        watch.keep(7);
+        assert!(set(&mut watch, Mode::Events), "the same way");
+        assert!(!set(&mut watch, Mode::Poll));
+        watch.keep(7);
+        watch.set_poll(2 * poll);
+        assert_eq!(watch.watching(7), Some(Watching::Polled(2 * poll)));
+        assert!(!set(&mut watch, Mode::Events) && !watch.is_there(7));
+        watch.keep(7);
+        assert_eq!((watch.watching(7), watch.outdated()), (Some(Watching::Events), vec![]));
     }
 
     #[test]

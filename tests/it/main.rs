@@ -34,6 +34,7 @@ mod peer;
 mod program;
 mod provider;
 mod quality;
+mod reload;
 mod reply;
 mod served;
 mod soak;

@@ -58,9 +58,10 @@ struct Said {
 /// # Errors
 /// `Refused` when no model may be asked; those of the store.
 pub async fn check(cx: &Context, call: &Call) -> Result<Value, Error> {
-    let sits = &cx.council.panel;
+    let council = cx.council.get();
+    let sits = &council.panel;
     let wanted = |row: &Model| {
-        let may = cx.council.policy != Policy::Local || cx.engine.is_local(&row.id);
+        let may = council.policy != Policy::Local || cx.engine.is_local(&row.id);
         (sits.is_empty() || sits.contains(&row.id)) && may
     };
     let models: Vec<Model> = cx.engine.models().into_iter().filter(wanted).collect();
@@ -69,7 +70,7 @@ pub async fn check(cx: &Context, call: &Call) -> Result<Value, Error> {
                     `synod config --example`";
         return Err(Error::Refused(text.to_owned()));
     }
-    let end = Instant::now() + Duration::from_millis(cx.council.deadline_ms);
+    let end = Instant::now() + Duration::from_millis(council.deadline_ms);
     let mut asking = JoinSet::new();
     for model in models {
         let (cx, account) = (cx.clone(), call.account.clone());
@@ -154,7 +155,7 @@ async fn one(
     ask.output_tokens_max = OUTPUT_TOKENS;
     // That very model, and an answer of now: no temperature, so that none is taken from the cache.
     ask.policy = Policy::Cloud;
-    ask.budgets.call_usd_micros = cx.council.call_usd_micros;
+    ask.budgets.call_usd_micros = cx.council.get().call_usd_micros;
     let result = cx.engine.ask(ask, end).await;
     let (outcome, cost) = match &result {
         Ok(answer) => ("ok", answer.cost_usd_micros.map(|micros| micros as f64 / 1e6)),

@@ -232,7 +232,7 @@ async fn testify(
 
 /// What the guard has found in the question, and taken out of what was sent and said.
 fn safety(cx: &Context, hall: &Hall) -> Safety {
-    let asked = cx.guard.check(&hall.args.query, Stage::Before);
+    let asked = cx.guard.get().check(&hall.args.query, Stage::Before);
     let noted = [Mode::Advisory, Mode::Enforcing].map(|mode| safety::rules(&asked, mode)).concat();
     let mut output: Vec<String> =
         hall.all.iter().flat_map(|seat| seat.reply.redacted.clone()).collect();

@@ -54,7 +54,8 @@ pub async fn compare(
     case: &mut Case,
     end: Instant,
 ) -> Result<Option<Aside>, Error> {
-    let Some(model) = &cx.council.judge else { return Ok(None) };
+    let council = cx.council.get();
+    let Some(model) = &council.judge else { return Ok(None) };
     let Some(row) = cx.engine.model(model) else { return Ok(None) };
     let held = case.clone();
     let near = crate::round::computed(move || Ok(to_judge(&held))).await?;

@@ -16,6 +16,7 @@ mod ingest;
 mod job;
 mod judge;
 mod learn;
+mod live;
 mod models;
 mod once;
 mod orchestrate;
@@ -47,6 +48,7 @@ mod vote;
 
 pub use context_pack::piece_text;
 pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
+pub use live::Live;
 pub use orchestrate::COUNCIL_JOB;
 pub use reply::{REPLY_BYTES_MAX, head, indexing_text};
 pub use round::resume as resume_councils;
@@ -208,10 +210,10 @@ pub struct Context {
     pub index: Arc<Index>,
     /// The engine that asks language models.
     pub engine: Engine,
-    /// The engine that protects.
-    pub guard: Arc<Guard>,
-    /// What the operator wants of the council.
-    pub council: Arc<CouncilSettings>,
+    /// The engine that protects, as it is set now.
+    pub guard: Arc<Live<Guard>>,
+    /// What the operator wants of the council now.
+    pub council: Arc<Live<CouncilSettings>>,
     /// The engine of specs.
     pub specs: Arc<Specs>,
     /// The engine that remembers.

@@ -271,7 +271,7 @@ fn list(cx: &Context) -> Result<Vec<ModelReply>, Error> {
 }
 
 async fn check(cx: &Context) -> Vec<HealthReply> {
-    let found = cx.engine.health(cx.council.policy).await;
+    let found = cx.engine.health(cx.council.get().policy).await;
     let reply = |health: synod_llm::Health| HealthReply {
         well: health.asked && health.failure.is_none(),
         failure: match (&health.failure, health.asked) {
@@ -302,13 +302,14 @@ async fn infer(cx: &Context, args: Args, call: &Call) -> Result<InferReply, Erro
     };
     safety::before(cx, call, "models", &input)?;
     let mut ask = Ask::new(&model, &input);
-    ask.policy = args.policy.map_or(cx.council.policy, Into::into);
-    ask.budgets.call_usd_micros = cx.council.call_usd_micros;
+    let council = cx.council.get();
+    ask.policy = args.policy.map_or(council.policy, Into::into);
+    ask.budgets.call_usd_micros = council.call_usd_micros;
     if let Some(params) = args.params {
         ask.temperature = params.temperature;
         ask.output_tokens_max = params.max_tokens.unwrap_or(ask.output_tokens_max);
     }
-    let deadline = Instant::now() + Duration::from_millis(cx.council.deadline_ms);
+    let deadline = Instant::now() + Duration::from_millis(council.deadline_ms);
     let by = By { account: &call.account, correlation: &call.correlation };
     let lines = call.hear.clone().map(|hear| Arc::new(Lines::new(cx, hear)));
     let heard = lines.clone();
@@ -396,7 +397,7 @@ impl Lines {
 
     fn pass(&self, text: &str) {
         let stage = synod_guard::Stage::After;
-        let (text, _) = self.cx.guard.redact(text, stage, synod_guard::Mode::Enforcing);
+        let (text, _) = self.cx.guard.get().redact(text, stage, synod_guard::Mode::Enforcing);
         (self.hear)(Piece::Text(&text));
     }
 }

@@ -448,7 +448,7 @@ fn check(cx: &Context, args: &Args) -> Result<u64, Error> {
         let names: Vec<&str> = Domain::ALL.iter().map(|domain| domain.name()).collect();
         return refuse(format!("there is no domain `{domain}`; give one of {}", names.join(", ")));
     }
-    let wait_ms = args.deadline_ms.unwrap_or(cx.council.deadline_ms);
+    let wait_ms = args.deadline_ms.unwrap_or(cx.council.get().deadline_ms);
     if !(1..=DEADLINE_MS_MAX).contains(&wait_ms) {
         return refuse(format!("`deadline_ms` is {wait_ms}; give 1 to {DEADLINE_MS_MAX}"));
     }

@@ -126,8 +126,9 @@ fn order(
     most: usize,
 ) -> Result<(Vec<String>, Option<plan::Panel>), Error> {
     let rows = cx.engine.models();
-    let sits = &cx.council.panel;
-    let policy = args.policy.map_or(cx.council.policy, Into::into);
+    let council = cx.council.get();
+    let sits = &council.panel;
+    let policy = args.policy.map_or(council.policy, Into::into);
     let local = |row: &Model| cx.engine.is_local(&row.id);
     let rows = rows.into_iter().filter(|row| sits.is_empty() || sits.contains(&row.id));
     let rows: Vec<Model> = rows.filter(|row| policy != Policy::Local || local(row)).collect();

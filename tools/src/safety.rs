@@ -10,7 +10,7 @@ use synod_guard::{Mode, Report, Stage};
 /// # Errors
 /// `Args`, naming the rules and never what they found.
 pub fn before(cx: &Context, call: &Call, tool: &str, text: &str) -> Result<Report, Error> {
-    let report = cx.guard.check(text, Stage::Before);
+    let report = cx.guard.get().check(text, Stage::Before);
     let by = By { account: &call.account, correlation: &call.correlation };
     guarded(cx, &by, &report, "refused");
     if !report.refused {
@@ -34,14 +34,14 @@ pub fn rules(report: &Report, mode: Mode) -> Vec<String> {
 
 /// What stands in an answer that must not be passed on is taken out of it.
 pub fn after(cx: &Context, by: &By, text: &str) -> (String, Report) {
-    let (text, report) = cx.guard.redact(text, Stage::After, Mode::Enforcing);
+    let (text, report) = cx.guard.get().redact(text, Stage::After, Mode::Enforcing);
     guarded(cx, by, &report, "redacted");
     (text, report)
 }
 
 /// A text as it may be sent: what must not leave the machine is taken out of it.
 pub fn sendable(cx: &Context, by: &By, text: &str) -> (String, Report) {
-    let (text, report) = cx.guard.redact(text, Stage::Before, Mode::Enforcing);
+    let (text, report) = cx.guard.get().redact(text, Stage::Before, Mode::Enforcing);
     guarded(cx, by, &report, "redacted");
     (text, report)
 }

@@ -66,11 +66,12 @@ pub fn ask_of(cx: &Context, args: &Args, id: &str, text: &str) -> Ask {
     ask.output_tokens_max = OUTPUT_TOKENS_MAX;
     ask.temperature = Some(0.0);
     // Who sits on the panel is himself and nobody else; the order has local ones first.
-    ask.policy = match args.policy.map_or(cx.council.policy, Into::into) {
+    let council = cx.council.get();
+    ask.policy = match args.policy.map_or(council.policy, Into::into) {
         Policy::LocalFirst => Policy::Cloud,
         other => other,
     };
-    ask.budgets.call_usd_micros = cx.council.call_usd_micros;
+    ask.budgets.call_usd_micros = council.call_usd_micros;
     ask
 }
 

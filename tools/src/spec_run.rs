@@ -329,7 +329,8 @@ fn through_cli(cx: &Context, args: &Args, command: &str) -> Result<Reply, Error>
         },
     );
     // What a program prints may hold what must not be passed on.
-    let clean = |text: &str| cx.guard.redact(text, Stage::After, Mode::Enforcing).0;
+    let guard = cx.guard.get();
+    let clean = |text: &str| guard.redact(text, Stage::After, Mode::Enforcing).0;
     let (out, err) = (clean(&done.stdout.text), clean(&done.stderr.text));
     match serde_json::from_str::<Map<String, Value>>(&out) {
         Ok(map) => reply.result = Some(Value::Object(map)),
