@@ -61,7 +61,7 @@ pub enum Command {
     Council(CouncilArgs),
     /// Ask one model.
     Ask(AskArgs),
-    /// List, show, search and end sessions with the council.
+    /// List, show, search, end and delete sessions with the council.
     Session(SessionArgs),
     /// Show Spec-Kit features: all, one, or a part of one; the next task; what is amiss.
     Spec(command::spec::SpecArgs),
@@ -111,6 +111,9 @@ pub struct SessionArgs {
     /// End the session that is named.
     #[arg(long, requires = "id")]
     pub end: bool,
+    /// Delete the session that is named, with all that was said in it.
+    #[arg(long, requires = "id", conflicts_with = "end")]
+    pub delete: bool,
 }
 
 #[derive(Args, Debug)]

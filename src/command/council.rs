@@ -114,6 +114,7 @@ pub fn ask(session: &Session, args: &AskArgs) -> Result<ExitCode, Failure> {
 pub fn sessions(session: &Session, args: &SessionArgs) -> Result<ExitCode, Failure> {
     let call = match (&args.search, &args.id) {
         (Some(words), id) => json!({ "op": "search", "text": words, "id": id }),
+        (None, Some(id)) if args.delete => json!({ "op": "delete", "id": id }),
         (None, Some(id)) if args.end => json!({ "op": "end", "id": id }),
         (None, Some(id)) => json!({ "op": "history", "id": id }),
         (None, None) => json!({ "op": "list" }),
