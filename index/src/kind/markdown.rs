@@ -8,7 +8,7 @@ use crate::chunk::{Border, clip};
 use crate::limit::{
     BLOCKS_MAX, CHUNK_BYTES_MAX, HEADER_BYTES_MAX, MARKS_MAX, NAME_BYTES_MAX, PROPS_MAX,
 };
-use pulldown_cmark::{Event, LinkType, MetadataBlockKind, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 use std::ops::Range;
 
 /// Notes and documentation.
@@ -36,14 +36,38 @@ fn parse(input: &Input) -> Parsed {
             | Options::ENABLE_FOOTNOTES
             | Options::ENABLE_STRIKETHROUGH
             | Options::ENABLE_TASKLISTS
-            | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS
             | Options::ENABLE_MATH
             | Options::ENABLE_WIKILINKS;
-        for (event, bytes) in Parser::new_ext(input.text, options).into_offset_iter() {
-            reader.event(event, bytes);
+        reader.read_front();
+        let start = reader.start;
+        let text = &input.text[start..];
+        for (event, bytes) in Parser::new_ext(text, options).into_offset_iter() {
+            reader.event(event, start + bytes.start..start + bytes.end);
         }
     }
     reader.finish()
+}
+
+/// The YAML of front matter, and the byte behind the line that ends it. As in Obsidian, it stands at
+/// a text's head alone: further down, `---` is a rule or underlines a heading. With nothing directly
+/// behind it, it is a rule there too.
+fn front(text: &str) -> Option<(&str, usize)> {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = body.split_inclusive('\n');
+    let opening = lines.next().filter(|line| line.trim_end() == "---")?;
+    let start = text.len() - body.len() + opening.len();
+    let mut at = start;
+    for line in lines {
+        let ends = matches!(line.trim_end(), "---" | "...");
+        if at == start && (ends || line.trim().is_empty()) {
+            return None;
+        }
+        if ends {
+            return Some((&text[start..at], at + line.len()));
+        }
+        at += line.len();
+    }
+    None
 }
 
 /// How many lines, and characters that may be markup, a text has: for each of them the parser
@@ -76,7 +100,8 @@ struct Reader<'a> {
     borders: Vec<Border>,
     heading: Option<(u8, String, usize)>,
     link: Option<(Link, usize)>,
-    front: Option<String>,
+    /// Behind the front matter.
+    start: usize,
     code_depth: usize,
     text_seen: bool,
     h1: Option<String>,
@@ -90,22 +115,24 @@ impl<'a> Reader<'a> {
             borders: Vec::new(),
             heading: None,
             link: None,
-            front: None,
+            start: 0,
             code_depth: 0,
             text_seen: false,
             h1: None,
         }
     }
 
+    fn read_front(&mut self) {
+        let Some((yaml, end)) = front(self.input.text) else { return };
+        front_matter(yaml, &mut self.out);
+        self.start = end;
+        self.border(end, false);
+    }
+
     fn event(&mut self, event: Event, bytes: Range<usize>) {
         match event {
-            Event::Start(tag) => self.start(tag, bytes),
-            Event::End(tag) => self.end(tag, bytes),
-            Event::Text(text) | Event::Code(text) if self.front.is_some() => {
-                if let Some(front) = &mut self.front {
-                    front.push_str(&text);
-                }
-            }
+            Event::Start(tag) => self.open(tag, bytes),
+            Event::End(tag) => self.end(tag),
             Event::Text(text) => {
                 self.inline(&text);
                 if self.code_depth == 0 {
@@ -128,13 +155,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn start(&mut self, tag: Tag, bytes: Range<usize>) {
+    fn open(&mut self, tag: Tag, bytes: Range<usize>) {
         match tag {
             Tag::Heading { level, .. } => {
                 self.border(bytes.start, true);
                 self.heading = Some((level as u8, String::new(), bytes.start));
             }
-            Tag::MetadataBlock(MetadataBlockKind::YamlStyle) => self.front = Some(String::new()),
             Tag::CodeBlock(_) => {
                 self.code_depth += 1;
                 self.border(bytes.start, false);
@@ -158,7 +184,7 @@ impl<'a> Reader<'a> {
         self.borders.push(Border { at: start, hard });
     }
 
-    fn end(&mut self, tag: TagEnd, bytes: Range<usize>) {
+    fn end(&mut self, tag: TagEnd) {
         match tag {
             TagEnd::Heading(_) => {
                 if let Some((level, text, start)) = self.heading.take() {
@@ -171,12 +197,6 @@ impl<'a> Reader<'a> {
                     let bytes = start..self.input.text.len();
                     self.out.add_section(Section { level, text, bytes, line });
                 }
-            }
-            TagEnd::MetadataBlock(_) => {
-                if let Some(front) = self.front.take() {
-                    front_matter(&front, &mut self.out);
-                }
-                self.border(bytes.end, false);
             }
             TagEnd::CodeBlock => self.code_depth = self.code_depth.saturating_sub(1),
             TagEnd::Link | TagEnd::Image => {
@@ -200,7 +220,7 @@ impl<'a> Reader<'a> {
         let text = self.input.text;
         let end = self.out.sections_end(text.len());
         outline::close(&mut self.out.sections, end);
-        scan_lines(self.input, &mut self.out);
+        scan_lines(self.input, self.start, &mut self.out);
         self.out.sort_tags();
         self.name();
         let (title, sections) = (&self.out.title, &self.out.sections);
@@ -291,11 +311,12 @@ fn is_tag(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-' | '/')
 }
 
-/// Block ids (` ^id` at a line's end) and inline fields (`key:: value`, `[key:: value]`).
-fn scan_lines(input: &Input, out: &mut Parsed) {
-    let mut block_start = 0;
+/// Block ids (` ^id` at a line's end) and inline fields (`key:: value`, `[key:: value]`) from byte
+/// `start` on.
+fn scan_lines(input: &Input, start: usize, out: &mut Parsed) {
+    let mut block_start = start;
     let mut fence: Option<&str> = None;
-    for number in 1..=input.lines.count() {
+    for number in input.lines.line(start)..=input.lines.count() {
         let bytes = input.lines.bytes(number, number);
         let line = input.text[bytes.clone()].trim_end();
         let mark = line.trim_start();
@@ -518,6 +539,42 @@ mod tests {
         assert_eq!(prop(&parsed, "nest.a"), ["1"]);
         assert_eq!(parsed.title, "Tide pools");
         assert_eq!(parsed.links[0].target, "Index");
+    }
+
+    #[test]
+    fn front_matter_stands_at_the_head_alone() {
+        let text = "Intro.\n\n---\n## Second\nSee [[Other]]. #lost\n\n---\n\nTail.\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            let parsed = read(&text);
+            assert_eq!(outline::proof::outline(&parsed), [(2, "Second")]);
+            assert_eq!(parsed.sections[0].line, 4);
+            assert_eq!((parsed.links[0].target.as_str(), parsed.links[0].line), ("Other", 5));
+            assert_eq!(parsed.tags, ["lost"]);
+            assert!(parsed.props.is_empty(), "{:?}", parsed.props);
+        }
+        let text = "---\nkey: a\n---\nText ^b1\n\n---\n# Third\n[[X]]\n\n---\n";
+        let parsed = read(text);
+        let third = &parsed.sections[0];
+        assert_eq!((third.line, third.bytes.start), (7, text.find("# Third").unwrap()));
+        assert_eq!(parsed.links[0].line, 8);
+        assert_eq!(outline::proof::block(&parsed, text, "b1"), "Text ^b1");
+        for head in [
+            "---\nkey: a\n---",
+            "---\r\nkey: a\r\n---\r\nText",
+            "--- \nkey: a\n...\nText",
+            "\u{feff}---\nkey: a\n---\n",
+        ] {
+            assert_eq!(prop(&read(head), "key"), ["a"], "{head:?}");
+        }
+        for none in [
+            "---\n\nkey: a\n---\n",
+            "---\n---\nkey: a\n---\n",
+            "----\nkey: a\n----\n",
+            "\n---\nkey: a\n---\n",
+            "---\nkey: a\n",
+        ] {
+            assert!(read(none).props.is_empty(), "{none:?}");
+        }
     }
 
     #[test]

@@ -62,6 +62,17 @@ fn every_way_to_link_is_a_link_and_a_backlink() {
 }
 
 #[test]
+fn what_stands_between_two_rules_is_text() {
+    let place = Place::new();
+    place.write("other.md", "x\n");
+    place.write("rules.md", "Intro.\n\n---\n## Second\nSee [[Other]]. #lost\n\n---\n\nTail.\n");
+    let engine = place.scanned();
+    assert_eq!(engine.neighbours("other.md", "backlinks"), ["rules.md"]);
+    assert_eq!(engine.paths("tag:lost"), ["rules.md"]);
+    assert_eq!(engine.read("rules#Second").expect("its section").lines, (4, 9));
+}
+
+#[test]
 fn a_renamed_target_takes_with_it_the_links_that_still_mean_it() {
     let place = linked();
     let mut engine = place.scanned();
