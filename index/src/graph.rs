@@ -1,13 +1,16 @@
 //! Links between documents: which document a link means, and what links say of a document.
 //!
-//! Resolved when asked, as Obsidian resolves: the same folder first, then the shortest path.
+//! Resolved when asked, as Obsidian resolves: the same folder first, then the shortest path. Links
+//! of Markdown lead on from their note's folder; in a vault, where Obsidian writes them in two more
+//! ways, they may also be a path from the vault's root, or a name.
 
-use crate::db::{self, LinkRow, NameKind, Named};
+use crate::db::{self, LinkRow, NameKind, Named, SourceKind};
 use crate::error::Result;
 use crate::kind::{Link, stem};
 use crate::limit::LINK_TEXTS_MAX;
 use crate::token::lower;
 use rusqlite::Connection;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -40,21 +43,44 @@ pub fn resolve(db: &Connection, source: i64, from: &str, link: &Link) -> Result<
         // `[[#Heading]]` is a link within the document.
         return db::id_at(db, source, from);
     }
-    if !link.wiki {
-        return resolve_relative(db, source, from, &link.target);
-    }
-    let named = db::named(db, &link_key(&link.target))?;
-    Ok(among(&named, source, from, &link.target))
+    meant(&mut Names::new(db), source, from, link)
 }
 
-/// The one of the documents `named` as a wiki link is that it means, standing in `from`.
+/// The same for a link that has a target.
+fn meant(names: &mut Names, source: i64, from: &str, link: &Link) -> Result<Option<u32>> {
+    let (db, target) = (names.db, link.target.as_str());
+    if !link.wiki {
+        let found = at_path(db, source, folder(from), target)?;
+        let exact = is_relative(target) || target.starts_with('/');
+        if found.is_some() || exact || !names.is_vault(source)? {
+            return Ok(found);
+        }
+        if let Some(id) = at_path(db, source, "", target)? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(among(&names.get(&link_key(target))?, source, from, target))
+}
+
+/// Whether a target says that it leads on from the folder of its note.
+fn is_relative(target: &str) -> bool {
+    target.starts_with("./") || target.starts_with("../")
+}
+
+/// The one of the documents `named` as a link is that it means, standing in `from`.
 fn among(named: &[Named], source: i64, from: &str, target: &str) -> Option<u32> {
-    let wanted = lower(target.trim().trim_start_matches('/')).into_owned();
+    let (target, folder) = (target.trim(), folder(from));
+    let whole = is_relative(target);
+    let path = match whole {
+        true => join(folder, target)?,
+        false => target.trim_start_matches('/').to_owned(),
+    };
+    let wanted = lower(&path).into_owned();
     let wanted = wanted.strip_suffix(".md").unwrap_or(&wanted).to_owned();
-    let fitting = || named.iter().filter(|(_, s, path, _)| *s == source && fits(path, &wanted));
+    let fits = |path: &str| if whole { is_path(path, &wanted) } else { fits(path, &wanted) };
+    let fitting = || named.iter().filter(|(_, s, path, _)| *s == source && fits(path));
     let by_file = |what: &NameKind| matches!(what, NameKind::Stem | NameKind::File);
     let files_only = fitting().any(|(.., what)| by_file(what));
-    let folder = folder(from);
     fitting()
         .filter(|(.., what)| !files_only || by_file(what))
         .min_by_key(|(_, _, path, what)| {
@@ -83,12 +109,19 @@ fn fits(path: &str, wanted: &str) -> bool {
     path == wanted || path.strip_suffix(wanted).is_some_and(|head| head.ends_with('/'))
 }
 
+/// Whether a wanted path is the whole of `path`.
+fn is_path(path: &str, wanted: &str) -> bool {
+    let path = lower(path);
+    path.strip_suffix(".md").unwrap_or(&path) == wanted
+}
+
 fn folder(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..at])
 }
 
-fn resolve_relative(db: &Connection, source: i64, from: &str, target: &str) -> Result<Option<u32>> {
-    let base = if target.starts_with('/') { "" } else { folder(from) };
+/// The document at a path that leads on from the folder `base`, as a link writes it.
+fn at_path(db: &Connection, source: i64, base: &str, target: &str) -> Result<Option<u32>> {
+    let base = if target.starts_with('/') { "" } else { base };
     let Some(path) = join(base, target.trim_start_matches('/')) else { return Ok(None) };
     for path in [path.clone(), format!("{path}.md")] {
         if let Some(id) = db::id_at(db, source, &path)? {
@@ -117,11 +150,24 @@ pub fn join(base: &str, relative: &str) -> Option<String> {
 struct Names<'d> {
     db: &'d Connection,
     known: HashMap<String, Rc<[Named]>>,
+    /// Sources that are vaults, once it was asked.
+    vaults: Option<HashSet<i64>>,
 }
 
 impl<'d> Names<'d> {
     fn new(db: &'d Connection) -> Self {
-        Names { db, known: HashMap::new() }
+        Names { db, known: HashMap::new(), vaults: None }
+    }
+
+    fn is_vault(&mut self, source: i64) -> Result<bool> {
+        let vaults = match self.vaults.take() {
+            Some(vaults) => vaults,
+            None => {
+                let sources = db::sources(self.db)?.into_iter();
+                sources.filter(|s| s.kind == SourceKind::Vault).map(|s| s.id).collect()
+            }
+        };
+        Ok(self.vaults.insert(vaults).contains(&source))
     }
 
     fn get(&mut self, key: &str) -> Result<Rc<[Named]>> {
@@ -149,16 +195,13 @@ fn incoming_of(names: &mut Names, files: &BTreeSet<u32>) -> Result<Vec<(u32, Lin
         if links.is_empty() {
             continue;
         }
-        let named = names.get(&key)?;
         // Links of one folder that say the same mean the same.
-        let mut known: HashMap<(i64, String, String), Option<u32>> = HashMap::new();
+        let mut known: HashMap<(i64, bool, String, String), Option<u32>> = HashMap::new();
         for (source, from, row) in links {
-            let to = if row.link.wiki {
-                let place = (source, folder(&from).to_owned(), row.link.target.clone());
-                let find = || among(&named, source, &from, &row.link.target);
-                *known.entry(place).or_insert_with(find)
-            } else {
-                resolve_relative(db, source, &from, &row.link.target)?
+            let (folder, target) = (folder(&from).to_owned(), row.link.target.clone());
+            let to = match known.entry((source, row.link.wiki, folder, target)) {
+                Entry::Occupied(entry) => *entry.get(),
+                Entry::Vacant(entry) => *entry.insert(meant(names, source, &from, &row.link)?),
             };
             if let Some(to) = to.filter(|to| *to != row.file && files.contains(to)) {
                 out.push((to, row));

@@ -252,6 +252,9 @@ impl<'a> Reader<'a> {
 
 /// Splits a link's destination into target and anchor; `None` for links that leave the vault.
 fn link_target(dest: &str, wiki: bool) -> Option<(String, Option<String>)> {
+    // In a table Obsidian writes `[[note\|text]]`, so that the bar ends no cell.
+    let bare = dest.strip_suffix('\\').filter(|bare| wiki && !bare.trim().is_empty());
+    let dest = bare.unwrap_or(dest);
     let (target, anchor) = match dest.split_once('#') {
         Some((target, anchor)) => (target, Some(anchor.to_owned())),
         None => (dest, None),
@@ -601,6 +604,19 @@ mod tests {
         assert_eq!(parsed.title, "Pools");
         assert_eq!(parsed.sections[1].text, "Rules");
         assert_eq!(parsed.sections[0].bytes.end, parsed.sections[1].bytes.end);
+    }
+
+    #[test]
+    fn a_bar_that_is_escaped_for_a_table_ends_the_target() {
+        let parsed = read(
+            "---\nup: '[[Up\\|up]]'\n---\n| a | b |\n|---|---|\n\
+             | [[Other\\|alias]] | ![[Other#^blk\\|40]] |\n\n[[\\|x]] and [x](a\\)\n",
+        );
+        let links = outline::proof::links(&parsed);
+        let expected =
+            [("Up", None, "up"), ("Other", None, "alias"), ("Other", Some("^blk"), "40")];
+        assert_eq!(links[..3], expected);
+        assert!(links[3..].iter().all(|(target, ..)| *target != "Other"), "{links:?}");
     }
 
     #[test]

@@ -99,6 +99,52 @@ fn a_renamed_target_takes_with_it_the_links_that_still_mean_it() {
     engine.assert_clean();
 }
 
+/// Notes that link to `b/other.md` and `a/near.md` as Obsidian writes it by each of its settings.
+fn settings() -> Place {
+    let place = Place::new();
+    place.write("b/other.md", "words ^blk\n");
+    place.write("a/near.md", "words\n");
+    place.write("a/table.md", "| x |\n|---|\n| [[Other\\|alias]] ![[Other#^blk\\|40]] |\n");
+    place.write("a/relative.md", "[[../b/Other]] [[./Near]] [up](../b/other.md)\n");
+    place.write("a/shortest.md", "[one](Other.md) [two](near.md)\n");
+    place.write("a/absolute.md", "[one](b/Other.md) [two](a/near.md)\n");
+    place.write("a/wrong.md", "[[../Other]] [[../../b/Other]] [a](./other.md) [b](/other.md)\n");
+    place
+}
+
+#[test]
+fn links_are_understood_as_obsidian_writes_them_by_each_setting() {
+    let place = settings();
+    place.write(".obsidian/app.json", "{}");
+    let mut engine = place.scanned();
+    let both: &[&str] = &["a/near.md", "b/other.md"];
+    let cases = [("table", &both[1..]), ("relative", both), ("shortest", both), ("absolute", both)];
+    for (from, expected) in cases {
+        let from = format!("a/{from}.md");
+        assert_eq!(engine.neighbours(&from, "links"), expected, "{from}");
+        assert_eq!(engine.neighbours(&from, "unresolved"), Vec::<String>::new(), "{from}");
+    }
+    assert_eq!(engine.neighbours("a/wrong.md", "links"), Vec::<String>::new());
+    let all = ["a/absolute.md", "a/relative.md", "a/shortest.md", "a/table.md"];
+    assert_eq!(engine.neighbours("b/other.md", "backlinks"), all);
+    assert_eq!(engine.neighbours("a/near.md", "backlinks"), all[..3]);
+    // A note beside the one that links is meant before another of that name.
+    place.write("a/other.md", "x\n");
+    engine.scan();
+    assert_eq!(engine.neighbours("a/shortest.md", "links"), ["a/near.md", "a/other.md"]);
+    assert_eq!(engine.neighbours("a/relative.md", "links"), both);
+    engine.assert_clean();
+}
+
+#[test]
+fn links_of_markdown_are_paths_where_there_is_no_vault() {
+    let place = settings();
+    let engine = place.scanned();
+    assert_eq!(engine.neighbours("a/shortest.md", "links"), ["a/near.md"]);
+    assert_eq!(engine.neighbours("a/absolute.md", "links"), Vec::<String>::new());
+    assert_eq!(engine.neighbours("b/other.md", "backlinks"), ["a/relative.md", "a/table.md"]);
+}
+
 #[test]
 fn the_same_folder_comes_before_the_shorter_path() {
     let place = Place::new();
