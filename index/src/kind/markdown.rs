@@ -48,9 +48,9 @@ fn parse(input: &Input) -> Parsed {
     reader.finish()
 }
 
-/// The YAML of front matter, and the byte behind the line that ends it. As in Obsidian, it stands at
-/// a text's head alone: further down, `---` is a rule or underlines a heading. With nothing directly
-/// behind it, it is a rule there too.
+/// The YAML of front matter, and the byte behind the line that ends it. As in Obsidian, it stands
+/// at a text's head alone: further down, `---` is a rule or underlines a heading. With nothing
+/// directly behind it, it is a rule there too.
 fn front(text: &str) -> Option<(&str, usize)> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = body.split_inclusive('\n');
@@ -330,33 +330,50 @@ fn scan_lines(input: &Input, start: usize, out: &mut Parsed) {
             None if mark.starts_with("~~~") => fence = Some("~~~"),
             None => {}
         }
-        if line.is_empty() {
+        if line.is_empty() || is_rule(mark) {
             block_start = bytes.end;
             continue;
         }
-        let item = line.trim_start().starts_with(['-', '*', '+', '#']);
-        if item {
+        if opens_block(mark) {
             block_start = bytes.start;
         }
         if let Some(id) = block_id(line) {
             // An id on a line of its own names the block before it.
-            let own_line = line.trim_start().starts_with('^');
-            let start = match own_line && out.blocks.len() < BLOCKS_MAX {
-                true => previous_block(input.text, bytes.start),
+            let own_line = mark.starts_with('^');
+            let from = match own_line && out.blocks.len() < BLOCKS_MAX {
+                true => previous_block(input.text, bytes.start).max(start),
                 false => block_start,
             };
-            out.add_block(id, start..bytes.start + line.len());
+            out.add_block(id, from..bytes.start + line.len());
         }
         inline_fields(line, out);
     }
 }
 
+fn is_rule(line: &str) -> bool {
+    line.len() >= 3 && [b'-', b'*', b'_'].iter().any(|sign| line.bytes().all(|b| b == *sign))
+}
+
+/// Whether a line without its indentation begins a list item or is a heading.
+fn opens_block(line: &str) -> bool {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = match digits {
+        0 => line.strip_prefix(['-', '*', '+']).unwrap_or_else(|| line.trim_start_matches('#')),
+        _ => line[digits..].strip_prefix(['.', ')']).unwrap_or(line),
+    };
+    rest.len() < line.len() && (rest.is_empty() || rest.starts_with(char::is_whitespace))
+}
+
+/// Where the block begins that ends before byte `at`: behind the last line on which nothing stands.
 fn previous_block(text: &str, at: usize) -> usize {
     let head = text[..at].trim_end();
     // A block is no longer than this: a file of nothing but ids must not be read once per id.
     let from = head.len().saturating_sub(4 * CHUNK_BYTES_MAX);
     let from = (from..=head.len()).find(|at| head.is_char_boundary(*at)).unwrap_or(0);
-    head[from..].rfind("\n\n").map_or(from, |gap| from + gap + 2)
+    let lines = head[from..].rsplit('\n').take_while(|line| !line.trim().is_empty());
+    // Each with its end, which the last one has lost.
+    let length: usize = lines.map(|line| line.len() + 1).sum();
+    (head.len() + 1).saturating_sub(length.max(1))
 }
 
 fn block_id(line: &str) -> Option<&str> {
@@ -617,6 +634,31 @@ mod tests {
             [("Up", None, "up"), ("Other", None, "alias"), ("Other", Some("^blk"), "40")];
         assert_eq!(links[..3], expected);
         assert!(links[3..].iter().all(|(target, ..)| *target != "Other"), "{links:?}");
+    }
+
+    #[test]
+    fn an_id_names_its_block_alone() {
+        let text = "First\n\nSecond\n \t\nThird\nof two\n\n^own\n\n\
+                    1. one\n2) two ^two\n10. ten ^ten\n\n\
+                    a\n**b** ^b\n***\nc ^c\n\nlast\n^last\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            let parsed = read(&text);
+            for (id, block) in [
+                ("own", "Third\nof two\n\n^own"),
+                ("two", "2) two ^two"),
+                ("ten", "10. ten ^ten"),
+                ("b", "a\n**b** ^b"),
+                ("c", "c ^c"),
+                ("last", "last\n^last"),
+            ] {
+                let found = outline::proof::block(&parsed, &text, id).replace("\r\n", "\n");
+                assert_eq!(found, block);
+            }
+        }
+        let text = "\n^none\n";
+        assert_eq!(read(text).blocks, [("none".to_owned(), 0..6)]);
+        let text = "---\nkey: a\n---\n^none\n";
+        assert_eq!(outline::proof::block(&read(text), text, "none"), "^none");
     }
 
     #[test]

@@ -108,6 +108,21 @@ fn parts_of_a_document_are_read_by_heading_block_and_lines() {
 }
 
 #[test]
+fn a_block_id_reads_its_block_whatever_the_line_ends() {
+    let place = Place::new();
+    let text = "One.\n\nTwo.\nTwo.\n\nIntro.\n\n1. first ^one\n2. second ^two\n\nThird.\n\n^id\n";
+    place.write("unix.md", text);
+    place.write("windows.md", text.replace('\n', "\r\n"));
+    let engine = place.scanned();
+    for note in ["unix", "windows"] {
+        for (id, lines) in [("one", (8, 8)), ("two", (9, 9)), ("id", (11, 13))] {
+            let reading = engine.read(&format!("{note}#^{id}")).expect("a block");
+            assert_eq!(reading.lines, lines, "{note} {id}");
+        }
+    }
+}
+
+#[test]
 fn definitions_are_read_by_name() {
     let place = place();
     let engine = place.scanned();
