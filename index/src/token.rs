@@ -379,11 +379,11 @@ pub fn fold(text: &str) -> Cow<'_, str> {
 }
 
 fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || (!c.is_ascii() && (is_combining_mark(c) || is_symbol_word(c)))
+    c.is_alphanumeric() || (!c.is_ascii() && (is_combining_mark(c) || is_symbol(c)))
 }
 
 /// Emoji and other symbols people search for count as words of one character.
-fn is_symbol_word(c: char) -> bool {
+pub fn is_symbol(c: char) -> bool {
     matches!(c as u32, 0x2190..=0x2BFF | 0x1F000..=0x1FAFF)
 }
 
@@ -393,7 +393,7 @@ fn is_spaceless(c: char) -> bool {
         0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x3005..=0x3007 | 0x3040..=0x30FF
         | 0x3100..=0x318F | 0x31A0..=0x31FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xAC00..=0xD7AF
         | 0xF900..=0xFAFF | 0xFF66..=0xFF9F | 0x20000..=0x3FFFF)
-        || is_symbol_word(c)
+        || is_symbol(c)
 }
 
 /// The next stretch of word characters with inner joiners (`_`, `-`, apostrophe) from `at` on.

@@ -8,8 +8,10 @@ use crate::chunk::{Border, clip};
 use crate::limit::{
     BLOCKS_MAX, CHUNK_BYTES_MAX, HEADER_BYTES_MAX, MARKS_MAX, NAME_BYTES_MAX, PROPS_MAX,
 };
+use crate::token::is_symbol;
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 use std::ops::Range;
+use unicode_normalization::char::is_combining_mark;
 
 /// Notes and documentation.
 pub const KIND: Kind = Kind { recognise, class: Class::Note, parse, extract: None };
@@ -136,7 +138,10 @@ impl<'a> Reader<'a> {
             Event::Text(text) => {
                 self.inline(&text);
                 if self.code_depth == 0 {
-                    scan_tags(&text, &mut self.out);
+                    // The text behind a backslash is an event of its own.
+                    let before = self.input.text.get(..bytes.start);
+                    let escaped = before.is_some_and(|before| before.ends_with('\\'));
+                    scan_tags(&text, escaped, &mut self.out);
                     self.text_seen |= self.heading.is_none() && !text.trim().is_empty();
                 }
             }
@@ -292,9 +297,10 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Inline tags: `#word/word`, at a line's head or behind a space, with at least one letter.
-fn scan_tags(text: &str, out: &mut Parsed) {
-    let mut before = ' ';
+/// Inline tags: `#word/word`, at a line's head or behind a space, with at least one letter or
+/// symbol. The first character of an `escaped` text opens none.
+fn scan_tags(text: &str, escaped: bool, out: &mut Parsed) {
+    let mut before = if escaped { '\\' } else { ' ' };
     for (at, c) in text.char_indices() {
         let opens = before.is_whitespace() || matches!(before, '(' | '[' | ',' | ';');
         before = c;
@@ -304,14 +310,26 @@ fn scan_tags(text: &str, out: &mut Parsed) {
         let rest = &text[at + 1..];
         let len = rest.find(|c: char| !is_tag(c)).unwrap_or(rest.len());
         let tag = rest[..len].trim_end_matches('/');
-        if tag.chars().any(|c| !c.is_ascii_digit() && c != '/' && c != '-' && c != '_') {
+        if tag.chars().any(names_tag) {
             out.add_tag(tag);
         }
     }
 }
 
 fn is_tag(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-' | '/')
+    c.is_ascii_digit() || matches!(c, '_' | '-' | '/') || names_tag(c) || is_joined(c)
+}
+
+/// Whether a character makes a tag: as in Obsidian a letter or a symbol, emoji among them.
+fn names_tag(c: char) -> bool {
+    !c.is_ascii_digit() && c.is_alphanumeric() || is_symbol(c)
+}
+
+/// What belongs to the character before it: signs over and under letters, the marks by which
+/// letters and emoji are joined, and the tags of which flags are made.
+fn is_joined(c: char) -> bool {
+    let joins = matches!(c, '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}');
+    joins || is_combining_mark(c)
 }
 
 /// Block ids (` ^id` at a line's end) and inline fields (`key:: value`, `[key:: value]`) from byte
@@ -420,11 +438,15 @@ fn front_matter(yaml: &str, out: &mut Parsed) {
         pairs.truncate(PROPS_MAX);
         out.leave_out(Left::Properties, 0);
     }
-    for (_, value) in &mut pairs {
-        *value = clip(value, PROP_BYTES_MAX).to_owned();
+    for pair in &mut pairs {
+        pair.value = clip(&pair.value, PROP_BYTES_MAX).to_owned();
     }
-    for (key, value) in &pairs {
-        match key.as_str() {
+    // What YAML reads where nothing stands is a property's value, and nobody's name.
+    for pair in pairs.iter().filter(|pair| !matches!(pair.value.as_str(), "" | "~" | "null")) {
+        let value = &pair.value;
+        match pair.key.as_str() {
+            // An item of a list is one name, commas or not.
+            "aliases" | "alias" if pair.item => out.add_alias(value.clone()),
             "aliases" | "alias" => {
                 outline::split_list(value).for_each(|alias| out.add_alias(alias));
             }
@@ -440,7 +462,15 @@ fn front_matter(yaml: &str, out: &mut Parsed) {
             out.add_link(link);
         }
     }
-    pairs.into_iter().for_each(|(key, value)| out.add_prop(key, value));
+    pairs.into_iter().for_each(|pair| out.add_prop(pair.key, pair.value));
+}
+
+/// A value of the front matter.
+struct Pair {
+    key: String,
+    value: String,
+    /// One of a list.
+    item: bool,
 }
 
 /// A property that is a wiki link counts as a link of the note, as in Obsidian.
@@ -452,23 +482,25 @@ fn property_link(value: &str) -> Option<Link> {
 }
 
 /// `key: value` pairs by lines, lists of `- item` lines joined under their key.
-fn line_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) {
+fn line_pairs(yaml: &str, pairs: &mut Vec<Pair>) {
     for line in yaml.lines() {
         // One more than are kept: that they are too many is said.
         if pairs.len() > PROPS_MAX {
             break;
         }
-        let item = line.trim_start().strip_prefix("- ");
-        if let (Some(item), Some((key, _))) = (item, pairs.last().cloned()) {
-            pairs.push((key, unquote(item)));
+        let item = line.trim_start().strip_prefix("- ").zip(pairs.last());
+        let item = item.map(|(item, last)| (last.key.clone(), unquote(item)));
+        if let Some((key, value)) = item {
+            pairs.push(Pair { key, value, item: true });
         } else if let Some((key, value)) = line.split_once(':')
             && !key.starts_with([' ', '#'])
             && key.len() <= 200
         {
-            pairs.push((key.trim().to_lowercase(), unquote(value)));
+            let key = key.trim().to_lowercase();
+            pairs.push(Pair { key, value: unquote(value), item: false });
         }
     }
-    pairs.retain(|(_, value)| !value.is_empty());
+    pairs.retain(|pair| !pair.value.is_empty());
 }
 
 fn unquote(text: &str) -> String {
@@ -477,7 +509,7 @@ fn unquote(text: &str) -> String {
 
 /// Walks the events of one mapping; nested keys join with a dot, list items repeat their key.
 /// `None` where YAML refuses the text.
-fn yaml_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) -> Option<()> {
+fn yaml_pairs(yaml: &str, pairs: &mut Vec<Pair>) -> Option<()> {
     use saphyr_parser::{Event, Parser};
     let mut levels: Vec<Level> = Vec::new();
     let mut path: Vec<String> = Vec::new();
@@ -498,7 +530,8 @@ fn yaml_pairs(yaml: &str, pairs: &mut Vec<(String, String)>) -> Option<()> {
                     path.push(long_key(&text.to_lowercase()));
                     level.keyed = true;
                 } else {
-                    pairs.push((long_key(&path.join(".")), text.trim().to_owned()));
+                    let (key, item) = (long_key(&path.join(".")), !level.map);
+                    pairs.push(Pair { key, value: text.trim().to_owned(), item });
                     close_value(&mut levels, &mut path);
                 }
             }
@@ -603,6 +636,37 @@ mod tests {
         assert_eq!(parsed.title, "Foo: bar");
         assert_eq!(parsed.tags, ["a"]);
         assert_eq!(parsed.aliases, ["Tide pools"]);
+    }
+
+    #[test]
+    fn items_of_a_list_are_whole_and_nothing_is_no_name() {
+        let parsed = read("---\naliases: [\"Smith, John\", J. S.]\ntags: [a, 'b, c']\n---\nText\n");
+        assert_eq!(parsed.aliases, ["Smith, John", "J. S."]);
+        assert_eq!(parsed.tags, ["a", "b", "c"]);
+        assert_eq!(read("---\naliases:\n  - a, b\n---\n").aliases, ["a, b"]);
+        assert_eq!(read("---\naliases: a, b\n---\n").aliases, ["a", "b"]);
+        assert_eq!(read("---\nx: y: z\naliases:\n- a, b\n---\n").aliases, ["a, b"]);
+        let parsed = read("---\naliases:\ntags:\ndraft:\n---\nText\n");
+        assert_eq!((parsed.aliases.len(), parsed.tags.len(), parsed.props.len()), (0, 0, 3));
+    }
+
+    #[test]
+    fn tags_hold_what_obsidian_takes() {
+        for (text, tag) in [
+            ("#हिन्दी x", "हिन्दी"),
+            ("#cafe\u{301}, x", "cafe\u{301}"),
+            ("a #🏠/garden.", "🏠/garden"),
+            ("#👩\u{200d}🚀-x", "👩\u{200d}🚀-x"),
+            ("#✅ done", "✅"),
+            ("#2024/x", "2024/x"),
+            ("#标签，x", "标签"),
+        ] {
+            assert_eq!(read(text).tags, [tag], "{text}");
+        }
+        for text in ["\\#tag x", "see \\#tag", "#2024", "#\u{fe0f}\u{20e3}", "a#b", "# head"] {
+            assert!(read(text).tags.is_empty(), "{text}");
+        }
+        assert_eq!(read("\\# #tag\\\n#more").tags, ["more", "tag"]);
     }
 
     #[test]
