@@ -3,7 +3,7 @@
 //! Exact kinds: by equality. Phrases: by similarity with average linkage; the caller may give
 //! similarities of meaning beside those of words.
 
-use crate::text::{Content, Filed};
+use crate::text::{Content, Filed, signs_differ};
 
 /// Answers that say the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +28,8 @@ pub fn equal(values: &[&str]) -> Vec<Cluster> {
 }
 
 /// How much each two texts say the same, 0 to 1, as a square. `meaning` are cosines of their
-/// embeddings, if there are any: the larger of both counts. Numbers that differ keep two apart
-/// whatever else they share: their similarity has a minus sign.
+/// embeddings, if there are any: the larger of both counts. Numbers that differ, and the signs of
+/// one name, keep two apart whatever else they share: their similarity has a minus sign.
 pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -> Vec<Vec<f64>> {
     let n = contents.len();
     let filed = Filed::new(contents);
@@ -37,6 +37,8 @@ pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -
     for a in 0..n {
         for (b, (by_words, conflict)) in filed.beside(a).into_iter().enumerate().take(a) {
             let by_meaning = meaning.map_or(0.0, |(cosines, scale)| scale.read(cosines[a][b]));
+            let signs = signs_differ(&contents[a], &contents[b]);
+            let conflict = if signs { Some("sign") } else { conflict };
             let score = likeness(by_words.max(by_meaning), conflict);
             out[a][b] = score;
             out[b][a] = score;
@@ -49,6 +51,8 @@ pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -
 pub(crate) fn likeness(score: f64, conflict: Option<&str>) -> f64 {
     match conflict {
         Some("number") => -score.min(APART),
+        // Also where they share no word: a third that names both puts them together otherwise.
+        Some("sign") => -score.clamp(f64::MIN_POSITIVE, APART),
         Some(_) => score * 0.6,
         None => score,
     }
@@ -151,5 +155,43 @@ mod tests {
         let groups = linked(&similarity(&contents, Some((near.as_slice(), PHRASES))));
         assert!(groups.iter().any(|g| g.members.starts_with(&[0, 1])), "{groups:?}");
         assert!(!groups.iter().any(|g| g.members.contains(&2) && g.members.contains(&3)));
+    }
+
+    fn square(texts: &[&str], near: Option<f64>) -> Vec<Vec<f64>> {
+        let contents: Vec<_> = texts.iter().map(|text| content(text, "which?")).collect();
+        let cosines = near.map(|near| vec![vec![near; texts.len()]; texts.len()]);
+        similarity(&contents, cosines.as_deref().map(|cosines| (cosines, PHRASES)))
+    }
+
+    fn members(texts: &[&str], near: Option<f64>) -> Vec<Vec<usize>> {
+        linked(&square(texts, near)).into_iter().map(|group| group.members).collect()
+    }
+
+    #[test]
+    fn a_sign_keeps_two_apart_and_the_same_text_is_the_same() {
+        for near in [None, Some(0.95)] {
+            assert_eq!(members(&["O-", "O+", "O+"], near), [vec![0], vec![1, 2]]);
+            assert_eq!(members(&["C++", "C#", "C", "c++."], near), [vec![0, 3], vec![1], vec![2]]);
+            assert_eq!(members(&["Group O-", "Group O+"], near).len(), 2);
+        }
+        assert_eq!(members(&["O-", "O+", "O- or O+"], None).len(), 3, "it is neither");
+        for text in ["It", "The Who", "\u{6c34}", "\u{1f44d}", "n\u{e4}ive"] {
+            assert_eq!(members(&[text; 3], None), [vec![0, 1, 2]], "{text}");
+        }
+        assert_eq!(members(&["na\u{ef}ve", "NAI\u{308}VE!"], None).len(), 1);
+        assert_eq!(members(&["It was her", "It was him"], None).len(), 2);
+    }
+
+    #[test]
+    fn ties_and_empty_texts_have_one_outcome() {
+        // The first of equally near pairs; the third is then too far on average.
+        let even = vec![vec![1.0, 0.6, 0.6], vec![0.6, 1.0, 0.0], vec![0.6, 0.0, 1.0]];
+        let found: Vec<_> = linked(&even).into_iter().map(|group| group.members).collect();
+        assert_eq!(found, [vec![0, 1], vec![2]]);
+        assert_eq!(members(&["", ""], None).len(), 2, "nothing said is nothing in common");
+        assert_eq!(square(&[""], None), [[1.0]]);
+        assert!(equal(&[]).is_empty() && linked(&[]).is_empty() && support(&[]).is_empty());
+        assert_eq!(equal(&["", ""]).len(), 1);
+        assert_eq!(support(&square(&["O-"], None)), [0.0]);
     }
 }

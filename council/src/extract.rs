@@ -3,6 +3,7 @@
 //! Nothing is guessed: a text in which no answer is marked abstains. Invariant: the same text
 //! always gives the same answer.
 
+use crate::choice::{Named, named};
 use crate::kind::Kind;
 use crate::number;
 use unicode_normalization::UnicodeNormalization;
@@ -87,7 +88,7 @@ pub fn extract(
     options: &[String],
 ) -> Result<Answer, Abstained> {
     if let Some(given) = given {
-        let value = read(kind, given, options).ok_or(Abstained::Unmarked)?;
+        let value = read(kind, given, options, true)?.ok_or(Abstained::Unmarked)?;
         return said_something(kind, value, How::Given);
     }
     let trimmed = text.trim();
@@ -106,11 +107,13 @@ pub fn extract(
     }
     let trimmed = before_next_question(trimmed);
     for (candidate, how) in candidates(trimmed) {
-        if let Some(value) = read(kind, &candidate, options) {
+        if let Some(value) = read(kind, told(kind, &candidate, how), options, true)? {
             return said_something(kind, value, how);
         }
     }
-    if let Some(value) = last_line(trimmed).and_then(|line| read(kind, line, options)) {
+    if let Some(line) = last_line(trimmed)
+        && let Some(value) = read(kind, line, options, false)?
+    {
         return Ok(Answer { value, how: How::Line });
     }
     Err(if refuses(trimmed) { Abstained::Refusal } else { Abstained::Unmarked })
@@ -143,16 +146,34 @@ fn phrase(text: &str) -> Option<(String, How)> {
     (!value.is_empty()).then_some((value, how))
 }
 
-/// The value of one candidate, in normal form.
-fn read(kind: Kind, text: &str, options: &[String]) -> Option<String> {
-    match kind {
-        Kind::Choice => letter(text, options).map(String::from),
+/// What is read of a candidate: one sentence of what was said in words, but for a choice the line:
+/// `E. coli` may be an option.
+fn told(kind: Kind, candidate: &str, how: How) -> &str {
+    if how == How::Said && kind != Kind::Choice { sentence(candidate) } else { candidate }
+}
+
+/// The value of one candidate, in normal form. `announced`: its text says that it is the answer.
+///
+/// # Errors
+/// It names several options: what else stands in the text would be a guess.
+fn read(
+    kind: Kind,
+    text: &str,
+    options: &[String],
+    announced: bool,
+) -> Result<Option<String>, Abstained> {
+    Ok(match kind {
+        Kind::Choice => match named(text, options, announced) {
+            Named::One(letter) => Some(letter.to_string()),
+            Named::Several => return Err(Abstained::Unmarked),
+            Named::Nothing => None,
+        },
         Kind::Number => number::parse(text)
             .or_else(|| number::parse(text.split(" (").next()?))
             .map(|value| value.to_string()),
         Kind::Value => Some(literal(text)).filter(|value| !value.is_empty()),
         Kind::Short | Kind::Long => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-    }
+    })
 }
 
 /// What a text marks as its answer, the surest mark first.
@@ -233,8 +254,6 @@ const ANNOUNCE: &[&str] = &[
     "answer should be",
     "answer =",
     "answer: is",
-    "option is",
-    "choice is",
     "choice:",
     "option:",
     "result is",
@@ -245,21 +264,41 @@ const ANNOUNCE: &[&str] = &[
     "answer was",
 ];
 
-/// What follows the last announcements, the last one first.
+/// Words that announce an answer where a word of [`PREFERRED`] stands before them: others speak of
+/// any option.
+const PICKED: &[&str] = &["option is", "choice is"];
+const PREFERRED: &[&str] = &["correct", "best", "final"];
+
+/// Whether words end so that an option behind them is the answer: `the correct`, `the best answer`,
+/// but not `the incorrect`, `the second best`.
+fn prefers(before: &str) -> bool {
+    let between = [' ', '*', '_'];
+    let before = before.trim_end_matches(between);
+    let before = before.strip_suffix("answer").unwrap_or(before).trim_end_matches(between);
+    PREFERRED.iter().filter_map(|word| before.strip_suffix(word)).any(|head| {
+        let rank = head.trim_end_matches([' ', '-']);
+        let lower = ["second", "next", "least"].iter().any(|word| rank.ends_with(word));
+        !lower && !head.ends_with(char::is_alphanumeric)
+    })
+}
+
+/// The lines that follow the last announcements, the last one first.
 fn said(text: &str) -> Vec<String> {
     let lower = lowered(text);
     let ends = |mark: &&str| -> Vec<usize> {
         lower.match_indices(*mark).map(|(at, _)| at + mark.len()).collect()
     };
-    let mut places: Vec<usize> = ANNOUNCE.iter().flat_map(ends).collect();
+    let picked = PICKED.iter().flat_map(|mark| lower.match_indices(*mark));
+    let picked = picked.filter(|(at, _)| prefers(&lower[..*at])).map(|(at, mark)| at + mark.len());
+    let mut places: Vec<usize> = ANNOUNCE.iter().flat_map(ends).chain(picked).collect();
     places.sort_unstable();
     places.dedup();
     let after = |at: usize| {
         let rest = text[at..].trim_start_matches([' ', ':', '*', '\t', '\n', '_']);
-        let line = rest.lines().next().unwrap_or_default();
-        sentence(line).to_owned()
+        rest.lines().next().unwrap_or_default().trim().to_owned()
     };
-    places.into_iter().rev().take(3).map(after).filter(|v| !v.is_empty()).collect()
+    let says = |line: &String| !sentence(line).is_empty();
+    places.into_iter().rev().take(3).map(after).filter(says).collect()
 }
 
 /// Lower case of ASCII only, so that places stay the same.
@@ -277,52 +316,6 @@ fn last_line(text: &str) -> Option<&str> {
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     let line = line.trim_matches(|c: char| matches!(c, '*' | '`' | '_' | ' '));
     Some(line).filter(|line| !line.is_empty())
-}
-
-/// The letter that a candidate names: `E`, `(E)`, `E. because`, `**E**`, `option E`, an option's
-/// text. A lower-case letter counts alone: `a` begins many sentences.
-fn letter(text: &str, options: &[String]) -> Option<char> {
-    let n = if options.is_empty() { 10 } else { options.len().min(OPTIONS_MAX) };
-    let known = |c: char| {
-        let c = c.to_ascii_uppercase();
-        (c.is_ascii_uppercase() && ((c as u8 - b'A') as usize) < n).then_some(c)
-    };
-    let plain = text.trim().trim_matches(|c: char| "*`_\"'$ .:".contains(c));
-    let plain = ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{"]
-        .iter()
-        .find_map(|mark| plain.strip_prefix(mark))
-        .unwrap_or(plain);
-    let stripped = ["option ", "Option ", "choice ", "Choice ", "letter "]
-        .iter()
-        .find_map(|word| plain.strip_prefix(word))
-        .unwrap_or(plain);
-    let opened = stripped.trim_start_matches(['(', '[', '{', '*', ' ']);
-    let bracket = opened.len() < stripped.len();
-    let mut chars = opened.chars();
-    if let Some(first) = chars.next()
-        && let Some(found) = known(first)
-    {
-        let next = chars.next();
-        let alone = next.is_none_or(|c| !c.is_alphanumeric() && c != '\'' && c != '-');
-        let lower = first.is_lowercase() && !bracket && next.is_some_and(|c| c == ' ');
-        // `A number of …`, `I think …` name no option, and `E. coli` names a bacterium.
-        let word = next == Some(' ')
-            && matches!(first, 'A' | 'I')
-            && opened[2..].starts_with(char::is_lowercase);
-        if alone && !lower && !word {
-            return Some(found);
-        }
-    }
-    let said = folded(plain);
-    let at = options.iter().position(|option| folded(option) == said && !said.is_empty())?;
-    u8::try_from(at).ok().map(|at| char::from(b'A' + at)).filter(|c| known(*c).is_some())
-}
-
-/// Letters and digits alone, in lower case.
-fn folded(text: &str) -> String {
-    let chars = text.nfkc().flat_map(char::to_lowercase);
-    let kept: String = chars.map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-    kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A literal in normal form: numbers by value, one sort of quotes, no spaces between parts.
@@ -404,8 +397,10 @@ pub fn refuses(text: &str) -> bool {
 
 /// Whether a text marks a number as its answer, or is one.
 pub fn marked_number(text: &str) -> bool {
-    let marked = candidates(text.trim()).into_iter().any(|(c, _)| number::parse(&c).is_some());
-    marked || number::parse(text.trim()).is_some()
+    let is_number = |(candidate, how): (String, How)| {
+        number::parse(told(Kind::Number, &candidate, how)).is_some()
+    };
+    candidates(text.trim()).into_iter().any(is_number) || number::parse(text.trim()).is_some()
 }
 
 /// Options that stand in a question, a line each: `A) one`, `(B) two`, `C. three`.
@@ -462,6 +457,67 @@ mod tests {
         let blue = extract(Kind::Choice, "The answer is Dark Blue.", None, &options).unwrap();
         assert_eq!(blue.value, "B");
         assert!(extract(Kind::Choice, "The answer is (C).", None, &options).is_err());
+    }
+
+    fn of(text: &str, options: &[&str]) -> Option<String> {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        extract(Kind::Choice, text, None, &options).ok().map(|answer| answer.value)
+    }
+
+    #[test]
+    fn an_option_is_read_by_its_text_and_never_guessed() {
+        let bacteria: &[&str] = &["E. coli", "S. aureus", "B. subtilis", "P. putida", "K. oxytoca"];
+        let languages: &[&str] = &["C", "C++", "Rust"];
+        let truth: &[&str] = &["Yes", "No"];
+        let (streets, empty): (&[&str], &[&str]) = (&["Weg", "stra\u{df}e"], &["", ""]);
+        for (text, options, wanted) in [
+            ("The answer is E. coli.", bacteria, Some("A")),
+            ("The answer is B. subtilis. It is a rod.", bacteria, Some("C")),
+            ("It is a rod.\n\nB. subtilis", bacteria, Some("C")),
+            ("The answer is B. It has no spores.", bacteria, Some("B")),
+            ("The answer is B. cereus.", bacteria, None),
+            ("C++", languages, Some("B")),
+            ("The best choice is C++.", languages, Some("B")),
+            ("The answer is C.", languages, None),
+            ("The answer is (C).", languages, Some("C")),
+            ("Yes, it is safe.", truth, Some("A")),
+            ("The dose is low.\nYes, because of that it is safe.", truth, Some("A")),
+            ("No one knows.", truth, None),
+            ("", truth, None),
+            (" \n", empty, None),
+            ("Stra\u{df}e", streets, Some("B")),
+        ] {
+            assert_eq!(of(text, options).as_deref(), wanted, "{text}");
+        }
+        for text in [
+            "B and C",
+            "The answer is B or C.",
+            "{\"answer\": \"B, C\"}",
+            "I took A: the answer is A.\nNo: the answer is (B) and (C).",
+            "\\boxed{B/C}\n\nA",
+        ] {
+            assert_eq!(choice(text), None, "{text}");
+        }
+        let both = extract(Kind::Choice, "", Some("B, C"), &[]);
+        assert_eq!(both, Err(Abstained::Unmarked), "nor from what is given");
+    }
+
+    #[test]
+    fn only_the_preferred_option_is_announced() {
+        for text in [
+            "The answer is (B).\n\nThe other option is A, which is wrong.",
+            "The answer is (B). The incorrect option is A.",
+            "The best option is (B). The second-best option is A.",
+            "The final choice is (B). The next best choice is A.",
+            "The **correct** answer choice is (B)\nThis choice is A twin of C.",
+        ] {
+            assert_eq!(choice(text).as_deref(), Some("B"), "{text}");
+        }
+        for text in
+            ["The option is A which few take", "My least correct option is A here", "option is"]
+        {
+            assert_eq!(choice(text), None, "{text}");
+        }
     }
 
     #[test]

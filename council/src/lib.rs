@@ -7,6 +7,7 @@
 
 mod calibrate;
 mod case;
+mod choice;
 pub mod claim;
 pub mod cluster;
 mod extract;

@@ -125,8 +125,8 @@ const NEGATIONS: &[&str] = &[
     "nothing", "nunca", "pas", "shouldnt", "wasnt", "werent", "without", "wont", "wouldnt",
 ];
 
-/// Lower-case words and numbers; Chinese, Japanese and Korean by pairs of characters, which have no
-/// spaces.
+/// Lower-case words and numbers, with the sign that makes a short word another (`O-`, `C++`);
+/// Chinese, Japanese and Korean by pairs of characters, which have no spaces, one alone as it is.
 pub fn words(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     // No word goes over the end of a line, and most lines need no decomposition, which is slow.
@@ -141,9 +141,10 @@ pub fn words(text: &str) -> Vec<String> {
 }
 
 /// The words of decomposed lower-case characters.
-fn split(chars: impl Iterator<Item = char>, out: &mut Vec<String>) {
+fn split(chars: impl Iterator<Item = char> + Clone, out: &mut Vec<String>) {
     let mut word = String::new();
-    let mut pair: Option<char> = None;
+    // The last of a row of characters without spaces, and whether it is the first as well.
+    let mut row: Option<(char, bool)> = None;
     let flush = |word: &mut String, out: &mut Vec<String>| {
         if !word.is_empty() {
             out.push(std::mem::take(word));
@@ -153,13 +154,15 @@ fn split(chars: impl Iterator<Item = char>, out: &mut Vec<String>) {
     while let Some(c) = chars.next() {
         if ideograph(c) {
             flush(&mut word, out);
-            if let Some(before) = pair {
+            if let Some((before, _)) = row {
                 out.push([before, c].iter().collect());
             }
-            pair = Some(c);
+            row = Some((c, row.is_none()));
             continue;
         }
-        pair = None;
+        if let Some((alone, true)) = row.take() {
+            out.push(alone.to_string());
+        }
         let next = chars.peek().copied();
         let digit = word.ends_with(|c: char| c.is_ascii_digit());
         let inside = digit && next.is_some_and(|n| n.is_ascii_digit());
@@ -169,11 +172,52 @@ fn split(chars: impl Iterator<Item = char>, out: &mut Vec<String>) {
             '.' if inside => word.push('.'),
             // "don't" and "dont", marks of accents after decomposition.
             '\'' | '\u{2019}' | '\u{300}'..='\u{36f}' => {}
+            // Plus, sharp and minus in all their forms.
+            '+' | '#' | '\u{266f}' | '-' | '\u{2010}' | '\u{2013}' | '\u{2212}' => {
+                if let Some(sign) = sign(&word, c, chars.clone()) {
+                    word.push_str(sign);
+                    if sign == "++" {
+                        chars.next();
+                    }
+                }
+                flush(&mut word, out);
+            }
             c if c.is_alphanumeric() => word.push(c),
             _ => flush(&mut word, out),
         }
     }
+    if let Some((alone, true)) = row {
+        out.push(alone.to_string());
+    }
     flush(&mut word, out);
+}
+
+/// What no sign of a word stands before: what comes after it is counted with, named or quoted.
+const NO_END: &str = "+#-([{\\$=<>^~&@\u{2018}\u{201c}\u{ab}";
+/// Characters of a word at most that a plus or a sharp belongs to: `CD4+`, but not `Disney+`.
+const SIGNED_CHARS_MAX: usize = 3;
+/// The same of a minus: more often it is a dash that touches its word.
+const MINUS_CHARS_MAX: usize = 2;
+
+/// The sign that makes a word another, `first` and what follows it being what stands behind the
+/// word: `O-`, `C++`, `F#`. A hyphen inside a word, a dash behind one and a sum are none.
+fn sign(word: &str, first: char, mut behind: impl Iterator<Item = char>) -> Option<&'static str> {
+    let mut next = behind.next();
+    let (sign, chars_max) = match first {
+        '+' if next == Some('+') => {
+            next = behind.next();
+            ("++", SIGNED_CHARS_MAX)
+        }
+        '+' => ("+", SIGNED_CHARS_MAX),
+        '#' | '\u{266f}' => ("#", SIGNED_CHARS_MAX),
+        _ => ("-", MINUS_CHARS_MAX),
+    };
+    let small = STOP.binary_search(&word).is_ok() || NEGATIONS.binary_search(&word).is_ok();
+    // `No- it is`; but `A-` is a grade.
+    let dash = sign == "-" && word.len() > 1 && small;
+    let named = word.starts_with(char::is_alphabetic) && word.chars().count() <= chars_max;
+    let ends = next.is_none_or(|c| ideograph(c) || !c.is_alphanumeric() && !NO_END.contains(c));
+    (named && ends && !dash).then_some(sign)
 }
 
 fn ideograph(c: char) -> bool {
@@ -189,6 +233,20 @@ fn stem(word: &str) -> &str {
     word.strip_suffix('s').unwrap_or(word)
 }
 
+/// A text in one spelling: compatible forms as one, lower case, single spaces, no punctuation at
+/// its end unless there is nothing else.
+pub(crate) fn spelled(text: &str) -> String {
+    let one = |c: char| match c {
+        '\u{2010}' | '\u{2212}' => '-',
+        '\u{2019}' => '\'',
+        c => c,
+    };
+    let chars: String = text.nfkc().flat_map(char::to_lowercase).map(one).collect();
+    let spaced = chars.split_whitespace().collect::<Vec<_>>().join(" ");
+    let bare = spaced.trim_end_matches(['.', ',', ';', ':', '!', '?', '\u{3002}', ' ']);
+    if bare.is_empty() { spaced } else { bare.to_owned() }
+}
+
 /// What a text says, as words with their weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Content {
@@ -198,11 +256,19 @@ pub struct Content {
     pub numbers: Vec<String>,
     /// It turns something around.
     pub negated: bool,
+    /// The whole text in one spelling where no word of it says anything: `It`, `The Who`, an emoji.
+    pub whole: String,
 }
 
 impl Content {
     fn total(&self) -> f64 {
         self.words.values().sum()
+    }
+
+    /// Whether both say nothing but the same as a whole. Part of such a text says nothing: `It was
+    /// her` and `It was him` share two words of three.
+    fn repeats(&self, other: &Content) -> bool {
+        !self.whole.is_empty() && self.whole == other.whole
     }
 }
 
@@ -251,6 +317,9 @@ impl Asked {
             let said = all.iter().filter(says).map(|word| stem(word));
             content.words = said.map(|stem| (stem.to_owned(), weight(stem))).collect();
         }
+        if content.words.is_empty() {
+            content.whole = if all.is_empty() { spelled(text) } else { all.join(" ") };
+        }
         content.numbers.sort();
         content.numbers.dedup();
         content
@@ -273,6 +342,9 @@ pub fn kept(text: &str, question: &str) -> String {
 
 /// Weight of shared words over the smaller weight, 0 to 1.
 pub fn overlap(a: &Content, b: &Content) -> f64 {
+    if a.repeats(b) {
+        return 1.0;
+    }
     let shared = a.words.iter().filter(|(word, _)| b.words.contains_key(*word));
     ratio(shared.map(|(_, weight)| weight).sum(), a.total().min(b.total()))
 }
@@ -285,6 +357,20 @@ fn ratio(part: f64, whole: f64) -> f64 {
 /// common, or one negates.
 pub fn conflict(a: &Content, b: &Content) -> Option<&'static str> {
     apart(a, b, || a.numbers.iter().any(|n| b.numbers.contains(n)))
+}
+
+/// Whether one names with another sign, or without one, what the other names: `O+` and `O-`, `C++`
+/// and `C`. Models of meaning hardly see it.
+pub fn signs_differ(a: &Content, b: &Content) -> bool {
+    let bare = |word: &str| word.trim_end_matches(['+', '-', '#']).len();
+    let differ = |a: &Content, b: &Content| {
+        let signed = a.words.keys().filter(|word| bare(word.as_str()) < word.len());
+        signed.filter(|word| !b.words.contains_key(word.as_str())).any(|word| {
+            let name = &word[..bare(word)];
+            b.words.keys().chain([&b.whole]).any(|other| &other[..bare(other)] == name)
+        })
+    };
+    differ(a, b) || differ(b, a)
 }
 
 /// The conflict of two; `agree` tells whether they have a number in common.
@@ -353,7 +439,9 @@ impl<'a> Filed<'a> {
         shared
             .map(|(other, shared)| {
                 let least = self.totals[at].min(self.totals[other]);
-                (ratio(shared, least), apart(content, &self.contents[other], || agree[other]))
+                let theirs = &self.contents[other];
+                let overlap = if content.repeats(theirs) { 1.0 } else { ratio(shared, least) };
+                (overlap, apart(content, theirs, || agree[other]))
             })
             .collect()
     }
@@ -392,6 +480,67 @@ mod tests {
     }
 
     #[test]
+    fn a_sign_makes_a_short_word_another() {
+        let signed = "O- and O\u{2212}, (AB+) C++/C# F\u{266f}. Ca\u{b2}\u{207a} O+";
+        assert_eq!(
+            words(signed),
+            ["o-", "and", "o-", "ab+", "c++", "c#", "f#", "ca2+", "o+"],
+            "in all their forms"
+        );
+        assert_eq!(words("an A- is no B+"), ["an", "a-", "is", "no", "b+"]);
+        for (text, plain) in [
+            ("x-ray, a - b, no- it is", vec!["x", "ray", "a", "b", "no", "it", "is"]),
+            ("Yes- pre- and post-war", vec!["yes", "pre", "and", "post", "war"]),
+            ("Disney+ 18+ 1990- a+b x+(y)", vec!["disney", "18", "1990", "a", "b", "x", "y"]),
+            ("A->B C--D #1 + - ++", vec!["a", "b", "c", "d", "1"]),
+            ("O-negative Al-\u{201c}x\u{201d}", vec!["o", "negative", "al", "x"]),
+        ] {
+            assert_eq!(words(text), plain, "{text}");
+        }
+        let say = |text: &str| content(text, "which blood type, which language?");
+        for (a, b) in
+            [("O+", "O-"), ("C++", "C"), ("C#", "C++"), ("group O-", "group O+"), ("A-", "A")]
+        {
+            assert!(signs_differ(&say(a), &say(b)) && signs_differ(&say(b), &say(a)), "{a} {b}");
+        }
+        for (a, b) in [("O+", "O+"), ("C++ and C", "C++"), ("A+", "A positive (A+)"), ("O+", "B+")]
+        {
+            assert!(!signs_differ(&say(a), &say(b)), "{a} {b}");
+        }
+        assert!(!signs_differ(&say(""), &say("")) && !signs_differ(&say("O+"), &say("")));
+    }
+
+    #[test]
+    fn what_has_no_word_of_its_own_is_compared_as_a_whole() {
+        let say = |text: &str| content(text, "what is it?");
+        for text in ["It", "The Who", "\u{6c34}", "\u{1f44d}", "?", "you"] {
+            assert_eq!(overlap(&say(text), &say(text)), 1.0, "{text}");
+        }
+        for (a, b) in [
+            ("The Who", "\u{201c}the who!\u{201d}"),
+            ("\u{1f44d}", " \u{1f44d}. "),
+            ("\u{6c34}", "\u{6c34}\u{3002}"),
+        ] {
+            assert_eq!(overlap(&say(a), &say(b)), 1.0, "{a} {b}");
+        }
+        for (a, b) in [
+            ("It was her", "It was him"),
+            ("The Who", "The The"),
+            ("\u{1f44d}", "\u{1f44e}"),
+            ("\u{6c34}", "\u{706b}"),
+            ("", ""),
+            ("It", ""),
+            ("It", "Paris"),
+        ] {
+            assert_eq!(overlap(&say(a), &say(b)), 0.0, "{a} {b}");
+        }
+        assert_eq!(kept("The Who", "what is it?"), "The Who");
+        assert_eq!(words("1\u{6708} \u{6c34}"), ["1", "\u{6708}", "\u{6c34}"]);
+        assert_eq!(spelled(" \u{ff23}afe\u{301}  noir.!"), "caf\u{e9} noir");
+        assert_eq!((spelled(""), spelled(" ? ")), (String::new(), "?".to_owned()));
+    }
+
+    #[test]
     fn numbers_and_negations_are_a_veto() {
         let say = |text: &str| content(text, "when?");
         assert_eq!(conflict(&say("in 1901"), &say("in 1902")), Some("number"));
@@ -402,7 +551,7 @@ mod tests {
     proptest! {
         #[test]
         fn filed_texts_compare_as_they_do_one_by_one(
-            texts in prop::collection::vec("(([a-e]{1,4}|[0-9]{1,2}|not|is) ){0,8}", 1..8)
+            texts in prop::collection::vec("(([a-e]{1,4}[+-]?|[0-9]{1,2}|not|is) ){0,8}", 1..8)
         ) {
             let contents: Vec<Content> = texts.iter().map(|text| content(text, "is a b")).collect();
             let filed = Filed::new(&contents);

@@ -104,6 +104,23 @@ fn phrases_and_texts_are_compared_by_what_they_say() {
 }
 
 #[test]
+fn phrases_that_a_sign_tells_apart_are_two_and_the_same_text_is_one() {
+    let mut blood = case(Kind::Short, &[("a", "O-"), ("b", "O+"), ("c", "O+")]);
+    blood.question = "Which blood type is the universal donor?".to_owned();
+    for meaning in [None, Some(vec![vec![0.95; 3]; 3])] {
+        blood.meaning = meaning;
+        let verdict = decide(&blood);
+        assert_eq!((verdict.groups.len(), verdict.groups[0].answer.as_str()), (2, "O+"));
+        assert_eq!(verdict.groups[0].votes, [1, 2]);
+        assert!(verdict.trust.is_some_and(|p| p < 0.86), "{:?}", verdict.trust);
+    }
+    for text in ["It", "The Who", "\u{6c34}", "\u{1f44d}"] {
+        let verdict = decide(&case(Kind::Short, &[("a", text), ("b", text), ("c", text)]));
+        assert_eq!(verdict.groups.len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn a_known_trap_caps_the_trust() {
     let mut trapped = case(Kind::Number, &[("a", "5"), ("b", "5"), ("c", "5"), ("d", "5")]);
     assert!(decide(&trapped).trust.unwrap() > 0.9);

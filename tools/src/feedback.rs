@@ -6,7 +6,7 @@ use crate::verdict::verdict;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use synod_council::text::{conflict, content, overlap};
+use synod_council::text::{conflict, content, overlap, signs_differ};
 use synod_council::verdict::{Case, Group, Verdict};
 use synod_council::{Kind, extract, options_of};
 use synod_store::Scope;
@@ -110,10 +110,45 @@ fn agrees(groups: &[Group], kind: Kind, correct: &str, question: &str) -> Option
     let theirs = content(correct, question);
     let alike = |group: &Group| {
         let ours = content(&group.answer, question);
-        // The opposite shares its words.
-        if conflict(&ours, &theirs).is_some() { 0.0 } else { overlap(&ours, &theirs) }
+        // The opposite shares its words, `O-` those of `O+`.
+        let apart = conflict(&ours, &theirs).is_some() || signs_differ(&ours, &theirs);
+        if apart { 0.0 } else { overlap(&ours, &theirs) }
     };
     let best = groups.iter().enumerate().map(|(at, g)| (at, alike(g)));
     let best = best.reduce(|a, b| if b.1 > a.1 { b } else { a })?;
     (best.1 >= synod_council::cluster::SAME).then_some(best.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(answers: &[&str], correct: &str) -> Option<usize> {
+        let group = |answer: &&str| Group {
+            answer: (*answer).to_owned(),
+            votes: Vec::new(),
+            share: 0.0,
+            posterior: 0.0,
+        };
+        let groups: Vec<Group> = answers.iter().map(group).collect();
+        agrees(&groups, Kind::Short, correct, "which one?")
+    }
+
+    #[test]
+    fn what_was_right_is_found_among_the_clusters() {
+        assert_eq!(found(&["O-", "O+"], "O+"), Some(1));
+        assert_eq!(found(&["group O-", "group O+"], "Group O+"), Some(1));
+        assert_eq!(found(&["O-"], "O+"), None);
+        for text in ["It", "The Who", "\u{6c34}", "\u{1f44d}"] {
+            assert_eq!(found(&["Paris", text], text), Some(1), "{text}");
+            assert_eq!(found(&["Paris"], text), None, "{text}");
+        }
+        assert_eq!(found(&["The Kinks", "The Who"], " the who. "), Some(1));
+        assert_eq!(
+            found(&["Ada Lovelace", "Lovelace"], "Lovelace"),
+            Some(0),
+            "of equals the first"
+        );
+        assert_eq!(found(&[], "It"), None);
+    }
 }
