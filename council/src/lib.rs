@@ -35,6 +35,7 @@ pub use reliability::{
 };
 pub use strongest::{Strength, strongest};
 pub mod debate;
+pub mod gate;
 pub mod head;
 pub mod health;
 pub mod judge;

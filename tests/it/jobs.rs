@@ -163,6 +163,46 @@ fn the_gate_holds_back_what_diverges() {
     }
 }
 
+/// Models that give the same reasons and end otherwise.
+fn argues(model: &str, body: &Value) -> String {
+    let choice = body["messages"].to_string().contains("Is it sorted?");
+    let end = match model {
+        "one" if choice => "The answer is (A).",
+        "one" => "Answer: [1, 2]",
+        "two" if choice => "The answer is (B).",
+        "two" => "Answer: [2, 1]",
+        _ => "Answer: [3]",
+    };
+    format!(
+        "The list is read from its beginning to its end, every entry is compared with the one \
+         that stands before it, and what is smaller goes to the front; nothing is lost and \
+         nothing is added while that is done, so that what remains is the order.\n{end}"
+    )
+}
+
+#[test]
+fn the_gate_compares_what_the_verdict_compares() {
+    let server = Chat::saying(argues);
+    let place = Place::new();
+    let config = place.write("synod.toml", server.config(&["one", "two", "three"]));
+    let config = config.to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let value = json!({"query": "Which list is it?", "kind": "value", "gate": 0.3,
+                       "models": ["one", "two", "three"]});
+    let choice = json!({"query": "Is it sorted?", "options": ["Yes", "No"], "gate": 0.3,
+                        "models": ["one", "two"]});
+    for args in [value, choice] {
+        let reply = client.answered("orchestrate", args);
+        let gate = &reply["gate"];
+        assert_eq!(
+            (&gate["consensus"], &gate["recommendation"]),
+            (&json!(false), &json!("block")),
+            "{reply}"
+        );
+        assert_eq!(gate["divergence_score"], 1.0, "{reply}");
+    }
+}
+
 #[test]
 fn a_debate_shows_who_turned_and_leaves_trust_alone() {
     let (place, server, config) = place(&["seven", "also-seven", "turns"], "");

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use synod_council::Kind;
+use synod_council::gate::{Asked, divergence};
 use synod_council::health::{
     self, Finding, Member, PING, Pair, Ping, Record, TESTS, Window, anomaly, baseline,
     connectivity, convergence, evaluate,
@@ -200,7 +201,8 @@ fn findings(all: &[Said]) -> Vec<Finding> {
 fn judge(cx: &Context, all: &[Said]) -> Result<Value, Error> {
     let scores = QUESTIONS.iter().enumerate().map(|(at, (category, question))| {
         let texts: Vec<&str> = all.iter().map(|said| said.answers[at].as_str()).collect();
-        (*category, health::divergence(question, &texts, None).score)
+        let asked = Asked { question, ..Asked::default() };
+        (*category, divergence(&asked, &texts, None).score)
     });
     let scores: Vec<(&str, Option<f64>)> = scores.collect();
     let now_s = (cx.now_ms)() as u64 / 1_000;

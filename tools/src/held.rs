@@ -4,12 +4,14 @@
 use crate::orchestrate::{Args, Mode, Reply};
 use crate::panel::Plan;
 use crate::round::{Seats, computed};
+use crate::verdict::VerdictReply;
 use crate::{Context, Error};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use synod_council::Kind;
 use synod_council::cluster::cosines;
-use synod_council::health::{Gate, Recommendation, gate};
+use synod_council::gate::{Asked, Gate, Recommendation, gate};
 
 /// What the divergence gate decided.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -72,7 +74,8 @@ pub async fn judge(
         Some(json!({ "kind": kind, "why": why, "actions": actions }))
     };
     if let Some(threshold) = args.gate.filter(|_| args.mode != Mode::Single) {
-        let found = measured(cx, args, seats, threshold).await?;
+        let kind = reply.verdict.as_ref().map(VerdictReply::sort);
+        let found = measured(cx, seats, kind, threshold).await?;
         if found.recommendation != Recommendation::Proceed.name() {
             reply.needs = held_back("gate", &found.said());
         }
@@ -87,23 +90,28 @@ pub async fn judge(
     Ok(())
 }
 
+/// What the verdict was made of is looked at in the same way.
 async fn measured(
     cx: &Context,
-    args: &Args,
     seats: &Seats,
+    kind: Option<Kind>,
     threshold: f64,
 ) -> Result<GateReply, Error> {
+    let case = seats.held().1.clone().unwrap_or_default();
+    let spoke = case.votes.iter().filter(|vote| !vote.failed);
     let mut said: Vec<(String, String)> =
-        (seats.all().into_iter()).filter_map(|seat| Some((seat.reply.model, seat.text?))).collect();
+        spoke.map(|vote| (vote.model.clone(), vote.text.clone())).collect();
     // Answers come in any order.
     said.sort();
     let (models, texts): (Vec<String>, Vec<String>) = said.into_iter().unzip();
-    let (cx, question) = (cx.clone(), args.query.clone());
+    let cx = cx.clone();
     computed(move || {
-        let vectors = cx.index.embedder().and_then(|embedder| embedder.passages(&texts).ok());
+        let embedder = cx.index.embedder().filter(|_| !kind.is_some_and(Kind::is_exact));
+        let vectors = embedder.and_then(|embedder| embedder.passages(&texts).ok());
         let meaning = vectors.map(|vectors| cosines(&vectors));
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        Ok(GateReply::of(&gate(&question, &texts, threshold, meaning.as_deref()), &models))
+        let asked = Asked { question: &case.question, kind, options: &case.options };
+        Ok(GateReply::of(&gate(&asked, &texts, threshold, meaning.as_deref()), &models))
     })
     .await
 }
