@@ -10,6 +10,8 @@ use crate::strongest::Strength;
 pub struct Vote {
     /// Who gave it, as callers name it.
     pub model: String,
+    /// The weights behind it, where `model` does not name them; else empty.
+    pub name: String,
     /// Whose model it is; empty if unknown.
     pub vendor: String,
     /// Lineage of weights; empty if unknown.
@@ -28,9 +30,19 @@ pub struct Vote {
 }
 
 impl Vote {
+    /// The weights that gave it.
+    pub fn weights(&self) -> String {
+        weights(self.named())
+    }
+
+    /// What names them.
+    pub fn named(&self) -> &str {
+        if self.name.is_empty() { &self.model } else { &self.name }
+    }
+
     /// The voter that it is.
     pub fn voter(&self) -> String {
-        weights(self.counts_as.as_deref().unwrap_or(&self.model))
+        weights(self.counts_as.as_deref().unwrap_or(self.named()))
     }
 }
 
@@ -166,4 +178,20 @@ pub fn weights(model: &str) -> String {
     let bare = bare.split('@').next().unwrap_or(bare).to_lowercase();
     let bare = bare.strip_suffix(":latest").unwrap_or(&bare);
     bare.strip_suffix(":free").unwrap_or(bare).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_votes_is_told_by_the_name_of_the_weights() {
+        let vote = |model: &str, name: &str, counts_as: Option<&str>| {
+            let counts_as = counts_as.map(str::to_owned);
+            Vote { model: model.into(), name: name.into(), counts_as, ..Vote::default() }.voter()
+        };
+        assert_eq!(vote("house/Qwen:latest", "", None), "qwen");
+        assert_eq!(vote("fast", "Same", None), vote("slow", "cloud/same:free", None));
+        assert_eq!(vote("fast", "same", Some("other")), "other");
+    }
 }

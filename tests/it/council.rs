@@ -206,6 +206,48 @@ fn a_council_asks_until_it_is_enough() {
 }
 
 #[test]
+fn two_rows_of_one_model_are_one_voter() {
+    let (near, far) = (Chat::start(&[]), Chat::start(&[]));
+    let place = Place::new();
+    let rows = |provider: &str, url: &str, local: bool, id: &str| {
+        format!(
+            "[[provider]]\nname = \"{provider}\"\ndialect = \"openai\"\nurl = \"{url}\"\n\
+             stream = false\nlocal = {local}\n[[model]]\nid = \"{id}\"\n\
+             provider = \"{provider}\"\nname = \"same\"\nvendor = \"v\"\nfamily = \"f\"\n"
+        )
+    };
+    let text = rows("near", &near.url, true, "fast") + &rows("far", &far.url, false, "slow");
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let reply = client.answered("orchestrate", json!({"query": "What is half of 84?"}));
+    assert_eq!((near.asked("same"), far.asked("same")), (1, 0), "{reply}");
+    assert_eq!(reply["decision"]["panel"], json!(["fast"]));
+    assert!(reply["verdict"]["trust"].is_null(), "{reply}");
+    // By name both are asked, and are one all the same, also when it is computed again.
+    let named = json!({"query": "What is half of 84?", "models": ["fast", "slow"]});
+    let reply = client.answered("orchestrate", named);
+    let verdict = &reply["verdict"];
+    assert_eq!(verdict["clusters"][0]["models"], json!(["fast", "slow"]), "{reply}");
+    assert!(verdict["trust"].is_null(), "{reply}");
+    let record = client.answered("trust", json!({"id": verdict["id"]}));
+    assert_eq!((&record["verdict"], &record["same"]), (verdict, &json!(true)));
+}
+
+#[test]
+fn a_panel_of_the_cloud_alone_is_a_whole_panel() {
+    let server = Chat::start(&[]);
+    let place = Place::new();
+    let text = server.config(&["one", "two"]);
+    let text = text.replace("stream = false\n", "stream = false\nlocal = false\n");
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let reply = client.answered("orchestrate", json!({"query": "What is half of 84?"}));
+    let decision = &reply["decision"];
+    assert_eq!(decision["panel"].as_array().map(Vec::len), Some(2), "{reply}");
+    assert!(decision["not_kept"].is_null() && decision["diversity"].is_number(), "{decision}");
+}
+
+#[test]
 fn what_cannot_be_done_says_what_to_do() {
     let place = place();
     let config = config(&place);

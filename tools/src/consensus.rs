@@ -11,7 +11,7 @@ use serde::Deserialize;
 use synod_council::cluster::cosines;
 use synod_council::plan;
 use synod_council::strongest;
-use synod_council::verdict::{Case, Vote, to_embed};
+use synod_council::verdict::{Case, Vote, to_embed, weights};
 use synod_store::{NewTrust, Scope, VoteRow};
 
 pub struct Consensus;
@@ -111,6 +111,9 @@ pub fn score(
 /// # Errors
 /// Those of the store.
 pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Result<(), Error> {
+    for vote in &mut case.votes {
+        vote.name = named(cx, &vote.model);
+    }
     let (kind, texts) = to_embed(case);
     case.kind = Some(kind);
     Learned::of(cx, kind, domain(&case.question))?.teach(case);
@@ -131,6 +134,13 @@ pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Res
         }
     }
     Ok(())
+}
+
+/// The weights behind the id of a model, where its row names them otherwise; else empty. Two rows of
+/// one name are two doors to one voter.
+pub fn named(cx: &Context, model: &str) -> String {
+    let row = cx.engine.model(model).filter(|row| weights(&row.name) != weights(model));
+    row.map_or_else(String::new, |row| row.name)
 }
 
 /// How strong the operator says that a model is: the number in its `tier`, if that is one.

@@ -107,7 +107,7 @@ pub async fn work(
         let mut held = seats.held();
         held.0.push(seat.clone());
         if held.0.iter().any(|seat| seat.text.is_some()) {
-            held.1 = Some(round::case(args, &held.0));
+            held.1 = Some(round::case(cx, args, &held.0));
         }
     });
     let blind = blind.await?;

@@ -2,7 +2,7 @@
 //!
 //! Roles on one model are samples of one voter; the witness does not vote.
 
-use crate::consensus::score;
+use crate::consensus::{named, score};
 use crate::orchestrate::{Args, DecisionReply, Reply};
 use crate::panel::Plan;
 use crate::round::{self, Run, Seats};
@@ -69,7 +69,7 @@ pub async fn work(
         return Err(round::nobody(&all));
     }
     let outputs: Vec<HeadOutput> = all.iter().map(output).collect();
-    let case = case(args, &all, &outputs);
+    let case = case(cx, args, &all, &outputs);
     let (for_score, owner, scored) = (cx.clone(), run.account.clone(), case.clone());
     let verdict =
         round::computed(move || score(&for_score, scored, Vec::new(), Some(&owner))).await?;
@@ -102,8 +102,9 @@ async fn ask_heads(
     event::tell(cx, &run.job, "heads_running", &json!({ "heads": names }));
     let mut asking: JoinSet<Seat> = JoinSet::new();
     let mut panel = Vec::new();
+    let voices = &plan.order[..plan.voters];
     for (at, head) in heads.iter().enumerate() {
-        let id = plan.order[at % plan.order.len()].clone();
+        let id = voices[at % voices.len()].clone();
         let asked = seat::prompt(&args.query, &args.options);
         let prompt = head::prompt(head, &asked, &[]);
         let mut ask = seat::ask_of(cx, args, &id, &prompt.user);
@@ -130,7 +131,7 @@ async fn ask_heads(
         held.0.push(seat);
         let outputs: Vec<HeadOutput> = held.0.iter().map(output).collect();
         if held.0.iter().any(|seat| seat.text.is_some()) {
-            held.1 = Some(case(args, &held.0, &outputs));
+            held.1 = Some(case(cx, args, &held.0, &outputs));
         }
     }
     Ok(panel)
@@ -148,9 +149,10 @@ fn output(seat: &Seat) -> HeadOutput {
 }
 
 /// Heads as votes of the models that spoke.
-fn case(args: &Args, all: &[Seat], outputs: &[HeadOutput]) -> Case {
+fn case(cx: &Context, args: &Args, all: &[Seat], outputs: &[HeadOutput]) -> Case {
     let votes = all.iter().zip(outputs).map(|(seat, output)| Vote {
         model: seat.reply.model.clone(),
+        name: named(cx, &seat.reply.model),
         vendor: seat.vendor.clone(),
         family: seat.family.clone(),
         text: if seat.text.is_some() { witness::said_by(output) } else { String::new() },

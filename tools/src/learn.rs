@@ -75,7 +75,7 @@ impl Learned {
     }
 
     /// Fills in what is known. Of two models that are wrong in the same way far more often than
-    /// others the less known one counts as the other.
+    /// others the less known one counts as the other; two names of the same weights count alike.
     pub fn teach(&self, case: &mut Case) {
         for vote in &mut case.votes {
             vote.known = self.model(&vote.model);
@@ -89,11 +89,17 @@ impl Learned {
         });
         for (place, at) in order.iter().enumerate() {
             let one = &case.votes[*at];
-            let twin = order[..place].iter().map(|before| &case.votes[*before]).find(|other| {
-                other.model != one.model
-                    && self.excess(&one.model, &other.model).is_some_and(|e| e >= ONE_VOTER)
-            });
-            let voter = twin.map(|twin| twin.counts_as.as_ref().unwrap_or(&twin.model).clone());
+            let before: Vec<&Vote> = order[..place].iter().map(|at| &case.votes[*at]).collect();
+            let alike = |other: &Vote| {
+                self.excess(&one.model, &other.model).is_some_and(|excess| excess >= ONE_VOTER)
+            };
+            let voter = match before.iter().find(|other| other.weights() == one.weights()) {
+                Some(same) => same.counts_as.clone(),
+                None => {
+                    let twin = before.iter().find(|other| alike(other));
+                    twin.map(|twin| twin.counts_as.as_deref().unwrap_or(twin.named()).to_owned())
+                }
+            };
             case.votes[*at].counts_as = voter;
         }
         case.calibration = restored(self.calibration.clone());
@@ -224,10 +230,13 @@ pub fn remembered(
     groups: &[synod_council::verdict::Group],
 ) -> Vec<(String, usize)> {
     let mut out: Vec<(String, usize)> = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         for vote in &group.votes {
-            let name = weights(&votes[*vote].model);
-            if !out.iter().any(|(known, _)| *known == name) {
+            let (name, own) = (weights(&votes[*vote].model), votes[*vote].weights());
+            // Two rows of one model are one model.
+            if !seen.contains(&own) && !out.iter().any(|(known, _)| *known == name) {
+                seen.push(own);
                 out.push((name, at));
             }
         }

@@ -5,7 +5,7 @@ use crate::consensus::domain;
 use crate::learn::{Learned, mean};
 use crate::orchestrate::{Args, DecisionReply, Effort, Mode};
 use crate::{Context, Error};
-use synod_council::plan::{self, Bounds, Candidate, Decision, Overrides, Rules, analyse, choose};
+use synod_council::plan::{self, Bounds, Candidate, Decision, Overrides, Rules, analyse, fill};
 use synod_council::verdict::weights;
 use synod_council::{Kind, PRIOR_MEAN, Shape, classify};
 use synod_llm::{Model, Policy};
@@ -13,8 +13,11 @@ use synod_llm::{Model, Policy};
 /// Whom to ask, and when it is enough.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Ids, the first to be asked first: the panel, then who is asked when it leaves doubt.
+    /// Ids, the first to be asked first: the panel, then who is asked when it leaves doubt, then
+    /// other names of the same weights, which stand in for those that fail.
     pub order: Vec<String>,
+    /// How many of them are voters of their own.
+    pub voters: usize,
     /// How many of them are the panel.
     pub panel: usize,
     /// Asked at once in the beginning.
@@ -62,8 +65,8 @@ impl Plan {
         let named = !args.models.is_empty();
         let bounds = found.panel.value;
         let most = if args.mode == Mode::Single { 1 } else { bounds.most.max(2) };
-        let (order, panel) = match named {
-            true => (args.models.clone(), None),
+        let (order, voters, panel) = match named {
+            true => (args.models.clone(), args.models.len(), None),
             false => order(cx, args, most)?,
         };
         let mut decision = DecisionReply {
@@ -82,16 +85,18 @@ impl Plan {
         let (first, n, enough, why) = match args.mode {
             Mode::Single => (1, 1, 1.0, "one model, as asked".to_owned()),
             _ if named => (order.len(), order.len(), 2.0, "the models that were named".to_owned()),
-            _ => adaptive(&found.panel, &found.stop_at, order.len(), most),
+            _ => adaptive(&found.panel, &found.stop_at, voters, most),
         };
         decision.why = why;
-        let panel = n.min(order.len());
+        let panel = n.min(voters);
         let order = if args.mode == Mode::Single { order[..panel].to_vec() } else { order };
+        let voters = voters.min(order.len());
         let required = found.confidence.value;
         // Quick asks two and no third one; a deep council looks at every premise.
         let deep = found.effort.value == plan::Effort::Deep;
         let premise = deep || found.premise.value && found.effort.value != plan::Effort::Quick;
-        Ok(Plan { first: first.min(panel), panel, order, enough, required, premise, decision })
+        let first = first.min(panel);
+        Ok(Plan { order, voters, panel, first, enough, required, premise, decision })
     }
 
     /// Whether others may be asked when the panel leaves doubt: not where the caller named them.
@@ -118,13 +123,12 @@ fn adaptive(
     (first, most, stop, why)
 }
 
+/// Ids, voters of their own among them, and what is said of the panel.
+type Order = (Vec<String>, usize, Option<plan::Panel>);
+
 /// Models that may be asked: `most` as the panel, then the others; local ones first where the
 /// policy says so.
-fn order(
-    cx: &Context,
-    args: &Args,
-    most: usize,
-) -> Result<(Vec<String>, Option<plan::Panel>), Error> {
+fn order(cx: &Context, args: &Args, most: usize) -> Result<Order, Error> {
     let rows = cx.engine.models();
     let council = cx.council.get();
     let sits = &council.panel;
@@ -146,25 +150,22 @@ fn order(
         wanted.map(|(candidate, _)| candidate.clone()).collect()
     };
     let everybody = || all.iter().map(|(candidate, _)| candidate.clone()).collect();
-    let mut pools: Vec<Vec<Candidate>> = match policy {
+    let pools: Vec<Vec<Candidate>> = match policy {
         Policy::LocalFirst => vec![near(true), near(false)],
         Policy::Local | Policy::Cloud => vec![everybody()],
     };
-    let chosen = |pool: &[Candidate], n: usize| {
-        choose(pool, n, &Rules::default())
-            .map_err(|text| Error::Args(format!("orchestrate: {text}")))
-    };
-    let (mut out, mut panel): (Vec<String>, Option<plan::Panel>) = (Vec::new(), None);
+    let rules = Rules::default();
+    let panel = fill(&[], &pools, most, &rules);
+    let by_id = |id: &String| pools.iter().flatten().find(|one| one.id == *id).cloned();
+    let seated: Vec<Candidate> = panel.models.iter().filter_map(by_id).collect();
     // The panel first, then whoever is left, in the same way.
-    for n in [most, plan::ANSWERS_MAX] {
-        for pool in &mut pools {
-            let found = chosen(pool, n.saturating_sub(out.len()))?;
-            pool.retain(|one| !found.models.contains(&one.id));
-            out.extend(found.models.iter().cloned());
-            panel = panel.or(Some(found));
-        }
-    }
-    Ok((out, panel))
+    let mut ids = fill(&seated, &pools, plan::ANSWERS_MAX, &rules).models;
+    let voters = ids.len();
+    let left = pools.iter().flatten().filter(|one| !ids.contains(&one.id));
+    let spare: Vec<String> =
+        left.map(|one| one.id.clone()).take(plan::ANSWERS_MAX.saturating_sub(voters)).collect();
+    ids.extend(spare);
+    Ok((ids, voters, Some(panel)))
 }
 
 fn candidate(row: &Model, rows: &[Model], kind: Kind, learned: &Learned) -> Candidate {

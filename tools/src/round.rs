@@ -2,7 +2,7 @@
 //! again when its process is gone. How the models are asked is in `vote.rs`, `heads.rs` and
 //! `debate.rs`.
 
-use crate::consensus::score;
+use crate::consensus::{named, score};
 use crate::debate::DebateReply;
 use crate::heads::HeadsReply;
 use crate::held::{self, GateReply};
@@ -457,7 +457,7 @@ pub async fn finish(
     if all.iter().all(|seat| seat.text.is_none()) {
         return Err(nobody(&all));
     }
-    let mut case = case(args, &all);
+    let mut case = case(cx, args, &all);
     let end = Instant::now() + ASIDE;
     if let Some((aside, found)) = judge::check_premise(cx, run, args, plan, end).await {
         all.push(aside.seat);
@@ -502,9 +502,10 @@ pub fn nobody(all: &[Seat]) -> Error {
 }
 
 /// The answers of seats as votes.
-pub fn case(args: &Args, seats: &[Seat]) -> Case {
+pub fn case(cx: &Context, args: &Args, seats: &[Seat]) -> Case {
     let vote = |seat: &Seat| Vote {
         model: seat.reply.model.clone(),
+        name: named(cx, &seat.reply.model),
         vendor: seat.vendor.clone(),
         family: seat.family.clone(),
         text: seat.text.clone().unwrap_or_default(),

@@ -96,6 +96,9 @@ pub struct Record {
 #[derive(Serialize, Deserialize)]
 struct RecordVote {
     model: String,
+    /// Records of before have none, so that their verdicts stay what they were.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     vendor: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -147,6 +150,7 @@ impl Record {
     pub fn new(case: &Case, degraded: Vec<String>) -> Self {
         let vote = |vote: &Vote| RecordVote {
             model: vote.model.clone(),
+            name: vote.name.clone(),
             vendor: vote.vendor.clone(),
             family: vote.family.clone(),
             text: vote.text.clone(),
@@ -181,6 +185,7 @@ impl Record {
     pub fn case(self) -> Case {
         let vote = |vote: RecordVote| Vote {
             model: vote.model,
+            name: vote.name,
             vendor: vote.vendor,
             family: vote.family,
             text: vote.text,

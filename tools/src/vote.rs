@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use synod_council::plan::{Done, Numbers, Step, next_step, shared_prior};
-use synod_council::verdict::{Case, decide, to_embed, weights};
+use synod_council::verdict::{Case, Vote, decide, to_embed};
 use synod_council::{Kind, Shape, ability, options_of, stop};
 use synod_llm::Message;
 use tokio::task::JoinSet;
@@ -63,7 +63,7 @@ impl Voting<'_> {
         let case = {
             let mut held = self.seats.held();
             held.0.push(seat);
-            let case = case(self.args, &held.0);
+            let case = case(self.cx, self.args, &held.0);
             if case.votes.iter().any(|vote| !vote.failed) {
                 held.1 = Some(case.clone());
             }
@@ -131,8 +131,9 @@ impl Voting<'_> {
         loop {
             let answered = {
                 let held = self.seats.held();
-                let answered = held.0.iter().filter(|seat| seat.text.is_some());
-                let names: BTreeSet<String> = answered.map(|s| weights(&s.reply.model)).collect();
+                let votes = held.1.iter().flat_map(|case| &case.votes);
+                let names: BTreeSet<String> =
+                    votes.filter(|vote| !vote.failed).map(Vote::weights).collect();
                 names.len()
             };
             if answered >= wanted || self.next >= self.reach() {
@@ -168,7 +169,7 @@ impl Voting<'_> {
                 none: verdict.none(),
                 required: self.plan.required,
                 clusters: verdict.n_clusters(),
-                left: self.plan.order.len() - self.next,
+                left: self.plan.voters.saturating_sub(self.next),
                 affordable: start.elapsed() < soft && self.plan.goes_on(self.args),
                 shared_prior: shared_prior(&self.args.query).is_some(),
             };
@@ -189,7 +190,7 @@ impl Voting<'_> {
                 }
             };
             self.decision.steps.push(format!("{}: {}", step.value.name(), step.why));
-            self.most = (self.next + more).min(self.plan.order.len());
+            self.most = (self.next + more).min(self.plan.voters);
             self.ask(more);
             self.vote(patience).await?;
         }
