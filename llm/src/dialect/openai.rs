@@ -34,10 +34,62 @@ pub(super) fn body(prompt: &Prompt) -> Value {
         body["temperature"] = json!(temperature);
     }
     if let Some(schema) = &prompt.ask.schema {
-        let schema = json!({"name": "answer", "schema": schema, "strict": true});
+        let schema = json!({"name": "answer", "schema": schema, "strict": is_strict(schema)});
         body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
     }
     body
+}
+
+/// What a schema may say where it is strict (platform.openai.com/docs/guides/structured-outputs).
+const STRICT: &[&str] = &[
+    "$defs",
+    "$ref",
+    "additionalProperties",
+    "anyOf",
+    "const",
+    "definitions",
+    "description",
+    "enum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "items",
+    "maxItems",
+    "maximum",
+    "minItems",
+    "minimum",
+    "multipleOf",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+];
+
+/// Whether OpenAI takes a schema as strict: an object in which, at every level, each property is
+/// required and no other one allowed. It refuses the call where one that is sent as strict is not.
+pub(super) fn is_strict(schema: &Value) -> bool {
+    schema["type"] == "object" && is_strict_part(schema)
+}
+
+fn is_strict_part(schema: &Value) -> bool {
+    let Some(words) = schema.as_object() else { return false };
+    let known = words.keys().all(|word| STRICT.contains(&word.as_str()));
+    let typed = ["type", "anyOf", "$ref"].iter().any(|word| words.contains_key(*word));
+    let types = match &schema["type"] {
+        Value::Array(types) => types.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let is_object = words.contains_key("properties") || types.iter().any(|one| one == "object");
+    let required = schema["required"].as_array();
+    let is_required = |name: &String| required.is_some_and(|all| all.iter().any(|r| r == name));
+    let closed = schema["additionalProperties"] == false
+        && schema["properties"].as_object().is_some_and(|all| all.keys().all(is_required));
+    let named = ["properties", "$defs", "definitions"].iter().filter_map(|word| words.get(*word));
+    let named = named.filter_map(Value::as_object).flat_map(serde_json::Map::values);
+    let either = schema["anyOf"].as_array().into_iter().flatten();
+    let mut parts = named.chain(either).chain(words.get("items"));
+    known && typed && (closed || !is_object) && parts.all(is_strict_part)
 }
 
 fn call(prompt: &Prompt) -> Call {

@@ -38,8 +38,9 @@ fn call(prompt: &Prompt) -> Call {
         body["temperature"] = json!(temperature);
     }
     if let Some(schema) = &prompt.ask.schema {
+        let strict = openai::is_strict(schema);
         let format =
-            json!({"type": "json_schema", "name": "answer", "schema": schema, "strict": true});
+            json!({"type": "json_schema", "name": "answer", "schema": schema, "strict": strict});
         body["text"] = json!({ "format": format });
     }
     Call::new("/responses", body)

@@ -54,7 +54,7 @@ fn turns_with_system() -> Value {
 
 #[test]
 fn openai_bodies() {
-    let schema = json!({"name": "answer", "schema": {"type": "object"}, "strict": true});
+    let schema = json!({"name": "answer", "schema": {"type": "object"}, "strict": false});
     let expected = json!({
         "model": "toy", "messages": turns_with_system(), "stream": true, "temperature": 0.5,
         "response_format": {"type": "json_schema", "json_schema": schema},
@@ -76,7 +76,7 @@ fn openai_bodies() {
 #[test]
 fn responses_body() {
     let format = json!({"type": "json_schema", "name": "answer", "schema": {"type": "object"},
-        "strict": true});
+        "strict": false});
     let expected = json!({
         "model": "toy", "input": turns(), "max_output_tokens": 50, "stream": true, "store": false,
         "instructions": "be brief", "temperature": 0.5, "text": {"format": format},
@@ -271,5 +271,45 @@ proptest::proptest! {
             let _ = (rules.answer)(value.to_string().as_bytes());
             let _ = (rules.refusal)(400, value.to_string().as_bytes());
         }
+    }
+}
+
+#[test]
+fn a_schema_is_strict_where_openai_takes_it_as_such() {
+    let object = |required: Value, properties: Value| {
+        json!({"type": "object", "required": required, "properties": properties,
+               "additionalProperties": false})
+    };
+    let text = json!({"type": "string"});
+    let whole = object(json!(["a"]), json!({ "a": text }));
+    let optional = object(json!(["a"]), json!({ "a": text, "b": text }));
+    let mut open = whole.clone();
+    open.as_object_mut().expect("an object").remove("additionalProperties");
+    let list = |items: &Value| json!({"type": "array", "items": items, "maxItems": 3});
+    let below = |part: Value| object(json!(["p"]), json!({ "p": part }));
+    for (schema, strict) in [
+        (whole.clone(), true),
+        (optional.clone(), false),
+        (open.clone(), false),
+        (json!({"type": "object"}), false),
+        (text.clone(), false),
+        (below(list(&whole)), true),
+        (below(list(&optional)), false),
+        (below(list(&open)), false),
+        (below(json!({"anyOf": [whole, {"type": "null"}]})), true),
+        (below(json!({"anyOf": [optional, {"type": "null"}]})), false),
+        (below(json!({"type": ["string", "null"]})), true),
+        (below(json!({"type": ["object", "null"]})), false),
+        // It has no word for these.
+        (below(json!({"type": "string", "maxLength": 9})), false),
+        (below(json!({"allOf": [text]})), false),
+        (below(json!(true)), false),
+    ] {
+        assert_eq!(openai::is_strict(&schema), strict, "{schema}");
+        let ask = Ask { schema: Some(schema.clone()), ..full() };
+        let body = called(Dialect::OpenAi, &ask, "http://127.0.0.1/v1", true).body;
+        assert_eq!(body["response_format"]["json_schema"]["strict"], strict, "{schema}");
+        let body = called(Dialect::Responses, &ask, "http://127.0.0.1/v1", true).body;
+        assert_eq!(body["text"]["format"]["strict"], strict, "{schema}");
     }
 }
