@@ -541,3 +541,28 @@ fn feedback_that_says_nothing_is_refused_and_opposites_are_no_matches() {
     let verdict = reader.answered("consensus", json!({ "answers": given }));
     assert_eq!((&verdict["answer"], &verdict["id"]), (&json!("7"), &json!("")));
 }
+
+#[test]
+fn none_is_an_answer_where_somebody_gave_it() {
+    let place = Place::new();
+    let mut client = place.stdio(&[]);
+    let mut score = |more: Value, texts: [&str; 3]| {
+        let given: Vec<(&str, &str)> = ["a", "b", "c"].into_iter().zip(texts).collect();
+        let mut args = json!({"question": "What does it return?", "answers": answers(&given)});
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let verdict = client.answered("consensus", args);
+        let told = json!({"id": verdict["id"], "correct": "None"});
+        let told = client.answered("feedback", told);
+        (verdict["answer"].clone(), told["cluster"].clone(), told["winner_right"] == true)
+    };
+    let value = json!({"kind": "value"});
+    let said = score(value.clone(), ["Answer: None", "Answer: None", "Answer: 0"]);
+    assert!(said.0 == said.1 && said.2, "{said:?}");
+    let said = score(json!({"kind": "short"}), ["the empty list", "the empty list", "None"]);
+    assert_eq!(said.1, "None");
+    let choice = json!({"options": ["0", "None"]});
+    assert_eq!(score(choice, ["(B)", "(B)", "(A)"]), (json!("B"), json!("B"), true));
+    // Where nobody did it says that nobody is right.
+    let said = score(value, ["Answer: 0", "Answer: 0", "Answer: 1"]);
+    assert_eq!(said, (json!("0"), Value::Null, false));
+}

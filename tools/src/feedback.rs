@@ -73,18 +73,25 @@ impl Operation for Feedback {
     }
 }
 
-/// The cluster that is right by a caller's word, or none of them.
+/// The cluster that is right by a caller's word, or none of them: `none` says so where no cluster
+/// says it itself.
 fn right(case: &Case, found: &Verdict, correct: &str) -> Result<Option<usize>, Error> {
+    let of_question = options_of(&case.question);
+    let options = if case.options.is_empty() { &of_question } else { &case.options };
     if correct.eq_ignore_ascii_case("none") {
-        return Ok(None);
+        // It is an answer too, where somebody gave it.
+        let said = extract(found.kind, "", Some(correct), options).map(|answer| answer.value);
+        let says = |group: &Group| {
+            let same = found.kind.is_exact() && said.as_ref() == Ok(&group.answer);
+            same || group.answer.eq_ignore_ascii_case(correct)
+        };
+        return Ok(found.groups.iter().position(says));
     }
     let by_model = |group: &Group| group.votes.iter().any(|v| case.votes[*v].model == correct);
     let named = found.groups.iter().position(by_model);
     if named.is_some() && !found.kind.is_exact() {
         return Ok(named);
     }
-    let of_question = options_of(&case.question);
-    let options = if case.options.is_empty() { &of_question } else { &case.options };
     // As models mark it, or alone.
     let said = extract(found.kind, "", Some(correct), options)
         .or_else(|_| extract(found.kind, correct, None, options));
