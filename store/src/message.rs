@@ -321,6 +321,16 @@ impl Store {
         Ok(MessageHits { hits: find(words.join(" OR "))?, every_word: false })
     }
 
+    /// Number of the first message whose key is of `job`: begins with it and a space.
+    pub fn first_of(&self, session: &str, job: &str) -> Result<Option<i64>> {
+        // A space is the character before `!`.
+        let sql = "SELECT min(seq) FROM message WHERE session=? AND key>=? AND key<?";
+        let (from, to) = (format!("{job} "), format!("{job}!"));
+        let values = params![session, from, to];
+        let db = self.db()?;
+        Ok(db.prepare_cached(sql)?.query_row(values, |r| r.get(0))?)
+    }
+
     /// What a model is told of a session: the newest messages that fit into `budget` tokens, as
     /// `count` counts them, oldest first, with a line about how many came before. None if there is
     /// no such session.
@@ -332,11 +342,24 @@ impl Store {
         count: &dyn Fn(&str) -> usize,
         now_ms: i64,
     ) -> Result<Option<Rebuilt>> {
+        self.rebuild_before(i64::MAX, session, owner, budget, count, now_ms)
+    }
+
+    /// The same of the messages before the one of this number.
+    pub fn rebuild_before(
+        &self,
+        seq: i64,
+        session: &str,
+        owner: &str,
+        budget: usize,
+        count: &dyn Fn(&str) -> usize,
+        now_ms: i64,
+    ) -> Result<Option<Rebuilt>> {
         let Some(known) = self.session(session, owner, now_ms)? else { return Ok(None) };
-        let mut fit = Fit::new(known.n_messages as usize, budget, count);
         // Messages are never changed, so those up to the last one that was known are a snapshot;
         // pages, because counting takes time in which others want the database.
-        let mut before = known.n_messages + 1;
+        let mut before = seq.clamp(1, known.n_messages + 1);
+        let mut fit = Fit::new(before as usize - 1, budget, count);
         loop {
             let sql = format!("{MESSAGE} WHERE session=? AND seq<? ORDER BY seq DESC LIMIT ?");
             let page: Vec<Message> = {

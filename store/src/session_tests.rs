@@ -295,6 +295,33 @@ fn a_rebuild_holds_the_newest_messages() {
 }
 
 #[test]
+fn a_rebuild_of_what_came_before_a_message_has_the_whole_budget() {
+    let store = Store::memory().unwrap();
+    begin(&store, "s_1", "ada", 1);
+    say(&store, "s_1", Role::User, "one", 2);
+    say(&store, "s_1", Role::Assistant, "two", 3);
+    let long = "word ".repeat(50);
+    for (job, text) in [("j_1", long.as_str()), ("j_10", "other"), ("j_1", "after")] {
+        let key = format!("{job} user {text}").chars().take(20).collect::<String>();
+        let (role, key) = (Role::User, Some(key.as_str()));
+        let message = NewMessage { role, author: "", text, refs: None, key, now_ms: 4 };
+        store.append("s_1", "ada", &message).unwrap();
+    }
+    assert_eq!(store.first_of("s_1", "j_1").unwrap(), Some(3));
+    assert_eq!(store.first_of("s_1", "j_10").unwrap(), Some(4));
+    assert_eq!(store.first_of("s_1", "j").unwrap(), None);
+    let words = |text: &str| text.split_whitespace().count();
+    let all = store.rebuild("s_1", "ada", 30, &words, 9).unwrap().unwrap();
+    assert_eq!(all.n_left_out, 3, "the long one is in the way");
+    let past = |budget| store.rebuild_before(3, "s_1", "ada", budget, &words, 9).unwrap().unwrap();
+    let texts: Vec<String> = past(20).messages.into_iter().map(|message| message.text).collect();
+    assert_eq!((texts, past(20).n_left_out), (vec!["one".to_owned(), "two".to_owned()], 0));
+    assert_eq!(past(5).n_left_out, 2, "of those before it");
+    let first = store.rebuild_before(1, "s_1", "ada", 20, &words, 9).unwrap().unwrap();
+    assert_eq!((first.messages.len(), first.note), (0, None));
+}
+
+#[test]
 fn texts_out_of_bounds_are_refused() {
     let store = Store::memory().unwrap();
     begin(&store, "s_1", "ada", 1);

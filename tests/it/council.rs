@@ -566,3 +566,37 @@ fn none_is_an_answer_where_somebody_gave_it() {
     let said = score(value, ["Answer: 0", "Answer: 0", "Answer: 1"]);
     assert_eq!(said, (json!("0"), Value::Null, false));
 }
+
+/// A model that has read what was said before, or has not.
+fn remembers(_: &str, body: &Value) -> String {
+    let known = body["messages"].to_string().contains("The mole has five lamps");
+    if known { "Answer: 5" } else { "Answer: 6" }.to_owned()
+}
+
+#[test]
+fn a_long_question_leaves_its_session_where_it_is() {
+    let server = Chat::saying(remembers);
+    let place = Place::new();
+    let config = place.write("synod.toml", server.config(&["one", "two"]));
+    let config = config.to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let session = client.answered("session", json!({"op": "create"}))["session_id"].clone();
+    let mut say = |text: &str| {
+        let args = json!({"op": "append", "id": session, "role": "user", "text": text});
+        client.answered("session", args);
+    };
+    say("The mole has five lamps");
+    let long = format!("{}How many lamps?", "It is dark at the sea. ".repeat(700));
+    let ask = |query: &str| json!({"query": query, "kind": "number", "models": ["one", "two"], "session": session});
+    let reply = client.answered("orchestrate", ask(&long));
+    let verdict = &reply["verdict"];
+    assert_eq!((&verdict["answer"], &verdict["degraded"]), (&json!("5"), &json!([])), "{verdict}");
+    // Behind it the session is too long for another question, and the reply says so.
+    let reply = client.answered("orchestrate", ask("How many lamps are there?"));
+    let verdict = &reply["verdict"];
+    assert_eq!(verdict["answer"], "6", "{verdict}");
+    let said = verdict["degraded"][0].as_str().unwrap_or_default();
+    assert!(said.contains("2 earlier messages") && said.contains("left out"), "{verdict}");
+    let record = client.answered("trust", json!({"id": verdict["id"]}));
+    assert_eq!((&record["verdict"], &record["same"]), (verdict, &json!(true)));
+}

@@ -95,7 +95,7 @@ pub async fn work(
     seats: &Seats,
 ) -> Result<Reply, Error> {
     let end = Instant::now() + COUNCIL_MAX;
-    let past = Arc::new(crate::talk::before(cx, args, run)?);
+    let past = Arc::new(crate::talk::before(cx, args, run, seats)?);
     let panel = &plan.order[..plan.panel];
     seats.held().2 = plan.decision.clone();
     let mut asking = JoinSet::new();

@@ -71,8 +71,9 @@ pub async fn work(
     let outputs: Vec<HeadOutput> = all.iter().map(output).collect();
     let case = case(cx, args, &all, &outputs);
     let (for_score, owner, scored) = (cx.clone(), run.account.clone(), case.clone());
-    let verdict =
-        round::computed(move || score(&for_score, scored, Vec::new(), Some(&owner))).await?;
+    let degraded = seats.degraded();
+    let scored = move || score(&for_score, scored, degraded, Some(&owner));
+    let verdict = round::computed(scored).await?;
     event::tell(cx, &run.job, "witness_running", &json!({}));
     let hall = Hall { args, all: &all, outputs: &outputs };
     let clusters = groups(case.clone(), &all).await?;
@@ -97,7 +98,7 @@ async fn ask_heads(
     seats: &Seats,
     end: Instant,
 ) -> Result<Vec<String>, Error> {
-    let past = crate::talk::before(cx, args, run)?;
+    let past = crate::talk::before(cx, args, run, seats)?;
     let names: Vec<&str> = heads.iter().map(|head| head.id).collect();
     event::tell(cx, &run.job, "heads_running", &json!({ "heads": names }));
     let mut asking: JoinSet<Seat> = JoinSet::new();

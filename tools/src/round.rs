@@ -13,11 +13,12 @@ use crate::verdict::{QUESTION_BYTES_MAX, VerdictReply};
 use crate::{Call, Context, Error, event, judge};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use synod_council::verdict::{Case, Vote};
 use synod_llm::Queued;
-use synod_store::{ATTEMPTS_MAX, Job, JobState, NewTask};
+use synod_store::{ATTEMPTS_MAX, Job, JobState, NewTask, left_out};
 use tokio::time::Instant;
 
 /// How often a caller hears that the council is at work.
@@ -53,6 +54,8 @@ pub struct Run {
 #[derive(Default)]
 pub struct Seats {
     inside: Mutex<(Vec<Seat>, Option<Case>, DecisionReply)>,
+    /// Messages of the session that the models are not told.
+    untold: AtomicUsize,
 }
 
 impl Seats {
@@ -64,6 +67,16 @@ impl Seats {
     /// All that came.
     pub fn all(&self) -> Vec<Seat> {
         self.held().0.clone()
+    }
+
+    /// Notes how many messages of the session the models are not told.
+    pub fn leave_out(&self, n: usize) {
+        self.untold.store(n, Ordering::Relaxed);
+    }
+
+    /// What the answers have to do without.
+    pub fn degraded(&self) -> Vec<String> {
+        left_out(self.untold.load(Ordering::Relaxed)).into_iter().collect()
     }
 
     /// One line on how far it is.
@@ -269,7 +282,8 @@ pub async fn partial(
     let verdict = match case.filter(|_| !guarded) {
         Some(case) => {
             let cx = cx.clone();
-            let late = vec!["answers".to_owned()];
+            let mut late = seats.degraded();
+            late.push("answers".to_owned());
             let scored = computed(move || score(&cx, case, late, None)).await?;
             // It is not kept: the whole one gets an id.
             Some(scored)
@@ -465,7 +479,7 @@ pub async fn finish(
         decision.steps.push(found.clone().unwrap_or_else(|| "the premise holds".to_owned()));
         case.risk = found;
     }
-    let mut degraded = Vec::new();
+    let mut degraded = seats.degraded();
     let (for_case, held) = (cx.clone(), case);
     (case, degraded) = computed(move || {
         let mut case = held;

@@ -1,7 +1,7 @@
 //! A council within its session: what was said there before, and what is said there of it.
 
 use crate::orchestrate::Args;
-use crate::round::Run;
+use crate::round::{Run, Seats};
 use crate::{Call, Context, Error};
 use serde_json::json;
 use synod_llm::Message;
@@ -66,23 +66,21 @@ fn say(cx: &Context, args: &Args, run: &Run, answer: Option<(&str, &str)>) -> Re
     Ok(())
 }
 
-/// What was said in the session before this question, oldest first.
+/// What was said in the session before this question, oldest first; where it is more than models
+/// read, the reply says so.
 ///
 /// # Errors
 /// Those of the store.
-pub fn before(cx: &Context, args: &Args, run: &Run) -> Result<Vec<Message>, Error> {
+pub fn before(cx: &Context, args: &Args, run: &Run, seats: &Seats) -> Result<Vec<Message>, Error> {
     let Some(session) = &args.session else { return Ok(Vec::new()) };
     let count = |text: &str| (cx.count_tokens)(text);
-    let now_ms = (cx.now_ms)();
-    let Some(rebuilt) = cx.store.rebuild(session, &run.account, PAST_TOKENS, &count, now_ms)?
-    else {
-        return Ok(Vec::new());
-    };
-    let own = |message: &synod_store::Message| {
-        let refs = message.refs.as_deref().and_then(|refs| serde_json::from_str(refs).ok());
-        let refs: serde_json::Value = refs.unwrap_or_default();
-        refs["job"] == run.job.as_str()
-    };
+    // What was said before the question, whatever came after it: a council that goes on after a
+    // crash must ask the same, or it pays again. The question itself, however long, takes no room.
+    let first = cx.store.first_of(session, &run.job)?.unwrap_or(i64::MAX);
+    let (owner, now_ms) = (&run.account, (cx.now_ms)());
+    let rebuilt = cx.store.rebuild_before(first, session, owner, PAST_TOKENS, &count, now_ms)?;
+    let Some(rebuilt) = rebuilt else { return Ok(Vec::new()) };
+    seats.leave_out(rebuilt.n_left_out);
     let message = |message: synod_store::Message| Message {
         role: match message.role {
             Role::Assistant | Role::Model => synod_llm::Role::Assistant,
@@ -90,9 +88,5 @@ pub fn before(cx: &Context, args: &Args, run: &Run) -> Result<Vec<Message>, Erro
         },
         text: message.text,
     };
-    // What was said before the question, whatever came after it: a council that goes on after a
-    // crash must ask the same, or it pays again.
-    let first = rebuilt.messages.iter().filter(|m| own(m)).map(|m| m.seq).min();
-    let before = |m: &synod_store::Message| first.is_none_or(|seq| m.seq < seq);
-    Ok(rebuilt.messages.into_iter().filter(before).map(message).collect())
+    Ok(rebuilt.messages.into_iter().map(message).collect())
 }

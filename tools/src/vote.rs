@@ -209,7 +209,7 @@ pub async fn work(
     seats: &Seats,
 ) -> Result<Reply, Error> {
     let start = Instant::now();
-    let past = Arc::new(crate::talk::before(cx, args, run)?);
+    let past = Arc::new(crate::talk::before(cx, args, run, seats)?);
     let wait_ms = args.deadline_ms.unwrap_or(cx.council.get().deadline_ms);
     let soft = Duration::from_millis((wait_ms as f64 * SOFT) as u64);
     let mut voting = Voting {
