@@ -58,18 +58,29 @@ pub fn premise(question: &str) -> Prompt {
     Prompt { system, user }
 }
 
-/// How a question differs from the famous one that it resembles, by the reply to [`premise`];
-/// nothing where it resembles none, or does not differ.
-pub fn differs(text: &str) -> Option<String> {
+/// What came of the check of a premise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Premise {
+    /// How the question differs from the famous one that it resembles.
+    Differs(String),
+    /// It resembles none, or does not differ.
+    Holds,
+}
+
+/// What the reply to [`premise`] says; nothing where it cannot be read.
+pub fn checked(text: &str) -> Option<Premise> {
     let (value, _) = object(text, &["differences"])?;
-    let famous = value["resembles"].as_str().map(str::trim).filter(|name| !name.is_empty())?;
+    let famous = match &value["resembles"] {
+        Value::Null => "",
+        name => name.as_str()?.trim(),
+    };
     let points = value["differences"].as_array()?.iter().filter_map(Value::as_str);
     let points: Vec<&str> = points.map(str::trim).filter(|point| !point.is_empty()).collect();
-    if points.is_empty() {
-        return None;
+    if famous.is_empty() || points.is_empty() {
+        return Some(Premise::Holds);
     }
     let all = format!("it resembles {famous}, but: {}", points.join("; "));
-    Some(all.chars().take(REPORT_CHARS_MAX).collect())
+    Some(Premise::Differs(all.chars().take(REPORT_CHARS_MAX).collect()))
 }
 
 #[cfg(test)]
@@ -88,17 +99,20 @@ mod tests {
     }
 
     #[test]
-    fn a_premise_that_differs_is_reported() {
+    fn a_premise_differs_or_holds_or_was_not_checked() {
         let reply = "{\"restated\": \"The cat is dead.\", \"resembles\": \"Schrödinger's cat\", \
                      \"differences\": [\"the cat is dead already\", \" \"]}";
-        let found = differs(reply).unwrap();
+        let Some(Premise::Differs(found)) = checked(reply) else { panic!("{reply}") };
         assert!(found.contains("Schrödinger") && found.ends_with("dead already"), "{found}");
-        for none in [
+        for holds in [
             "{\"resembles\": \"\", \"differences\": [\"x\"]}",
+            "{\"resembles\": null, \"differences\": []}",
             "{\"resembles\": \"Monty Hall\", \"differences\": []}",
-            "nothing",
         ] {
-            assert_eq!(differs(none), None, "{none}");
+            assert_eq!(checked(holds), Some(Premise::Holds), "{holds}");
+        }
+        for unread in ["nothing", "", "It holds.", "{\"resembles\": \"x\", \"differences\": 1}"] {
+            assert_eq!(checked(unread), None, "{unread}");
         }
         assert!(premise("Why?").user.contains("Why?"));
     }

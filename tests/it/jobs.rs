@@ -621,6 +621,38 @@ fn a_judge_looks_at_what_is_nearly_alike_and_a_premise_is_checked() {
     assert!(deep["verdict"]["trust"].as_f64().unwrap() <= 0.6);
 }
 
+/// Models that agree; whoever is asked about the premise says what the question says it says.
+fn on_premises(_: &str, body: &Value) -> String {
+    let all = body["messages"].to_string();
+    match all.contains("check the premise") {
+        true if all.contains("unread") => "It seems fine to me.".to_owned(),
+        true if all.contains("silent") => String::new(),
+        true => "{\"restated\": \"r\", \"resembles\": \"\", \"differences\": []}".to_owned(),
+        false => "Answer: 7".to_owned(),
+    }
+}
+
+#[test]
+fn a_premise_that_nobody_checked_does_not_hold() {
+    let server = Chat::saying(on_premises);
+    let place = Place::new();
+    let config = place.write("synod.toml", server.config(&["one", "two"]));
+    let config = config.to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    for (query, said, degraded) in [
+        ("How many?", "the premise holds", json!([])),
+        ("How many unread?", "could not be checked: its reply", json!(["premise"])),
+        ("How many silent?", "could not be checked: ", json!(["premise"])),
+    ] {
+        let args = json!({"query": query, "kind": "number", "effort": "deep"});
+        let reply = client.answered("orchestrate", args);
+        let steps = reply["decision"]["steps"].to_string();
+        assert!(steps.contains(said), "{query}: {reply}");
+        assert_eq!(said.contains("holds"), steps.contains("holds"), "{query}: {steps}");
+        assert_eq!(reply["verdict"]["degraded"], degraded, "{query}: {reply}");
+    }
+}
+
 /// One is fit; one cannot add and says everything.
 fn examined(model: &str, body: &Value) -> String {
     let last = body["messages"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();

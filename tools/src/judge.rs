@@ -9,7 +9,7 @@ use crate::seat::{Seat, ask_of, ask_once};
 use crate::{Context, Error};
 use std::collections::BTreeSet;
 use synod_council::head::Prompt;
-use synod_council::judge::{PAIRS_MAX, differs, pairs, premise, same};
+use synod_council::judge::{PAIRS_MAX, Premise, checked, pairs, premise, same};
 use synod_council::verdict::{Case, Vote, to_judge};
 use tokio::time::Instant;
 
@@ -85,21 +85,34 @@ pub async fn compare(
     Ok(Some(Aside { seat }))
 }
 
-/// Has the premise of a question checked where the plan wants it; gives what it cost and the
-/// difference that was found.
+/// Has the premise of a question checked where the plan wants it; gives what it cost and what was
+/// found, nothing where it could not be checked.
 pub async fn check_premise(
     cx: &Context,
     run: &Run,
     args: &Args,
     plan: &Plan,
     end: Instant,
-) -> Option<(Aside, Option<String>)> {
+) -> Option<(Aside, Option<Premise>)> {
     if args.mode != Mode::Vote || !plan.premise || !plan.goes_on(args) {
         return None;
     }
     // Whoever is known to be right most often.
     let model = plan.order.first()?;
     let seat = ask(cx, run, args, "premise", model, premise(&args.query), end).await;
-    let found = seat.text.as_deref().and_then(differs);
+    let found = seat.text.as_deref().and_then(checked);
     Some((Aside { seat }, found))
+}
+
+/// What a premise check came to, in words.
+pub fn said(aside: &Aside, found: Option<&Premise>) -> String {
+    let unread = || match aside.seat.text {
+        Some(_) => "its reply could not be read",
+        None => aside.seat.reply.failure.as_deref().unwrap_or("silent"),
+    };
+    match found {
+        Some(Premise::Differs(what)) => format!("the premise was checked: {what}"),
+        Some(Premise::Holds) => "the premise holds".to_owned(),
+        None => format!("the premise could not be checked: {}", unread()),
+    }
 }

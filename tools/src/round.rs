@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use synod_council::judge::Premise;
 use synod_council::verdict::{Case, Vote};
 use synod_llm::Queued;
 use synod_store::{ATTEMPTS_MAX, Job, JobState, NewTask, left_out};
@@ -473,13 +474,17 @@ pub async fn finish(
     }
     let mut case = case(cx, args, &all);
     let end = Instant::now() + ASIDE;
-    if let Some((aside, found)) = judge::check_premise(cx, run, args, plan, end).await {
-        all.push(aside.seat);
-        let found = found.map(|what| format!("the premise was checked: {what}"));
-        decision.steps.push(found.clone().unwrap_or_else(|| "the premise holds".to_owned()));
-        case.risk = found;
-    }
     let mut degraded = seats.degraded();
+    if let Some((aside, found)) = judge::check_premise(cx, run, args, plan, end).await {
+        let said = judge::said(&aside, found.as_ref());
+        decision.steps.push(said.clone());
+        match found {
+            Some(Premise::Differs(_)) => case.risk = Some(said),
+            Some(Premise::Holds) => {}
+            None => degraded.push("premise".to_owned()),
+        }
+        all.push(aside.seat);
+    }
     let (for_case, held) = (cx.clone(), case);
     (case, degraded) = computed(move || {
         let mut case = held;
