@@ -394,7 +394,8 @@ impl ServerHandler for Server {
         // A client that knows tasks waits for a council in its own way.
         let tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks())
             && self.door.tools().iter().any(|tool| tool.name == "job");
-        if tasks && request.name == "orchestrate" && args.get("job").is_none_or(Value::is_null) {
+        let asks = args.get("job").is_none_or(Value::is_null) && !synod_tools::asks_nobody(&args);
+        if tasks && request.name == "orchestrate" && asks {
             return match crate::task::begin(&self.door, &caller, args).await {
                 Ok(task) => Ok(CreateTaskResult::new(task).into()),
                 Err(fault) => Ok(failed(&fault).into()),

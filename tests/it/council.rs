@@ -600,3 +600,54 @@ fn a_long_question_leaves_its_session_where_it_is() {
     let record = client.answered("trust", json!({"id": verdict["id"]}));
     assert_eq!((&record["verdict"], &record["same"]), (verdict, &json!(true)));
 }
+
+#[test]
+fn what_asks_for_heads_or_dissent_asks_no_model() {
+    let server = Chat::saying(|model, _| format!("Answer: {}", model.len()));
+    let place = Place::new();
+    let config = place.write("synod.toml", server.config(&["one", "three"]));
+    let config = config.to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let ask = |query: &str| json!({ "query": query });
+    let none = client.refused("orchestrate", ask("/dissent"));
+    assert!(none.contains("no verdict yet"), "{none}");
+    let none = client.refused("orchestrate", ask("/strategy"));
+    assert!(none.contains("/strategy QUESTION"), "{none}");
+    let strategy = "/strategy Is the login of our service safe from an attack?";
+    for (query, word) in [
+        ("/heads", "There are these heads"),
+        ("/heads Is it safe?", "These heads would be asked"),
+        (strategy, "logic always"),
+        ("/head cost /strategy What does it cost?", "the caller named them"),
+    ] {
+        let reply = client.answered("orchestrate", ask(query));
+        let said = reply["final_answer"].as_str().unwrap_or_default();
+        assert!(said.contains(word), "{query}: {reply}");
+        assert_eq!((&reply["state"], &reply["cost_usd"]), (&json!("succeeded"), &json!(0.0)));
+        assert!(reply["decision"]["panel"].as_array().is_some_and(|heads| !heads.is_empty()));
+    }
+    let job = json!({"op": "submit", "kind": "orchestrate", "input": ask("/heads")});
+    let said = client.refused("job", job);
+    assert!(said.contains("answered at once"), "{said}");
+    assert_eq!((server.asked("one"), server.asked("three")), (0, 0), "nobody was asked");
+    let (code, said, err) = place.outcome(&["council", "--config", &config, strategy]);
+    assert!(code == 0 && said.contains("`logic`: correctness"), "{said} {err}");
+    // Dissent from the last answer: of the caller, or of a session.
+    let session = client.answered("session", json!({"op": "create"}))["session_id"].clone();
+    let mut question = |query: &str, session: Option<&Value>| {
+        let mut args = json!({"query": query, "kind": "number", "models": ["one", "three"]});
+        if let Some(session) = session {
+            args["session"] = session.clone();
+        }
+        client.answered("orchestrate", args)["verdict"].clone()
+    };
+    let first = question("How many in the session?", Some(&session));
+    let last = question("How many outside?", None);
+    let asked = (server.asked("one"), server.asked("three"));
+    let shown = client.answered("orchestrate", ask("/dissent"));
+    assert_eq!(shown["verdict"], last, "{shown}");
+    assert_eq!(shown["verdict"]["dissent"].as_array().map(Vec::len), Some(1));
+    let of_session = json!({"query": "/dissent", "session": session});
+    assert_eq!(client.answered("orchestrate", of_session)["verdict"], first);
+    assert_eq!((server.asked("one"), server.asked("three")), asked);
+}

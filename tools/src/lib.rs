@@ -13,6 +13,7 @@ mod heads;
 mod held;
 mod index_status;
 mod ingest;
+mod intent;
 mod job;
 mod judge;
 mod learn;
@@ -48,6 +49,7 @@ mod vote;
 
 pub use context_pack::piece_text;
 pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
+pub use intent::asks_nobody;
 pub use live::Live;
 pub use orchestrate::COUNCIL_JOB;
 pub use reply::{REPLY_BYTES_MAX, head, indexing_text};

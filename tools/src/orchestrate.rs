@@ -10,7 +10,7 @@ use crate::models::PolicyName;
 use crate::panel::Plan;
 use crate::round;
 use crate::verdict::{ANSWERS_MAX, KindName, QUESTION_BYTES_MAX, VerdictReply};
-use crate::{Call, Context, Effect, Error, Operation, Route, Work};
+use crate::{Call, Context, Effect, Error, Operation, Route, Work, intent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -276,6 +276,9 @@ impl Operation for Orchestrate {
         if let Some(job) = &args.job {
             return round::look(cx, job, &call.account);
         }
+        if let Some(reply) = intent::answer(cx, &args, call)? {
+            return Ok(reply);
+        }
         // What a person may have to decide about first is not shown before it was looked at.
         let guarded = args.hold || args.gate.is_some();
         let (job, wait_ms, begun) = begin(cx, args, call)?;
@@ -301,6 +304,9 @@ impl Operation for Orchestrate {
     }
 
     fn render(reply: &Reply) -> String {
+        if reply.job.is_empty() {
+            return intent::render(reply);
+        }
         let heads = reply.heads.as_ref().map(|heads| heads.render()).unwrap_or_default();
         let mut out = heads
             + &match &reply.verdict {
@@ -386,11 +392,13 @@ pub fn changed(cx: &Context, call: &Call, input: Value) -> Result<String, Error>
 /// What is said in front of the question, as `/head logic`, becomes arguments.
 fn intended(mut args: Args) -> Result<Args, Error> {
     if args.query.trim_start().starts_with('/') {
-        let found = synod_council::witness::intent(&args.query);
-        let found = found.map_err(|text| Error::Args(format!("orchestrate: {text}")))?;
-        args.query = found.question;
-        args.use_all_heads |= found.all_heads;
-        args.heads.extend(found.heads.iter().map(|head| head.id.to_owned()));
+        let found = intent::read(&args.query)?;
+        if intent::at_once(&found) {
+            let text = "`/heads`, `/strategy` and `/dissent` are answered at once and leave no \
+                        job; call `orchestrate` itself with them";
+            return Err(Error::Args(format!("orchestrate: {text}")));
+        }
+        args = intent::merged(args, found);
     }
     if !args.heads.is_empty() || args.use_all_heads {
         args.mode = Mode::Heads;

@@ -217,7 +217,7 @@ impl Kept {
 }
 
 /// Nothing yet.
-fn empty(job: &str, state: JobState) -> Reply {
+pub fn empty(job: &str, state: JobState) -> Reply {
     Reply {
         job: job.to_owned(),
         state: state.name().to_owned(),

@@ -384,6 +384,11 @@ impl VerdictReply {
         self.clusters.len()
     }
 
+    /// Whether everybody who answered says the same.
+    pub fn is_undisputed(&self) -> bool {
+        self.dissent.is_empty() && self.contradictions.is_empty()
+    }
+
     /// Short Markdown that stands alone.
     pub fn render(&self) -> String {
         let Some(answer) = &self.answer else {
