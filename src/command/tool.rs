@@ -14,12 +14,18 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use synod_index::{Doing, Error, Freshness, Outcome, Updater};
-use synod_store::Scope;
+use synod_store::{JobState, Scope};
 use synod_tools::{Answer, Call, Context};
 
 /// The command line among the faces, as the ledger names it.
 pub const FACE: &str = "cli";
+
+/// Between two looks at a council that is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+/// Longest wait for one, which ends by itself before.
+const COUNCIL_MAX: Duration = Duration::from_secs(900);
 
 /// What stands beside a tool while it runs.
 #[derive(Clone, Copy, PartialEq)]
@@ -68,7 +74,7 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         note("the embedding model ended with a panic; words alone are searched");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(world.door.call(&operator(), tool, args, Call::silent()));
+    let result = runtime.block_on(called(&world, tool, args));
     stop.store(true, Ordering::Relaxed);
     if let Some(thread) = thread
         && thread.join().is_err()
@@ -76,6 +82,27 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         note("the writer ended with a panic; `synod doctor` checks the index");
     }
     Ok(result?)
+}
+
+/// Calls a tool. A council that is at work past its deadline is waited for: it ends with this
+/// process, unless a server takes it up.
+async fn called(world: &World, tool: &str, args: Value) -> Result<Answer, Fault> {
+    let begins = tool == "orchestrate" && args["job"].is_null();
+    let answer = world.door.call(&operator(), tool, args, Call::silent()).await?;
+    let job = answer.structured["job"].as_str().unwrap_or_default().to_owned();
+    if !begins || answer.structured["state"] != "running" {
+        return Ok(answer);
+    }
+    note(&format!("past its deadline; waiting for the rest of council `{job}`"));
+    let until = Instant::now() + COUNCIL_MAX;
+    let runs = || -> Result<bool, Fault> {
+        let found = world.door.context().store.job(&job)?;
+        Ok(found.is_some_and(|found| found.state == JobState::Running))
+    };
+    while runs()? && Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+    }
+    world.door.call(&operator(), tool, json!({ "job": job }), Call::silent()).await
 }
 
 /// Whoever can run this can read and write the files.

@@ -309,6 +309,11 @@ fn a_slow_council_becomes_a_job_and_is_not_paid_twice() {
         (&json!("running"), &json!("42"))
     );
     let job = partial["job"].clone();
+    // Whoever looks sees what the first reply said of it.
+    let looked = client.answered("orchestrate", json!({"job": job}));
+    assert_eq!((&looked["state"], &looked["models"]), (&json!("running"), &partial["models"]));
+    assert_eq!(looked["models"][0]["model"], "fast");
+    assert_eq!((&looked["decision"], &looked["cost_usd"]), (&partial["decision"], &json!(0.0)));
     // Killed while it waits: what was answered is on disk.
     client.child.kill().expect("killed");
     ended(&mut client.child, PATIENCE);
@@ -325,6 +330,31 @@ fn a_slow_council_becomes_a_job_and_is_not_paid_twice() {
         (1, 2),
         "only the lost answer is asked for again"
     );
+}
+
+#[test]
+fn the_command_line_waits_for_its_council() {
+    let server = Chat::start(&["slow"]);
+    let place = Place::new();
+    let config = place.write("synod.toml", server.config(&["fast", "slow"]));
+    let config = config.to_string_lossy().into_owned();
+    let config = config.as_str();
+    let args = ["council", "--config", config, "--model", "fast", "--model", "slow", "--json"];
+    let args = [&args[..], &["--deadline-ms", "1", "What is half of 84?"][..]].concat();
+    let (code, said, err) = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| place.outcome(&args));
+        // Asked, and answered by the first: its deadline is long over.
+        poll("both", PATIENCE, || {
+            (server.asked("fast") == 1 && server.asked("slow") == 1).then_some(())
+        });
+        server.release();
+        asked.join().expect("an outcome")
+    });
+    assert_eq!(code, 0, "{err}");
+    let reply: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(reply["state"], "succeeded", "{reply}");
+    assert_eq!(reply["verdict"]["clusters"][0]["models"], json!(["fast", "slow"]), "{reply}");
+    assert!(err.contains("waiting for the rest"), "{err}");
 }
 
 #[test]

@@ -103,12 +103,16 @@ pub async fn work(
         let (cx, run, id) = (cx.clone(), run.clone(), id.clone());
         asking.spawn(ask_one(cx, run, id, args.clone(), Arc::clone(&past), end));
     }
-    let blind = gather(cx, run, 1, asking, |seat| {
+    let take = |seat: &Seat| {
         let mut held = seats.held();
         held.0.push(seat.clone());
         if held.0.iter().any(|seat| seat.text.is_some()) {
             held.1 = Some(round::case(cx, args, &held.0));
         }
+    };
+    let blind = gather(cx, run, 1, asking, |seat| {
+        take(seat);
+        round::keep(cx, run, seats)
     });
     let blind = blind.await?;
     let mut decision = plan.decision.clone();
@@ -137,7 +141,7 @@ async fn gather(
     run: &Run,
     n: usize,
     mut asking: JoinSet<Seat>,
-    mut came: impl FnMut(&Seat),
+    mut came: impl FnMut(&Seat) -> Result<(), Error>,
 ) -> Result<Vec<Seat>, Error> {
     let mut out: Vec<Seat> = Vec::new();
     while let Some(seat) = asking.join_next().await {
@@ -148,7 +152,7 @@ async fn gather(
             "answered": out.len() + 1,
         });
         event::tell(cx, &run.job, "progress", &note);
-        came(&seat);
+        came(&seat)?;
         out.push(seat);
     }
     out.sort_by(|a, b| a.reply.model.cmp(&b.reply.model));
@@ -206,7 +210,7 @@ async fn again(
         let (cx, run) = (cx.clone(), run.clone());
         asking.spawn(async move { ask_once(&cx, &run, &format!("round {n}"), ask, end).await });
     }
-    gather(cx, run, n, asking, |_| {}).await
+    gather(cx, run, n, asking, |_| Ok(())).await
 }
 
 fn outcome(places: &[Places], rounds: &[Vec<Seat>]) -> DebateReply {

@@ -128,14 +128,20 @@ async fn ask_heads(
             "failure": seat.reply.failure,
         });
         event::tell(cx, &run.job, "head_complete", &note);
-        let mut held = seats.held();
-        held.0.push(seat);
-        let outputs: Vec<HeadOutput> = held.0.iter().map(output).collect();
-        if held.0.iter().any(|seat| seat.text.is_some()) {
-            held.1 = Some(case(cx, args, &held.0, &outputs));
-        }
+        take(cx, args, seats, seat);
+        round::keep(cx, run, seats)?;
     }
     Ok(panel)
+}
+
+/// What a head has said counts from now on.
+fn take(cx: &Context, args: &Args, seats: &Seats, seat: Seat) {
+    let mut held = seats.held();
+    held.0.push(seat);
+    let outputs: Vec<HeadOutput> = held.0.iter().map(output).collect();
+    if held.0.iter().any(|seat| seat.text.is_some()) {
+        held.1 = Some(case(cx, args, &held.0, &outputs));
+    }
 }
 
 /// All that a council of heads has said.

@@ -312,7 +312,8 @@ impl Operation for Orchestrate {
             + &match &reply.verdict {
                 Some(verdict) => verdict.render(),
                 None if reply.needs.is_some() => "The answer is held back.\n".to_owned(),
-                None => "Nobody has answered yet.\n".to_owned(),
+                None if reply.models.is_empty() => "Nobody has answered yet.\n".to_owned(),
+                None => "There is no verdict yet.\n".to_owned(),
             };
         out.extend(reply.debate.as_ref().map(DebateReply::render));
         out.extend(reply.gate.as_ref().map(|gate| format!("_Gate: {}_\n", gate.said())));

@@ -254,7 +254,33 @@ pub fn look(cx: &Context, job: &str, account: &str) -> Result<Reply, Error> {
             held::withhold(&mut reply);
             Ok(reply)
         }
+        (JobState::Running, _, Some(text)) => {
+            let kept = serde_json::from_str::<Kept>(text)?;
+            // A verdict in it is of before a person spoke.
+            if kept.trust.is_some() {
+                return Ok(empty(job, found.state));
+            }
+            kept.reply(cx, &found)
+        }
         (state, ..) => Ok(empty(job, state)),
+    }
+}
+
+/// Keeps who has spoken so far, for whoever looks before the end.
+///
+/// # Errors
+/// Those of the store; `Refused` when another process has the council.
+pub fn keep(cx: &Context, run: &Run, seats: &Seats) -> Result<(), Error> {
+    let kept = {
+        let held = seats.held();
+        let models = held.0.iter().map(|seat| seat.reply.clone()).collect();
+        let decision = held.2.clone();
+        Kept { trust: None, models, decision, gate: None, debate: None, heads: None }
+    };
+    let text = serde_json::to_string(&kept)?;
+    match cx.store.set_partial(&run.job, run.attempt, &text, (cx.now_ms)())? {
+        true => Ok(()),
+        false => Err(lost()),
     }
 }
 
@@ -322,6 +348,8 @@ pub async fn drive(
 ) -> Result<Reply, Error> {
     let working = async {
         crate::talk::asked(&cx, &args, &run)?;
+        seats.held().2 = plan.decision.clone();
+        keep(&cx, &run, &seats)?;
         let mut reply = match args.mode {
             Mode::Heads => crate::heads::work(&cx, &run, &args, &plan, &seats).await,
             Mode::Debate => crate::debate::work(&cx, &run, &args, &plan, &seats).await,
@@ -568,8 +596,9 @@ fn start(cx: &Context, job: &Job) -> Result<(), Error> {
     };
     let Some(left) = Left::of(job) else { return fail("its arguments cannot be read") };
     let approved = given(job).last().is_some_and(|said| said["action"] == "approve");
-    if let (true, Some(kept)) = (approved, &job.partial) {
-        let kept: Kept = serde_json::from_str(kept)?;
+    let kept = job.partial.as_deref().map(serde_json::from_str::<Kept>).transpose()?;
+    // What is no whole answer yet was not what a person has seen.
+    if let (true, Some(kept)) = (approved, kept.filter(|kept| kept.trust.is_some())) {
         return conclude(cx, &run, &left.args, &kept.reply(cx, job)?);
     }
     match Plan::new(cx, &left.args) {

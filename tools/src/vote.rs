@@ -73,9 +73,7 @@ impl Voting<'_> {
         let n = case.votes.len();
         let note = json!({ "model": model, "failure": failure, "answered": n });
         event::tell(self.cx, &self.run.job, "progress", &note);
-        if !self.cx.store.beat(&self.run.job, self.run.attempt, (self.cx.now_ms)())? {
-            return Err(round::lost());
-        }
+        round::keep(self.cx, self.run, self.seats)?;
         let left = self.plan.order[self.next..self.most].to_vec();
         let (cx, args, enough_at) = (self.cx.clone(), self.args.clone(), self.plan.enough);
         let nobody = left.is_empty();
