@@ -63,8 +63,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Excess of collisions: same weights 0.8, whatever was measured; until it is, same family 0.03,
-    /// else none.
+    /// Excess of collisions: same weights 0.8; of others what was measured, and until it is, same
+    /// family 0.03, else none.
     fn excess(&self, other: &Candidate) -> f64 {
         let known = self.excess_with.get(&other.id).or_else(|| other.excess_with.get(&self.id));
         match known {

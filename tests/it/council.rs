@@ -617,7 +617,10 @@ fn a_long_question_leaves_its_session_where_it_is() {
     };
     say("The mole has five lamps");
     let long = format!("{}How many lamps?", "It is dark at the sea. ".repeat(700));
-    let ask = |query: &str| json!({"query": query, "kind": "number", "models": ["one", "two"], "session": session});
+    let ask = |query: &str| {
+        let models = ["one", "two"];
+        json!({"query": query, "kind": "number", "models": models, "session": session})
+    };
     let reply = client.answered("orchestrate", ask(&long));
     let verdict = &reply["verdict"];
     assert_eq!((&verdict["answer"], &verdict["degraded"]), (&json!("5"), &json!([])), "{verdict}");

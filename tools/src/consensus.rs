@@ -136,8 +136,8 @@ pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Res
     Ok(())
 }
 
-/// The weights behind the id of a model, where its row names them otherwise; else empty. Two rows of
-/// one name are two doors to one voter.
+/// The weights behind the id of a model, where its row names them otherwise; else empty. Two rows
+/// of one name are two doors to one voter.
 pub fn named(cx: &Context, model: &str) -> String {
     let row = cx.engine.model(model).filter(|row| weights(&row.name) != weights(model));
     row.map_or_else(String::new, |row| row.name)

@@ -243,3 +243,33 @@ pub fn remembered(
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synod_council::verdict::Group;
+
+    fn vote(model: &str, name: &str) -> Vote {
+        Vote { model: model.to_owned(), name: name.to_owned(), ..Vote::default() }
+    }
+
+    #[test]
+    fn two_names_of_one_model_count_alike_and_are_remembered_once() {
+        let known = |name: &str, n: f64| (name.to_owned(), (1.0, n));
+        let learned = Learned {
+            models: BTreeMap::from([known("best", 30.0), known("fast", 20.0)]),
+            excess: vec![("best".to_owned(), "fast".to_owned(), 0.9)],
+            ..Learned::default()
+        };
+        let votes = vec![vote("best", ""), vote("fast", "same"), vote("slow", "same")];
+        let mut case = Case { votes, ..Case::default() };
+        learned.teach(&mut case);
+        let voters: Vec<String> = case.votes.iter().map(Vote::voter).collect();
+        assert_eq!(voters, ["best", "best", "best"]);
+        let group =
+            |votes: Vec<usize>| Group { answer: String::new(), votes, share: 0.5, posterior: 0.5 };
+        let groups = [group(vec![0]), group(vec![1, 2])];
+        let wanted = [("best".to_owned(), 0), ("fast".to_owned(), 1)];
+        assert_eq!(remembered(&case.votes, &groups), wanted);
+    }
+}
