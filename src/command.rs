@@ -9,6 +9,7 @@ pub mod index;
 pub mod init;
 pub mod model;
 pub mod spec;
+pub mod state;
 pub mod tool;
 
 use crate::cli::{Failure, Session};
@@ -54,6 +55,7 @@ pub fn located(failure: Failure, data: &Path) -> Failure {
         (Some(synod_index::Error::ReadOnly), _, _) => Some(""),
         (_, Some(synod_store::Error::ReadOnly), _) => Some(""),
         (Some(error), _, _) => synod_index::Error::disk(error),
+        (_, Some(error), _) if synod_store::Error::is_damage(error) => Some(fault::MEND_STORE),
         (_, Some(error), _) => synod_store::Error::disk(error),
         (_, _, Some(Fault { code: fault::STORAGE, .. })) => Some(""),
         _ => None,

@@ -47,6 +47,10 @@ codes! {
     UPSTREAM "upstream" 502 "A server that was asked did not answer as it should.";
 }
 
+/// What to do where the store itself is damaged.
+pub const MEND_STORE: &str =
+    "run `synod doctor --repair`, which sets it aside and keeps what can be read of it";
+
 /// After this much a damaged part of the index may be made anew.
 const HEALED_MS: u64 = 2_000;
 
@@ -217,6 +221,9 @@ impl From<synod_store::Error> for Fault {
         use synod_store::Error as E;
         if let Some(why) = error.disk() {
             return Fault::new(STORAGE, format!("{error}: {why}"));
+        }
+        if error.is_damage() {
+            return Fault::new(STORAGE, format!("{error}; {MEND_STORE}"));
         }
         match error {
             E::Argument(text) => Fault::new(INVALID, text),

@@ -1,10 +1,11 @@
 //! `synod config`, `doctor`, `token`, and the generated documents.
 
+use super::state::{self, State};
 use super::{note, open_index, say};
 use crate::cli::{ConfigArgs, DoctorArgs, Failure, LedgerArgs, Session, TokenAction};
 use crate::config::{self, Origin};
 use crate::{doc, embedder, now_ms};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,40 +64,28 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
     let mut check = check(&index, repair, args.deep)?;
     let made_for = embedder::made_for(&session.loaded.config.embedding);
     let warning = index.status()?.misfit(made_for);
-    let store = Store::open(&session.data)?;
-    let tokens = store.tokens()?.iter().filter(|t| t.revoked_ms.is_none()).count();
-    let chain = store.verify()?;
-    if let Some(seq) = chain.broken_at {
+    let state = state::check(session, &index, args.repair)?;
+    let mendable = !check.differences.is_empty() || state.damage.is_some();
+    check.differences.extend(state.damage.clone());
+    if let Some(seq) = state.chain.as_ref().and_then(|chain| chain.broken_at) {
         // No repair: a ledger that could be mended would prove nothing.
         check.differences.push(format!(
             "the ledger is broken at row {seq}: it was changed, or rows are missing; the rows \
              before it are sound"
         ));
     }
-    let head = chain.head.map(|(seq, hash)| (seq, hex(&hash)));
     if session.common.json {
-        let text = json!({
-            "ok": check.differences.is_empty(), "documents": check.documents,
-            "files": check.files, "vectors": check.vectors, "differences": check.differences,
-            "read_again": check.read, "left_out": check.skipped,
-            "not_made_again": check.not_made, "made_now": check.made_now,
-            "read_otherwise": check.read_otherwise,
-            "links_compared": check.links, "links_left_out": check.skipped_links,
-            "words_left_out": check.skipped_words,
-            "read_only": index.is_read_only(), "warning": warning,
-            "ledger": { "rows": chain.rows, "broken_at": chain.broken_at,
-                        "head": head.as_ref().map(|(_, hash)| hash) },
-        });
-        say(&format!("{text:#}\n"));
+        say(&format!("{:#}\n", report(&check, &state, index.is_read_only(), warning)));
     } else {
         say(&format!("data directory: {}\n", session.data.display()));
         if index.is_read_only() {
             say("it cannot be written: the index stays as it is, and nothing is kept\n");
         }
-        say(&format!("{} documents, {tokens} tokens\n", check.documents));
+        let tokens = state.tokens.map(|n| format!(", {n} tokens")).unwrap_or_default();
+        say(&format!("{} documents{tokens}\n", check.documents));
         say(&looked_at(&check, args.deep));
-        if let Some((seq, hash)) = &head {
-            say(&format!("ledger: {seq} rows, the last one {hash}\n"));
+        if let Some((seq, hash)) = state.chain.as_ref().and_then(|chain| chain.head) {
+            say(&format!("ledger: {seq} rows, the last one {}\n", hex(&hash)));
         }
         if let Some(warning) = &warning {
             say(&format!("note: {warning}\n"));
@@ -104,10 +93,28 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         for difference in &check.differences {
             say(&format!("- {difference}\n"));
         }
-        say(verdict(&check, args.deep));
+        say(verdict(&check, args.deep, mendable));
     }
-    let sound = check.differences.is_empty() && lost == 0;
+    let sound = check.differences.is_empty() && lost == 0 && !state.lost;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The same for programs.
+fn report(check: &Check, state: &State, read_only: bool, warning: Option<String>) -> Value {
+    let chain = state.chain.as_ref();
+    json!({
+        "ok": check.differences.is_empty(), "documents": check.documents,
+        "files": check.files, "vectors": check.vectors, "differences": check.differences,
+        "read_again": check.read, "left_out": check.skipped,
+        "not_made_again": check.not_made, "made_now": check.made_now,
+        "read_otherwise": check.read_otherwise,
+        "links_compared": check.links, "links_left_out": check.skipped_links,
+        "words_left_out": check.skipped_words,
+        "read_only": read_only, "warning": warning,
+        "ledger": { "rows": chain.map(|chain| chain.rows),
+                    "broken_at": chain.and_then(|chain| chain.broken_at),
+                    "head": chain.and_then(|chain| chain.head).map(|(_, hash)| hex(&hash)) },
+    })
 }
 
 /// Says why the file at a path is or is not found.
@@ -172,12 +179,16 @@ fn made(check: &Check) -> String {
     out
 }
 
-fn verdict(check: &Check, deep: bool) -> &'static str {
+fn verdict(check: &Check, deep: bool, mendable: bool) -> &'static str {
     let left = [check.skipped_words, check.skipped_links, check.not_made, check.made_now];
     let partly = left.iter().any(|n| *n > 0);
     match (check.differences.is_empty(), deep) {
         (true, _) if partly => "what was compared agrees\n",
         (true, _) => "all stores agree\n",
+        (false, _) if !mendable => {
+            "the ledger is not as it was written; no repair mends that: find out who changed it, \
+             or take it from a copy\n"
+        }
         (false, false) => "the stores do not agree; run `synod doctor --repair`\n",
         (false, true) => "the stores do not agree; run `synod doctor --deep --repair`\n",
     }
@@ -311,7 +322,7 @@ fn check(index: &Arc<Index>, repair: bool, deep: bool) -> Result<Check, Failure>
 }
 
 /// Why nothing can be repaired.
-fn not_writer(error: Error) -> Failure {
+pub(super) fn not_writer(error: Error) -> Failure {
     match error {
         Error::NotWriter => "another process is writing this index; end it, then repair".into(),
         error => error.into(),

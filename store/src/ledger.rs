@@ -6,7 +6,7 @@
 //! hashes of it; rows are never changed.
 
 use crate::{Error, Result, Store, bound};
-use rusqlite::{Row, ToSql, Transaction, params};
+use rusqlite::{Connection, Row, ToSql, Transaction, params};
 
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE ledger(
@@ -178,6 +178,34 @@ impl LedgerRow {
 
 const ROW: &str = "SELECT seq, at_ms, actor, action, resource, outcome, cost_usd_micros, \
                    correlation_id, content_hash, prev_hash, hash FROM ledger";
+
+/// Takes over the rows of a damaged store up to the first that cannot be read or does not fit; says
+/// how many, and how many are left, at least.
+pub(crate) fn carry(old: &Connection, tx: &Transaction) -> Result<(u64, u64)> {
+    let (mut seq, mut prev, mut whole) = (0, START, false);
+    if let Ok(mut statement) = old.prepare(&format!("{ROW} ORDER BY seq"))
+        && let Ok(mut rows) = statement.query([])
+    {
+        loop {
+            match rows.next().map(|row| row.map(LedgerRow::of)) {
+                Ok(Some(Ok(row))) if row.fits(seq + 1, &prev) => {
+                    // The same entries have the same hashes.
+                    append(tx, std::slice::from_ref(&row.entry))?;
+                    (seq, prev) = (row.seq, row.hash);
+                }
+                end => {
+                    whole = matches!(end, Ok(None));
+                    break;
+                }
+            }
+        }
+    }
+    if whole {
+        return Ok((seq as u64, 0));
+    }
+    let last = old.query_row("SELECT max(seq) FROM ledger", [], |row| row.get::<_, i64>(0));
+    Ok((seq as u64, last.unwrap_or_default().saturating_sub(seq).max(1) as u64))
+}
 
 fn append(tx: &Transaction, entries: &[Entry]) -> Result<Vec<i64>> {
     let sql = "SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1";

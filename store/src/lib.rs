@@ -15,6 +15,7 @@ mod pack;
 mod previous;
 mod resume;
 mod run;
+mod salvage;
 mod scribe;
 mod session;
 mod spent;
@@ -45,6 +46,7 @@ pub use resume::{
     ASK_MIN, Interruption, MESSAGE_TOKENS, RESUME_MIN, Rebuilt, Recovery, left_out, recovery,
     resume_confidence,
 };
+pub use salvage::{Repaired, damage, repair};
 pub use scribe::{Ledger, QUEUE_MAX};
 pub use session::{
     COHERENCE_LAST, METADATA_BYTES_MAX, NewSession, Resumption, SESSIONS_MAX, Session,
@@ -165,6 +167,11 @@ impl Error {
     pub fn is_busy(&self) -> bool {
         let Error::Sql(error) = self else { return false };
         error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+    }
+
+    /// The file itself is wrong: `synod doctor --repair` makes another of what can be read.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Error::Sql(error) if salvage::is_damage(error))
     }
 
     /// What the disk below the store refused, with what to do; `None` if it is something else.

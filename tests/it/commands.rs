@@ -317,3 +317,61 @@ fn a_repair_keeps_every_pushed_text_that_can_be_read() {
     assert!(said.contains("could not be read; push them again"), "{said}");
     assert_eq!(place.outcome(&["doctor"]).0, 0);
 }
+
+/// A conversation of so many messages; its id.
+fn conversation(place: &Place, messages: usize) -> String {
+    let mut client = place.stdio(&["--allow-write"]);
+    let made = client.answered("session", json!({"op": "create", "title": "tides"}));
+    let id = made["session_id"].as_str().expect("an id").to_owned();
+    for n in 0..messages {
+        let text = format!("MESSAGE{n}OF40 {}", "low water ".repeat(30));
+        client.answered("session", json!({"op": "append", "id": id, "role": "user", "text": text}));
+    }
+    assert!(client.end().success());
+    id
+}
+
+#[test]
+fn a_damaged_store_is_named_and_what_can_be_read_of_it_is_kept() {
+    let place = vault();
+    assert_eq!(place.outcome(&["token", "add", "ci"]).0, 0);
+    let id = conversation(&place, 40);
+    let path = place.data().join("state.db");
+    let mut bytes = std::fs::read(&path).expect("the store");
+    let needle = b"MESSAGE30OF40";
+    let at = bytes.windows(needle.len()).position(|w| w == needle).expect("the text");
+    bytes[at..at + 60].fill(0xA5);
+    std::fs::write(&path, bytes).expect("written");
+    let (code, said, why) = place.outcome(&["doctor"]);
+    assert!(code == 1 && said.contains("`state.db`") && said.contains("--repair"), "{said}{why}");
+    let history = json!({"op": "history", "id": id}).to_string();
+    let (code, _, why) = place.outcome(&["call", "session", &history]);
+    assert!(code == 1 && why.contains("synod doctor --repair"), "{why}");
+    let (code, said, why) = place.outcome(&["doctor", "--repair"]);
+    // What could not be kept is said.
+    assert!(code == 1 && said.contains("all stores agree"), "{said}{why}");
+    assert!(why.contains("state.damaged-") && why.contains("1 rows of `message`"), "{why}");
+    let (code, said, why) = place.outcome(&["doctor"]);
+    assert!(code == 0 && said.contains("1 tokens"), "{said}{why}");
+    let kept = place.call("session", json!({"op": "history", "id": id}));
+    assert_eq!(kept["messages"].as_array().map(Vec::len), Some(39), "{kept}");
+    let (_, ledger, _) = place.outcome(&["ledger", "--action", "doctor.repair"]);
+    assert!(ledger.contains("state.damaged-"), "{ledger}");
+}
+
+#[test]
+fn a_store_that_is_no_database_is_made_anew() {
+    let place = vault();
+    let path = place.data().join("state.db");
+    std::fs::write(&path, vec![0xA5; 8192]).expect("written");
+    for args in [&["search", "tide"][..], &["token", "list"], &["doctor"]] {
+        let (code, said, why) = place.outcome(args);
+        let text = format!("{said}{why}");
+        assert!(code == 1 && text.contains("synod doctor --repair"), "{args:?}: {text}");
+    }
+    let (code, _, why) = place.outcome(&["doctor", "--repair"]);
+    assert!(code == 1 && why.contains("make tokens anew"), "{why}");
+    assert_eq!(place.outcome(&["doctor"]).0, 0);
+    let (code, found, _) = place.outcome(&["search", "tide"]);
+    assert!(code == 0 && found.contains("tide1.md"), "{found}");
+}

@@ -502,6 +502,7 @@ fn the_ledger_has_calls_asks_hits_and_decisions_but_no_contents() {
     assert!(tampered(&place), "the row could be changed");
     let (code, out, _) = place.outcome(&["doctor"]);
     assert!(code == 1 && out.contains("ledger is broken at row 1"), "{out}");
+    assert!(!out.contains("--repair"), "no repair mends it: {out}");
 }
 
 /// Changes the outcome of the first row of the ledger in the file of the database, as a hand would.
