@@ -158,13 +158,13 @@ pub struct UpArgs {
 
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// Write this file instead of the person's configuration.
+    /// Write this file; by default the one that `--config` names, or the person's.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Only show what would be written.
     #[arg(long)]
     pub dry_run: bool,
-    /// Replace a file that exists.
+    /// Replace a file that exists; what it held is kept beside it.
     #[arg(long)]
     pub force: bool,
 }
@@ -538,7 +538,9 @@ pub struct Session {
 
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let common = Common::from_arg_matches(leaf(matches))?;
-    let session = Session::new(common)?;
+    // The one command that may make the file which is named.
+    let making = matches.subcommand_name() == Some("init");
+    let session = Session::new(common, making)?;
     let data = session.data.clone();
     dispatch(session, matches).map_err(|failure| command::located(failure, &data))
 }
@@ -604,11 +606,12 @@ impl Common {
         self.config.clone().or(personal)
     }
 
-    /// Loads the configuration: at the start, and again when its file has changed.
+    /// Loads the configuration: at the start, and again when its file has changed. A file that was
+    /// named must be there, unless this is about `making` it.
     ///
     /// # Errors
     /// See [`config::Error`].
-    pub fn load(&self) -> Result<Loaded, config::Error> {
+    pub fn load(&self, making: bool) -> Result<Loaded, config::Error> {
         let environment = |name: &str| std::env::var(name).ok();
         let mut flags: Vec<(&str, Value)> = Vec::new();
         if self.read_only {
@@ -617,7 +620,7 @@ impl Common {
         if let Some(level) = &self.log {
             flags.push(("log.level", level.as_str().into()));
         }
-        let named = self.config.is_some();
+        let named = self.config.is_some() && !making;
         let mut loaded = config::load(self.file().as_deref(), named, &environment, &flags)?;
         if self.allow_write {
             let scopes = &mut loaded.config.access.local_scopes;
@@ -638,8 +641,9 @@ impl Common {
 }
 
 impl Session {
-    fn new(common: Common) -> Result<Self, Failure> {
-        let loaded = common.load()?;
+    /// `making`: the configuration file need not be there yet.
+    fn new(common: Common, making: bool) -> Result<Self, Failure> {
+        let loaded = common.load(making)?;
         let data = match common.data.clone().or_else(data_folder) {
             Some(data) => data,
             None => {

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 pub use client::{CLIENTS, Client, Os, Places, find};
 pub use diff::diff;
 pub use entry::placeholder;
-pub use file::{apply, backup_path, marker_path, read, undo};
+pub use file::{apply, backup_path, follow, marker_path, read, undo};
 
 /// The name of our entry in every client.
 pub const OWN: &str = "synod";

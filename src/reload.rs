@@ -120,7 +120,7 @@ impl Look {
 
     /// Loads the file and takes what can be taken, all of it or nothing.
     fn load(&mut self) {
-        let loaded = match self.common.load() {
+        let loaded = match self.common.load(false) {
             Ok(loaded) => loaded,
             Err(error) => return refused(&error.into()),
         };

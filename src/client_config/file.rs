@@ -225,7 +225,10 @@ fn delete(path: &Path) -> Result<(), Error> {
 }
 
 /// Where a chain of links ends, also where nothing is there yet: the link itself must survive.
-fn follow(path: &Path) -> Result<PathBuf, Error> {
+///
+/// # Errors
+/// The links go in a circle.
+pub fn follow(path: &Path) -> Result<PathBuf, Error> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
         match fs::read_link(&path) {

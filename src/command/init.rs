@@ -2,8 +2,10 @@
 
 use super::{note, say};
 use crate::cli::{Failure, InitArgs, Session, config_file};
-use crate::client_config::CLIENTS;
+use crate::client_config::{self, CLIENTS};
 use crate::command::client::places;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,11 +15,11 @@ const DEPTH: usize = 3;
 const FOLDERS_MAX: usize = 20_000;
 /// Sources that are proposed.
 const FOUND_MAX: usize = 50;
+/// Former files that are kept beside a configuration.
+const KEPT_MAX: usize = 1_000;
 
 /// Runs the command.
-pub fn run(_session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
-    let target =
-        args.output.clone().or_else(config_file).ok_or("HOME is not set; use `--output`")?;
+pub fn run(session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
     let found = crate::job::home().map(|home| look(&home)).unwrap_or_default();
     let mut text =
         String::from("# Written by `synod init`. `synod config --example` shows every setting.\n");
@@ -42,21 +44,79 @@ pub fn run(_session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    if target.exists() && !args.force {
+    let target = target(session, args)?;
+    let there = target.exists();
+    if there && !args.force {
         return Err(format!(
             "`{}` exists; nothing was written, `--force` replaces it",
             target.display()
         )
         .into());
     }
-    if let Some(folder) = target.parent() {
-        std::fs::create_dir_all(folder)?;
+    if there {
+        note(&format!("what it held is kept as {}", keep(&target)?.display()));
     }
-    let temporary = target.with_extension("toml.new");
-    std::fs::write(&temporary, &text)?;
-    std::fs::rename(&temporary, &target)?;
-    note(&format!("wrote {}; start with `synod up`", target.display()));
+    write(&client_config::follow(&target)?, &text)?;
+    let start = match config_file().is_some_and(|usual| usual == target) {
+        true => "`synod up`".to_owned(),
+        false => format!("`synod up --config {}`", target.display()),
+    };
+    note(&format!("wrote {}; start with {start}", target.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file that is meant: never one that the person did not name while they named another.
+fn target(session: &Session, args: &InitArgs) -> Result<PathBuf, Failure> {
+    let common = &session.common;
+    if let Some(named) = args.output.as_ref().or(common.config.as_ref()) {
+        return Ok(named.clone());
+    }
+    if common.data.is_some() {
+        let text = "init: with a named data directory (`--data`, SYNOD_DATA) your own \
+                    configuration is left alone; name the file with `--output FILE`";
+        return Err(text.into());
+    }
+    config_file().ok_or_else(|| "HOME is not set; use `--output`".into())
+}
+
+/// Copies the file to a free name beside it, and says which.
+fn keep(target: &Path) -> io::Result<PathBuf> {
+    let name = |n: usize| match n {
+        1 => beside(target, ".bak"),
+        n => beside(target, &format!(".bak{n}")),
+    };
+    let free = (1..=KEPT_MAX).map(name).find(|path| fs::symlink_metadata(path).is_err());
+    let free = free.ok_or_else(|| io::Error::other("too many former files lie beside it"))?;
+    fs::copy(target, &free)?;
+    Ok(free)
+}
+
+/// Writes the file whole or not at all; one that is there keeps its mode.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let temporary = beside(path, &format!(".new-{}", std::process::id()));
+    let fill = || {
+        let mut file = File::create(&temporary)?;
+        if let Ok(meta) = fs::metadata(path) {
+            file.set_permissions(meta.permissions())?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    let done = fill();
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }
 
 fn toml_string(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::http::get;
 use super::index::kinds::pdf;
-use super::program::{Place, Server, poll, sql};
+use super::program::{Place, Server, outcome, poll, sql};
 use serde_json::json;
 use std::time::Duration;
 
@@ -246,6 +246,53 @@ fn init_proposes_what_lies_around_and_writes_it_once() {
     assert_eq!(place.outcome(&["index", "--config", &shown]).0, 0);
     let status = place.call("index_status", json!({}));
     assert_eq!(status["sources"].as_array().map(Vec::len), Some(2), "{status}");
+}
+
+#[test]
+fn init_writes_the_file_that_is_named_and_no_other() {
+    let place = Place::new();
+    let own = place.write("config/synod/synod.toml", "# mine\n");
+    let other = place.path().join("other.toml");
+    let init = |named: Option<&std::path::Path>, args: &[&str]| {
+        let mut command = place.command(&[&["init"][..], args].concat());
+        command.env("XDG_CONFIG_HOME", place.path().join("config"));
+        if let Some(named) = named {
+            command.env_remove("SYNOD_DATA").env("SYNOD_CONFIG", named);
+        }
+        outcome(command)
+    };
+    // With a data directory of its own, nothing of the person's is meant.
+    let (code, _, said) = init(None, &["--force"]);
+    assert!(code == 1 && said.contains("--output"), "{said}");
+    assert_eq!(init(None, &["--dry-run"]).0, 0);
+    // A file that is not there yet is made.
+    let (code, _, said) = init(Some(&other), &[]);
+    assert!(code == 0 && said.contains("other.toml"), "{said}");
+    assert_eq!(init(Some(&other), &[]).0, 1, "it is there now");
+    assert_eq!(init(Some(&other), &["--force"]).0, 0);
+    assert_eq!(std::fs::read_to_string(own).expect("read"), "# mine\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn init_keeps_what_it_replaces_and_follows_links() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = Place::new();
+    let real = place.write("dotfiles/synod.toml", "# first\n");
+    std::fs::set_permissions(&real, PermissionsExt::from_mode(0o600)).expect("a mode");
+    let link = place.path().join("synod.toml");
+    symlink("dotfiles/synod.toml", &link).expect("a link");
+    let shown = link.display().to_string();
+    let read = |name: &str| std::fs::read_to_string(place.path().join(name)).expect(name);
+    for (kept, held) in [("synod.toml.bak", "# first\n"), ("synod.toml.bak2", "# second\n")] {
+        let (code, text, said) = place.outcome(&["init", "--output", &shown, "--force"]);
+        assert!(code == 0 && said.contains(kept), "{said}");
+        assert_eq!((read(kept).as_str(), read("dotfiles/synod.toml")), (held, text));
+        assert!(std::fs::symlink_metadata(&link).expect("there").is_symlink());
+        let mode = std::fs::metadata(&real).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(&real, "# second\n").expect("written");
+    }
 }
 
 #[test]
