@@ -555,6 +555,7 @@ fn dispatch(session: Session, matches: &ArgMatches) -> Result<ExitCode, Failure>
         return command::tool::call(&session, tool, args, matches.get_flag("text"));
     }
     let cli = Cli::from_arg_matches(matches)?;
+    command::may_run(&session, &cli.command)?;
     match cli.command {
         Command::Up(args) => crate::up::up(&session, &args),
         Command::Init(args) => command::init::run(&session, &args),

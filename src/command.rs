@@ -12,7 +12,8 @@ pub mod spec;
 pub mod state;
 pub mod tool;
 
-use crate::cli::{Failure, Session};
+use crate::cli::{Command, Failure, ModelAction, Session, TokenAction};
+use crate::config::Origin;
 use crate::fault::{self, Fault};
 use std::io::Write;
 use std::path::Path;
@@ -47,6 +48,57 @@ pub fn open_index(session: &Session, data: &Path) -> Result<Arc<Index>, synod_in
     let index = Index::open(data)?;
     index.set_memory(session.loaded.config.limits.memory());
     Ok(index)
+}
+
+/// What a command would change; nothing for those that read, and for those that pass the door, which
+/// sees to it itself. To look whether files changed, as each search does, is no change.
+fn changes(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Up(args) if !args.paths.is_empty() => Some("`synod up FOLDER` adds a source"),
+        Command::Init(args) if !args.dry_run => Some("`synod init` writes a configuration"),
+        Command::Index(args) if args.remove.is_some() => {
+            Some("`synod index --remove` removes a source")
+        }
+        Command::Index(args) if !args.paths.is_empty() => {
+            Some("`synod index FOLDER` adds a source")
+        }
+        Command::Import(_) => Some("`synod import` adds documents"),
+        Command::Doctor(args) if args.repair => Some("`synod doctor --repair` mends"),
+        Command::Model(args) => match args.action {
+            ModelAction::Install { .. } => Some("`synod model install` adds a model"),
+            ModelAction::Pull { .. } => Some("`synod model pull` adds a model"),
+            ModelAction::Rollback => Some("`synod model rollback` changes what answers"),
+            ModelAction::Spaces | ModelAction::List | ModelAction::Verify { .. } => None,
+        },
+        Command::Token(args) => match args.action {
+            TokenAction::Add { .. } => Some("`synod token add` makes a token"),
+            TokenAction::Revoke { .. } => Some("`synod token revoke` revokes a token"),
+            TokenAction::List => None,
+        },
+        _ => None,
+    }
+}
+
+/// Refuses what would change something where nothing may be changed.
+///
+/// # Errors
+/// `forbidden`, with where that was said.
+pub fn may_run(session: &Session, command: &Command) -> Result<(), Failure> {
+    if !session.loaded.config.access.read_only {
+        return Ok(());
+    }
+    let Some(what) = changes(command) else { return Ok(()) };
+    let file = session.loaded.file.as_ref();
+    let said = match session.loaded.origins.get("access.read_only") {
+        Some(Origin::Flag) => "run it without `--read-only`".to_owned(),
+        Some(Origin::Environment(name)) => format!("{name} says so"),
+        _ => {
+            let file = file.map(|file| format!(" of `{}`", file.display())).unwrap_or_default();
+            format!("`access.read_only`{file} says so")
+        }
+    };
+    let text = format!("{what}, and in read-only mode nothing is changed; {said}");
+    Err(Fault::new(fault::FORBIDDEN, text).into())
 }
 
 /// A failure of the disk below the data directory, with what to do and where; others as they are.

@@ -185,7 +185,9 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
         config.embedding.model = String::new();
     }
     let mut paths = args.paths.clone();
-    if paths.is_empty() && config.source.is_empty() {
+    // In read-only mode what is indexed is served, and nothing is fetched.
+    let read_only = config.access.read_only;
+    if paths.is_empty() && config.source.is_empty() && !read_only {
         paths.push(std::env::current_dir()?);
     }
     let mut roots: Vec<PathBuf> = Vec::new();
@@ -200,7 +202,7 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
             leave(running, root, args.force)?;
         }
         running.waker.wake();
-        if !args.lexical_only {
+        if !args.lexical_only && !read_only {
             get_model(running);
         }
         welcome(session, running, bound)

@@ -58,13 +58,15 @@ impl World {
         index.set_memory(config.limits.memory());
         let store = Arc::new(Store::open(data)?);
         // Where nothing can be written, what writes is not offered.
-        let read_only = config.access.read_only || index.is_read_only() || store.is_read_only();
+        let unwritable = index.is_read_only() || store.is_read_only();
+        let read_only = config.access.read_only || unwritable;
         let roots: Vec<PathBuf> = config.access.add_roots.iter().map(|r| expand_home(r)).collect();
         let environment = |name: &str| std::env::var(name).ok();
         let engine = crate::catalog::engine(&config, &environment)?;
         let till = spending::keep(&engine, &store, data)?.map(OnceLock::from).unwrap_or_default();
         // A store of its own: each group of entries holds the connection until the disk has it.
-        let ledger = match read_only {
+        // Who read what is kept also where nothing may be changed.
+        let ledger = match unwritable {
             true => None,
             false => {
                 let data = data.to_owned();

@@ -52,6 +52,11 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
 /// How the client reaches this program and this data directory.
 pub fn launch(session: &Session, args: &ClientConfigArgs) -> Result<Launch, Failure> {
     if let Some(url) = &args.url {
+        if session.common.read_only {
+            note(
+                "`--read-only` is left out: it is the server at that URL which has to run with it",
+            );
+        }
         return Ok(Launch::Http { url: url.clone(), token_env: args.token_env.clone() });
     }
     Ok(stdio(session)?)
@@ -67,6 +72,9 @@ pub fn stdio(session: &Session) -> std::io::Result<Launch> {
     if let Some(config) = &session.common.config {
         let config = std::path::absolute(config)?;
         launch.extend(["--config".to_owned(), config.to_string_lossy().into_owned()]);
+    }
+    if session.common.read_only {
+        launch.push("--read-only".to_owned());
     }
     Ok(Launch::Stdio { command, args: launch, env: Vec::new() })
 }

@@ -243,6 +243,46 @@ fn read_only_mode_hides_what_writes() {
     assert!(why.contains("no tool `related`") && !why.contains("read-only"), "{answer}");
 }
 
+#[test]
+fn read_only_mode_binds_the_command_line_too() {
+    let place = vault();
+    place.write("more/a.md", "# More\n");
+    let more = place.path().join("more").display().to_string();
+    let config = place.write("ro.toml", "[access]\nread_only = true\n");
+    let config = config.display().to_string();
+    for mode in [&["--read-only"][..], &["--config", &config]] {
+        for args in [
+            &["index", &more][..],
+            &["index", "--remove", "vault"],
+            &["up", &more],
+            &["token", "add", "x"],
+            &["token", "revoke", "x"],
+            &["import", "x.zip"],
+            &["doctor", "--repair"],
+            &["model", "rollback"],
+            &["init"],
+        ] {
+            let (code, said, why) = place.outcome(&[mode, args].concat());
+            assert_eq!((code, said.as_str()), (1, ""), "{mode:?} {args:?}: {why}");
+            assert!(why.contains("read-only"), "{mode:?} {args:?}: {why}");
+        }
+        let (code, _, why) = place.outcome(&[mode, &["search", "walrus"]].concat());
+        assert_eq!(code, 0, "{mode:?}: {why}");
+    }
+    let status = place.call("index_status", json!({}));
+    assert_eq!(status["sources"].as_array().map(Vec::len), Some(1), "{status}");
+    let (_, tokens, _) = place.outcome(&["token", "list"]);
+    assert_eq!(tokens, "", "no token was made");
+    // Who read what is in the ledger nonetheless.
+    let (_, rows, _) = place.outcome(&["ledger", "--action", "search"]);
+    assert_eq!(rows.lines().count(), 2, "{rows}");
+    let file = place.path().join("client.json").display().to_string();
+    let args = ["--read-only", "client-config", "cursor", "--write", "--file", &file];
+    assert_eq!(place.outcome(&args).0, 0);
+    let written = std::fs::read_to_string(&file).expect("written");
+    assert!(written.contains("--read-only"), "{written}");
+}
+
 // HTTP and REST
 
 #[test]
