@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use client::{CLIENTS, Client, Os, Places, find};
 pub use diff::diff;
-pub use entry::placeholder;
+pub use entry::{placeholder, secret_of_url};
 pub use file::{apply, backup_path, follow, marker_path, read, undo};
 
 /// The name of our entry in every client.
@@ -49,7 +49,7 @@ pub enum Launch {
 pub enum Kind {
     /// The file had no entry of ours (or did not exist).
     Add,
-    /// The file had an entry of ours, which is replaced.
+    /// The file had an entry of ours, in which our keys are set anew.
     Replace,
     /// Undo: the file gets back the bytes it had.
     Restore,
@@ -64,7 +64,7 @@ impl Kind {
     pub fn says(self) -> &'static str {
         match self {
             Kind::Add => "adds the entry `synod`",
-            Kind::Replace => "replaces the entry `synod`",
+            Kind::Replace => "changes the entry `synod`",
             Kind::Restore => "restores the file as it was before, byte for byte",
             Kind::Delete => "deletes the file, because there was none before",
             Kind::Remove => {
@@ -99,7 +99,8 @@ pub fn snippet(client: &Client, launch: &Launch) -> Result<String, Error> {
     merge::put(client, "", &entry).map_err(|problem| problem.at(Path::new(client.title)))
 }
 
-/// Plans the merge of our entry into a file that holds `before` (None: there is no file). Pure.
+/// Plans the merge of our entry into a file that holds `before` (None: there is no file). Pure. In
+/// an entry that is there already only our own keys are set.
 ///
 /// # Errors
 /// The file is malformed or laid out so that it cannot be edited safely, the client cannot be
@@ -113,6 +114,7 @@ pub fn plan(
     let entry = entry::entry(client, launch)?;
     let text = before.as_deref().unwrap_or_default();
     let own = merge::own(client, text).map_err(|problem| problem.at(&path))?;
+    let entry = entry::over(client, own.as_ref(), entry);
     let after = merge::put(client, text, &entry).map_err(|problem| problem.at(&path))?;
     let kind = if own.is_some() { Kind::Replace } else { Kind::Add };
     Ok(Change { path, before, after, kind })

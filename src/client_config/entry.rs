@@ -27,6 +27,31 @@ pub(super) fn entry(client: &Client, launch: &Launch) -> Result<Value, Error> {
     Ok(Value::Object(entry))
 }
 
+/// The entry as it is to be where the file has one: what the person added to that stays, unless it
+/// is about another way to reach the server.
+pub(super) fn over(client: &Client, own: Option<&Value>, entry: Value) -> Value {
+    let url_key = client.http.as_ref().map_or("url", |http| http.url_key);
+    let ways = |entry: &Value| ["command", url_key].map(|key| entry.get(key).is_some());
+    match (own, entry) {
+        (Some(own), entry) if ways(own) != ways(&entry) => entry,
+        (Some(Value::Object(own)), Value::Object(entry)) => Value::Object(laid(own, entry)),
+        (_, entry) => entry,
+    }
+}
+
+/// Members of `over` in those of `under`, which keep their order.
+fn laid(under: &Map<String, Value>, over: Map<String, Value>) -> Map<String, Value> {
+    let mut out = under.clone();
+    for (key, value) in over {
+        let value = match (under.get(&key), value) {
+            (Some(Value::Object(under)), Value::Object(over)) => Value::Object(laid(under, over)),
+            (_, value) => value,
+        };
+        out.insert(key, value);
+    }
+    out
+}
+
 fn stdio(
     client: &Client,
     command: &str,
@@ -129,12 +154,27 @@ fn is_name(name: &str) -> bool {
     starts && name.chars().all(|each| each.is_ascii_alphanumeric() || each == '_')
 }
 
+/// Words with which names of secrets end.
+const SECRETS: [&str; 8] =
+    ["KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PAT", "CREDENTIALS"];
+
 /// By the last word, so that `SYNOD_TOKEN_FILE` and `SYNOD_CHUNK_TOKENS_MAX` may have values.
 fn is_secret(name: &str) -> bool {
-    const WORDS: [&str; 8] =
-        ["KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PAT", "CREDENTIALS"];
     let upper = name.to_ascii_uppercase();
-    upper.rsplit('_').next().is_some_and(|last| WORDS.contains(&last))
+    upper.rsplit('_').next().is_some_and(|last| SECRETS.contains(&last))
+}
+
+/// The first parameter of a URL whose name says that its value is a secret.
+pub fn secret_of_url(url: &str) -> Option<&str> {
+    let query = url.split('#').next()?.split_once('?')?.1;
+    let names = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut full = names.filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
+    // More than for variables: a warning refuses nothing.
+    let secret = |name: &&str| {
+        let upper = name.to_ascii_uppercase();
+        SECRETS.iter().any(|word| upper.ends_with(word))
+    };
+    full.find(secret)
 }
 
 fn check_url(url: &str) -> Result<(), Error> {

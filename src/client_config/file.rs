@@ -2,7 +2,8 @@
 //!
 //! Invariant: at every moment the file on disk is whole, old or new, and what it held before our
 //! first change lies beside it: as `<file>.synod-backup`, or as `<file>.synod-created`, which says
-//! that there was no file. Both lie beside the path as named, also where that is a link.
+//! that there was no file. Both lie beside the path as named, also where that is a link. What later
+//! changes replace is kept too, under numbers (`<file>.synod-backup.2`).
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -15,12 +16,20 @@ use super::{Change, Error, Kind, merge};
 /// No client's configuration comes near; what does is some other file.
 pub(super) const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
+/// States of one file that are kept.
+const KEPT_MAX: usize = 1_000;
+
 /// As many links as Linux follows before it calls a path a loop.
 const LINKS_MAX: usize = 40;
 
 /// Where the bytes from before our first change are kept.
 pub fn backup_path(path: &Path) -> PathBuf {
     beside(path, ".synod-backup")
+}
+
+/// Where what a later change replaced is kept, from 2 on.
+pub(super) fn numbered_path(path: &Path, n: usize) -> PathBuf {
+    beside(path, &format!(".synod-backup.{n}"))
 }
 
 /// What says that there was no file before our first change.
@@ -56,8 +65,9 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
     Ok(Some(text))
 }
 
-/// Carries out a planned change, and gives the path of the backup or marker that `undo` will use
-/// (of the file itself where there is none: nothing to change, or an undo).
+/// Carries out a planned change, and gives the path where what the file held is kept: the backup or
+/// marker that `undo` will use, or a numbered one where it will go back further (of the file itself
+/// where there is none: nothing to change, or an undo).
 ///
 /// # Errors
 /// The file is no longer as it was planned on, or is read-only, or the disk fails. Then it is as
@@ -97,6 +107,11 @@ pub fn apply(change: &Change) -> Result<PathBuf, Error> {
             write_file()?;
             // The marker would let a later undo delete a file that the user has made their own.
             delete(&marker)?;
+            // So would the backup take back at a later undo what the user wrote in between.
+            if backup.exists() {
+                let aside = free(&change.path)?;
+                fs::rename(&backup, &aside).map_err(failed("set aside", &backup))?;
+            }
         }
     }
     Ok(change.path.clone())
@@ -132,13 +147,9 @@ pub fn undo(client: &Client, path: &Path) -> Result<Change, Error> {
 /// Makes sure that the state before our first change lies beside the file, and says where.
 fn keep(change: &Change, meta: Option<&Metadata>) -> Result<PathBuf, Error> {
     let (backup, marker) = (backup_path(&change.path), marker_path(&change.path));
-    if change.kind == Kind::Replace {
-        // It holds our own earlier entry: what was kept then is the state to go back to.
-        for kept in [&marker, &backup] {
-            if kept.exists() {
-                return Ok(kept.clone());
-            }
-        }
+    if change.kind == Kind::Replace && (marker.exists() || backup.exists()) {
+        // That is the state to go back to; this one may hold what the user wrote since.
+        return keep_again(&change.path, change.before.as_deref().unwrap_or_default(), meta);
     }
     match &change.before {
         None => {
@@ -154,6 +165,30 @@ fn keep(change: &Change, meta: Option<&Metadata>) -> Result<PathBuf, Error> {
             Ok(backup)
         }
     }
+}
+
+/// Keeps one more state, unless it is kept already; says where.
+fn keep_again(path: &Path, text: &str, meta: Option<&Metadata>) -> Result<PathBuf, Error> {
+    let numbered = (2..=KEPT_MAX).map(|n| numbered_path(path, n));
+    let numbered = numbered.take_while(|kept| kept.exists());
+    for kept in std::iter::once(backup_path(path)).chain(numbered) {
+        if read(&kept)?.as_deref() == Some(text) {
+            return Ok(kept);
+        }
+    }
+    let kept = free(path)?;
+    write(&kept, text, meta, None)?;
+    Ok(kept)
+}
+
+/// The first numbered path where nothing lies.
+fn free(path: &Path) -> Result<PathBuf, Error> {
+    let mut numbered = (2..=KEPT_MAX).map(|n| numbered_path(path, n));
+    let full = || io::Error::other("too many backups lie beside it");
+    numbered.find(|kept| fs::symlink_metadata(kept).is_err()).ok_or_else(|| {
+        let path = path.to_owned();
+        Error::Io { doing: "keep a backup of", path, source: full() }
+    })
 }
 
 /// Writes `text` to a new file beside `path` and renames it onto `path`. `like` lends its owner and

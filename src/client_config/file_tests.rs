@@ -72,7 +72,9 @@ fn undo_of_an_edited_file_takes_only_ours() {
             let left = fs::read_to_string(&path).unwrap();
             assert!(left.contains("mine") && !left.contains(OWN), "{left}");
             assert!(left.contains("// mine") || left.contains("# mine"), "{left}");
-            assert_eq!(backup_path(&path).exists(), was_there);
+            // It lies there still, but no later undo takes it for the state to go back to.
+            assert_eq!(file::numbered_path(&path, 2).exists(), was_there);
+            assert!(!backup_path(&path).exists());
             assert!(!marker_path(&path).exists());
         }
     }
@@ -170,4 +172,79 @@ fn a_stale_marker_does_not_delete_a_file_that_was_there() {
     assert!(!marker_path(&path).exists());
     apply(&undo(client("zed"), &path).unwrap()).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+}
+
+#[test]
+fn what_the_user_added_to_our_entry_stays() {
+    for name in ["vscode", "codex"] {
+        let client = client(name);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let write = |launch: &Launch| {
+            let change = plan(client, launch, path.clone(), read(&path).unwrap()).unwrap();
+            (apply(&change).unwrap(), change.after)
+        };
+        let written = write(&stdio()).1;
+        let (from, to) = match client.format {
+            Format::Json => {
+                ("\"args\":", "\"timeout\": 9.5, \"autoApprove\": [\"read\"], \"args\":")
+            }
+            Format::Toml => ("args =", "timeout = 9.5\nautoApprove = [\"read\"]\nargs ="),
+        };
+        let edited = written.replacen(from, to, 1);
+        assert_ne!(edited, written);
+        fs::write(&path, &edited).unwrap();
+        // As it was: nothing to do.
+        assert_eq!(write(&stdio()).1, edited);
+        let mut other = stdio();
+        if let Launch::Stdio { args, .. } = &mut other {
+            args.push("--read-only".to_owned());
+        }
+        let (kept, after) = write(&other);
+        for word in ["autoApprove", "9.5", "--read-only"] {
+            assert!(after.contains(word), "{word}: {after}");
+        }
+        assert!(!after.contains("float"), "{after}");
+        assert_eq!(kept, file::numbered_path(&path, 2));
+        assert_eq!(fs::read_to_string(&kept).unwrap(), edited);
+        // Another way to reach it is another entry; what was there is kept.
+        let (kept, after) = write(&http());
+        assert!(!after.contains("autoApprove") && !after.contains("command"), "{after}");
+        assert!(fs::read_to_string(&kept).unwrap().contains("--read-only"));
+    }
+}
+
+#[test]
+fn an_old_backup_does_not_stand_for_an_entry_of_the_users_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mcp.json");
+    let client = client("vscode");
+    fs::write(&path, "{\"servers\": {\"a\": {}}}").unwrap();
+    let write =
+        || apply(&plan(client, &stdio(), path.clone(), read(&path).unwrap()).unwrap()).unwrap();
+    write();
+    let edited = fs::read_to_string(&path).unwrap().replacen("\"a\"", "\"b\"", 1);
+    fs::write(&path, edited).unwrap();
+    let back = undo(client, &path).unwrap();
+    assert_eq!(back.kind, Kind::Remove);
+    apply(&back).unwrap();
+    let own =
+        "{\"servers\": {\"b\": {}, \"synod\": {\"command\": \"x\", \"env\": {\"A\": \"1\"}}}}";
+    fs::write(&path, own).unwrap();
+    assert_eq!(write(), backup_path(&path));
+    apply(&undo(client, &path).unwrap()).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), own);
+}
+
+#[test]
+fn secrets_in_a_url_are_seen() {
+    for (url, name) in [
+        ("http://h/mcp?token=x", Some("token")),
+        ("http://h/mcp?a=1&apiKey=x#token=y", Some("apiKey")),
+        ("http://h/mcp?token=", None),
+        ("http://h/mcp?tokens_max=5", None),
+        ("http://h/token=x", None),
+    ] {
+        assert_eq!(secret_of_url(url), name, "{url}");
+    }
 }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use serde_json::{Map, Value, json};
-use toml_edit::{Document, Item, Key, Table, Value as Node};
+use toml_edit::{Datetime, Document, Item, Key, Table, Value as Node};
 
 use super::OWN;
 use super::merge::{Problem, cut};
@@ -151,7 +151,7 @@ fn block(key: &str, entry: &Value, newline: &str) -> Result<String, Problem> {
     Ok(block)
 }
 
-/// None for what an entry of ours never holds.
+/// None for what an entry never holds.
 fn toml_of(value: &Value) -> Option<Node> {
     match value {
         Value::Null => None,
@@ -160,6 +160,15 @@ fn toml_of(value: &Value) -> Option<Node> {
         Value::String(value) => Some(Node::from(value.as_str())),
         Value::Array(values) => values.iter().map(toml_of).collect::<Option<_>>().map(Node::Array),
         Value::Object(members) => {
+            // As `json_of_value` wrote them, for what JSON does not know.
+            let only =
+                |key: &str| members.get(key).filter(|_| members.len() == 1).and_then(Value::as_str);
+            if let Some(float) = only("float").and_then(|text| text.parse::<f64>().ok()) {
+                return Some(Node::from(float));
+            }
+            if let Some(time) = only("datetime").and_then(|text| text.parse::<Datetime>().ok()) {
+                return Some(Node::from(time));
+            }
             let pair = |(name, value): (&String, &Value)| Some((name.clone(), toml_of(value)?));
             let table = members.iter().map(pair).collect::<Option<_>>();
             table.map(Node::InlineTable)

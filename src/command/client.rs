@@ -38,7 +38,14 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
         let gone = !path.exists();
         say(&format!("{} {}\n", if gone { "deleted" } else { "wrote" }, path.display()));
         if args.write {
-            note(&format!("kept for --undo: {}", kept.display()));
+            let undone = [client_config::backup_path(&path), client_config::marker_path(&path)];
+            note(&match undone.contains(&kept) {
+                true => format!("kept for --undo: {}", kept.display()),
+                false => format!(
+                    "what it held is kept as {}; --undo goes back to before the first change",
+                    kept.display()
+                ),
+            });
         }
     } else {
         note("nothing was written; add `--write` to write it");
@@ -52,6 +59,12 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
 /// How the client reaches this program and this data directory.
 pub fn launch(session: &Session, args: &ClientConfigArgs) -> Result<Launch, Failure> {
     if let Some(url) = &args.url {
+        if let Some(name) = client_config::secret_of_url(url) {
+            note(&format!(
+                "the value of `{name}` in that URL is written into the file, for all who can read \
+                 it; `--token-env NAME` keeps a token out of it"
+            ));
+        }
         if session.common.read_only {
             note(
                 "`--read-only` is left out: it is the server at that URL which has to run with it",
