@@ -46,6 +46,10 @@ fn provider(row: &ProviderConfig, environment: Environment) -> Result<Provider, 
     let url = row.url.as_deref().or_else(|| usual_url(dialect));
     let url =
         url.ok_or_else(|| invalid(format!("provider `{name}` has no `url`; give the file")))?;
+    let url = match dialect {
+        Dialect::Replay => crate::job::expand_home(url).to_string_lossy().into_owned(),
+        _ => url.to_owned(),
+    };
     let mut keys = Vec::new();
     for variable in &row.key_env {
         // A variable that is not set is a key less; the provider refuses the call and says so.
@@ -56,7 +60,7 @@ fn provider(row: &ProviderConfig, environment: Environment) -> Result<Provider, 
     Ok(Provider {
         keys,
         key_header: row.key_header.clone(),
-        local: row.local.unwrap_or(dialect == Dialect::Replay || is_loopback(url)),
+        local: row.local.unwrap_or(dialect == Dialect::Replay || is_loopback(&url)),
         stream: row.stream,
         requests_per_minute: row.requests_per_minute,
         tokens_per_minute: row.tokens_per_minute,
@@ -66,35 +70,53 @@ fn provider(row: &ProviderConfig, environment: Environment) -> Result<Provider, 
         total_ms: row.total_ms,
         monthly_usd_micros: row.monthly_usd.map(micros),
         fallback_threshold: row.fallback_threshold,
-        ..Provider::new(name, dialect, url)
+        ..Provider::new(name, dialect, &url)
     })
 }
 
-fn model(row: &ModelConfig) -> Model {
-    let name = row.name.clone().unwrap_or_else(|| row.id.clone());
-    let known = synod_llm::Known::find(&name);
-    let own = row.input_usd.zip(row.output_usd).map(|(input, output)| Price {
-        input: micros(input),
-        output: micros(output),
-        cached_input: row.cached_input_usd.map(micros),
+/// What a model costs: what is set, over what is known of it.
+fn price(row: &ModelConfig, known: Option<Price>) -> Result<Option<Price>, Fault> {
+    let ModelConfig { input_usd, output_usd, cached_input_usd, .. } = row;
+    if input_usd.or(*output_usd).or(*cached_input_usd).is_none() {
+        return Ok(known);
+    }
+    let input = input_usd.map(micros).or(known.as_ref().map(|price| price.input));
+    let output = output_usd.map(micros).or(known.as_ref().map(|price| price.output));
+    let (Some(input), Some(output)) = (input, output) else {
+        return Err(invalid(format!(
+            "nothing is known of what model `{}` costs; set both `input_usd` and `output_usd`",
+            row.id
+        )));
+    };
+    // What is known of the cache goes with the price that is known.
+    let cached = known.and_then(|price| price.cached_input).filter(|_| input_usd.is_none());
+    Ok(Some(Price {
+        input,
+        output,
+        cached_input: cached_input_usd.map(micros).or(cached),
         as_of: String::new(),
         source: "configuration".to_owned(),
-    });
+    }))
+}
+
+fn model(row: &ModelConfig) -> Result<Model, Fault> {
+    let name = row.name.clone().unwrap_or_else(|| row.id.clone());
+    let known = synod_llm::Known::find(&name);
     let plain = Model::new(&row.id, &row.provider, &name);
-    Model {
+    Ok(Model {
         vendor: row.vendor.clone(),
         family: row.family.clone(),
         tier: row.tier.clone(),
         window_tokens: row.window_tokens.unwrap_or(plain.window_tokens),
         output_tokens_max: row.output_tokens_max.unwrap_or(plain.output_tokens_max),
         temperature: row.temperature.unwrap_or(true),
-        price: own.or_else(|| known.map(synod_llm::Known::price)),
+        price: price(row, known.map(synod_llm::Known::price))?,
         version: row.version.clone(),
         fallbacks: row.fallbacks.clone(),
         context_fallbacks: row.context_fallbacks.clone(),
         filter_fallbacks: row.filter_fallbacks.clone(),
         ..plain
-    }
+    })
 }
 
 /// The rows of a configuration. A replay that no model names brings its own models.
@@ -103,7 +125,7 @@ fn model(row: &ModelConfig) -> Model {
 /// `invalid_argument` for rows that do not hold together.
 pub fn catalog(config: &Config, environment: Environment) -> Result<Catalog, Fault> {
     let mut providers = Vec::new();
-    let mut models: Vec<Model> = config.model.iter().map(model).collect();
+    let mut models = config.model.iter().map(model).collect::<Result<Vec<Model>, Fault>>()?;
     for row in &config.provider {
         let provider = provider(row, environment)?;
         let named = config.model.iter().any(|m| m.provider == provider.name);
@@ -178,7 +200,7 @@ pub fn guard(config: &Config, environment: Environment) -> Result<Guard, Fault> 
 /// What the tools of the council go by.
 ///
 /// # Errors
-/// `invalid_argument` for a policy that does not exist.
+/// `invalid_argument` for a policy that does not exist, or webhooks that nothing signs.
 pub fn settings(config: &Config, environment: Environment) -> Result<CouncilSettings, Fault> {
     let council = &config.council;
     let policy = Policy::parse(&council.policy).ok_or_else(|| {
@@ -187,6 +209,11 @@ pub fn settings(config: &Config, environment: Environment) -> Result<CouncilSett
             council.policy
         ))
     })?;
+    if !council.webhooks.is_empty() && council.webhook_secret_env.is_none() {
+        let text = "`council.webhooks` is set and `council.webhook_secret_env` is not; name the \
+                    variable that holds the secret by which they are signed";
+        return Err(invalid(text.to_owned()));
+    }
     Ok(CouncilSettings {
         panel: council.panel.clone(),
         deadline_ms: council.deadline_ms,
@@ -214,6 +241,13 @@ pub fn specs(config: &Config) -> SpecSettings {
         hint: std::env::var_os("SPECIFY_INIT_DIR").map(Into::into),
         fetch: wanted.fetch,
     }
+}
+
+/// The variable that should hold the secret of webhooks and does not: none is told then.
+pub fn missing_secret<'a>(config: &'a Config, environment: Environment) -> Option<&'a str> {
+    let wanted =
+        !config.council.webhooks.is_empty() && webhook_secret(config, environment).is_none();
+    config.council.webhook_secret_env.as_deref().filter(|_| wanted)
 }
 
 /// What webhooks are signed with.
@@ -266,6 +300,53 @@ mod tests {
         // The keys never leave in a question.
         let guard = guard(&config(text), &environment).unwrap();
         assert!(guard.check("use secret-b for it", synod_guard::Stage::Before).refused);
+    }
+
+    #[test]
+    fn prices_are_set_over_what_is_known() {
+        let of = |id: &str, more: &str| {
+            let text = format!(
+                "[[provider]]\nname = \"p\"\n[[model]]\nid = \"{id}\"\nprovider = \"p\"\n{more}"
+            );
+            let catalog = catalog(&config(&text), &|_| None).map_err(|fault| fault.to_string())?;
+            let price = catalog.models[0].price.clone();
+            Ok::<_, String>(price.map(|price| (price.input, price.output, price.cached_input)))
+        };
+        let known = Some((2_500_000, 10_000_000, Some(1_250_000)));
+        assert_eq!(of("gpt-4o", "").unwrap(), known);
+        assert_eq!(of("gpt-4o", "input_usd = 99").unwrap(), Some((99_000_000, 10_000_000, None)));
+        let cached = of("gpt-4o", "cached_input_usd = 1").unwrap();
+        assert_eq!(cached, Some((2_500_000, 10_000_000, Some(1_000_000))));
+        assert_eq!(of("mine", "").unwrap(), None);
+        let both = "input_usd = 1\noutput_usd = 2\ncached_input_usd = 0.5";
+        assert_eq!(of("mine", both).unwrap(), Some((1_000_000, 2_000_000, Some(500_000))));
+        for one in ["input_usd = 1", "output_usd = 1", "cached_input_usd = 1"] {
+            let why = of("mine", one).unwrap_err();
+            assert!(why.contains("`mine`") && why.contains("both"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_replay_lies_below_home_where_its_path_says_so() {
+        let text = "[[provider]]\nname = \"p\"\ndialect = \"replay\"\nurl = \"~/answers.jsonl\"\n\
+                    [[model]]\nid = \"m\"\nprovider = \"p\"";
+        let catalog = catalog(&config(text), &|_| None).unwrap();
+        let path = crate::job::expand_home("~/answers.jsonl");
+        assert_eq!(catalog.providers[0].url, path.to_string_lossy());
+    }
+
+    #[test]
+    fn webhooks_without_a_secret_are_named() {
+        let none = |_: &str| None;
+        let mut text = "[council]\nwebhooks = [\"https://h/\"]\n".to_owned();
+        let why = settings(&config(&text), &none).unwrap_err().to_string();
+        assert!(why.contains("webhook_secret_env"), "{why}");
+        text.push_str("webhook_secret_env = \"HOOK\"");
+        assert!(settings(&config(&text), &none).unwrap().webhooks.is_empty());
+        assert_eq!(missing_secret(&config(&text), &none), Some("HOOK"));
+        let some = |_: &str| Some("s".to_owned());
+        assert_eq!(missing_secret(&config(&text), &some), None);
+        assert_eq!(settings(&config(&text), &some).unwrap().webhooks.len(), 1);
     }
 
     #[test]

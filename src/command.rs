@@ -50,8 +50,8 @@ pub fn open_index(session: &Session, data: &Path) -> Result<Arc<Index>, synod_in
     Ok(index)
 }
 
-/// What a command would change; nothing for those that read, and for those that pass the door, which
-/// sees to it itself. To look whether files changed, as each search does, is no change.
+/// What a command would change; nothing for those that read, and for those that pass the door,
+/// which sees to it itself. To look whether files changed, as each search does, is no change.
 fn changes(command: &Command) -> Option<&'static str> {
     match command {
         Command::Up(args) if !args.paths.is_empty() => Some("`synod up FOLDER` adds a source"),

@@ -266,7 +266,7 @@ pub struct Limits {
     pub calls_max: usize,
     /// Calls that wait for their turn; more are refused.
     pub queue_max: usize,
-    /// Longest time of one call, in milliseconds.
+    /// Longest time of a call that computes, in milliseconds; for models, `council.deadline_ms`.
     pub deadline_ms: u64,
     /// Calls per second of one token; 0 is no limit.
     pub calls_per_second: u32,
@@ -374,7 +374,23 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// A value has the right type and does not fit.
+    #[error("config: `{key}` is `{value}`; it is {wanted}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
 }
+
+/// What an amount of dollars may be.
+const AMOUNT: &str = "an amount of dollars, 0 or more; leave it out for no limit";
+/// What `log.level` may be.
+const LEVEL: &str = "`error`, `warn`, `info`, `debug`, `trace` or `off`, with targets as in \
+                     `info,synod=debug`";
 
 /// What reads the environment; a map in tests.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -425,18 +441,55 @@ pub fn load(
         put(&mut tree, key, value.clone());
         origins.insert((*key).to_owned(), Origin::Flag);
     }
-    let config = serde_json::from_value(tree).map_err(|error| Error::File {
+    let config: Config = serde_json::from_value(tree).map_err(|error| Error::File {
         path: found.clone().unwrap_or_default(),
         what: error.to_string(),
         line: String::new(),
         hint: String::new(),
     })?;
+    if !crate::log::is_filter(&config.log.level) {
+        let (key, value) = ("log.level".to_owned(), config.log.level);
+        return Err(Error::Value { key, value, wanted: LEVEL });
+    }
     Ok(Loaded { config, origins, file: found })
+}
+
+/// Refuses amounts that are none: what is no number would be no limit.
+fn check_amounts(config: &Config) -> Result<(), Error> {
+    let council = &config.council;
+    let own = [
+        ("council.call_usd", council.call_usd),
+        ("council.session_usd", council.session_usd),
+        ("council.day_usd", council.day_usd),
+        ("council.month_usd", council.month_usd),
+    ];
+    let monthly = config.provider.iter().map(|row| ("provider.monthly_usd", row.monthly_usd));
+    let prices = config.model.iter().flat_map(|row| {
+        [
+            ("model.input_usd", row.input_usd),
+            ("model.output_usd", row.output_usd),
+            ("model.cached_input_usd", row.cached_input_usd),
+        ]
+    });
+    for (key, amount) in own.into_iter().chain(monthly).chain(prices) {
+        if let Some(amount) = amount.filter(|amount| !is_amount(*amount)) {
+            let (key, value) = (key.to_owned(), amount.to_string());
+            return Err(Error::Value { key, value, wanted: AMOUNT });
+        }
+    }
+    Ok(())
+}
+
+fn is_amount(number: f64) -> bool {
+    number.is_finite() && number >= 0.0
 }
 
 /// Parses the file strictly, so that a wrong key is named with its line.
 fn parse(path: &Path, text: &str) -> Result<Value, Error> {
     let config: Result<Config, _> = toml::from_str(text);
+    if let Ok(config) = &config {
+        check_amounts(config)?;
+    }
     if let Err(error) = config {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         let message = error.message().to_owned();
@@ -516,8 +569,8 @@ fn typed(built_in: &Value, key: &str, text: &str) -> Result<Value, String> {
         }
         // Amounts that are not set have no type of their own.
         Value::Null if key.ends_with("_usd") => {
-            let amount: f64 = text.parse().map_err(|_| format!("`{text}` is no amount"))?;
-            Ok(amount.into())
+            let amount = text.parse::<f64>().ok().filter(|amount| is_amount(*amount));
+            Ok(amount.ok_or_else(|| format!("`{text}` is no amount"))?.into())
         }
         Value::Array(_) => {
             let items = text.split(',').map(str::trim).filter(|t| !t.is_empty());
@@ -600,6 +653,25 @@ mod tests {
         assert!(error.contains("line 3") && error.contains("`calls_max`"), "{error}");
         let error = with("", &[("SYNOD_LIMITS_CALLS_MAX", "many")]).unwrap_err().to_string();
         assert!(error.contains("SYNOD_LIMITS_CALLS_MAX"), "{error}");
+        for (text, key) in [
+            ("[council]\nday_usd = nan", "council.day_usd"),
+            ("[council]\nmonth_usd = inf", "council.month_usd"),
+            ("[council]\ncall_usd = -1.0", "council.call_usd"),
+            ("[[provider]]\nmonthly_usd = nan", "provider.monthly_usd"),
+            ("[[model]]\ninput_usd = nan", "model.input_usd"),
+            ("[log]\nlevel = \"loud\"", "log.level"),
+            ("[log]\nlevel = \"info,synod=loud\"", "log.level"),
+        ] {
+            let error = with(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}`")), "{text}: {error}");
+        }
+        for amount in ["nan", "inf", "-1", "much"] {
+            let error = with("", &[("SYNOD_COUNCIL_DAY_USD", amount)]).unwrap_err().to_string();
+            assert!(error.contains("SYNOD_COUNCIL_DAY_USD"), "{error}");
+        }
+        for level in ["WARN", "info,synod=debug", "synod[span]=trace", "off"] {
+            assert!(with(&format!("[log]\nlevel = \"{level}\""), &[]).is_ok(), "{level}");
+        }
         assert!(load(Some(Path::new("/nowhere.toml")), true, &|_| None, &[]).is_err());
         assert!(load(Some(Path::new("/nowhere.toml")), false, &|_| None, &[]).is_ok());
     }

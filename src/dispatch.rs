@@ -367,12 +367,22 @@ impl Door {
         name: &'static str,
         work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let Some(waiting) = Waiting::new(&self.waiting, self.queue_max) else {
+        // Whom the pool takes at once does not wait.
+        let free = Arc::clone(&self.pool).try_acquire_owned().ok();
+        let waiting = match free {
+            Some(_) => None,
+            None => Waiting::new(&self.waiting, self.queue_max),
+        };
+        if free.is_none() && waiting.is_none() {
             let text = format!("{} calls wait already; try again in a moment", self.queue_max);
             return Err(Fault::new(fault::OVERLOADED, text).retry_after(1_000));
-        };
+        }
         let running = async {
-            let Ok(permit) = Arc::clone(&self.pool).acquire_owned().await else {
+            let permit = match free {
+                Some(permit) => Ok(permit),
+                None => Arc::clone(&self.pool).acquire_owned().await,
+            };
+            let Ok(permit) = permit else {
                 return Ok(Err(Fault::internal(&"the pool was closed")));
             };
             drop(waiting);

@@ -123,7 +123,14 @@ impl World {
     /// What a server does beside answering, for as long as it lives.
     pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
         let environment = |name: &str| std::env::var(name).ok();
-        let secret = crate::catalog::webhook_secret(&self.config.get(), &environment);
+        let config = self.config.get();
+        if let Some(variable) = crate::catalog::missing_secret(&config, &environment) {
+            tracing::warn!(
+                variable,
+                "no webhook is allowed: the variable of their secret is not set"
+            );
+        }
+        let secret = crate::catalog::webhook_secret(&config, &environment);
         crate::upkeep::run(self.door.context().clone(), Arc::clone(&self.till), secret)
     }
 

@@ -83,9 +83,9 @@ pub struct ModelConfig {
     pub output_tokens_max: Option<u32>,
     /// False for a model that takes no temperature; by default one that refuses it is asked again without.
     pub temperature: Option<bool>,
-    /// Dollars for a million tokens that it reads.
+    /// Dollars for a million tokens that it reads; by default what is known of the model.
     pub input_usd: Option<f64>,
-    /// Dollars for a million tokens that it writes.
+    /// Dollars for a million tokens that it writes; likewise.
     pub output_usd: Option<f64>,
     /// Dollars for a million tokens that come from the provider's cache.
     pub cached_input_usd: Option<f64>,

@@ -244,6 +244,15 @@ fn read_only_mode_hides_what_writes() {
 }
 
 #[test]
+fn without_a_queue_a_call_that_need_not_wait_is_answered() {
+    let place = vault();
+    let config = place.write("none.toml", "[limits]\nqueue_max = 0\n");
+    let mut client = place.stdio(&["--config", &config.to_string_lossy()]);
+    let found = client.answered("search", json!({"query": "walrus"}));
+    assert_eq!(found["hits"][0]["path"], "tide.md", "{found}");
+}
+
+#[test]
 fn read_only_mode_binds_the_command_line_too() {
     let place = vault();
     place.write("more/a.md", "# More\n");
