@@ -384,6 +384,7 @@ fn a_damaged_store_is_named_and_what_can_be_read_of_it_is_kept() {
     assert_eq!(place.outcome(&["token", "add", "ci"]).0, 0);
     let id = conversation(&place, 40);
     let path = place.data().join("state.db");
+    sql(&path, "PRAGMA wal_checkpoint(TRUNCATE)");
     let mut bytes = std::fs::read(&path).expect("the store");
     let needle = b"MESSAGE30OF40";
     let at = bytes.windows(needle.len()).position(|w| w == needle).expect("the text");
@@ -410,6 +411,7 @@ fn a_damaged_store_is_named_and_what_can_be_read_of_it_is_kept() {
 fn a_store_that_is_no_database_is_made_anew() {
     let place = vault();
     let path = place.data().join("state.db");
+    sql(&path, "PRAGMA wal_checkpoint(TRUNCATE)");
     std::fs::write(&path, vec![0xA5; 8192]).expect("written");
     for args in [&["search", "tide"][..], &["token", "list"], &["doctor"]] {
         let (code, said, why) = place.outcome(args);
