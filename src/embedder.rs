@@ -42,6 +42,11 @@ fn folder(name: &str) -> Option<PathBuf> {
     folder.filter(|folder| folder.join("model.safetensors").exists())
 }
 
+/// Whether the model of the configuration lies here, to be opened in this process.
+fn is_installed(settings: &Embedding) -> bool {
+    settings.provider == Provider::Local && folder(&settings.model).is_some()
+}
+
 /// The languages that the model of the configuration was made for, by its name: it is not opened.
 /// `None` where they are not known, or where there is no such model.
 pub fn made_for(settings: &Embedding) -> Option<MadeFor> {
@@ -73,10 +78,12 @@ fn recipe(settings: &Embedding) -> String {
 /// nothing where none is named or installed.
 pub fn load(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     let settings = settings.clone();
+    index.set_opening(is_installed(&settings));
     let work = move || {
         check_collections(&settings, &index);
         once(&settings, &index);
         Former::default().serve(&settings, &index);
+        index.set_opening(false);
     };
     std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
 }
@@ -115,6 +122,7 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     }
     let settings = settings.clone();
     let remote = settings.provider != Provider::Local;
+    index.set_opening(is_installed(&settings));
     let work = move || {
         check_collections(&settings, &index);
         if !remote {
@@ -129,6 +137,7 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
             if !remote || looked {
                 // Another process may have taken a space back, or filled one.
                 former.serve(&settings, &index);
+                index.set_opening(false);
                 std::thread::sleep(RETRY.0);
                 continue;
             }

@@ -94,7 +94,7 @@ use score::{Scorer, Scratch};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use view::View;
@@ -120,6 +120,8 @@ pub struct Index {
     doing: RwLock<Doing>,
     counted: Mutex<Option<status::Counted>>,
     embedders: RwLock<Embedders>,
+    /// The model of the configuration is there, and is not open yet.
+    opening: AtomicBool,
     asked: Mutex<HashMap<u32, u32>>,
     rate: RwLock<f32>,
     watching: RwLock<HashMap<i64, Watching>>,
@@ -220,6 +222,7 @@ impl Index {
             doing: RwLock::default(),
             counted: Mutex::new(None),
             embedders: RwLock::default(),
+            opening: AtomicBool::new(false),
             asked: Mutex::default(),
             rate: RwLock::default(),
             watching: RwLock::default(),
@@ -248,6 +251,16 @@ impl Index {
     /// Gives the index a model that embeds; searches count meaning from now on.
     pub fn set_embedder(&self, embedder: Arc<dyn Embedder>) {
         self.embedders.write().unwrap_or_else(PoisonError::into_inner).wanted = Some(embedder);
+    }
+
+    /// Says whether a model that is there is still being opened: searches go by words until then.
+    pub fn set_opening(&self, opening: bool) {
+        self.opening.store(opening, Ordering::Relaxed);
+    }
+
+    /// Whether a model is being opened, by what was said last.
+    pub fn is_opening(&self) -> bool {
+        self.opening.load(Ordering::Relaxed)
     }
 
     /// Gives the index the model of the space that answers while another one's is filled.

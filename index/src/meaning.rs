@@ -21,6 +21,8 @@ const ALSO_MAX: usize = 8;
 const GRAPHS_TOP: usize = 100;
 /// Coverage above which nothing is said of passages without a vector.
 const WHOLE: f32 = 0.995;
+/// What is said of a search that comes before the model.
+const OPENING: &str = "the embedding model is still being opened: words alone were searched";
 
 /// How the nearest are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,12 @@ impl Index {
         found: &mut Found,
     ) -> Result<Option<Arc<Dense>>> {
         found.wordy = true;
-        let Some((embedder, space)) = self.answering(db)? else { return Ok(None) };
+        let opening = self.is_opening();
+        let Some((embedder, space)) = self.answering(db)? else {
+            let vectors = opening && db::with_role(db, Role::Serving)?.is_some();
+            found.notes.extend(vectors.then(|| OPENING.to_owned()));
+            return Ok(None);
+        };
         let wanted = (view.generation, space.id, space.change);
         let fits = |d: &Arc<Dense>| d.made_for == wanted && Arc::ptr_eq(&d.embedder, &embedder);
         let known = lock(&self.dense).clone();

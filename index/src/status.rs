@@ -46,6 +46,8 @@ pub struct Status {
     pub rate: f32,
     /// A model is there to embed what is asked.
     pub model: bool,
+    /// It is there, and is still being opened.
+    pub opening: bool,
     /// How many notes are written in each language that can be told, by its code.
     pub written: Vec<(String, u64)>,
 }
@@ -118,12 +120,15 @@ impl Index {
 
     /// With what only this process knows, and what needs no counting.
     fn current_status(&self, mut status: Status, freshness: Freshness) -> Status {
+        // First: once nothing is being opened, what was is there.
+        let opening = self.is_opening();
         let serving = status.spaces.iter().find(|space| space.role == Some(db::Role::Serving));
         let model = serving.is_some_and(|space| self.has_embedder(&space.name));
         for source in &mut status.sources {
             source.watching = self.watching(source.source.id);
         }
-        Status { freshness, doing: self.doing(), rate: self.rate(), model, ..status }
+        let opening = opening && !model;
+        Status { freshness, doing: self.doing(), rate: self.rate(), model, opening, ..status }
     }
 
     fn count(&self) -> Result<Status> {

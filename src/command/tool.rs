@@ -67,7 +67,8 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         }
         None
     };
-    if matches!(tool, "search" | "context_pack" | "related" | "consensus" | "orchestrate")
+    let asks = ["search", "context_pack", "related", "index_status", "consensus", "orchestrate"];
+    if asks.contains(&tool)
         && let Some(loading) = world.load_model()
         && loading.join().is_err()
     {

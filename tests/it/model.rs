@@ -709,6 +709,37 @@ fn a_process_that_stays_lets_idle_models_rest() {
     assert_eq!(local.query("rye bread"), query);
 }
 
+#[test]
+fn a_model_that_is_not_open_yet_is_not_missing() {
+    let place = garage();
+    let models = place.path().join("models");
+    small(&models.join("all-MiniLM-L6-v2"));
+    let vault = place.path().join("vault");
+    let index = ["index", vault.to_str().expect("UTF-8"), "--wait"];
+    assert_eq!(with_model(&place, &index, &models).0, 0);
+    let (_, out, _) = with_model(&place, &["call", "index_status"], &models);
+    let status: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(
+        (&status["degraded"], status["embedding"]["coverage"].as_f64()),
+        (&json!([]), Some(1.0))
+    );
+    let mut command = place.command(&["serve", "--stdio"]);
+    command.env("SYNOD_MODELS", &models);
+    let mut client = super::program::Client::of(command);
+    client.initialize("2025-11-25");
+    assert_eq!(client.answered("index_status", json!({}))["degraded"], json!([]));
+    assert!(client.end().success());
+    // What is found before the model is there says so; what is found without one does not.
+    let index = Index::open(&place.data()).expect("an index");
+    for opening in [true, false] {
+        index.set_opening(opening);
+        let (wordy, notes) = ask(&index, "ferry");
+        let said = notes.iter().any(|note| note.contains("still being opened"));
+        assert!(wordy && said == opening, "{notes:?}");
+        assert_eq!(index.status().expect("a status").opening, opening);
+    }
+}
+
 /// A command that finds the installed model.
 fn with_model(place: &Place, args: &[&str], models: &Path) -> (i32, String, String) {
     let mut command = place.command(args);

@@ -13,6 +13,8 @@ pub struct IndexStatus;
 
 /// Errors per source in one reply.
 const ERRORS_MAX: usize = 20;
+/// What is said before the model answers.
+const OPENING: &str = "the embedding model is still being opened: searches go by words until then";
 
 /// Show which vaults and repositories are indexed, their documents and passages, what is
 /// pending, running jobs with progress, and files that could not be read.
@@ -63,8 +65,8 @@ struct EmbeddingReply {
     filling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filling_coverage: Option<f64>,
-    // Where most notes are in languages that the model was not made for; the schema, whose tokens
-    // every client pays, only names it.
+    // Where most notes are in languages that the model was not made for, or while it is being
+    // opened; the schema, whose tokens every client pays, only names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -127,7 +129,9 @@ impl Operation for IndexStatus {
         let embedder = cx.index.embedder();
         let made_for = embedder.as_ref().and_then(|embedder| embedder.made_for());
         let embedding = embedding(&status, made_for);
-        let searched = status.model && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
+        // A model that is there and not open yet is not missing.
+        let there = status.model || status.opening;
+        let searched = there && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
         let degraded = if searched { Vec::new() } else { vec!["semantic".to_owned()] };
         let sources: Vec<SourceReply> = (status.sources.into_iter().filter(wanted))
             .map(|s| source(pending(&s, &doing, freshness), s, embedder.as_deref()))
@@ -228,7 +232,7 @@ fn embedding(status: &Status, made_for: Option<MadeFor>) -> Option<EmbeddingRepl
         seconds_left: rate.map(|rate| (waiting as f32 / rate).ceil() as u64),
         filling: filling.map(|space| space.name.clone()),
         filling_coverage: filling.map(|space| coverage(space.waiting)),
-        warning: status.misfit(made_for),
+        warning: status.misfit(made_for).or_else(|| status.opening.then(|| OPENING.to_owned())),
     })
 }
 
