@@ -18,6 +18,9 @@ use std::sync::{Mutex, PoisonError};
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Longest file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Recorded questions that are named where another one was asked, and characters of each.
+const NAMED_MAX: usize = 3;
+const NAMED_CHARS_MAX: usize = 80;
 
 /// One recorded answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,12 +128,11 @@ impl Transcripts {
 
     /// The recorded answer, and how long it took.
     pub(crate) fn answer(&self, model: &str, question: &str) -> Result<(Whole, u64), Fault> {
-        let missed = |what: &str| {
-            let note = format!("the transcripts have no {what}");
-            Err(Fault::new(FailureKind::NotFound, note))
+        let missed = |note: String| Err(Fault::new(FailureKind::NotFound, note));
+        let Some(rows) = self.models.get(model) else {
+            return missed("the transcripts have no such model".to_owned());
         };
-        let Some(rows) = self.models.get(model) else { return missed("such model") };
-        let Some(row) = rows.get(question.trim()) else { return missed("such question of it") };
+        let Some(row) = rows.get(question.trim()) else { return missed(unrecorded(rows)) };
         let finish = row.finish.as_deref().map_or(Finish::Stop, Finish::parse);
         if finish == Finish::Filter {
             return Err(Fault::new(FailureKind::Filter, "as recorded"));
@@ -146,6 +148,24 @@ impl Transcripts {
         let whole = Whole { text: row.text.clone(), version: None, finish, usage };
         Ok((whole, row.latency_ms.unwrap_or_default()))
     }
+}
+
+/// What is said of a question that is not among the recorded ones.
+fn unrecorded(rows: &HashMap<String, Row>) -> String {
+    let mut known: Vec<&String> = rows.keys().collect();
+    known.sort();
+    let named = |question: &&String| {
+        let words: Vec<&str> = question.split_whitespace().collect();
+        let head: String = words.join(" ").chars().take(NAMED_CHARS_MAX).collect();
+        format!("`{head}`")
+    };
+    let named: Vec<String> = known.iter().take(NAMED_MAX).map(named).collect();
+    let more = match known.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = named.join(", ");
+    format!("transcripts answer recorded questions alone, word for word: {named}{more}")
 }
 
 /// Appends answers to a file of transcripts.
@@ -245,6 +265,8 @@ mod tests {
             assert_eq!(fault.kind, FailureKind::NotFound);
             assert!(fault.note.contains("transcripts"), "{}", fault.note);
         }
+        let fault = known.answer("toy", "who?").expect_err("a miss");
+        assert!(fault.note.ends_with("word for word: `key [redacted]`, `why?`"), "{}", fault.note);
         let recorded = known.models();
         assert_eq!((recorded[0].vendor.as_str(), recorded[0].answers), ("v", 2));
     }

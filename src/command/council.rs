@@ -4,7 +4,7 @@ use super::tool::{plain, print};
 use super::{note, say};
 use crate::cli::{AskArgs, CouncilArgs, Failure, Session, SessionArgs};
 use crate::config::council::ProviderConfig;
-use crate::eval::answers::Recorded;
+use crate::eval::answers::{Question, Recorded};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,16 +25,17 @@ pub fn run(mut session: Session, args: CouncilArgs) -> Result<ExitCode, Failure>
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         // A number stands for one of the questions that are shown.
         let by_number = query.trim().parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-        let same = |q: &&crate::eval::answers::Question| words(&q.question) == words(&query);
+        let same = |q: &&Question| words(&q.question) == words(&query);
         let found = by_number.and_then(|n| recorded.questions.get(n));
         let found = found.or_else(|| recorded.questions.iter().find(same));
-        if let Some(question) = found {
-            query.clone_from(&question.question);
-            if options.is_empty() {
-                options.clone_from(&question.options);
-            }
-            note(&format!("asked: {query}"));
+        let Some(question) = found else {
+            return Err(unrecorded(query.trim(), file, &recorded).into());
+        };
+        query.clone_from(&question.question);
+        if options.is_empty() {
+            options.clone_from(&question.options);
         }
+        note(&format!("asked: {query}"));
     }
     let mut call = json!({
         "query": query, "models": args.models, "heads": args.heads,
@@ -97,11 +98,28 @@ fn laid_out(data: &Path, file: &Path, recorded: &Recorded) -> Result<PathBuf, Fa
 
 fn show(recorded: &Recorded) {
     say(&format!("{} recorded questions; ask one by its number:\n\n", recorded.questions.len()));
-    for (at, question) in recorded.questions.iter().take(SHOWN).enumerate() {
-        let line: Vec<&str> = question.question.split_whitespace().collect();
-        let head: String = line.join(" ").chars().take(100).collect();
-        say(&format!("{:4}  {head} ({} models)\n", at + 1, question.answers.len()));
-    }
+    say(&listed(recorded));
+}
+
+/// The first recorded questions by their numbers, a line each.
+fn listed(recorded: &Recorded) -> String {
+    let line = |(at, question): (usize, &Question)| {
+        let words: Vec<&str> = question.question.split_whitespace().collect();
+        let head: String = words.join(" ").chars().take(100).collect();
+        format!("{:4}  {head} ({} models)\n", at + 1, question.answers.len())
+    };
+    recorded.questions.iter().take(SHOWN).enumerate().map(line).collect()
+}
+
+/// What is said where something is asked that nobody answered when it was recorded.
+fn unrecorded(query: &str, file: &Path, recorded: &Recorded) -> String {
+    let (file, n) = (file.display(), recorded.questions.len());
+    let listed = listed(recorded);
+    format!(
+        "council: `{query}` is none of the {n} questions recorded in `{file}`, and only those can \
+         be asked; ask one by its number or word for word:\n\n{}",
+        listed.trim_end_matches('\n')
+    )
 }
 
 /// `synod ask`

@@ -3,7 +3,7 @@
 use super::chat::Chat;
 use super::faces::token;
 use super::http::{get, post, request};
-use super::program::{PATIENCE, Place, ended, poll};
+use super::program::{PATIENCE, Place, ended, poll, root};
 use serde_json::{Value, json};
 
 /// A place whose council is five recorded models; three of them agree on most questions.
@@ -203,6 +203,22 @@ fn a_council_asks_until_it_is_enough() {
     assert!(single["verdict"]["trust"].is_null(), "{single}");
     let unknown = client.refused("orchestrate", json!({"query": "Never asked?"}));
     assert!(unknown.contains("nobody answered") && unknown.contains("not_found"), "{unknown}");
+    let named = ["`Question 0?`", "`What is half of 84?`"].iter().any(|q| unknown.contains(q));
+    assert!(named && unknown.contains("answer recorded questions alone"), "{unknown}");
+    assert!(!unknown.contains("`check`"), "{unknown}");
+}
+
+#[test]
+fn what_was_not_recorded_is_refused_with_what_was() {
+    let place = Place::new();
+    let file = root().join("examples/council.jsonl");
+    let file = file.to_str().expect("UTF-8");
+    for asked in ["4", "0", "Which species of the shore is a filter feeder?"] {
+        let (code, out, err) = place.outcome(&["council", "--replay", file, asked]);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        let said = format!("`{asked}` is none of the 3 questions recorded in `{file}`");
+        assert!(err.contains(&said) && err.contains("   1  A gauge reads 3.42 m"), "{err}");
+    }
 }
 
 #[test]

@@ -543,9 +543,9 @@ pub fn nobody(all: &[Seat]) -> Error {
         })
         .collect();
     let why = why.join(", ");
-    Error::Upstream(format!(
-        "orchestrate: nobody answered ({why}); see `models` with `op` = `check`"
-    ))
+    let hint = all.iter().find_map(|seat| seat.why.as_deref());
+    let hint = hint.unwrap_or("see `models` with `op` = `check`");
+    Error::Upstream(format!("orchestrate: nobody answered ({why}); {hint}"))
 }
 
 /// The answers of seats as votes.

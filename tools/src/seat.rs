@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use synod_council::{Kind, classify};
 use synod_guard::Mode;
-use synod_llm::{Answer, Ask, Claim, Failure, Finish, Message, Policy};
+use synod_llm::{Answer, Ask, Claim, Failure, FailureKind, Finish, Message, Policy};
 use tokio::time::Instant;
 
 /// Tokens of one answer, reasoning included; a model's row may have fewer.
@@ -29,6 +29,9 @@ pub struct Seat {
     pub family: String,
     /// Nothing when there is no answer.
     pub text: Option<String>,
+    /// What a failure is about where its kind alone does not say what to do.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// What a model reads: the question, and its options by their letters.
@@ -170,7 +173,8 @@ fn answered(cx: &Context, by: &By, answer: Answer) -> Seat {
         cost_usd: answer.cost_usd_micros.map(|micros| micros as f64 / 1e6),
         redacted: safety::rules(&report, Mode::Enforcing),
     };
-    Seat { reply, vendor: answer.vendor, family: answer.family, text: (!cut).then_some(text) }
+    let text = (!cut).then_some(text);
+    Seat { reply, vendor: answer.vendor, family: answer.family, text, why: None }
 }
 
 fn failed(id: &str, failure: &Failure, ms: u64) -> Seat {
@@ -187,5 +191,8 @@ fn failed(id: &str, failure: &Failure, ms: u64) -> Seat {
         cost_usd: None,
         redacted: Vec::new(),
     };
-    Seat { reply, vendor: String::new(), family: String::new(), text: None }
+    // Our own words: which questions were recorded, which key is not set.
+    let telling = matches!(failure.kind, FailureKind::NotFound | FailureKind::Auth);
+    let why = Some(failure.note.clone()).filter(|note| telling && !note.is_empty());
+    Seat { reply, vendor: String::new(), family: String::new(), text: None, why }
 }
