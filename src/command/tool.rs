@@ -1,6 +1,6 @@
 //! `synod call`, `search`, `pack`, `read`: the same tools, through the same door, as the operator.
 
-use super::{note, say};
+use super::{note, open_index, say};
 use crate::beat::{BEAT_MAX, Sign};
 use crate::cli::{Failure, FilterArgs, PackArgs, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
@@ -11,6 +11,7 @@ use crate::schedule;
 use crate::world::World;
 use crate::writer;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -239,9 +240,35 @@ pub fn pack(session: &Session, args: PackArgs) -> Result<ExitCode, Failure> {
     Ok(if none { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// The absolute path of a file that is named from the current folder and lies in a source; what
+/// follows a `#` stays behind it. Anything else is a name like those of all other callers.
+fn from_here(session: &Session, name: &str) -> Result<Option<String>, Failure> {
+    let (path, anchor) = match name.split_once('#') {
+        Some((path, anchor)) if !Path::new(name).is_file() => (path, Some(anchor)),
+        _ => (name, None),
+    };
+    let path = Path::new(path);
+    let (Some(file), Some(folder)) = (path.file_name(), path.parent()) else { return Ok(None) };
+    if path.is_absolute() || !path.is_file() {
+        return Ok(None);
+    }
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    // Of a link the place where it lies comes first, then where it leads.
+    let places = [folder.canonicalize()?.join(file), path.canonicalize()?];
+    let sources = open_index(session, &session.data)?.sources()?;
+    let roots = sources.iter().map(|source| &source.root).filter(|root| !root.is_empty());
+    let inside = |place: &&PathBuf| roots.clone().any(|root| place.starts_with(root));
+    let found = places.iter().find(inside).and_then(|place| place.to_str());
+    Ok(found.map(|place| match anchor {
+        Some(anchor) => format!("{place}#{anchor}"),
+        None => place.to_owned(),
+    }))
+}
+
 /// `synod read`
 pub fn read(session: &Session, args: ReadArgs) -> Result<ExitCode, Failure> {
-    let mut call = json!({ "path": args.name, "outline": args.outline });
+    let here = if args.source.is_none() { from_here(session, &args.name)? } else { None };
+    let mut call = json!({ "path": here.unwrap_or(args.name), "outline": args.outline });
     if let Some(source) = args.source {
         call["source"] = source.into();
     }

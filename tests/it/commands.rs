@@ -39,6 +39,31 @@ fn excluded_words_and_filters_are_typed() {
 }
 
 #[test]
+fn a_path_from_the_current_folder_is_that_file() {
+    let place = Place::new();
+    for name in ["one", "two"] {
+        place.write(&format!("{name}/sub/tide.md"), format!("# Tide\n\nit stands in {name}\n"));
+        place.index(&place.path().join(name));
+    }
+    let read = |folder: &str, path: &str| {
+        let mut command = place.command(&["read", path]);
+        command.current_dir(place.path().join(folder));
+        outcome(command)
+    };
+    for (folder, path) in [
+        ("two", "sub/tide.md"),
+        ("two/sub", "tide.md"),
+        ("one/sub", "../../two/sub/tide.md#L1-L3"),
+        (".", "./two/sub/tide.md#tide"),
+    ] {
+        let (code, text, err) = read(folder, path);
+        assert!(code == 0 && text.contains("it stands in two"), "{folder} {path}: {text}{err}");
+    }
+    let (code, _, err) = read(".", "sub/tide.md");
+    assert!(code == 1 && err.contains("means 2 documents"), "{err}");
+}
+
+#[test]
 fn a_pack_is_made_and_had_again() {
     let place = vault();
     let (code, pack, _) = place.outcome(&["pack", "low", "water", "-t", "400", "--json"]);
