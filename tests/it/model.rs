@@ -740,6 +740,29 @@ fn a_model_that_is_not_open_yet_is_not_missing() {
     }
 }
 
+#[test]
+fn a_model_of_the_configuration_that_is_not_there_is_named() {
+    let place = garage();
+    let models = place.path().join("models");
+    let vault = place.path().join("vault");
+    let vault = vault.to_str().expect("UTF-8");
+    let (code, _, err) = with_model(&place, &["index", vault, "--wait"], &models);
+    let get = "so nothing is embedded; `synod model install all-MiniLM-L6-v2` gets it";
+    assert!(code == 0 && err.contains(get), "{err}");
+    let (code, _, err) = with_model(&place, &["search", "rye"], &models);
+    assert_eq!((code, err.as_str()), (0, ""), "whoever has no model may want none");
+    small(&models.join("all-MiniLM-L6-v2"));
+    let config = place.write("synod.toml", "[embedding]\nmodel = \"bge-m3\"\n");
+    let config = config.to_str().expect("UTF-8");
+    for args in [&["index", "--wait"][..], &["search", "rye"], &["doctor"]] {
+        let args = [args, &["--config", config]].concat();
+        let (code, out, err) = with_model(&place, &args, &models);
+        let said = "`bge-m3` is not installed, so nothing is embedded; installed are \
+                    `all-MiniLM-L6-v2`: set `embedding.model`";
+        assert!(code == 0 && (out + &err).contains(said), "{args:?}: {err}");
+    }
+}
+
 /// A command that finds the installed model.
 fn with_model(place: &Place, args: &[&str], models: &Path) -> (i32, String, String) {
     let mut command = place.command(args);
