@@ -508,7 +508,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let code = error.exit_code();
             // Help and version go to stdout with 0, mistakes to stderr with 2.
-            let _ = error.print();
+            if let (0, Err(error)) = (code, error.print()) {
+                command::unsaid(&error);
+            }
             return ExitCode::from(code as u8);
         }
     };
@@ -578,11 +580,15 @@ fn dispatch(session: Session, matches: &ArgMatches) -> Result<ExitCode, Failure>
         Command::ClientConfig(args) => command::client::run(&session, &args),
         Command::Token(args) => command::admin::token(&session, &args.action),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut self::command(), "synod", &mut std::io::stdout());
+            let mut text: Vec<u8> = Vec::new();
+            clap_complete::generate(shell, &mut self::command(), "synod", &mut text);
+            command::say_bytes(&text);
             Ok(ExitCode::SUCCESS)
         }
         Command::Man => {
-            clap_mangen::Man::new(self::command()).render(&mut std::io::stdout())?;
+            let mut text: Vec<u8> = Vec::new();
+            clap_mangen::Man::new(self::command()).render(&mut text)?;
+            command::say_bytes(&text);
             Ok(ExitCode::SUCCESS)
         }
         Command::Doc { name } => command::admin::document(&name),

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use synod_index::Index;
 
-/// Prints to stdout; a reader that went away ends the program quietly, as with other tools.
+/// Prints to stdout; where that takes nothing, the program ends.
 pub fn say(text: &str) {
     say_bytes(text.as_bytes());
 }
@@ -29,9 +29,19 @@ pub fn say(text: &str) {
 pub fn say_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     let done = out.write_all(bytes).and_then(|()| out.flush());
-    if done.is_err() {
+    if let Err(error) = done {
+        unsaid(&error);
+    }
+}
+
+/// Ends the program whose words stdout does not take: quietly where their reader went away, as with
+/// other tools, else with the reason.
+pub fn unsaid(error: &std::io::Error) -> ! {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
+    note(&format!("synod: cannot write to stdout: {error}"));
+    std::process::exit(1);
 }
 
 /// Prints a line to stderr.

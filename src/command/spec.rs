@@ -89,8 +89,11 @@ pub fn run(session: &Session, args: &SpecArgs) -> Result<ExitCode, Failure> {
     if let Some(project) = project {
         call["project"] = project.into();
     }
-    print(session, &plain(session, tool, call)?);
-    Ok(ExitCode::SUCCESS)
+    let answer = plain(session, tool, call)?;
+    print(session, &answer);
+    // Warnings and hints are no failure of a check.
+    let failed = args.check && answer.structured["ok"] == false;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// `synod spec previous`

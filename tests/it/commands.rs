@@ -4,6 +4,7 @@ use super::http::get;
 use super::index::kinds::pdf;
 use super::program::{Place, Server, outcome, poll, sql};
 use serde_json::json;
+use std::process::Stdio;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -334,6 +335,39 @@ fn completions_and_the_manual_know_every_command() {
     let (code, text, _) = place.outcome(&["man"]);
     assert!(code == 0 && text.starts_with(".ie") || text.contains(".TH"), "a manual page");
     assert!(commands.iter().all(|command| text.contains(command)));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_stdout_does_not_take_is_a_failure_and_a_reader_that_left_is_none() {
+    let place = vault();
+    for args in [
+        &["search", "tide"][..],
+        &["read", "tide1.md"],
+        &["config"],
+        &["call", "index_status"],
+        &["completions", "bash"],
+        &["man"],
+        &["--version"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+        let mut command = place.command(args);
+        command.stdout(full);
+        let output = command.stderr(Stdio::piped()).spawn().and_then(|c| c.wait_with_output());
+        let output = output.expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(1) && said.contains("No space left"),
+            "{args:?} {said}"
+        );
+        let mut command = place.command(args);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("its end");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{args:?} {said}");
+    }
 }
 
 #[test]

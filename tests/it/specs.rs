@@ -247,7 +247,7 @@ fn a_cli_of_an_unknown_version_changes_nothing() {
 
 #[test]
 fn the_same_over_rest_and_the_command_line() {
-    let (place, _root) = place();
+    let (place, root) = place();
     let web = place.http(&["--allow-write"], &[]);
     let listed = get(web.address, "/v1/spec-kit/features").json();
     assert_eq!(listed["features"][0]["name"], "001-albums", "{listed}");
@@ -270,6 +270,11 @@ fn the_same_over_rest_and_the_command_line() {
         let (code, out, err) = place.outcome(args);
         assert!(code == 0 && out.contains(word), "{args:?}: {out}{err}");
     }
+    // What is found by a check is a failure where it is an error.
+    let tasks = TASKS.replace("T004", "T003");
+    std::fs::write(root.join("specs/001-albums/tasks.md"), tasks).expect("written");
+    let (code, out, _) = place.outcome(&["spec", "001", "--check"]);
+    assert!(code == 1 && out.contains("duplicate-id"), "{code} {out}");
     let off = place.http(&[], &[("SPEC_KIT_ENABLED", "false")]);
     let said = get(off.address, "/v1/spec-kit/features");
     assert!(said.status == 422 && said.body.contains("spec_kit.enabled"), "{said:?}");
