@@ -227,6 +227,9 @@ impl Index {
         let renew = plain && filters == Filters::default();
         found.notes.append(&mut query.notes);
         found.notes.dedup();
+        if view.entries.is_empty() {
+            found.notes.push(empty(&sources).into());
+        }
         Ok(Answer { found, ranking, forms, renew, plain, sources, allowed: rows })
     }
 
@@ -508,6 +511,14 @@ fn alike(view: &View, forms: &[String]) -> Result<Vec<String>> {
         }
     }
     Ok(out)
+}
+
+/// What is said where there is no document at all: other words would find nothing either.
+fn empty(sources: &[Source]) -> &'static str {
+    match sources {
+        [] => "nothing is indexed yet; `synod index FOLDER` adds a folder",
+        _ => "no document is indexed: the sources are still to be read, or hold none",
+    }
 }
 
 /// Says how many hits are shown without their text, and of which sources.

@@ -40,6 +40,20 @@ fn excluded_words_and_filters_are_typed() {
 }
 
 #[test]
+fn where_nothing_is_indexed_a_search_says_how_to_begin() {
+    let place = Place::new();
+    for tool in ["search", "pack"] {
+        let (code, said, err) = place.outcome(&[tool, "tide"]);
+        let how = "nothing is indexed yet; `synod index FOLDER` adds a folder";
+        assert!(code == 1 && said.contains(how) && !said.contains("other"), "{said}{err}");
+    }
+    place.write("vault/.hidden", "");
+    place.index(&place.path().join("vault"));
+    let (_, said, _) = place.outcome(&["search", "tide"]);
+    assert!(said.contains("no document is indexed"), "{said}");
+}
+
+#[test]
 fn a_path_from_the_current_folder_is_that_file() {
     let place = Place::new();
     for name in ["one", "two"] {

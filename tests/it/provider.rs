@@ -275,6 +275,7 @@ fn both_dialects_find_what_is_said_in_other_words() {
             let reply = search(&place, &config, query);
             assert_eq!(reply["hits"][0]["path"], path, "{provider} {query}: {reply}");
             assert_eq!(reply["degraded"], json!([]));
+            assert!(reply["total"].as_u64() > Some(0), "{query}: {reply}");
         }
         let (_, out, _) = place.outcome(&["model", "spaces", "--config", &config]);
         // Measured to one part in sixteen; the prefix says who embeds.
