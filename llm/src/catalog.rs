@@ -37,6 +37,9 @@ pub struct Provider {
     pub url: String,
     /// One of them is used for a call; none where none is needed.
     pub keys: Vec<Key>,
+    /// Variables that should hold keys and are not set, to name where a call without a key is
+    /// refused.
+    pub keys_unset: Vec<String>,
     /// Header that carries the key where it is not the dialect's own (`api-key`).
     pub key_header: Option<String>,
     /// It runs on this machine or in this house: the policy `local` may use it, proxies are not
@@ -70,6 +73,7 @@ impl Provider {
             dialect,
             url: url.to_owned(),
             keys: Vec::new(),
+            keys_unset: Vec::new(),
             key_header: None,
             local: false,
             stream: true,

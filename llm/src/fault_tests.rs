@@ -456,6 +456,17 @@ async fn all_keys_refused_is_one_try_each() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_refused_for_want_of_a_key_names_its_variable() {
+    let server = Server::start(vec![refusal(401, &json!({}))]);
+    let mut catalog = single(Dialect::OpenAi, &server);
+    catalog.providers[0].keys.clear();
+    catalog.providers[0].keys_unset = vec!["TOY_API_KEY".to_owned()];
+    let failure = engine(catalog).ask(ask("m"), within(10_000)).await.expect_err("a failure");
+    assert_eq!(failure.kind, FailureKind::Auth);
+    assert!(failure.to_string().ends_with("(`TOY_API_KEY` is not set)"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_model_that_takes_no_temperature_is_asked_without_one_and_that_is_remembered() {
     let body = json!({"error": {"code": "unsupported_value", "param": "temperature",
         "message": "Unsupported value: 'temperature' does not support 0 with this model."}});

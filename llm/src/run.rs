@@ -362,6 +362,7 @@ impl Engine {
             }
             None => self.exchange(way, choice, &mut reservation, &mut first_token).await,
         };
+        let result = result.map_err(|fault| keyless(way.provider, fault));
         let now = Instant::now();
         match &result {
             Ok(whole) => {
@@ -492,6 +493,16 @@ fn tell(way: &Way, stage: Stage) {
             (way.hear)(&Event::Text { model: model(), delta: text.to_owned() });
         }
     }
+}
+
+/// A refusal of a call that went out without a key names the variables that should hold one.
+fn keyless(provider: &Provider, fault: Fault) -> Fault {
+    let unset = &provider.keys_unset;
+    if fault.kind != FailureKind::Auth || !provider.keys.is_empty() || unset.is_empty() {
+        return fault;
+    }
+    let verb = if unset.len() == 1 { "is" } else { "are" };
+    Fault { note: format!("`{}` {verb} not set", unset.join("`, `")), ..fault }
 }
 
 /// Whether a failure tells something about the server. A refusal of the question is good service,
