@@ -50,6 +50,21 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// How this program is called from a shell: by its name where the path leads to one, else by where
+/// it lies, as after `cargo run`.
+pub fn called() -> String {
+    let file = format!("synod{}", std::env::consts::EXE_SUFFIX);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let known = std::env::split_paths(&path).any(|folder| folder.join(&file).is_file());
+    match std::env::current_exe() {
+        Ok(here) if !known => match here.display().to_string() {
+            here if here.contains(' ') => format!("\"{here}\""),
+            here => here,
+        },
+        _ => "synod".to_owned(),
+    }
+}
+
 /// The index below `data`, to be written within the limits of the configuration.
 ///
 /// # Errors

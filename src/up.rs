@@ -3,7 +3,7 @@
 use crate::cli::{Failure, ServeArgs, Session, UpArgs};
 use crate::client_config;
 use crate::command::client::{places, stdio};
-use crate::command::{note, say};
+use crate::command::{called, note, say};
 use crate::config::{Config, Provider};
 use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
@@ -326,12 +326,13 @@ fn welcome(
     if names.is_empty() {
         names = vec!["claude-desktop", "claude-code", "vscode", "cursor", "zed"];
     }
+    let synod = called();
     for name in names {
-        say(&format!("  synod client-config {name} --write\n"));
+        say(&format!("  {synod} client-config {name} --write\n"));
     }
     say("\nor paste this into any client that reads `mcpServers`:\n\n");
     let client = client_config::find("claude-desktop")?;
     say(&client_config::snippet(client, &launch)?);
-    say("\nTry it:  synod search \"what did we decide\"\nStop:    Ctrl-C\n");
+    say(&format!("\nTry it:  {synod} search \"what did we decide\"\nStop:    Ctrl-C\n"));
     Ok(())
 }

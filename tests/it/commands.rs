@@ -411,6 +411,24 @@ fn up_takes_the_repository_it_stands_in() {
 }
 
 #[test]
+fn up_names_commands_that_the_shell_finds() {
+    let place = Place::new();
+    place.write("vault/tide.md", "# Tide\n");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_synod"));
+    for (path, called) in [(place.path(), "/synod "), (program.parent().expect("one"), "  synod ")]
+    {
+        let mut command = place.command(&["up", "--http", "127.0.0.1:0", "--lexical-only"]);
+        command.current_dir(place.path().join("vault")).env("PATH", path);
+        let server = Server::of(command);
+        poll("the welcome", PATIENCE, || server.stdout().contains("Stop:").then_some(()));
+        let said = server.stdout();
+        for what in ["client-config", "search"] {
+            assert!(said.contains(&format!("{called}{what}")), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_repair_keeps_every_pushed_text_that_can_be_read() {
     let place = vault();
     let mut client = place.stdio(&["--allow-write"]);
