@@ -74,6 +74,9 @@ pub(crate) struct Counted {
 /// less often where counting takes long.
 const COUNT_AGAIN: Duration = Duration::from_millis(500);
 
+/// What is said of a file that is nowhere below a source.
+const OUTSIDE: &str = "it lies in no source; add its folder with `synod index FOLDER`";
+
 /// Why a file is or is not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
@@ -165,7 +168,7 @@ impl Index {
             .filter(|s| !s.root.is_empty() && full.starts_with(&s.root))
             .max_by_key(|s| s.root.len());
         let Some(source) = owner else {
-            why.lines.push("it lies in no source; add its folder with `synod index FOLDER`".into());
+            why.lines.push(by_link(&sources, path).unwrap_or_else(|| OUTSIDE.to_owned()));
             return Ok(why);
         };
         why.lines.push(format!("source: {} ({})", source.name, source.kind.name()));
@@ -225,6 +228,19 @@ impl Index {
         })?;
         Ok(why)
     }
+}
+
+/// Of a path that only a link leads out of a source, the rule that leaves it out.
+fn by_link(sources: &[Source], path: &Path) -> Option<String> {
+    let full = std::path::absolute(path).ok()?;
+    full.ancestors().find_map(|there| {
+        let real = there.canonicalize().ok()?;
+        let mut folders = sources.iter().filter(|source| !source.root.is_empty());
+        let source = folders.find(|source| real == Path::new(&source.root))?;
+        let relative = full.strip_prefix(there).ok().and_then(crate::walk::slashed)?;
+        let rule = crate::walk::why_left_out(&real, &relative, &[])?;
+        Some(format!("the walk of source `{}` leaves it out: {rule}", source.name))
+    })
 }
 
 /// The absolute path, links resolved as far as the path exists: a file that is gone still has a

@@ -136,6 +136,14 @@ fn doctor_names_the_rule_that_leaves_a_file_out() {
         let (found, said) = explain(path);
         assert!(found == code && said.contains(words), "{path}: {found} {said}");
     }
+    #[cfg(unix)]
+    {
+        let outside = place.write("outside.md", "outside\n");
+        std::os::unix::fs::symlink(outside, place.path().join("vault/out.md")).expect("a link");
+        let (code, said) = explain("vault/out.md");
+        let rule = "source `vault` leaves it out: `out.md` is a link, and links are not followed";
+        assert!(code == 1 && said.contains(rule), "{said}");
+    }
 }
 
 #[test]
