@@ -300,7 +300,7 @@ fn panel(complexity: Level, effort: Effort) -> Decision<Bounds> {
         Effort::Quick => Decision::of(Bounds { least: 1, most: 1 }, "quick asks one model"),
         Effort::Normal => {
             let bounds = Bounds { least, most: most.min(5) };
-            Decision::of(bounds, format!("{least} to {most} for {name} complexity, at most 5"))
+            Decision::of(bounds, format!("for {name} complexity"))
         }
         Effort::Deep => {
             let bounds = Bounds { least: least.max(2), most: ANSWERS_MAX };

@@ -209,6 +209,18 @@ fn a_council_asks_until_it_is_enough() {
 }
 
 #[test]
+fn why_it_stopped_says_that_others_than_the_panel_were_asked() {
+    let place = place();
+    let (code, said, err) = place.outcome(&["council", "--config", &config(&place), "Question 0?"]);
+    assert_eq!(code, 0, "{err}");
+    let stopped = "stopped because the panel was not enough, and ";
+    assert!(
+        said.contains(stopped) && said.contains("up to 2 models (for low complexity)"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_was_not_recorded_is_refused_with_what_was() {
     let place = Place::new();
     let file = root().join("examples/council.jsonl");

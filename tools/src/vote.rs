@@ -84,10 +84,21 @@ impl Voting<'_> {
             return Ok(true);
         }
         if self.asking.is_empty() && nobody {
-            self.decision.stopped_because = "everybody of the panel was asked".to_owned();
+            self.decision.stopped_because = self.everybody().to_owned();
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Who was asked, once nobody is left who may be.
+    fn everybody(&self) -> &'static str {
+        match self.next > self.plan.panel {
+            false => "everybody of the panel was asked",
+            true if self.next < self.plan.order.len() => {
+                "the panel was not enough, and those who were added were asked too"
+            }
+            true => "the panel was not enough, and everybody else was asked too",
+        }
     }
 
     /// Asks until it is enough, or everybody who may be asked has answered.
