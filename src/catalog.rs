@@ -50,15 +50,17 @@ fn provider(row: &ProviderConfig, environment: Environment) -> Result<Provider, 
         Dialect::Replay => crate::job::expand_home(url).to_string_lossy().into_owned(),
         _ => url.to_owned(),
     };
-    let mut keys = Vec::new();
+    let (mut keys, mut keys_unset) = (Vec::new(), Vec::new());
     for variable in &row.key_env {
-        // A variable that is not set is a key less; the provider refuses the call and says so.
-        if let Some(secret) = environment(variable).filter(|secret| !secret.is_empty()) {
-            keys.push(Key { label: variable.clone(), secret });
+        match environment(variable).filter(|secret| !secret.is_empty()) {
+            Some(secret) => keys.push(Key { label: variable.clone(), secret }),
+            // A key less; where the provider refuses the call for it, it is named.
+            None => keys_unset.push(variable.clone()),
         }
     }
     Ok(Provider {
         keys,
+        keys_unset,
         key_header: row.key_header.clone(),
         local: row.local.unwrap_or(dialect == Dialect::Replay || is_loopback(&url)),
         stream: row.stream,

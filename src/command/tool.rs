@@ -71,7 +71,7 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
     };
     let asks = ["search", "context_pack", "related", "index_status", "consensus", "orchestrate"];
     let asks = asks.contains(&tool);
-    if asks && let Some(why) = embedder::misnamed(&world.config.embedding) {
+    if asks && let Some(why) = embedder::misnamed(&world.config.get().embedding) {
         note(&why);
     }
     if asks

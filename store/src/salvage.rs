@@ -279,7 +279,7 @@ fn copy(old: &Connection, tx: &Transaction, name: &str) -> Result<(u64, u64)> {
 
 /// Takes over what can be read of all tables.
 fn save(old: &Connection, new: &Store) -> Result<(u64, Vec<(String, u64)>)> {
-    let names = tables(&new.db()?)?;
+    let names = tables(&*new.db()?)?;
     new.write(|tx| {
         let (mut kept, mut lost) = (0, Vec::new());
         for name in names {
