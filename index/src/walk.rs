@@ -5,7 +5,8 @@
 
 use crate::disk::Stamp;
 use crate::limit::WALK_DEPTH_MAX;
-use ignore::{DirEntry, IncrementalIgnore, WalkBuilder, WalkState};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::{DirEntry, IncrementalIgnore, Match, WalkBuilder, WalkState};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,9 @@ const HIDDEN_KEPT: &[&str] = &[
     ".mcp.json",
     ".vscode",
 ];
+
+/// Files that say what is left out, in any folder; those that count most last.
+const IGNORE_FILES: &[&str] = &[".git/info/exclude", ".gitignore", ".ignore", ".synodignore"];
 
 /// A file as the walk saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,16 +146,60 @@ pub(crate) fn walk_counted(
     walked
 }
 
-/// What ignore files leave out, as walks and [`Rules`] have it.
+/// What ignore files leave out, as walks and [`Rules`] have it. What lies above `root` is somebody
+/// else's, and so is what a person's git leaves out everywhere: only [`above`] says what counts.
 fn builder(root: &Path) -> WalkBuilder {
     let mut builder = WalkBuilder::new(root);
     builder
         .hidden(false)
         .follow_links(false)
         .require_git(false)
+        .parents(false)
+        .git_global(false)
         .max_depth(Some(WALK_DEPTH_MAX))
         .add_custom_ignore_filename(".synodignore");
+    for IgnoreFile { folder, file } in above(root) {
+        // Its lines are about its own folder. One that does not parse is left out.
+        builder.current_dir(folder);
+        let _ = builder.add_ignore(file);
+    }
     builder
+}
+
+/// A file that says what is left out, and the folder that its lines are about.
+struct IgnoreFile {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+/// The ignore files in `folders`, of which each lies in the one before; those that count most last.
+fn ignore_files(folders: &[&Path]) -> Vec<IgnoreFile> {
+    let mut found = Vec::new();
+    for name in IGNORE_FILES {
+        for folder in folders {
+            let file = folder.join(name);
+            if file.is_file() {
+                found.push(IgnoreFile { folder: (*folder).to_owned(), file });
+            }
+        }
+    }
+    found
+}
+
+/// The ignore files above `root` that hold for it: those of the git repository that it is a folder
+/// of. None where the repository leaves out `root` itself: who names a folder wants what is in it.
+fn above(root: &Path) -> Vec<IgnoreFile> {
+    let top = root.ancestors().find(|folder| folder.join(".git").exists());
+    let Some(top) = top else { return Vec::new() };
+    let inside = |folder: &&Path| folder.starts_with(top);
+    let mut folders: Vec<&Path> = root.ancestors().skip(1).take_while(inside).collect();
+    folders.reverse();
+    let files = ignore_files(&folders);
+    let mut own = root.ancestors().take_while(|folder| *folder != top);
+    if own.any(|folder| ignored_by(&files, folder, true).is_some()) {
+        return Vec::new();
+    }
+    files
 }
 
 /// The rules of a walk, asked for single paths. Ignore files are read once, when a path below them
@@ -245,18 +293,20 @@ fn visit(entry: Result<DirEntry, ignore::Error>, root: &Path, out: &Mutex<Walked
 }
 
 fn note_error(error: &ignore::Error, root: &Path, out: &Mutex<Walked>) {
-    let gone = |e: &std::io::Error| e.kind() == ErrorKind::NotFound;
-    if error.io_error().is_some_and(gone) {
+    // What else fails is an ignore file above the root, and those that count were read before.
+    let Some(reason) = error.io_error() else { return };
+    if reason.kind() == ErrorKind::NotFound {
         // It went away while it was walked: its absence is what the walk reports.
         return;
     }
-    let path = failed_path(error).and_then(|p| p.strip_prefix(root).ok().and_then(slashed));
-    let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-    let mut out = lock(out);
-    if error.io_error().is_some() {
-        out.unread.extend(path.clone());
+    let failed = failed_path(error);
+    if failed.is_some_and(|path| !path.starts_with(root)) {
+        return;
     }
-    out.errors.push((path.unwrap_or_default(), reason));
+    let path = failed.and_then(|path| path.strip_prefix(root).ok()).and_then(slashed);
+    let mut out = lock(out);
+    out.unread.extend(path.clone());
+    out.errors.push((path.unwrap_or_default(), reason.to_string()));
 }
 
 fn failed_path(error: &ignore::Error) -> Option<&Path> {
@@ -356,6 +406,12 @@ fn obsidian_filters(root: &Path) -> Filters {
 /// rule of this program does.
 pub fn why_left_out(root: &Path, path: &str, skip: &[PathBuf]) -> Option<String> {
     let excluded = obsidian_filters(root);
+    let full = root.join(path);
+    let within = |folder: &&Path| folder.starts_with(root);
+    let mut folders: Vec<&Path> = full.ancestors().skip(1).take_while(within).collect();
+    folders.reverse();
+    let mut files = above(root);
+    files.extend(ignore_files(&folders));
     let mut here = root.to_owned();
     let mut relative = String::new();
     for part in path.split('/') {
@@ -383,7 +439,7 @@ pub fn why_left_out(root: &Path, path: &str, skip: &[PathBuf]) -> Option<String>
         if excluded.matches(&relative) {
             return Some(format!("{} is among Obsidian's excluded files", shown()));
         }
-        if let Some(rule) = ignored_by(root, &here) {
+        if let Some(rule) = ignored_by(&files, &here, here.is_dir()) {
             return Some(format!("{} is ignored by {rule}", shown()));
         }
     }
@@ -391,35 +447,24 @@ pub fn why_left_out(root: &Path, path: &str, skip: &[PathBuf]) -> Option<String>
         .then(|| format!("it lies deeper than {WALK_DEPTH_MAX} folders"))
 }
 
-/// The line of an ignore file that leaves `path` out: that of the innermost folder counts, and in
-/// it the last one that fits.
-fn ignored_by(root: &Path, path: &Path) -> Option<String> {
-    let is_dir = path.is_dir();
-    let said = |matched: ignore::Match<&ignore::gitignore::Glob>| match matched {
-        ignore::Match::None => None,
-        ignore::Match::Whitelist(_) => Some(None),
-        ignore::Match::Ignore(glob) => {
-            let file = glob.from().map(|file| file.display().to_string()).unwrap_or_default();
-            Some(Some(format!("the line `{}` of {file}", glob.original())))
-        }
-    };
-    for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
-        for name in [".synodignore", ".ignore", ".gitignore", ".git/info/exclude"] {
-            let file = folder.join(name);
-            if !file.is_file() {
-                continue;
-            }
-            let mut builder = ignore::gitignore::GitignoreBuilder::new(folder);
-            // A line that does not parse is left out, as in the walk.
-            let _ = builder.add(&file);
-            let Ok(rules) = builder.build() else { continue };
-            if let Some(verdict) = said(rules.matched(path, is_dir)) {
-                return verdict;
+/// The line that leaves `path` out: of the ignore file that counts most among those with a line for
+/// it, the last one. `files` as [`ignore_files`] has them.
+fn ignored_by(files: &[IgnoreFile], path: &Path, is_dir: bool) -> Option<String> {
+    let about = |file: &&IgnoreFile| path != file.folder && path.starts_with(&file.folder);
+    for IgnoreFile { folder, file } in files.iter().rev().filter(about) {
+        let mut builder = GitignoreBuilder::new(folder);
+        // A line that does not parse is left out, as in the walk.
+        let _ = builder.add(file);
+        let rules = builder.build().unwrap_or_else(|_| Gitignore::empty());
+        match rules.matched(path, is_dir) {
+            Match::None => {}
+            Match::Whitelist(_) => return None,
+            Match::Ignore(glob) => {
+                return Some(format!("the line `{}` of {}", glob.original(), file.display()));
             }
         }
     }
-    let (global, _) = ignore::gitignore::Gitignore::global();
-    said(global.matched(path, is_dir)).flatten()
+    None
 }
 
 #[cfg(test)]
@@ -478,6 +523,80 @@ mod tests {
         }
         #[cfg(unix)]
         assert!(why_left_out(root, "etc/passwd", &[]).is_some_and(|why| why.contains("a link")));
+    }
+
+    /// Writes files below `root`, each with what it holds.
+    fn write(root: &Path, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), text).unwrap();
+        }
+    }
+
+    #[test]
+    fn ignore_files_above_a_source_hide_and_freeze_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = dir.path().join("vault");
+        for broken in ["*\n", "x{\n"] {
+            let above = [".gitignore", ".ignore", ".synodignore"].map(|name| (name, broken));
+            write(dir.path(), &above);
+            write(&vault, &[("a.md", ""), ("b/c.md", "")]);
+            let walked = walk(&vault, &[]);
+            assert_eq!(paths(&vault), ["a.md", "b/c.md"], "{broken}");
+            assert!(walked.errors.is_empty(), "{broken}: {:?}", walked.errors);
+            assert!(walked.knows("gone.md") && walked.unread.is_empty());
+            assert!(!Rules::new(&vault, &[]).leave_out("b/c.md", false));
+            assert_eq!(why_left_out(&vault, "b/c.md", &[]), None);
+        }
+        // A repository of its own in there obeys its own rules.
+        write(&vault, &[(".git/HEAD", ""), (".gitignore", "a.md\n")]);
+        assert_eq!(paths(&vault), [".gitignore", "b/c.md"]);
+    }
+
+    #[test]
+    fn a_folder_of_a_repository_obeys_its_rules_and_those_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = dir.path().join("repo");
+        write(dir.path(), &[(".gitignore", "*.md\n")]);
+        write(
+            &repo,
+            &[
+                (".git/info/exclude", "secret.md\n"),
+                (".gitignore", "*.log\n/docs/in/out/\n/built/\nx{\n"),
+                ("docs/.synodignore", "/in/old.md\n"),
+                ("docs/in/.gitignore", "!keep.log\n"),
+                ("docs/in/a.md", ""),
+                ("docs/in/b.log", ""),
+                ("docs/in/keep.log", ""),
+                ("docs/in/old.md", ""),
+                ("docs/in/out/c.md", ""),
+                ("docs/in/deep/out/d.md", ""),
+                ("docs/in/deep/secret.md", ""),
+                ("built/e.md", ""),
+                ("built/f.log", ""),
+            ],
+        );
+        let source = repo.join("docs/in");
+        let found = paths(&source);
+        assert_eq!(found, [".gitignore", "a.md", "deep/out/d.md", "keep.log"]);
+        assert!(walk(&source, &[]).errors.is_empty());
+        let mut rules = Rules::new(&source, &[]);
+        for (path, line) in [
+            ("b.log", "`b.log` is ignored by the line `*.log` of"),
+            ("old.md", "the line `/in/old.md` of"),
+            ("out/c.md", "`out` is ignored by the line `/docs/in/out/` of"),
+            ("deep/secret.md", "the line `secret.md` of"),
+        ] {
+            assert!(rules.leave_out(path, false), "{path}");
+            let why = why_left_out(&source, path, &[]).unwrap_or_default();
+            assert!(why.contains(line), "{path}: {why}");
+        }
+        for path in &found {
+            assert!(!rules.leave_out(path, false), "{path}");
+            assert_eq!(why_left_out(&source, path, &[]), None);
+        }
+        // Who names a folder that the repository leaves out wants what is in it.
+        assert_eq!(paths(&repo.join("built")), ["e.md", "f.log"]);
     }
 
     #[test]

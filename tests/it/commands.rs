@@ -147,6 +147,21 @@ fn doctor_names_the_rule_that_leaves_a_file_out() {
 }
 
 #[test]
+fn ignore_files_above_a_source_and_those_of_a_person_hide_nothing_of_it() {
+    let place = Place::new();
+    place.write("home/.config/git/ignore", "*.md\n");
+    place.write(".gitignore", "*\nx{\n");
+    place.write("vault/tide.md", "# Tide\n\nlow water\n");
+    let vault = place.path().join("vault").display().to_string();
+    let mut command = place.command(&["index", &vault, "--wait", "--lexical-only"]);
+    command.env("XDG_CONFIG_HOME", place.path().join("home/.config"));
+    let (code, _, why) = outcome(command);
+    assert_eq!(code, 0, "{why}");
+    let (code, found, _) = place.outcome(&["search", "low", "water"]);
+    assert!(code == 0 && found.contains("tide.md"), "{found}");
+}
+
+#[test]
 fn a_damaged_database_is_named_and_made_anew() {
     let place = vault();
     place.call("ingest", json!({"op": "push", "path": "memo.md", "content": "pushed walrus"}));
