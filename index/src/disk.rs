@@ -283,7 +283,8 @@ fn read_at(mut file: std::fs::File, at: u64, buffer: &mut [u8]) -> std::io::Resu
     file.read_exact(buffer)
 }
 
-/// Bytes to text: UTF-8, then byte-order marks and UTF-16 without one, then a guess.
+/// Bytes to text: UTF-8, then byte-order marks and UTF-16 without one, then UTF-8 that was damaged,
+/// then a guess.
 pub fn decode(bytes: Vec<u8>) -> Content {
     let utf16 = utf16_kind(&bytes);
     if utf16.is_none() && bytes[..bytes.len().min(BINARY_PROBE_BYTES)].contains(&0) {
@@ -300,6 +301,9 @@ pub fn decode(bytes: Vec<u8>) -> Content {
         },
         Err(error) => {
             let bytes = error.into_bytes();
+            if let Some(text) = damaged(&bytes) {
+                return Content::Text { text, encoding: "UTF-8", plain: false };
+            }
             let mut detector =
                 chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
             detector.feed(&bytes, true);
@@ -308,6 +312,26 @@ pub fn decode(bytes: Vec<u8>) -> Content {
             Content::Text { text: text.into_owned(), encoding: encoding.name(), plain: false }
         }
     }
+}
+
+/// The text of UTF-8 that is cut within a character or has a few stray bytes: any code page would
+/// make other letters of all that is right. `None` where more than a few bytes are wrong: of text
+/// in a code page up to a third looks like UTF-8.
+fn damaged(bytes: &[u8]) -> Option<String> {
+    let (mut n_right, mut n_wrong, mut at) = (0, 0, 0);
+    for chunk in bytes.utf8_chunks() {
+        n_right += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        at += chunk.valid().len() + chunk.invalid().len();
+        let begun = std::str::from_utf8(chunk.invalid()).is_err_and(|e| e.error_len().is_none());
+        let cut = begun && at == bytes.len();
+        n_wrong += usize::from(!chunk.invalid().is_empty() && !cut);
+    }
+    let wrong_max = (n_right / 2).min(1 + n_right / 4);
+    if n_right == 0 || n_wrong > wrong_max {
+        return None;
+    }
+    let text = String::from_utf8_lossy(bytes);
+    Some(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
 /// UTF-16 by its mark, or by zeros in every other byte of the head.
@@ -387,5 +411,22 @@ mod tests {
         let latin = b"une soir\xe9e d'\xe9t\xe9 \xe0 la plage, tr\xe8s agr\xe9able";
         assert!(text(latin).unwrap().0.contains("soirée"));
         assert_eq!(text(b"\x00\x01\x02binary\xff\xff"), None);
+    }
+
+    #[test]
+    fn stray_bytes_and_a_cut_make_no_code_page_of_utf_8() {
+        let with = |bytes: &[u8]| [bytes, "Grüße aus Köln 江湖".as_bytes(), bytes].concat();
+        let cut = "Köln 江湖".as_bytes()[..11].to_vec();
+        for bytes in [with(b"\xff "), with(b" \xe4"), cut] {
+            let (found, plain) = text(&bytes).unwrap();
+            assert!(found.contains("Köln") && found.contains('江') && !plain, "{found}");
+            assert!(found.contains('\u{fffd}'), "{found}");
+        }
+        let mark = [&b"\xef\xbb\xbf"[..], "Köln, Grüße".as_bytes(), &b"\xc3"[..]].concat();
+        assert_eq!(text(&mark), Some(("Köln, Grüße\u{fffd}".to_owned(), false)));
+        // A code page in which some of it happens to be right.
+        let russian = b"\x82\xe1\xa5 \xab\xee\xa4\xa8 \xe0\xae\xa6\xa4\xa0\xee\xe2\xe1\xef";
+        assert_eq!(damaged(russian), None);
+        assert_eq!(damaged(b"caf\xe9, \xe9t\xe9 et C\xc3\xa9line"), None);
     }
 }
