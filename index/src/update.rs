@@ -288,21 +288,22 @@ impl Updater {
         db::sources(&self.db)
     }
 
-    /// Adds `root` as a source, or finds the one that it is.
+    /// Adds `root` as a source, or finds the one that it is, which then gets the name and the
+    /// collection that `spec` gives, if it gives any.
     ///
     /// # Errors
-    /// `Source` for folders that may not be one.
+    /// `Source` for folders that may not be one, and for a known one where another has the name.
     pub fn add_source(&mut self, root: &Path, spec: &SourceSpec) -> Result<Source> {
         let home = spec.home.as_deref();
         let sources = self.sources()?;
         if let Err(silent) = self.index.must_answer(root) {
-            let known = sources.into_iter().find(|known| Path::new(&known.root) == root);
-            return known.ok_or(silent);
+            let known = sources.iter().find(|known| Path::new(&known.root) == root);
+            return self.renamed(known.ok_or(silent)?, spec, &sources);
         }
         let root = crate::jail::source_root(root, home, spec.force)?;
         let shown = root.to_string_lossy().into_owned();
         if let Some(known) = sources.iter().find(|s| s.root == shown) {
-            return Ok(known.clone());
+            return self.renamed(known, spec, &sources);
         }
         let kind = spec.kind.unwrap_or_else(|| kind_of(&root));
         let collection = spec.collection.clone().unwrap_or_else(|| default_collection(kind));
@@ -312,6 +313,34 @@ impl Updater {
             Source { id: 0, name, kind, root: shown, collection, commit: None, scanned_ms: None };
         source.id = db::add_source(&self.db, &source)?;
         Ok(source)
+    }
+
+    /// A known source with the name and the collection that are given. Where another one has the
+    /// name, the collection is changed all the same: what may leave the machine hangs on it.
+    fn renamed(&mut self, known: &Source, spec: &SourceSpec, all: &[Source]) -> Result<Source> {
+        let mut source = known.clone();
+        source.collection = spec.collection.clone().unwrap_or(source.collection);
+        let name = spec.name.as_deref().unwrap_or(&known.name);
+        let taken = all.iter().find(|s| s.id != known.id && s.is_called(name));
+        if taken.is_none() {
+            source.name = name.to_owned();
+        }
+        if source.name != known.name || source.collection != known.collection {
+            // A generation of its own: what is kept by generation holds for the former ones.
+            let mut batch = Batch::open(self, &source, false)?;
+            let sql = "UPDATE source SET name=?, collection=? WHERE id=?";
+            batch.updater.db.execute(sql, (&source.name, &source.collection, source.id))?;
+            batch.changed = true;
+            batch.commit()?;
+        }
+        match taken {
+            // It was given the next free name when it came.
+            Some(other) if !is_numbered(&known.name, name) => Err(Error::Source(format!(
+                "another source is called `{name}`, the folder `{}`; give `{}` another name",
+                other.root, known.root
+            ))),
+            _ => Ok(source),
+        }
     }
 
     /// The data directory, which may lie inside a source and must not index itself.
@@ -802,6 +831,12 @@ fn free_name(wanted: &str, sources: &[Source]) -> String {
         return wanted.to_owned();
     }
     (2..).map(|n| format!("{wanted}-{n}")).find(|name| !taken(name)).unwrap_or_default()
+}
+
+/// Whether a name is one that [`free_name`] makes of another.
+fn is_numbered(name: &str, wanted: &str) -> bool {
+    let number = name.strip_prefix(wanted).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// The device that a folder lies on; 0 where there is no such thing.

@@ -1,6 +1,6 @@
 //! Filtered results are the whole ranking restricted to the filter, whatever the filter and k.
 
-use super::{ALL, Engine, Place, args, day_ms, now_ms, set_day};
+use super::{ALL, Engine, Place, args, day_ms, now_ms, search, set_day};
 use crate::program::{cases, long};
 use proptest::prelude::*;
 use std::path::Path;
@@ -225,6 +225,44 @@ pub(super) fn index_of(place: &Path, docs: &[Doc]) -> Arc<Index> {
         updater.scan(&source, &|_| true).expect("scanned");
     }
     index
+}
+
+#[test]
+fn a_source_gets_the_name_and_the_collection_that_it_is_given_later() {
+    let place = tempfile::tempdir().expect("a folder");
+    let index = index_of(place.path(), &[]);
+    std::fs::write(place.path().join("first/a.md"), "low water\n").expect("a file");
+    let mut updater = Updater::new(Arc::clone(&index), now_ms).expect("the writer");
+    let mut give = |folder: &str, name: Option<&str>, collection: Option<&str>| {
+        let (name, collection) = (name.map(str::to_owned), collection.map(str::to_owned));
+        let spec = SourceSpec { name, collection, ..SourceSpec::default() };
+        let source = updater.add_source(&place.path().join(folder), &spec)?;
+        updater.scan(&source, &|_| true)?;
+        Ok::<_, synod_index::Error>((source.name, source.collection))
+    };
+    let pair = |name: &str, collection: &str| (name.to_owned(), collection.to_owned());
+    let n_hits = |collection: &str| {
+        let collection = Some(collection.to_owned());
+        search(&index, "water", Filters { collection, ..Filters::default() }).hits.len()
+    };
+    assert_eq!(give("first", None, Some("work")).expect("given"), pair("first", "work"));
+    assert_eq!((n_hits("work"), n_hits("private")), (1, 0));
+    let moved = give("first", Some("beta"), Some("private")).expect("given");
+    assert_eq!(moved, pair("beta", "private"));
+    assert_eq!((n_hits("work"), n_hits("private")), (0, 1), "what was asked before is asked anew");
+    assert_eq!(give("first", None, None).expect("as it is"), moved);
+    // A name is one source's; what may leave the machine is changed all the same.
+    let refused = give("first", Some("Second"), Some("work")).expect_err("it is taken");
+    assert!(refused.to_string().contains("another source is called `Second`"), "{refused}");
+    assert_eq!(n_hits("work"), 1);
+    assert_eq!(give("first", None, None).expect("as it is"), pair("beta", "work"));
+    // One that came second has the next free name, and keeps it.
+    assert_eq!(give("second", Some("tide"), None).expect("given").0, "tide");
+    std::fs::create_dir(place.path().join("third")).expect("a folder");
+    for _ in 0..2 {
+        assert_eq!(give("third", Some("tide"), None).expect("a name").0, "tide-2");
+    }
+    assert_eq!(index.check().expect("a check").differences, Vec::<String>::new());
 }
 
 pub(super) fn key(hit: &Hit) -> (String, String, (u32, u32), u32) {
