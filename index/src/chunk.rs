@@ -257,10 +257,11 @@ pub fn clip(text: &str, max: usize) -> &str {
 
 /// Parses source code: items by grammar, chunks at their starts.
 pub fn parse_code(input: &Input) -> Parsed {
-    let Some(language) = code::by_path(input.path) else {
+    let Some(language) = code::by_text(input.path, input.text) else {
         return Parsed { title: stem(input.path).to_owned(), ..Parsed::default() };
     };
-    parsed_code(input, code::items(language, input.text))
+    let parsed = parsed_code(input, code::items(language, input.text));
+    Parsed { kind: Some(language.name), ..parsed }
 }
 
 fn parsed_code(input: &Input, found: code::Items) -> Parsed {

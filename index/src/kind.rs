@@ -104,6 +104,8 @@ pub struct Input<'a> {
 /// A document cut into what the index keeps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parsed {
+    /// The exact name of its kind, where the text says more than its path.
+    pub kind: Option<&'static str>,
     /// What people call it.
     pub title: String,
     /// Other names of it.

@@ -1002,7 +1002,7 @@ fn document_of(
         stamp: loaded.stamp,
         read_ms: now,
         hash: loaded.hash,
-        kind: kind_name.to_owned(),
+        kind: parsed.kind.unwrap_or(kind_name).to_owned(),
         class: kind.class,
         title: parsed.title.clone(),
         modified_ms: loaded.stamp.mtime_ns / 1_000_000,

@@ -104,6 +104,16 @@ pub fn by_path(path: &str) -> Option<&'static Language> {
     if stem.is_empty() { None } else { LANGUAGES.iter().find(by_extension) }
 }
 
+/// The language of a text at a path: headers of C and of C++ have one extension.
+pub fn by_text(path: &str, text: &str) -> Option<&'static Language> {
+    let language = by_path(path)?;
+    let is_header = language.name == "c" && path.to_lowercase().ends_with(".h");
+    if is_header && native::is_cpp(text) {
+        return LANGUAGES.iter().find(|language| language.name == "cpp");
+    }
+    Some(language)
+}
+
 /// The items of `text`, which is in `language`. Never fails: what could not be read is left out,
 /// and `complete` says when that is because of size or time.
 pub fn items(language: &Language, text: &str) -> Items {

@@ -1,7 +1,7 @@
 //! Files whose text is made of their bytes, and prose in other markup, in one vault.
 
 use super::{Answers, Place};
-use synod_index::Filters;
+use synod_index::{Filters, ReadArgs};
 
 /// A page that says `text`, as a PDF.
 pub fn pdf(text: &str) -> String {
@@ -105,6 +105,24 @@ fn each_is_found_shown_and_linked() {
     assert_eq!(engine.neighbours("board.canvas", "links"), ["zoo.md"]);
     assert_eq!(engine.neighbours("book.adoc", "links"), ["guide.rst"]);
     assert_eq!(engine.neighbours("guide.rst", "links"), ["zoo.md"]);
+    engine.assert_clean();
+}
+
+#[test]
+fn a_header_of_cpp_has_its_classes_as_definitions() {
+    let place = Place::new();
+    let class = "class TidePool {\n public:\n  int depth() const;\n};\n";
+    place.write("pool.h", format!("#pragma once\nnamespace sea {{\n{class}}}\n"));
+    place.write("kelp.h", "struct Kelp { int class; };\n");
+    let engine = place.scanned();
+    for (name, path, kind) in [("TidePool", "pool.h", "cpp"), ("Kelp", "kelp.h", "c")] {
+        let symbol = Some(name.to_owned());
+        let args = ReadArgs { symbol, bytes_max: 9_999, ..ReadArgs::default() };
+        let read = engine.index.read(&args).expect("a definition");
+        assert_eq!((read.path.as_str(), read.kind.as_str()), (path, kind));
+        assert!(read.text.contains(name), "{}", read.text);
+    }
+    assert_eq!(engine.paths("kind:cpp"), ["pool.h"]);
     engine.assert_clean();
 }
 

@@ -7,6 +7,53 @@ use super::rule::{Found, Site, child, children};
 /// How deep a declarator may nest: `int (*(*f)(void))[3]` has five levels.
 const DECLARATORS_MAX: usize = 24;
 
+/// Bytes at the head of a header by which it is told whose it is.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Whether a header is one of C++: it has a line that C has not, outside of comments.
+pub fn is_cpp(text: &str) -> bool {
+    let (mut n_bytes, mut in_comment) = (0, false);
+    for line in text.lines() {
+        n_bytes += line.len() + 1;
+        if n_bytes > HEAD_BYTES_MAX {
+            return false;
+        }
+        let mut code = line;
+        if in_comment {
+            let Some((_, behind)) = code.split_once("*/") else { continue };
+            (code, in_comment) = (behind, false);
+        }
+        let end = code.find("//").unwrap_or(code.len());
+        match code.find("/*").filter(|at| *at < end) {
+            Some(at) => {
+                in_comment = !code[at + 2..].contains("*/");
+                code = &code[..at];
+            }
+            None => code = &code[..end],
+        }
+        if says_cpp(code.trim()) {
+            return true;
+        }
+    }
+    false
+}
+
+fn says_cpp(line: &str) -> bool {
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    let behind = |word: &str| {
+        let rest = line.strip_prefix(word).filter(|rest| !rest.starts_with(in_word));
+        rest.map(str::trim_start)
+    };
+    let is_name = |rest: &str| rest.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let is_access = |word: &&str| behind(word).is_some_and(|rest| rest.starts_with(':'));
+    line.contains("std::")
+        || behind("class").is_some_and(is_name)
+        || behind("using").is_some_and(is_name)
+        || behind("template").is_some_and(|rest| rest.starts_with('<'))
+        || behind("namespace").is_some_and(|rest| is_name(rest) || matches!(rest, "" | "{"))
+        || ["public", "private", "protected"].iter().any(is_access)
+}
+
 /// The name in a declarator.
 struct Declared<'tree> {
     name: Node<'tree>,

@@ -1,6 +1,6 @@
 //! Tests of the items of code, language by language, and of hostile texts.
 
-use super::{Item, Items, LANGUAGES, Language, PARSE_MS_MAX, by_path, enclosing, items};
+use super::{Item, Items, LANGUAGES, Language, PARSE_MS_MAX, by_path, by_text, enclosing, items};
 
 fn language(name: &str) -> &'static Language {
     LANGUAGES.iter().find(|language| language.name == name).unwrap()
@@ -1257,6 +1257,34 @@ fn paths_name_languages() {
             assert!(seen.insert(known.to_lowercase()), "{known} is listed twice");
         }
     }
+}
+
+#[test]
+fn headers_are_told_by_what_is_in_them() {
+    let name = |text: &str| by_text("a/x.H", text).map(|language| language.name);
+    for cpp in [
+        "#pragma once\nclass Foo {\n};\n",
+        "namespace a::b {\n}\n",
+        "namespace\n{\n}\n",
+        "  template<class T>\nstruct X;\n",
+        "struct S {\n public:\n  int a;\n};\n",
+        "using V = int;\n",
+        "int f(const std::string& s);\n",
+        "// see /* there\n/* of C?\n */\n/* x */\nclass Foo;\n",
+    ] {
+        assert_eq!(name(cpp), Some("cpp"), "{cpp}");
+    }
+    for c in [
+        "",
+        "struct s { int class; };\nint classify(int), namespace_of(int), using_it(int);\n",
+        "/* A http://x\nclass of devices\nstd::x */\nint f(void); // class Foo\n",
+        "#ifdef __cplusplus\nextern \"C\" {\n#endif\nint f(void);\n",
+        &format!("{}class Foo {{}};\n", "int a;\n".repeat(10_000)),
+    ] {
+        assert_eq!(name(c), Some("c"), "{}", &c[..c.len().min(80)]);
+    }
+    let other = |path: &str| by_text(path, "class Foo {};\n").map(|language| language.name);
+    assert_eq!((other("x.c"), other("x.hpp"), other("x.md")), (Some("c"), Some("cpp"), None));
 }
 
 /// A rule for a node that the grammar does not have can never fire.
