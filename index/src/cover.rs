@@ -33,6 +33,10 @@ const LOT: usize = 4;
 /// Folders that are no content and are watched for a file in them.
 const BESIDE: &[&str] = &[".git", ".git/logs", ".git/info", ".obsidian"];
 
+/// Those of them with files that say what belongs to the source. What such a folder brings along is
+/// not heard of: it is watched only once it is there.
+const RULED: &[&str] = &[".git", ".git/info", ".obsidian"];
+
 /// Files that say what belongs to a source, in any of its folders.
 const RULES: &[&str] = &[".gitignore", ".ignore", ".synodignore"];
 
@@ -441,8 +445,17 @@ fn touched(root: &Path, event: &Event, rules: &mut Rules) -> HashSet<String> {
         event.kind,
         EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder)
     );
+    let moved = matches!(
+        event.kind,
+        EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+    );
     let relative = event.paths.iter().filter_map(|path| path.strip_prefix(root).ok());
-    relative.filter_map(slashed).filter_map(|path| sift(root, path, folder, rules)).collect()
+    let look = |path: String| match moved && RULED.contains(&path.as_str()) {
+        // Whoever looks at all of the source watches it before.
+        true => Some(String::new()),
+        false => sift(root, path, folder, rules),
+    };
+    relative.filter_map(slashed).filter_map(look).collect()
 }
 
 /// What to look at when `path` was touched: itself, everything (an empty path), or nothing, since
@@ -471,7 +484,7 @@ fn sift(root: &Path, path: String, folder: bool, rules: &mut Rules) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use notify::event::MetadataKind;
+    use notify::event::{MetadataKind, RenameMode};
     use std::fs;
 
     /// A folder with an ignore file, and what is to be looked at when paths of it are touched.
@@ -511,6 +524,29 @@ mod tests {
             assert_eq!(heard(root, &[rule]), [""], "{rule}");
         }
         assert_eq!(heard(root, &["/elsewhere/x.md"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_folder_with_rules_that_comes_or_goes_asks_for_all_of_the_source() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rules = Rules::new(dir.path(), &[]);
+        let mut heard = |kind: EventKind, path: &str| {
+            let event = Event::new(kind).add_path(dir.path().join(path));
+            touched(dir.path(), &event, &mut rules).into_iter().next()
+        };
+        for kind in [
+            EventKind::Create(CreateKind::Folder),
+            EventKind::Remove(RemoveKind::Folder),
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+        ] {
+            for path in RULED {
+                assert_eq!(heard(kind, path).as_deref(), Some(""), "{kind:?} {path}");
+            }
+            assert_eq!(heard(kind, ".git/logs").as_deref(), Some(".git/logs"));
+            assert_eq!(heard(kind, ".obsidian/plugins"), None);
+        }
+        let other = EventKind::Modify(ModifyKind::Any);
+        assert_eq!(heard(other, ".obsidian").as_deref(), Some(".obsidian"));
     }
 
     #[test]

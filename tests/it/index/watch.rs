@@ -158,6 +158,32 @@ fn noise_is_not_named() {
     assert!(!noise, "{touched:?}");
 }
 
+#[test]
+fn rules_that_come_with_their_folder_hold_at_once() {
+    let place = Place::new();
+    place.write("private/a.md", "walrus\n");
+    place.write("b.md", "walrus\n");
+    let mut watched = Watched::new(&place, Mode::Events);
+    assert_eq!(watched.engine.search("walrus").total, 2);
+    // Made beside it and moved there: no event tells of the file in it.
+    let aside = place.data().join("obsidian");
+    std::fs::create_dir_all(&aside).expect("a folder");
+    let app = r#"{"userIgnoreFilters": ["private/"]}"#;
+    std::fs::write(aside.join("app.json"), app).expect("a file");
+    std::fs::rename(&aside, place.root().join(".obsidian")).expect("moved");
+    watched.settle(&[".obsidian/app.json"]);
+    assert_eq!(watched.engine.paths("walrus"), ["b.md"]);
+    // It is watched from then on.
+    place.write(".obsidian/app.json", "{}");
+    watched.settle(&["private/a.md"]);
+    assert_eq!(watched.engine.search("walrus").total, 2);
+    place.write(".obsidian/app.json", app);
+    watched.settle(&["private/a.md"]);
+    std::fs::rename(place.root().join(".obsidian"), &aside).expect("moved");
+    watched.settle(&["private/a.md"]);
+    assert_eq!(watched.engine.search("walrus").total, 2);
+}
+
 /// Files of a build.
 const OBJECTS: usize = 600;
 
