@@ -12,7 +12,7 @@ use crate::limit::{LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
 use crate::rank::Scored;
 use crate::reach::{Reach, SILENT};
 use crate::search::{Detail, Explain, Hit, SearchArgs};
-use crate::snippet::snippet;
+use crate::snippet;
 use crate::token::{self, Sought};
 use crate::view::{NONE, View};
 use rusqlite::Connection;
@@ -137,8 +137,8 @@ pub(crate) fn hit(
 fn quote(hit: &mut Hit, text: &str, first: u32, sought: Sought, detail: Detail) {
     let found = match detail {
         Detail::Names => return,
-        Detail::Line => best_line(text, first, sought, LINE_BYTES_MAX),
-        Detail::Passage => snippet(text, first, sought, SNIPPET_BYTES_MAX),
+        Detail::Line => snippet::line(text, first, sought, LINE_BYTES_MAX),
+        Detail::Passage => snippet::snippet(text, first, sought, SNIPPET_BYTES_MAX),
     };
     hit.snippet = found.text;
     hit.snippet_line = found.first;
@@ -181,19 +181,6 @@ fn renew(hit: &mut Hit, source: &Source, row: &FileRow, number: u32, passage: Ch
     hit.id = id_of(row.id, number, Some(&passage));
     hit.heading = passage.heading;
     hit.symbol = passage.symbol;
-}
-
-/// The one line that holds most of the words.
-fn best_line(text: &str, first: u32, sought: Sought, max: usize) -> crate::snippet::Snippet {
-    let mut best: Option<crate::snippet::Snippet> = None;
-    for (at, line) in text.trim_end().split('\n').enumerate() {
-        let found = snippet(line, first + at as u32, sought, max);
-        let better = best.as_ref().is_none_or(|b| found.marks.len() > b.marks.len());
-        if better && !line.trim().is_empty() {
-            best = Some(found);
-        }
-    }
-    best.unwrap_or_else(|| snippet(text, first, sought, max))
 }
 
 fn bare_hit(

@@ -304,7 +304,7 @@ fn assert_at_lines(root: &Path, hits: &[Hit]) {
         let text = std::fs::read_to_string(root.join(&hit.path)).expect("a file");
         let n = hit.snippet.split('\n').count() as u32;
         let there = lines_of(&text, (hit.snippet_line, hit.snippet_line + n - 1));
-        let shown = hit.snippet.trim_end_matches('…');
+        let shown = hit.snippet.trim_matches('…');
         let place = format!("{}:{}", hit.path, hit.snippet_line);
         assert!(there.contains(shown), "{place}: {shown:?} is not in {there:?}");
     }

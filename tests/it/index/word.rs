@@ -1,9 +1,10 @@
 //! Every word that stands in a file is found, in any script, and odd spellings verbatim.
 
-use super::{Engine, Place};
+use super::{Engine, Place, args, assert_at_lines};
 use crate::program::cases;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use synod_index::{Detail, SearchArgs};
 
 /// Letters by script, as words of prose and code mix them.
 fn word() -> impl Strategy<Value = String> {
@@ -328,4 +329,22 @@ fn notes_in_another_language_are_found_by_their_stems_and_change_nothing_for_oth
     }
     let found = engine.search("Haus");
     assert!(!found.hits[0].marks.is_empty(), "the word is marked: {:?}", found.hits[0]);
+}
+
+#[test]
+fn of_a_line_that_is_long_the_part_with_the_word_is_shown() {
+    let place = Place::new();
+    let far = "The pilot waits for the tide at the quay. ".repeat(9);
+    place.write("day.md", format!("# Day\n\n{far}Then a limpet was seen. {far}\n\nNo more.\n"));
+    let engine = place.scanned();
+    for detail in [Detail::Line, Detail::Passage] {
+        for query in ["limpet", "limpet tide"] {
+            let found = engine.index.search(&SearchArgs { detail, ..args(query) });
+            let hits = found.expect("found").hits;
+            assert_at_lines(&place.root(), &hits);
+            let hit = &hits[0];
+            let marked = hit.marks.iter().any(|mark| &hit.snippet[mark.clone()] == "limpet");
+            assert!(marked && hit.snippet_line == 3, "{query} {detail:?}: {hit:?}");
+        }
+    }
 }
