@@ -65,7 +65,7 @@ pub struct Reading {
     pub lines: (u32, u32),
     /// Lines of the document.
     pub total_lines: u32,
-    /// Whole lines.
+    /// Whole lines; where one alone is longer than allowed, a part of it.
     pub text: String,
     /// Where to read on, if the part was longer than allowed.
     pub next_line: Option<u32>,
@@ -111,6 +111,8 @@ pub struct Target {
 pub(crate) enum Part {
     Whole,
     Lines(u32, u32),
+    /// A passage by its number, with its first and last line.
+    Passage(usize, u32, u32),
     /// Bytes of the indexed text.
     Bytes(std::ops::Range<usize>, String),
 }
@@ -235,13 +237,13 @@ impl Finder<'_> {
                 return Ok(Part::Whole);
             }
             // The document changed: the passage may stand under another number now.
-            let there = row.chunks.get(number).filter(fits);
-            let moved = || row.chunks.iter().find(|chunk| hash.is_some() && fits(chunk));
-            let chunk = there.or_else(moved).ok_or_else(|| Error::Missing {
+            let there = row.chunks.get(number).filter(fits).map(|chunk| (number, chunk));
+            let moved = || row.chunks.iter().enumerate().find(|(_, c)| hash.is_some() && fits(c));
+            let (number, chunk) = there.or_else(moved).ok_or_else(|| Error::Missing {
                 what: format!("passage `{id}` is gone: `{}` changed; search again", row.path),
                 nearest: vec![row.path.clone()],
             })?;
-            Ok(Part::Lines(chunk.first, chunk.last))
+            Ok(Part::Passage(number, chunk.first, chunk.last))
         })
     }
 
@@ -724,28 +726,9 @@ fn read(db: &Connection, target: &Target, args: &ReadArgs) -> Result<Reading> {
     }
     let lines = LineIndex::new(&text);
     reading.total_lines = lines.count();
-    let (first, last) = match part {
-        Part::Whole => (1, lines.count()),
-        Part::Lines(first, last) => {
-            if *first > lines.count() {
-                return Err(Error::Argument(format!(
-                    "line {first} is beyond the end of `{place}`, which has {} lines",
-                    lines.count()
-                )));
-            }
-            (*first, (*last).min(lines.count()))
-        }
-        // It changed once more since its parts were found.
-        Part::Bytes(..) if loaded.hash != row.hash => {
-            return Err(Error::Unreadable {
-                path: place,
-                reason: "the file changed since it was indexed; ask again in a moment, or read it \
-                         by `lines`"
-                    .into(),
-            });
-        }
-        Part::Bytes(bytes, _) => lines.span(bytes),
-    };
+    // Where its parts and passages stand is known of what was indexed only.
+    let same = loaded.hash == row.hash;
+    let (first, last) = span_of(part, &lines, &place, same)?;
     let long = lines.bytes(first, last).len() > args.bytes_max;
     if args.outline || (long && *part == Part::Whole) {
         outline(row, &lines, &mut reading);
@@ -754,9 +737,53 @@ fn read(db: &Connection, target: &Target, args: &ReadArgs) -> Result<Reading> {
         reading.lines = (first, last);
         return Ok(reading);
     }
-    take_lines(&text, &lines, first, last, args.bytes_max, &mut reading);
+    let passage = match part {
+        Part::Passage(number, ..) if long && same => Some(*number),
+        _ => None,
+    };
+    let passage = passage.and_then(|number| Some((number, row.chunks.get(number)?)));
+    // One that is whole lines is shown as others are.
+    let whole = lines.bytes(first, last).len();
+    match passage.filter(|(_, chunk)| ((chunk.end - chunk.start) as usize) < whole) {
+        Some((number, chunk)) => {
+            take_passage(&text, row, (number, &chunk), args.bytes_max, &mut reading);
+            reading.lines = lines.span(&(chunk.start as usize..chunk.end as usize));
+        }
+        None => {
+            let row = Some(row).filter(|_| same);
+            take_lines(&text, &lines, (first, last), row, args.bytes_max, &mut reading);
+        }
+    }
     reading.uri = uri(source, row, Some(reading.lines));
     Ok(reading)
+}
+
+/// First and last line of a part; `same` says that the text is what its bytes were found in.
+fn span_of(part: &Part, lines: &LineIndex, place: &str, same: bool) -> Result<(u32, u32)> {
+    match part {
+        Part::Whole => Ok((1, lines.count())),
+        Part::Lines(first, last) | Part::Passage(_, first, last) => {
+            if *first > lines.count() {
+                return Err(Error::Argument(format!(
+                    "line {first} is beyond the end of `{place}`, which has {} lines",
+                    lines.count()
+                )));
+            }
+            Ok((*first, (*last).min(lines.count())))
+        }
+        Part::Bytes(bytes, _) if same => Ok(lines.span(bytes)),
+        Part::Bytes(..) => Err(changed_again(place)),
+    }
+}
+
+/// A document changed once more since its parts were found.
+fn changed_again(place: &str) -> Error {
+    Error::Unreadable {
+        path: place.to_owned(),
+        reason: "the file changed since it was indexed; ask again in a moment, or read it by \
+                 `lines`"
+            .into(),
+    }
 }
 
 fn heading(target: &Target) -> Reading {
@@ -791,8 +818,16 @@ fn outline(row: &FileRow, lines: &LineIndex, reading: &mut Reading) {
     reading.outline = all.into_iter().take(OUTLINE_MAX).collect();
 }
 
-/// Whole lines up to `max` bytes; at least a part of the first one.
-fn take_lines(text: &str, lines: &LineIndex, first: u32, last: u32, max: usize, out: &mut Reading) {
+/// Whole lines up to `max` bytes; at least a part of the first one. `row` knows which passage
+/// stands where, if the text is what was indexed.
+fn take_lines(
+    text: &str,
+    lines: &LineIndex,
+    (first, last): (u32, u32),
+    row: Option<&FileRow>,
+    max: usize,
+    out: &mut Reading,
+) {
     let cost = |line: u32| lines.bytes(line, line).len().max(LINE_BYTES_MIN);
     let mut end = first;
     let mut bytes = cost(first);
@@ -804,18 +839,55 @@ fn take_lines(text: &str, lines: &LineIndex, first: u32, last: u32, max: usize, 
         bytes += next;
         end += 1;
     }
-    let body = &text[lines.bytes(first, end)];
+    let range = lines.bytes(first, end);
+    let body = &text[range.clone()];
     let clipped = crate::chunk::clip(body, max.max(4));
     if clipped.len() < body.len() {
+        let at = (range.start + clipped.len()) as u32;
+        let next = row.and_then(|row| {
+            let number = row.chunks.iter().position(|c| c.start <= at && at < c.end)?;
+            Some(format!("; passage `{}` is where it goes on", short_id(row, number as u32)))
+        });
         out.notes.push(format!(
-            "line {first} is {} bytes long; only its first {} are shown",
+            "line {first} is {} bytes long; only its first {} are shown{}",
             body.len(),
-            clipped.len()
+            clipped.len(),
+            next.unwrap_or_default()
         ));
     }
     out.text = clipped.to_owned();
     out.lines = (first, end);
     out.next_line = (end < last).then_some(end + 1);
+}
+
+/// A passage whose lines are longer than allowed: its own text, and by which ids to read on.
+fn take_passage(
+    text: &str,
+    row: &FileRow,
+    (number, chunk): (usize, &ChunkRow),
+    max: usize,
+    out: &mut Reading,
+) {
+    let body = text.get(chunk.start as usize..chunk.end as usize).unwrap_or_default();
+    let clipped = crate::chunk::clip(body, max.max(4));
+    let mut note = format!(
+        "its lines are too long to be shown whole: this is {} bytes of them, from byte {} of the \
+         document on",
+        clipped.len(),
+        chunk.start
+    );
+    let passage = |number: usize| {
+        let there = row.chunks.get(number)?;
+        Some(crate::hit::id_of(row.id, number as u32, Some(&there)))
+    };
+    let before = number.checked_sub(1).and_then(passage);
+    for (id, place) in [(before, "before"), (passage(number + 1), "behind")] {
+        if let Some(id) = id {
+            note.push_str(&format!("; {place} it stands passage `{id}`"));
+        }
+    }
+    out.notes.push(note);
+    out.text = clipped.to_owned();
 }
 
 #[cfg(test)]

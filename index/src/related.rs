@@ -184,7 +184,7 @@ fn names_of(target: &read::Target) -> Vec<String> {
     };
     match &target.part {
         read::Part::Bytes(_, name) => vec![name.clone()],
-        read::Part::Lines(first, last) => {
+        read::Part::Lines(first, last) | read::Part::Passage(_, first, last) => {
             let begins: Vec<&Symbol> =
                 items().filter(|s| (*first..=*last).contains(&s.lines.0)).collect();
             if !begins.is_empty() {

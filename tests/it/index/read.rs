@@ -1,7 +1,7 @@
 //! One document has many names; each of them reads it, and none guesses.
 
 use super::{Place, lines_of, of};
-use synod_index::{Error, ReadArgs};
+use synod_index::{Error, ReadArgs, Reading};
 
 const TIDES: &str = "---\naliases: [Gezeiten, Ebb and flow]\ntitle: The tides\n---\n# The tides\n\n\
     Intro line.\n\n## Low tide\n\nLow words. ^low1\n\n### Moon\n\nMoon words.\n\n\
@@ -272,6 +272,46 @@ fn long_documents_give_their_outline_and_are_read_on_to_the_end() {
     assert_eq!(whole, text);
     let outline = engine.index.read(&ReadArgs { outline: true, ..of("long") }).expect("outline");
     assert!(outline.text.is_empty() && outline.outline.len() == 50);
+}
+
+#[test]
+fn a_passage_of_a_line_that_is_too_long_is_read_by_its_id_and_on_from_there() {
+    let place = Place::new();
+    let many = |span: std::ops::Range<usize>| -> String {
+        span.map(|n| format!("w{n} and water ")).collect()
+    };
+    let text = format!("# Log\n\n{}the marmoset {}\n\nEnd.\n", many(0..2000), many(2000..3000));
+    place.write("log.md", &text);
+    let engine = place.scanned();
+    let read = |args: ReadArgs| engine.index.read(&ReadArgs { bytes_max: 24_000, ..args });
+    let by_id = |id: &str| {
+        let args = ReadArgs { id: Some(id.to_owned()), ..ReadArgs::default() };
+        read(args).unwrap_or_else(|error| panic!("{id}: {error}"))
+    };
+    // The id that a note names behind some words.
+    let named = |reading: &Reading, words: &str| {
+        let note = reading.notes.iter().find_map(|note| note.split_once(words));
+        note.and_then(|(_, rest)| rest.split('`').nth(1)).map(str::to_owned)
+    };
+    let hit = engine.search("marmoset").hits.remove(0);
+    let mut reading = by_id(&hit.id);
+    assert!(reading.text.contains("marmoset"), "{reading:?}");
+    assert_eq!((reading.lines, reading.next_line), ((3, 3), None));
+    assert!(named(&reading, "before it stands passage").is_some(), "{:?}", reading.notes);
+    let mut rest = reading.text.clone();
+    for _ in 0..200 {
+        let Some(next) = named(&reading, "behind it stands passage") else { break };
+        reading = by_id(&next);
+        rest.push_str(&reading.text);
+    }
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
+    assert!(bare(&rest).ends_with("End.") && bare(&text).ends_with(&bare(&rest)), "{rest}");
+    // Whoever reads the line learns which passage goes on.
+    let head = read(ReadArgs { lines: Some((3, 3)), ..of("log") }).expect("its head");
+    let next = by_id(&named(&head, "shown; passage").expect("an id")).text;
+    let at = text.find(&head.text).expect("it stands there") + head.text.len();
+    let start = text.find(&next).expect("it stands there");
+    assert!((start..start + next.len()).contains(&at), "{start} {at}");
 }
 
 #[test]
