@@ -1,8 +1,9 @@
 //! The one door to files of a source: no path leaves its root.
 //!
-//! Refuses absolute paths, `..`, drive letters, UNC shapes and NUL before touching the disk; links
-//! are resolved and must end inside the root. On Linux the kernel holds the same rule while the
-//! file is opened, so a link swapped in between gains nothing.
+//! Refuses absolute paths, `..`, UNC shapes and NUL before touching the disk, and on Windows what is
+//! read in another way there (drives, devices, streams); links are resolved and must end inside the
+//! root. On Linux the kernel holds the same rule while the file is opened, so a link swapped in
+//! between gains nothing.
 
 use crate::error::{Error, Result};
 use crate::path::{self, System};
@@ -11,38 +12,74 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Checks the shape of a relative path with `/` between its parts, for every platform's tricks.
+/// Longest path or name, in bytes.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Checks the shape of a relative path with `/` between its parts, which is to reach the disk.
 ///
 /// # Errors
 /// `Argument`, naming what is wrong with it.
 pub fn check(path: &str) -> Result<()> {
-    let refuse = |why: &str| {
-        let shown = path.chars().take(120).collect::<String>();
-        Err(Error::Argument(format!("path `{shown}` {why}; give a path inside a source")))
-    };
+    refuse(path, wrong_on(path, System::HERE))
+}
+
+/// The same of a name that is only compared with what is indexed: a title may hold what no path
+/// may, as in `What is DNS?`.
+///
+/// # Errors
+/// `Argument`, naming what is wrong with it on every system.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    refuse(name, wrong(name))
+}
+
+fn refuse(path: &str, why: Option<&str>) -> Result<()> {
+    let Some(why) = why else { return Ok(()) };
+    let shown = path.chars().take(120).collect::<String>();
+    Err(Error::Argument(format!("path `{shown}` {why}; give a path inside a source")))
+}
+
+/// What is wrong with a relative path on every system, whichever its tricks are.
+fn wrong(path: &str) -> Option<&'static str> {
     if path.is_empty() {
-        return refuse("is empty");
+        return Some("is empty");
     }
-    if path.len() > 4096 {
-        return refuse("is longer than 4096 bytes");
+    if path.len() > PATH_BYTES_MAX {
+        return Some("is longer than 4096 bytes");
     }
     if path.contains('\0') {
-        return refuse("holds a NUL byte");
+        return Some("holds a NUL byte");
     }
     if path.starts_with('/') || path.starts_with('\\') {
-        return refuse("is absolute");
+        return Some("is absolute");
     }
+    let leaves = path.split(['/', '\\']).any(|part| part == "..");
+    leaves.then_some("leaves its source (`..`)")
+}
+
+/// The same on one system.
+fn wrong_on(path: &str, system: System) -> Option<&'static str> {
     let bytes = path.as_bytes();
-    if bytes.len() >= 2 && bytes[1] == b':' && bytes[0].is_ascii_alphabetic() {
-        return refuse("names a drive");
+    let drive = bytes.len() >= 2 && bytes[1] == b':' && bytes[0].is_ascii_alphabetic();
+    if drive && system == System::Windows {
+        return Some("names a drive");
     }
-    if path.split(['/', '\\']).any(|part| part == "..") {
-        return refuse("leaves its source (`..`)");
+    wrong(path).or_else(|| path::unusable(path, system))
+}
+
+/// Where a full path leads when links among its folders are followed; it may hold an anchor. Opens
+/// nothing, and says nothing of what lies there.
+pub(crate) fn followed(full: &str, reach: &Reach) -> Option<String> {
+    if full.contains('\0') || !path::is_full(full, System::HERE) {
+        return None;
     }
-    if let Some(why) = path::unusable(path, System::HERE) {
-        return refuse(why);
-    }
-    Ok(())
+    // A name may hold a `#` itself, and a heading a `/`.
+    let before = full.find('#').map(|at| &full[..at]);
+    [Some(full), before].into_iter().flatten().find_map(|place| {
+        let folder = Path::new(place).parent().filter(|folder| reach.answers(folder))?;
+        let name = Path::new(place).file_name()?;
+        let there = folder.canonicalize().ok()?.join(name);
+        Some(format!("{}{}", there.to_str()?, &full[place.len()..]))
+    })
 }
 
 /// Opens `path` below `root` for reading.
@@ -184,18 +221,50 @@ mod tests {
             "../x",
             "a/../../x",
             "a\\..\\x",
-            "C:\\x",
-            "c:/x",
             "\\\\srv\\x",
             "a\0b",
             "\\\\?\\C:\\x",
         ];
         for path in hostile {
-            assert!(check(path).is_err(), "{path:?}");
+            assert!(check(path).is_err() && check_name(path).is_err(), "{path:?}");
+            for system in [System::Unix, System::Windows] {
+                assert!(wrong_on(path, system).is_some(), "{path:?}");
+            }
         }
         for path in ["a", "a/b.md", "..a/b..", "a b/ç.md"] {
-            assert!(check(path).is_ok(), "{path:?}");
+            assert!(check(path).is_ok() && check_name(path).is_ok(), "{path:?}");
         }
+        assert!(check(&"a".repeat(PATH_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn drives_and_signs_are_refused_where_the_system_reads_them_so() {
+        for path in ["C:\\x", "c:/x", "A: colon.md", "What is DNS?", "Type::method", "a.md:10-40"] {
+            assert!(wrong_on(path, System::Windows).is_some(), "{path:?}");
+            assert_eq!(wrong_on(path, System::Unix), None, "{path:?}");
+            assert!(check_name(path).is_ok(), "{path:?}");
+        }
+        assert_eq!(wrong_on("c:", System::Windows), Some("names a drive"));
+        assert!(wrong_on("c:/../x", System::Unix).is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_among_the_folders_of_a_full_path_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("real")).unwrap();
+        std::os::unix::fs::symlink(top.join("real"), top.join("link")).unwrap();
+        let reach = Reach::default();
+        let top = top.to_str().unwrap();
+        for end in ["a.md", "a.md#Low tide", "a.md#Low/high", "odd #1.md"] {
+            let there = followed(&format!("{top}/link/{end}"), &reach);
+            assert_eq!(there, Some(format!("{top}/real/{end}")), "{end}");
+        }
+        for none in ["link/../real/a.md", "gone/a.md", "link/\0"] {
+            assert_eq!(followed(&format!("{top}/{none}"), &reach), None, "{none:?}");
+        }
+        assert_eq!(followed("link/a.md", &reach), None);
     }
 
     #[cfg(unix)]

@@ -3,6 +3,7 @@
 //! Knows neither MCP nor HTTP nor the command line, and no other engine. Synchronous: callers
 //! choose the thread. One process writes ([`Updater`]), any number read ([`Index`]).
 
+mod anchor;
 mod apart;
 mod carry;
 mod check;

@@ -1,6 +1,7 @@
 //! Reading: a document, a section, a block, a line range or a definition, by whatever name the
 //! caller has for it. A name with several meanings gives candidates, one with none the nearest.
 
+use crate::anchor::{Likeness, Name, anchored, line_suffix, no_anchor, section, unlinked};
 use crate::chunk::LineIndex;
 use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::disk::Content;
@@ -263,7 +264,7 @@ impl Finder<'_> {
         };
         let (source, path) = place.split_once('/').ok_or_else(|| bad("names no path"))?;
         let (name, path) = (decode(source), decode(path));
-        crate::jail::check(&path)?;
+        crate::jail::check_name(&path)?;
         let source = self.source(&name)?;
         let Some(row) = db::file_at(self.db, source.id, &path)? else {
             return Err(self.missing_in(Some(source), &path)?);
@@ -273,42 +274,64 @@ impl Finder<'_> {
 
     /// An absolute path, as file managers and other tools give it; `#Heading` may follow.
     fn by_full_path(&self, full: &str) -> Result<Target> {
-        let folders = self.searched().filter(|source| !source.root.is_empty());
-        let inside = folders
-            .filter_map(|source| Some((source, path::below(&source.root, full, System::HERE)?)));
-        // Of nested sources the innermost, whose path is the shortest.
-        let relative = inside.min_by_key(|(_, path)| path.len());
-        let Some((source, relative)) = relative else {
+        if let Some(found) = self.at_full_path(full)? {
+            return Ok(found);
+        }
+        let followed = crate::jail::followed(full, self.reach);
+        if let Some(followed) = &followed
+            && let Some(found) = self.at_full_path(followed)?
+        {
+            return Ok(found);
+        }
+        // A title may begin as a path does.
+        let named = self.documents(full)?;
+        if !named.is_empty() {
+            return self.target(self.one(full, named)?, |_| Ok(Part::Whole));
+        }
+        let inside = self.inside(full).or_else(|| self.inside(followed.as_deref()?));
+        let Some((source, relative)) = inside else {
             return Err(Error::Argument(format!(
                 "`{full}` lies in no source; give a path inside one, as `search` shows it"
             )));
         };
-        crate::jail::check(&relative)?;
+        crate::jail::check_name(&relative)?;
+        let relative = relative.split('#').next().unwrap_or(&relative);
+        Err(self.missing_in(Some(source), relative)?)
+    }
+
+    /// The source that a full path lies in, and the path below it.
+    fn inside(&self, full: &str) -> Option<(&Source, String)> {
+        let folders = self.searched().filter(|source| !source.root.is_empty());
+        let inside = folders
+            .filter_map(|source| Some((source, path::below(&source.root, full, System::HERE)?)));
+        // Of nested sources the innermost, whose path is the shortest.
+        inside.min_by_key(|(_, path)| path.len())
+    }
+
+    /// What stands at a full path, if something that is indexed does.
+    fn at_full_path(&self, full: &str) -> Result<Option<Target>> {
+        let Some((source, relative)) = self.inside(full) else { return Ok(None) };
         // A name may hold a `#` itself.
         if let Some(row) = db::file_at(self.db, source.id, &relative)? {
-            return self.target(row, |_| Ok(Part::Whole));
+            return self.target(row, |_| Ok(Part::Whole)).map(Some);
         }
-        let (relative, anchor) = match relative.split_once('#') {
-            Some((relative, anchor)) => (relative, Some(anchor)),
-            None => (relative.as_str(), None),
-        };
-        let Some(row) = db::file_at(self.db, source.id, relative)? else {
-            return Err(self.missing_in(Some(source), relative)?);
-        };
-        self.target(row, |row| anchored(row, anchor))
+        let Some((relative, anchor)) = relative.split_once('#') else { return Ok(None) };
+        match db::file_at(self.db, source.id, relative)? {
+            Some(row) => self.target(row, |row| anchored(row, Some(anchor))).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Path, title or alias, with or without an anchor.
     fn by_name(&self, name: &str) -> Result<Target> {
-        let name = name.trim();
-        let name = name.strip_prefix("[[").and_then(|n| n.strip_suffix("]]")).unwrap_or(name);
+        let name = unlinked(name);
         if name.starts_with("note://") || name.starts_with("code://") {
             return self.by_uri(name);
         }
         if Path::new(name).is_absolute() {
             return self.by_full_path(name);
         }
-        crate::jail::check(name)?;
+        crate::jail::check_name(name)?;
         let whole = self.documents(name)?;
         if !whole.is_empty() {
             return self.target(self.one(name, whole)?, |_| Ok(Part::Whole));
@@ -320,7 +343,8 @@ impl Finder<'_> {
                 return self.target(self.one(document, found)?, |_| Ok(part));
             }
         }
-        if let Some((document, anchor)) = name.split_once('#') {
+        // A heading may end with a `#`, as in `C#`.
+        if let Some((document, anchor)) = name.split_once('#').filter(|(_, a)| !a.is_empty()) {
             let found = self.documents(document)?;
             if !found.is_empty() {
                 let row = self.one(document, found)?;
@@ -330,7 +354,16 @@ impl Finder<'_> {
         if is_id(name) {
             return self.by_id(name);
         }
-        if let Some(found) = self.by_heading(name)? {
+        if let Some(document) = name.strip_suffix('#').filter(|document| !document.is_empty()) {
+            if let Some(found) = self.by_heading(name, Likeness::Case)? {
+                return Ok(found);
+            }
+            let found = self.documents(document)?;
+            if !found.is_empty() {
+                return self.target(self.one(document, found)?, |_| Ok(Part::Whole));
+            }
+        }
+        if let Some(found) = self.by_heading(name, Likeness::Letters)? {
             return Ok(found);
         }
         let definitions = self.definitions(name)?;
@@ -419,10 +452,10 @@ impl Finder<'_> {
         format!("{}/{}", source.map_or("?", |s| &s.name), row.path)
     }
 
-    /// A heading that stands in one document only.
-    fn by_heading(&self, name: &str) -> Result<Option<Target>> {
-        let key = name_key(name);
-        let mut found: Vec<FileRow> = Vec::new();
+    /// A heading that stands in one document only, and is at least so near the name.
+    fn by_heading(&self, name: &str, least: Likeness) -> Result<Option<Target>> {
+        let wanted = Name::new(name);
+        let mut found: Vec<(Likeness, FileRow)> = Vec::new();
         let words = crate::query::parse(&format!("\"{name}\""));
         let Some(leaf) = words.required.first() else { return Ok(None) };
         let view = &self.current.view;
@@ -442,23 +475,26 @@ impl Finder<'_> {
         entries.dedup();
         for entry in entries.into_iter().take(2_000) {
             let Some(row) = db::file(self.db, view.entries[entry as usize].file)? else { continue };
+            let like = row.body.sections.iter().filter_map(|s| wanted.likeness(&s.text)).min();
             let searched = self.searched().any(|s| s.id == row.source);
-            if searched && row.body.sections.iter().any(|s| name_key(&s.text) == key) {
-                found.push(row);
-            }
+            let like = like.filter(|like| searched && *like <= least);
+            found.extend(like.map(|like| (like, row)));
         }
+        let best = found.iter().map(|(like, _)| *like).min();
+        found.retain(|(like, _)| Some(*like) == best);
         match found.len() {
             0 => Ok(None),
             1 => {
-                let row = found.remove(0);
-                Ok(Some(self.target(row, |row| anchored(row, Some(name)))?))
+                let (_, row) = found.remove(0);
+                let part = |row: &FileRow| section(row, name)?.ok_or_else(|| no_anchor(row, name));
+                Ok(Some(self.target(row, part)?))
             }
             n => Err(Error::Ambiguous {
                 what: format!("`{name}` is a heading in {n} documents; give one of these"),
                 candidates: found
                     .iter()
                     .take(LISTED_MAX)
-                    .map(|row| format!("{}#{name}", self.place(row)))
+                    .map(|(_, row)| format!("{}#{name}", self.place(row)))
                     .collect(),
             }),
         }
@@ -483,7 +519,12 @@ impl Finder<'_> {
                 continue;
             }
             for symbol in &row.body.symbols {
-                let named = name_key(&symbol.name) == key && symbol.kind != "impl";
+                // Of an operator no letters are left.
+                let named = match key.is_empty() {
+                    true => symbol.name == last,
+                    false => name_key(&symbol.name) == key,
+                };
+                let named = named && symbol.kind != "impl";
                 if named && parts.iter().all(|part| around(&row, symbol, part)) {
                     out.push((row.clone(), symbol.clone()));
                 }
@@ -503,8 +544,15 @@ impl Finder<'_> {
 
     fn by_symbol(&self, name: &str, path: Option<&str>) -> Result<Target> {
         let mut found = self.definitions(name)?;
-        if let Some(path) = path {
-            found.retain(|(row, _)| row.path.ends_with(path) || self.place(row) == path);
+        if let Some(path) = path.filter(|path| !path.is_empty()) {
+            let elsewhere = found.iter().map(|(row, _)| self.place(row)).take(LISTED_MAX);
+            let elsewhere: Vec<String> = elsewhere.collect();
+            let path = path.strip_prefix("./").unwrap_or(path);
+            found.retain(|(row, _)| is_end(&row.path, path) || self.place(row) == path);
+            if found.is_empty() && !elsewhere.is_empty() {
+                let what = format!("no definition of `{name}` in `{path}`");
+                return Err(Error::Missing { what, nearest: elsewhere });
+            }
         }
         match found.len() {
             0 => Err(Error::Missing {
@@ -565,56 +613,9 @@ impl Finder<'_> {
     }
 }
 
-/// What `#…` behind a document means.
-fn anchored(row: &FileRow, anchor: Option<&str>) -> Result<Part> {
-    let Some(anchor) = anchor.map(str::trim).filter(|a| !a.is_empty()) else {
-        return Ok(Part::Whole);
-    };
-    if let Some(lines) = line_anchor(anchor) {
-        return Ok(Part::Lines(lines.0, lines.1));
-    }
-    if let Some(id) = anchor.strip_prefix('^') {
-        let block = row.body.blocks.iter().find(|(known, _)| known == id);
-        return match block {
-            Some((_, bytes)) => Ok(Part::Bytes(bytes.clone(), format!("^{id}"))),
-            None => Err(no_anchor(row, anchor)),
-        };
-    }
-    // `Note#Heading#Sub` means the last one below the first.
-    let mut within = 0..usize::MAX;
-    let mut found = None;
-    for name in anchor.split('#') {
-        let key = name_key(name);
-        let section = row
-            .body
-            .sections
-            .iter()
-            .find(|s| name_key(&s.text) == key && within.contains(&s.bytes.start));
-        let Some(section) = section else {
-            found = None;
-            break;
-        };
-        within = section.bytes.clone();
-        found = Some(Part::Bytes(section.bytes.clone(), section.text.clone()));
-    }
-    if let Some(part) = found {
-        return Ok(part);
-    }
-    let key = name_key(anchor);
-    match row.body.symbols.iter().find(|s| name_key(&s.name) == key) {
-        Some(symbol) => Ok(Part::Bytes(symbol.bytes.clone(), symbol.name.clone())),
-        None => Err(no_anchor(row, anchor)),
-    }
-}
-
-fn no_anchor(row: &FileRow, anchor: &str) -> Error {
-    let names = row.body.sections.iter().map(|s| s.text.clone());
-    let names = names.chain(row.body.symbols.iter().map(|s| s.name.clone()));
-    let names = names.chain(row.body.blocks.iter().map(|(id, _)| format!("^{id}")));
-    Error::Missing {
-        what: format!("`{}` has no `#{anchor}`", row.path),
-        nearest: nearest(anchor, names),
-    }
+/// Whether a path ends with a whole part, or with several.
+fn is_end(path: &str, end: &str) -> bool {
+    path.strip_suffix(end).is_some_and(|head| head.is_empty() || head.ends_with('/'))
 }
 
 /// Whether `symbol` stands inside an item, or a file, called `part`.
@@ -639,21 +640,6 @@ fn within(row: &FileRow, symbol: &Symbol, part: &str) -> bool {
 fn is_id(name: &str) -> bool {
     let Some(rest) = name.strip_prefix('d') else { return false };
     rest.contains('.') && rest.split('.').take(2).all(|p| p.parse::<u32>().is_ok())
-}
-
-/// `L10-L40`, `L10`
-fn line_anchor(anchor: &str) -> Option<(u32, u32)> {
-    let (first, last) = anchor.split_once('-').unwrap_or((anchor, anchor));
-    let first = first.strip_prefix('L')?.parse().ok()?;
-    let last = last.strip_prefix('L').unwrap_or(last).parse().ok()?;
-    Some((first, last))
-}
-
-/// `notes/a.md:10-40`, `notes/a.md:10`
-fn line_suffix(name: &str) -> Option<(&str, (u32, u32))> {
-    let (document, lines) = name.rsplit_once(':')?;
-    let (first, last) = lines.split_once('-').unwrap_or((lines, lines));
-    Some((document, (first.parse().ok()?, last.parse().ok()?)))
 }
 
 /// The names most like `name`, best first.
@@ -895,11 +881,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn anchors_and_suffixes_parse() {
-        assert_eq!(line_anchor("L10-L40"), Some((10, 40)));
-        assert_eq!(line_anchor("L7"), Some((7, 7)));
-        assert_eq!(line_anchor("Low tide"), None);
-        assert_eq!(line_suffix("a/b.md:3-9"), Some(("a/b.md", (3, 9))));
+    fn ids_and_ends_of_paths_are_told() {
+        assert!(is_end("src/data.rs", "data.rs") && is_end("data.rs", "data.rs"));
+        assert!(is_end("a/src/data.rs", "src/data.rs") && !is_end("schema_data.rs", "data.rs"));
         assert!(is_id("d12.3.ab4f") && is_id("d1.0") && !is_id("data.1"));
     }
 

@@ -227,9 +227,10 @@ fn ambiguous_names_list_candidates_and_misses_the_nearest() {
         Error::Missing { nearest, .. } => assert_eq!(nearest, ["vault"]),
         other => panic!("{other}"),
     }
-    for name in ["../x", "/etc/passwd", "note://vault/../x", "note://vault/%2e%2e/x", "C:\\x", ""] {
+    for name in ["../x", "/etc/passwd", "note://vault/../x", "note://vault/%2e%2e/x", "a\0b", ""] {
         assert!(matches!(engine.read(name), Err(Error::Argument(_))), "{name:?}");
     }
+    assert!(engine.read("C:\\x").is_err(), "a drive, or nothing is called so");
 }
 
 #[test]
@@ -357,6 +358,117 @@ fn names_of_a_changed_document_mean_what_stands_there_now() {
     let hit = hit.or_else(|| engine.search("moon").hits.into_iter().find(|hit| hit.renewed));
     let hit = hit.expect("a renewed hit");
     assert_eq!(engine.read(&hit.id).expect("by its id").lines, hit.lines);
+}
+
+#[test]
+fn a_heading_is_read_as_it_is_spelled_and_what_may_be_several_is_not_guessed() {
+    let place = Place::new();
+    let section = |name: &str| format!("## {name}\n\nwords of {name}\n\n");
+    let all = ["C", "C++", "C#", "???", "Low tide", "Twice", "Twice"];
+    let text: String = all.into_iter().map(section).collect();
+    place.write("Target.md", format!("# Target\n\n{text}"));
+    place.write("src/two.rs", POOL);
+    let engine = place.scanned();
+    for (name, heading) in [
+        ("Target#C", "C"),
+        ("Target#C++", "C++"),
+        ("Target#c++", "C++"),
+        ("Target#C#", "C#"),
+        ("Target#???", "???"),
+        ("Target#low-tide", "Low tide"),
+        ("Target#Target#C++", "C++"),
+        ("Target#Twice", "Twice"),
+        ("C++", "C++"),
+        ("C#", "C#"),
+        ("[[Target#C++|cpp]]", "C++"),
+        ("![[Target#C++]]", "C++"),
+    ] {
+        let reading = engine.read(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(reading.text.lines().next(), Some(format!("## {heading}").as_str()), "{name}");
+    }
+    for name in ["[[Target|alias]]", "[[Target\\|alias]]", "Target#"] {
+        let reading = engine.read(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((reading.path.as_str(), reading.lines.0), ("Target.md", 1), "{name}");
+    }
+    for name in ["Target#!!!", "!!!", "Target#D"] {
+        let error = engine.read(name).expect_err("nothing is called so");
+        assert!(matches!(error, Error::Missing { .. }), "{name}: {error}");
+    }
+    match engine.read("Target#C-").expect_err("three headings") {
+        Error::Ambiguous { candidates, .. } => {
+            assert_eq!(candidates, ["Target.md#C", "Target.md#C++", "Target.md#C#"]);
+            let reading = engine.read(&candidates[2]).expect("a candidate reads");
+            assert!(reading.text.starts_with("## C#\n"), "{reading:?}");
+        }
+        other => panic!("{other}"),
+    }
+    match engine.read("src/two.rs#take").expect_err("two definitions") {
+        Error::Ambiguous { candidates, .. } => {
+            let place = candidates[1].split_whitespace().next().expect("a place");
+            assert_eq!(engine.read(place).expect("a candidate reads").lines, (15, 17));
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(engine.read("src/two.rs#Lake").expect("the type").lines, (12, 12));
+}
+
+#[test]
+fn a_definition_is_looked_for_in_the_file_that_is_named() {
+    let place = Place::new();
+    place.write("src/data.rs", "pub fn other() {}\n");
+    place.write("src/schema_data.rs", "pub fn only_here() {}\n");
+    let engine = place.scanned();
+    let symbol = |path: &str| {
+        let (symbol, path) = (Some("only_here".to_owned()), Some(path.to_owned()));
+        engine.index.read(&ReadArgs { symbol, path, bytes_max: 9_999, ..ReadArgs::default() })
+    };
+    match symbol("data.rs").expect_err("it is in another file") {
+        Error::Missing { nearest, .. } => assert_eq!(nearest, ["vault/src/schema_data.rs"]),
+        other => panic!("{other}"),
+    }
+    for path in ["schema_data.rs", "src/schema_data.rs", "./src/schema_data.rs"] {
+        assert_eq!(symbol(path).expect("there").path, "src/schema_data.rs", "{path}");
+    }
+    assert_eq!(symbol("vault/src/schema_data.rs").expect("there").path, "src/schema_data.rs");
+}
+
+#[test]
+fn titles_may_hold_what_no_path_may() {
+    let place = Place::new();
+    let head = "---\ntitle: \"Q: what\"\naliases: [\"What is DNS?\", \"/r/limpets\"]\n---\n";
+    place.write("what.md", format!("{head}# What\n\nwords\n"));
+    #[cfg(unix)]
+    place.write("A: colon.md", "# Colon\n\nan anemone\n");
+    let engine = place.scanned();
+    for name in ["Q: what", "q: WHAT", "What is DNS?", "[[What is DNS?|dns]]"] {
+        let reading = engine.read(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(reading.path, "what.md", "{name}");
+    }
+    #[cfg(unix)]
+    {
+        assert_eq!(engine.read("/r/limpets").expect("an alias").path, "what.md");
+        assert_eq!(engine.paths("anemone"), ["A: colon.md"]);
+        assert!(engine.read("A: colon.md").expect("by its path").text.contains("anemone"));
+        assert_eq!(engine.read("A: colon.md:3").expect("a line").text, "an anemone\n");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn absolute_paths_lead_through_links() {
+    let place = place();
+    let engine = place.scanned();
+    let beside = place.root().parent().expect("a folder").to_owned();
+    std::os::unix::fs::symlink(place.root(), beside.join("link")).expect("a link");
+    std::fs::write(beside.join("outside.md"), "outside\n").expect("a file");
+    std::os::unix::fs::symlink(&beside, place.root().join("up")).expect("a link");
+    let link = beside.join("link").display().to_string();
+    assert_eq!(engine.read(&format!("{link}/sea/tides.md")).expect("there").path, "sea/tides.md");
+    let part = engine.read(&format!("{link}/sea/tides.md#Low tide")).expect("with a heading");
+    assert!(part.text.starts_with("## Low tide"));
+    for name in ["sea/../../outside.md", "up/outside.md", "../outside.md", "sea/none.md"] {
+        assert!(engine.read(&format!("{link}/{name}")).is_err(), "{name}");
+    }
 }
 
 #[test]
