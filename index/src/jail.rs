@@ -1,8 +1,8 @@
 //! The one door to files of a source: no path leaves its root.
 //!
-//! Refuses absolute paths, `..`, UNC shapes and NUL before touching the disk, and on Windows what is
-//! read in another way there (drives, devices, streams); links are resolved and must end inside the
-//! root. On Linux the kernel holds the same rule while the file is opened, so a link swapped in
+//! Refuses absolute paths, `..`, UNC shapes and NUL before touching the disk, and on Windows what
+//! is read in another way there (drives, devices, streams); links are resolved and must end inside
+//! the root. On Linux the kernel holds the same rule while the file is opened, so a link swapped in
 //! between gains nothing.
 
 use crate::error::{Error, Result};

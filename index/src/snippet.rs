@@ -1,8 +1,8 @@
 //! What a hit shows: the lines of its passage around the words that matched. Pure.
 //!
-//! Invariant: a snippet is whole lines of the document as they stand there, unless one line alone
-//! is over the limit; then it is a part of that line, with `…` where the rest was left out. In notes
-//! a paragraph is often one line: its head says nothing of why it was found.
+//! In notes a paragraph is often one line, whose head says nothing of why it was found. Invariant:
+//! a snippet is whole lines of the document as they stand there, unless one line alone is over the
+//! limit; then it is a part of that line, with `…` where the rest was left out.
 
 use crate::token::{Form, Sought, Word, find};
 use std::ops::Range;
@@ -99,11 +99,14 @@ fn part(body: &str, line: &Range<usize>, found: &[Word], max: usize) -> Range<us
     start..if end < line.end { word_end(body, held.end, end) } else { end }
 }
 
-/// The words that weigh most within `max` bytes; the first ones of equals.
+/// The words that weigh most within `max` bytes, as few of them as weigh so much; the first ones of
+/// equals.
 fn densest(words: &[Word], max: usize) -> &[Word] {
     let (mut best, mut best_weight, mut from) = (&words[..0], 0, 0);
     for to in 0..words.len() {
-        while from < to && end_of(&words[from..=to]) - words[from].bytes.start > max {
+        let wide = |from: usize| end_of(&words[from..=to]) - words[from].bytes.start > max;
+        let idle = |from: usize| weight(&words[from + 1..=to]) >= weight(&words[from..=to]);
+        while from < to && (wide(from) || idle(from)) {
             from += 1;
         }
         let here = &words[from..=to];
@@ -278,6 +281,10 @@ mod tests {
             assert!(found.text.starts_with('…') && found.text.ends_with('…'), "{found:?}");
             assert_eq!(found.marks.len(), 3);
         }
+        // Words that repeat before it do not keep it at the edge.
+        let text = format!("{}The ebb is late.{far}", "A tide at neap, ".repeat(40));
+        let found = snippet(&text, 1, Sought::plain(&forms), 200);
+        assert!(found.text.contains("The ebb is late. of water of water"), "{found:?}");
         // What is shown counts, and not what the line holds anywhere.
         let text = format!("ebb{far} neap{far} tide\n\nA neap tide.\n");
         assert_eq!(line(&text, 1, Sought::plain(&forms), 200).text, "A neap tide.");
