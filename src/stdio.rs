@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::mcp::Servers;
 use rmcp::ServiceExt;
 use rmcp::service::{QuitReason, ServerInitializeError};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -71,8 +72,8 @@ async fn parent_gone() {
 }
 
 /// Reads lines, tells when the input has ended, and puts an empty batch in the place of a line that
-/// is no JSON or is too long: the library drops such lines in silence and refuses a batch, so that
-/// the client gets an error (-32600) instead of waiting for its own timeout.
+/// the library cannot parse or that is too long: it drops such lines in silence and refuses a batch,
+/// so that the client gets an error (-32600) instead of waiting for its own timeout.
 struct LineGuard<R> {
     inner: R,
     ended: std::sync::Arc<tokio::sync::Notify>,
@@ -85,6 +86,90 @@ struct LineGuard<R> {
     ready: Vec<u8>,
     taken: usize,
     at_end: bool,
+}
+
+/// Any JSON, read as the library reads it and not kept. What is only skipped (`IgnoredAny`) is held
+/// to no depth, and its strings and numbers to no rule.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Sound)
+    }
+}
+
+impl<'de> Visitor<'de> for Sound {
+    type Value = Sound;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sound, A::Error> {
+        while items.next_element::<Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sound, A::Error> {
+        while map.next_entry::<Sound, Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+}
+
+fn is_sound(line: &[u8]) -> bool {
+    serde_json::from_slice::<Sound>(line).is_ok()
+}
+
+/// The code unit of an escape, `\ud83d`, at the beginning.
+fn escaped(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Puts the replacement character in the place of half a surrogate pair, which is what JavaScript
+/// makes of an emoji that is cut in two; says whether there was one.
+fn mend_halves(line: &mut [u8]) -> bool {
+    let (mut at, mut mended) = (0, false);
+    while let Some(next) = line[at..].iter().position(|byte| *byte == b'\\') {
+        at += next;
+        let first = escaped(&line[at..]);
+        let second = line.get(at + 6..).and_then(escaped);
+        let taken = match (first, second) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                line[at + 2..at + 6].copy_from_slice(b"fffd");
+                mended = true;
+                6
+            }
+            _ => 2,
+        };
+        at = line.len().min(at + taken);
+    }
+    mended
 }
 
 /// What a refused line becomes.
@@ -130,8 +215,7 @@ impl<R> LineGuard<R> {
 
     fn finish_line(&mut self) {
         let blank = self.line.iter().all(u8::is_ascii_whitespace);
-        let sound = || serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_ok();
-        if blank || sound() {
+        if blank || is_sound(&self.line) || (mend_halves(&mut self.line) && is_sound(&self.line)) {
             self.ready.append(&mut self.line);
         } else {
             self.ready.extend_from_slice(REFUSED);
@@ -193,5 +277,23 @@ mod tests {
         let mut out = String::new();
         guard.read_to_string(&mut out).await.unwrap();
         assert_eq!(out, "{\"a\":1}\n[]\n[]\n\n{\"b\":2}\n");
+    }
+
+    #[test]
+    fn halves_of_pairs_are_mended_and_nothing_else() {
+        for (line, mended) in [
+            (r#"{"a":"x \ud83d"}"#, r#"{"a":"x \ufffd"}"#),
+            (r#"["\ude00\ud83d","\uD83D\n"]"#, r#"["\ufffd\ufffd","\ufffd\n"]"#),
+            (r#"["\ud83d\ud83d\ude00"]"#, r#"["\ufffd\ud83d\ude00"]"#),
+        ] {
+            let mut bytes = line.as_bytes().to_vec();
+            assert!(!is_sound(&bytes) && mend_halves(&mut bytes) && is_sound(&bytes), "{line}");
+            assert_eq!(String::from_utf8(bytes).unwrap(), mended);
+        }
+        for line in [r#"["\ud83d\ude00"]"#, r#"["\\ud83d"]"#, r#"["\u00e9"]"#, r#"["\u12"#, "\\"] {
+            let mut bytes = line.as_bytes().to_vec();
+            assert!(!mend_halves(&mut bytes), "{line}");
+            assert_eq!(bytes, line.as_bytes());
+        }
     }
 }

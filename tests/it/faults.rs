@@ -376,7 +376,18 @@ fn malformed_messages_are_answered_and_survived() {
     vault(&place);
     let mut client = place.stdio(&[]);
     let mut silent = Vec::new();
+    // Sound to who only looks for the end of each value.
+    let asked = |query: &str| {
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":{{\"name\":\
+             \"search\",\"arguments\":{{\"query\":{query}}}}}}}"
+        )
+    };
+    let deep = asked(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
+    let large = asked("\"walrus\",\"limit\":1e999");
     for line in [
+        &*deep,
+        &*large,
         "{bad",
         "42",
         "null",
@@ -401,6 +412,14 @@ fn malformed_messages_are_answered_and_survived() {
     }
     let answer = client.request("no/such/method", json!({}));
     assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    client.send_bytes(
+        b"{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"params\":{\"x\":\"\xff\"}}",
+    );
+    assert_eq!(client.next()["error"]["code"], -32600);
+    // What JavaScript writes for an emoji that was cut in two: the call is answered.
+    client.send(&asked("\"walrus \\ud83d\""));
+    let answer = client.next();
+    assert!(answer["id"] == 6 && answer["result"]["structuredContent"].is_object(), "{answer}");
     // Not a message at all: nothing to answer, nothing to end for.
     client.send("");
     client.send("   ");

@@ -214,8 +214,13 @@ impl Client {
 
     /// Sends one line.
     pub fn send(&mut self, line: &str) {
+        self.send_bytes(line.as_bytes());
+    }
+
+    /// Sends one line that need not be text.
+    pub fn send_bytes(&mut self, line: &[u8]) {
         let input = self.input.as_mut().expect("open");
-        let sent = input.write_all(line.as_bytes()).and_then(|()| input.write_all(b"\n"));
+        let sent = input.write_all(line).and_then(|()| input.write_all(b"\n"));
         if let Err(error) = sent {
             panic!("{error}; stderr: {}", self.stderr());
         }
