@@ -7,6 +7,7 @@ use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
 use crate::http::{refuse, status};
 use crate::mcp::Servers;
+use crate::stdio::Opening;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Extension, Query, State};
@@ -16,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::stream::{self, StreamExt};
 use rmcp::ServiceExt;
+use rmcp::transport::async_rw::AsyncRwTransport;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -90,8 +92,9 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
     let ended = stop.clone();
     tokio::spawn(async move {
         let (read, write) = tokio::io::split(theirs);
+        let transport = AsyncRwTransport::new_server(read, write);
         let running = tokio::select! {
-            running = server.serve((read, write)) => running,
+            running = server.serve(Opening::new(transport)) => running,
             () = ended.cancelled() => return,
         };
         if let Ok(running) = running {

@@ -5,8 +5,11 @@
 use crate::dispatch::Caller;
 use crate::fault::Fault;
 use crate::mcp::Servers;
-use rmcp::ServiceExt;
-use rmcp::service::{QuitReason, ServerInitializeError};
+use rmcp::model::{ClientRequest, GetMeta, ProtocolVersion};
+use rmcp::service::{QuitReason, RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::{RoleServer, ServiceExt};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,10 +28,10 @@ pub async fn serve(servers: &Servers, caller: Caller, line_bytes_max: usize) -> 
     let server = servers.connect(caller, true);
     let (read, write) = rmcp::transport::stdio_pipes();
     let (read, ended) = LineGuard::new(read, line_bytes_max);
-    let transport = rmcp::transport::async_rw::AsyncRwTransport::new_server(read, write)
-        .with_max_line_length(line_bytes_max + 1);
+    let transport =
+        AsyncRwTransport::new_server(read, write).with_max_line_length(line_bytes_max + 1);
     let serving = async {
-        let running = match server.serve(transport).await {
+        let running = match server.serve(Opening::new(transport)).await {
             Ok(running) => running,
             // The client went away before it said anything: no failure of ours.
             Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
@@ -69,6 +72,68 @@ async fn parent_gone() {
     }
     #[cfg(not(unix))]
     std::future::pending::<()>().await;
+}
+
+/// Leaves out what is no request until the protocol has begun: the library ends a connection that
+/// opens with a notification or a response, and clients send `notifications/cancelled` behind a probe
+/// that they gave up.
+pub struct Opening<T> {
+    inner: T,
+    begun: bool,
+}
+
+impl<T> Opening<T> {
+    /// Around a transport that nothing was read from yet.
+    pub fn new(inner: T) -> Self {
+        Opening { inner, begun: false }
+    }
+}
+
+/// Whether the library takes a request for the beginning. It answers probes, pings and what carries
+/// no version before it.
+fn begins(request: &ClientRequest) -> bool {
+    match request {
+        ClientRequest::InitializeRequest(_) => true,
+        ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => false,
+        request => {
+            let meta = request.get_meta();
+            let known = |version| ProtocolVersion::KNOWN_VERSIONS.contains(&version);
+            meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+                && meta.protocol_version().is_some_and(known)
+        }
+    }
+}
+
+impl<T: Transport<RoleServer>> Transport<RoleServer> for Opening<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        item: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        self.inner.send(item)
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let message = self.inner.receive().await?;
+            match &message {
+                RxJsonRpcMessage::<RoleServer>::Request(asked) => {
+                    self.begun = self.begun || begins(&asked.request);
+                }
+                _ if self.begun => {}
+                _ => {
+                    tracing::debug!("a message before the first request was left out");
+                    continue;
+                }
+            }
+            return Some(message);
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.inner.close().await
+    }
 }
 
 /// Reads lines, tells when the input has ended, and puts an empty batch in the place of a line that

@@ -4,7 +4,8 @@ use crate::http::{self, Reply, get, post, request};
 use crate::program::{Client, PATIENCE, Place, Server, ended, poll};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use synod_tools::TOOLS;
@@ -196,6 +197,50 @@ fn the_modern_protocol_is_spoken_without_a_handshake() {
     let mut client = place.mute(&[]);
     let listed = client.request("tools/list", json!({"_meta": meta()}));
     assert!(listed["result"]["tools"].is_array(), "{listed}");
+}
+
+#[test]
+fn what_is_no_request_is_left_out_before_the_first_one() {
+    let place = vault();
+    let mut client = place.mute(&[]);
+    client.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    client.send(r#"{"jsonrpc":"2.0","method":"$/setTrace","params":{"value":"off"}}"#);
+    client.send(r#"{"jsonrpc":"2.0","id":5,"result":{}}"#);
+    // A client that gives its probe up, and falls back to the older protocol.
+    let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled",
+        "params":{"requestId":1,"reason":"timeout"}}"#;
+    let cancelled = cancelled.replace('\n', " ");
+    client.request("server/discover", json!({"_meta": meta()}));
+    client.send(&cancelled);
+    // No beginning either: it names no version.
+    let refused = client.request("tools/list", json!({}));
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    client.send(&cancelled);
+    client.initialize("2025-11-25");
+    client.answered("search", json!({"query": "walrus"}));
+}
+
+#[test]
+fn the_legacy_stream_survives_an_early_notification() {
+    let place = vault();
+    let server = place.http(&[], &[]);
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let head = format!("GET /sse HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
+    let endpoint = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned));
+    let endpoint = endpoint.expect("where to post");
+    let early = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2024-11-05", "capabilities": {},
+        "clientInfo": { "name": "tests", "version": "0" },
+    }});
+    for message in [early, hello] {
+        assert_eq!(post(server.address, &endpoint, &[], &message).status, 202, "{message}");
+    }
+    let answer = lines.find(|line| line.starts_with("data: ")).expect("an answer");
+    assert!(answer.contains("\"serverInfo\""), "{answer}");
 }
 
 #[test]
