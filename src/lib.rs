@@ -40,6 +40,7 @@ mod sse;
 mod stdio;
 mod stream;
 mod task;
+mod unfit;
 mod up;
 mod upkeep;
 mod webhook;

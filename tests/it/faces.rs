@@ -221,6 +221,50 @@ fn what_is_no_request_is_left_out_before_the_first_one() {
 }
 
 #[test]
+fn parameters_that_do_not_fit_make_no_method_unknown() {
+    let place = vault();
+    let complete = json!({"ref": {"type": "x"}, "argument": {"name": "vault", "value": ""}});
+    let mut client = place.stdio(&[]);
+    for (method, params, word) in [
+        ("tools/call", json!({"arguments": {}}), "`name`"),
+        ("resources/read", json!({"uri": 5}), "`uri`"),
+        ("prompts/get", json!({"name": "daily_brief", "arguments": "x"}), "`arguments`"),
+        ("completion/complete", complete.clone(), "`ref`"),
+        ("tasks/get", json!({}), "`taskId`"),
+    ] {
+        let answer = client.request(method, params);
+        assert_eq!(answer["error"]["code"], -32602, "{method}: {answer}");
+        let why = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(why.contains(method) && why.contains(word), "{answer}");
+    }
+    // Not of this protocol version, whatever it takes.
+    let answer = client.request("subscriptions/listen", json!({}));
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    // Models write these: they are told.
+    for arguments in [json!("{\"query\": \"walrus\"}"), json!([1])] {
+        let why = client.refused("search", arguments);
+        assert!(why.contains("`arguments`") && why.contains("an object"), "{why}");
+    }
+    let server = place.http(&[], &[]);
+    let modern = |method: &str, mut params: Value, name: &str| {
+        params["_meta"] = meta();
+        let headers = [
+            ("Accept", "application/json, text/event-stream"),
+            ("MCP-Protocol-Version", MODERN),
+            ("Mcp-Method", method),
+            ("Mcp-Name", name),
+        ];
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        post(server.address, "/mcp", &headers, &body)
+    };
+    let reply = modern("completion/complete", complete, "");
+    assert_eq!((reply.status, &reply.json()["error"]["code"]), (200, &json!(-32602)), "{reply:?}");
+    let reply = modern("tools/call", json!({"name": "search", "arguments": [1]}), "search");
+    let result = &reply.json()["result"];
+    assert_eq!((&result["isError"], &result["resultType"]), (&json!(true), &json!("complete")));
+}
+
+#[test]
 fn the_legacy_stream_survives_an_early_notification() {
     let place = vault();
     let server = place.http(&[], &[]);

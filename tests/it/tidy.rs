@@ -59,6 +59,7 @@ const PLACES: &[(&str, &[&str])] = &[
         &[
             "src/mcp.rs",
             "src/task.rs",
+            "src/unfit.rs",
             "src/http.rs",
             "src/stdio.rs",
             "src/sse.rs",
