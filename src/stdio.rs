@@ -20,7 +20,7 @@ const DRAIN: Duration = Duration::from_millis(1_000);
 /// Between two looks whether the parent still lives, where the kernel does not tell.
 const PARENT: Duration = Duration::from_millis(500);
 
-/// Serves one client on stdin and stdout until its input ends.
+/// Serves one client on stdin and stdout until its input ends, its parent does or a signal comes.
 ///
 /// # Errors
 /// `internal` when the transport fails for another reason than its end.
@@ -50,6 +50,9 @@ pub async fn serve(servers: &Servers, caller: Caller, line_bytes_max: usize) -> 
         result = serving => result,
         () = after_end(ended) => Ok(()),
         () = parent_gone() => Ok(()),
+        // Who calls writes down what is left to write: a signal alone would lose it.
+        () = crate::up::signal() => Ok(()),
+        () = hangup() => Ok(()),
     }
 }
 
@@ -72,6 +75,29 @@ async fn parent_gone() {
     }
     #[cfg(not(unix))]
     std::future::pending::<()>().await;
+}
+
+/// Ends when the terminal is closed, unless whoever started this program wants it to outlive that.
+async fn hangup() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if !ignores_hangup()
+            && let Ok(mut hangup) = signal(SignalKind::hangup())
+        {
+            hangup.recv().await;
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Whether the signal is ignored, as `nohup` has it; where the kernel does not say, it is not.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| mask.trim().ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f']))
 }
 
 /// Leaves out what is no request until the protocol has begun: the library ends a connection that

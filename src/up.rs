@@ -160,7 +160,7 @@ fn serve_http(
 }
 
 /// Interrupt or termination.
-async fn signal() {
+pub async fn signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

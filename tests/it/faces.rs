@@ -160,6 +160,31 @@ fn the_program_ends_with_its_parent() {
     poll("its end after its parent's", Duration::from_secs(10), || (!alive()).then_some(()));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_program_with_its_ledger_written() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let place = vault();
+    let own = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = own.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    let mask = u64::from_str_radix(ignored.trim(), 16).unwrap_or(0);
+    let mut signals = vec![Signal::TERM, Signal::INT];
+    // Where the tests outlive their terminal (`nohup`), what they start does too.
+    if mask & 1 == 0 {
+        signals.push(Signal::HUP);
+    }
+    for (n, signal) in signals.into_iter().enumerate() {
+        let mut client = place.stdio(&[]);
+        client.answered("search", json!({"query": "walrus"}));
+        kill_process(Pid::from_child(&client.child), signal).expect("a signal");
+        let status = ended(&mut client.child, PATIENCE);
+        assert_eq!(status.code(), Some(0), "{signal:?}: {}", client.stderr());
+        let (_, rows, _) = place.outcome(&["ledger", "--json", "--action", "search"]);
+        let rows: Value = serde_json::from_str(&rows).expect("JSON");
+        assert_eq!(rows["rows"].as_array().map(Vec::len), Some(n + 1), "{signal:?}: {rows}");
+    }
+}
+
 #[test]
 fn every_version_of_the_protocol_is_spoken() {
     let place = vault();
