@@ -43,7 +43,7 @@ pub struct McpOptions {
     pub json: bool,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
-    /// Ends open streams.
+    /// Ends open streams, and calls that run, without an answer.
     pub stop: CancellationToken,
 }
 
@@ -332,7 +332,10 @@ fn app(world: &World, servers: &Servers, gate: Gate, stop: CancellationToken) ->
         face: "http",
         account: String::new(),
     };
-    let options = McpOptions { sessions: false, json: true, body_bytes_max, stop: stop.clone() };
+    // Calls that run are answered after `stop` too: only the end of the process ends them. Streams
+    // that listen end with the hub.
+    let never = CancellationToken::new();
+    let options = McpOptions { sessions: false, json: true, body_bytes_max, stop: never };
     let ready = Arc::clone(&world.door.context().index);
     let door = Arc::clone(&world.door);
     let routes = mcp_app(servers.connect(local, false), options)
@@ -382,6 +385,13 @@ pub async fn serve(
     let cx = world.door.context();
     let store = Arc::clone(&cx.store);
     let hub = Hub::start(Arc::clone(&cx.index), Arc::clone(&store));
+    let (listened, ended) = (Arc::downgrade(&hub), stop.clone());
+    tokio::spawn(async move {
+        ended.cancelled().await;
+        if let Some(hub) = listened.upgrade() {
+            hub.close();
+        }
+    });
     let servers = Servers::new(Arc::clone(&world.door), hub)?;
     let gate = Gate::new(address, &world.config.get(), Some(store));
     let routes = app(world, &servers, gate, stop.clone());

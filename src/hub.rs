@@ -36,6 +36,7 @@ pub struct Hub {
     next: AtomicU64,
     /// Somebody came whose resources may have changed while they were looked up.
     again: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Hub {
@@ -47,6 +48,7 @@ impl Hub {
             listeners: Mutex::default(),
             next: AtomicU64::new(0),
             again: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         });
         tokio::spawn(look(Arc::downgrade(&hub)));
         hub
@@ -56,7 +58,14 @@ impl Hub {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of changes to `uris` until the receiver is dropped.
+    /// Ends what every listener is told, and of those who still come: the server is about to end.
+    pub fn close(&self) {
+        let mut listeners = self.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        listeners.clear();
+    }
+
+    /// Tells of changes to `uris` until the receiver is dropped or the hub is closed.
     ///
     /// # Errors
     /// `overloaded` when there are too many listeners, `invalid_argument` for too many URIs.
@@ -74,7 +83,10 @@ impl Hub {
             let text = format!("{LISTENERS_MAX} listeners are served already; try again later");
             return Err(Fault::new(fault::OVERLOADED, text).retry_after(10_000));
         }
-        listeners.push(Listener { id, known, send });
+        // Under the lock that `close` takes.
+        if !self.closed.load(Ordering::Relaxed) {
+            listeners.push(Listener { id, known, send });
+        }
         self.again.store(true, Ordering::Release);
         Ok(receive)
     }

@@ -1,5 +1,6 @@
 //! The faces of the real program: stdio, HTTP, REST and the command line.
 
+use crate::chat::Chat;
 use crate::http::{self, Reply, get, post, request};
 use crate::program::{Client, PATIENCE, Place, Server, ended, poll};
 use serde_json::{Value, json};
@@ -36,6 +37,19 @@ pub fn meta() -> Value {
         "io.modelcontextprotocol/clientInfo": { "name": "tests", "version": "0" },
         "io.modelcontextprotocol/clientCapabilities": {},
     })
+}
+
+/// A request to MCP over HTTP, of a client of the modern protocol.
+fn modern(at: SocketAddr, method: &str, mut params: Value, name: &str) -> Reply {
+    params["_meta"] = meta();
+    let headers = [
+        ("Accept", "application/json, text/event-stream"),
+        ("MCP-Protocol-Version", MODERN),
+        ("Mcp-Method", method),
+        ("Mcp-Name", name),
+    ];
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    post(at, "/mcp", &headers, &body)
 }
 
 /// A token's secret.
@@ -271,20 +285,10 @@ fn parameters_that_do_not_fit_make_no_method_unknown() {
         assert!(why.contains("`arguments`") && why.contains("an object"), "{why}");
     }
     let server = place.http(&[], &[]);
-    let modern = |method: &str, mut params: Value, name: &str| {
-        params["_meta"] = meta();
-        let headers = [
-            ("Accept", "application/json, text/event-stream"),
-            ("MCP-Protocol-Version", MODERN),
-            ("Mcp-Method", method),
-            ("Mcp-Name", name),
-        ];
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        post(server.address, "/mcp", &headers, &body)
-    };
-    let reply = modern("completion/complete", complete, "");
+    let reply = modern(server.address, "completion/complete", complete, "");
     assert_eq!((reply.status, &reply.json()["error"]["code"]), (200, &json!(-32602)), "{reply:?}");
-    let reply = modern("tools/call", json!({"name": "search", "arguments": [1]}), "search");
+    let call = json!({"name": "search", "arguments": [1]});
+    let reply = modern(server.address, "tools/call", call, "search");
     let result = &reply.json()["result"];
     assert_eq!((&result["isError"], &result["resultType"]), (&json!(true), &json!("complete")));
 }
@@ -861,6 +865,47 @@ fn stop(server: &mut Server) {
         let status = ended(&mut server.child, Duration::from_secs(10));
         assert_eq!(status.code(), Some(0), "{}", server.stderr());
     }
+}
+
+/// The lines of a stream that listens to a note, from the first on.
+fn listened(at: SocketAddr) -> impl Iterator<Item = String> {
+    let notifications = json!({"resourceSubscriptions": ["note://vault/tide.md"]});
+    let params = json!({"notifications": notifications, "_meta": meta()});
+    let method = "subscriptions/listen";
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {at}\r\nAccept: application/json, text/event-stream\r\n\
+         Content-Type: application/json\r\nMCP-Protocol-Version: {MODERN}\r\n\
+         Mcp-Method: {method}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(at).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("sent");
+    BufReader::new(stream).lines().map_while(Result::ok)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_running_calls_their_answer_and_streams_their_end() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (chat, place) = (Chat::start(&["slow"]), vault());
+    let config = place.write("synod.toml", chat.config(&["slow"])).display().to_string();
+    let mut server = place.http(&["--config", &config], &[]);
+    let at = server.address;
+    let mut lines = listened(at);
+    assert!(lines.any(|line| line.contains("subscriptions/acknowledged")), "nobody listens");
+    let args = json!({"op": "infer", "model": "slow", "input": "How many?"});
+    let call = json!({"name": "models", "arguments": args});
+    let asked = std::thread::spawn(move || modern(at, "tools/call", call, "models"));
+    poll("the question", PATIENCE, || (chat.asked("slow") == 1).then_some(()));
+    kill_process(Pid::from_child(&server.child), Signal::TERM).expect("a signal");
+    poll("its ears shut", PATIENCE, || TcpStream::connect(at).is_err().then_some(()));
+    chat.release();
+    let reply = asked.join().expect("a thread");
+    assert!(reply.status == 200 && reply.body.contains("Answer: 42"), "{reply:?}");
+    assert!(lines.any(|line| line.contains("\"result\"")), "the stream was cut");
+    assert_eq!(ended(&mut server.child, PATIENCE).code(), Some(0), "{}", server.stderr());
 }
 
 #[test]
