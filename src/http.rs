@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use crate::dispatch::Caller;
+use crate::entrance::{Entrance, Stay};
 use crate::fault::{self, Fault};
 use crate::hub::Hub;
 use crate::mcp::Servers;
@@ -13,12 +14,11 @@ use crate::stream::Streams;
 use crate::world::World;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use futures::StreamExt;
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::StreamableHttpService;
@@ -235,6 +235,9 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     } else {
         match gate.caller(request.headers()) {
             Ok(caller) => {
+                if let Some(ConnectInfo(stay)) = request.extensions().get::<ConnectInfo<Stay>>() {
+                    stay.grant();
+                }
                 request.extensions_mut().insert(caller);
                 next.run(request).await
             }
@@ -398,7 +401,7 @@ pub async fn serve(
     serve_routes(listener, routes, stop).await
 }
 
-/// Serves any routes on a listener without Nagle's delay, which costs 44 ms an answer.
+/// Serves any routes on a listener.
 ///
 /// # Errors
 /// `internal` when accepting connections fails for good.
@@ -407,14 +410,9 @@ pub async fn serve_routes(
     routes: Router,
     stop: CancellationToken,
 ) -> Result<(), Fault> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "cannot set TCP_NODELAY");
-        }
-    });
-    let ended = stop.clone();
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(async move { ended.cancelled().await })
+    let routes = routes.into_make_service_with_connect_info::<Stay>();
+    axum::serve(Entrance::new(listener), routes)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
         .await
         .map_err(|error| Fault::internal(&error))
 }

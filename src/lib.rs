@@ -14,6 +14,7 @@ pub mod config;
 pub mod dispatch;
 pub mod doc;
 pub mod embedder;
+mod entrance;
 pub mod eval;
 mod extract;
 pub mod fault;

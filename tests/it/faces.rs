@@ -5,7 +5,7 @@ use crate::http::{self, Reply, get, post, request};
 use crate::program::{Client, PATIENCE, Place, Server, ended, poll};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -638,6 +638,35 @@ fn mcp_is_served_over_http() {
     let reply = post(server.address, "/mcp", &modern, &call);
     assert_eq!(reply.status, 200, "{reply:?}");
     assert!(reply.body.contains("tide.md"), "{reply:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn who_shows_no_token_keeps_nobody_out() {
+    let place = vault();
+    let reader = token(&place, "reader", "read:context");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 128; exec \"$0\" serve --http 127.0.0.1:0"]);
+    command.arg(env!("CARGO_BIN_EXE_synod"));
+    command.env("SYNOD_DATA", place.data()).env("HOME", place.path().join("home"));
+    command.env_remove("SYNOD_CONFIG").env("SYNOD_ACCESS_REQUIRE_TOKEN", "1");
+    let server = Server::of(command);
+    let half = |_| {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(b"GET /v1/index HTTP/1.1\r\n").expect("sent");
+        stream
+    };
+    let held: Vec<TcpStream> = (0..200).map(half).collect();
+    let reply = with_token(server.address, "/v1/search?q=walrus", &reader);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    // The first had to give its place to others; the last has had its time in ten seconds.
+    for mut stream in [&held[0], &held[199]] {
+        match stream.read(&mut [0; 64]) {
+            Ok(n) => assert_eq!(n, 0, "half a request is not answered"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+        }
+    }
 }
 
 #[test]

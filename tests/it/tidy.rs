@@ -70,6 +70,7 @@ const PLACES: &[(&str, &[&str])] = &[
     (
         "axum",
         &[
+            "src/entrance.rs",
             "src/http.rs",
             "src/rest.rs",
             "src/sse.rs",
