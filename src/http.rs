@@ -25,7 +25,7 @@ use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::tower::StreamableHttpServerConfig;
 use serde_json::json;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::Duration;
@@ -145,7 +145,7 @@ impl Gate {
         let listed = |known: &String| known == host || known == name;
         is_loopback_name(name)
             || self.hosts.iter().any(listed)
-            || (!self.loopback && self.hosts.is_empty() && name.parse::<std::net::IpAddr>().is_ok())
+            || (!self.loopback && self.hosts.is_empty() && ip(name).is_some())
     }
 
     fn origin_fits(&self, headers: &HeaderMap) -> bool {
@@ -173,7 +173,7 @@ impl Gate {
             let scopes = self.local_scopes.to_vec();
             return Ok(Caller { scopes, face: "http", account: String::new() });
         };
-        let secret = given.strip_prefix("Bearer ").unwrap_or(given).trim();
+        let secret = secret(given);
         let scopes = match &self.store {
             Some(store) => store.check_token(secret)?,
             None => None,
@@ -187,6 +187,14 @@ impl Gate {
         // The account is a hash: a log or a metric never holds the secret.
         let account = account(secret);
         Ok(Caller { scopes, face: "http", account })
+    }
+}
+
+/// The secret behind `Bearer`, in whatever case that is; without such a word all of it.
+fn secret(given: &str) -> &str {
+    match given.split_once(' ') {
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),
+        _ => given.trim(),
     }
 }
 
@@ -208,10 +216,14 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// An address as it stands in a URL: one of IPv6 in brackets.
+fn ip(name: &str) -> Option<IpAddr> {
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    bare.unwrap_or(name).parse().ok()
+}
+
 fn is_loopback_name(name: &str) -> bool {
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name.eq_ignore_ascii_case("localhost") || ip(name).is_some_and(|ip| ip.is_loopback())
 }
 
 /// The middleware of every route.
@@ -447,6 +459,11 @@ mod tests {
         let public = gate("0.0.0.0:7717", &["synod.example"]);
         assert!(public.host_fits(&headers(header::HOST, "synod.example:7717")));
         assert!(!public.host_fits(&headers(header::HOST, "other.example")));
+        let unnamed = gate("[::]:7717", &[]);
+        for host in ["192.168.0.9:7717", "[2001:db8::9]:7717", "[2001:db8::9]"] {
+            assert!(unnamed.host_fits(&headers(header::HOST, host)), "{host}");
+        }
+        assert!(!unnamed.host_fits(&headers(header::HOST, "other.example")));
         let origin = |o| loopback.origin_fits(&headers(header::ORIGIN, o));
         assert!(origin("http://localhost:3000") && origin("http://127.0.0.1:7717"));
         assert!(
@@ -457,6 +474,13 @@ mod tests {
                 && !origin("null")
                 && !origin("http://localhost.evil.example")
         );
+    }
+
+    #[test]
+    fn a_secret_stands_behind_its_scheme_or_alone() {
+        for given in ["Bearer syn x", "bearer  syn x", "BEARER syn x ", "syn x"] {
+            assert_eq!(secret(given), "syn x", "{given}");
+        }
     }
 
     #[test]

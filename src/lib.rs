@@ -31,6 +31,7 @@ mod openapi;
 mod pace;
 mod page;
 mod power;
+mod progress;
 mod prompt;
 mod reload;
 mod rest;

@@ -11,13 +11,13 @@ use rmcp::model::{
     ArgumentInfo, CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult,
     CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock,
     CreateTaskResult, CustomRequest, CustomResult, ErrorData, GetPromptRequestParams,
-    GetPromptResponse, GetPromptResult, GetTaskParams, GetTaskResult, Implementation, JsonObject,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, Prompt, PromptArgument, PromptMessage,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-    Reference, Resource, ResourceContents, ResourceTemplate, Role, ServerCapabilities,
-    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, ToolAnnotations,
-    UnsubscribeRequestParams, UpdateTaskParams,
+    GetPromptResponse, GetPromptResult, GetTaskParams, GetTaskResult, Implementation,
+    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    Prompt, PromptArgument, PromptMessage, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, Reference, Resource, ResourceContents,
+    ResourceTemplate, Role, ServerCapabilities, ServerConfig, SubscribeRequestParams,
+    SubscriptionFilter, Tool, ToolAnnotations, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -41,9 +41,6 @@ const SPEC_TEMPLATE: &str = "spec://{project}/{feature}/{+doc}";
 
 /// How long clients may keep the list of prompts, in milliseconds: projects come and go.
 const PROMPTS_TTL_MS: u64 = 60_000;
-
-/// Progress notes of one call that wait to be sent.
-const PROGRESS_MAX: usize = 64;
 
 /// Between the last progress note and the reply. The TypeScript SDK hands a note on a turn later
 /// than a reply: both in one read, and the note finds its handler gone.
@@ -214,49 +211,6 @@ fn protocol(fault: &Fault, uri: Option<&str>) -> ErrorData {
     }
 }
 
-/// Done, total, message.
-type Note = (f64, Option<f64>, String);
-
-/// A call's way back to its client: cancellation, and progress if it asked for it. The second part
-/// sends the progress and says how much; it ends when the call has been dropped, so that none comes
-/// after the reply.
-fn call_of(context: &RequestContext<RoleServer>) -> (Call, impl Future<Output = usize> + use<>) {
-    let cancelled = context.ct.clone();
-    let cancelled = Box::new(move || cancelled.is_cancelled());
-    let token = context.meta.get_progress_token();
-    let peer = context.peer.clone();
-    let (send, receive) = match &token {
-        Some(_) => {
-            let (send, receive) = tokio::sync::mpsc::channel::<Note>(PROGRESS_MAX);
-            (Some(send), Some(receive))
-        }
-        None => (None, None),
-    };
-    let progress = Box::new(move |done: f64, total: Option<f64>, message: String| {
-        // A client that reads no progress must not hold up the work: what does not fit is left out.
-        if send.as_ref().is_some_and(|send| send.try_send((done, total, message)).is_err()) {
-            tracing::debug!("a progress note was left out");
-        }
-    });
-    let sending = async move {
-        let mut sent = 0;
-        let (Some(token), Some(mut receive)) = (token, receive) else { return sent };
-        while let Some((done, total, message)) = receive.recv().await {
-            let mut note =
-                ProgressNotificationParam::new(token.clone(), done).with_message(message);
-            if let Some(total) = total {
-                note = note.with_total(total);
-            }
-            if peer.notify_progress(note).await.is_err() {
-                break;
-            }
-            sent += 1;
-        }
-        sent
-    };
-    (Call { progress, cancelled, ..Call::silent() }, sending)
-}
-
 /// Those that begin with what is there.
 fn beginning<'a>(all: impl Iterator<Item = &'a str>, value: &str) -> Completed {
     let mut values: Vec<String> = all
@@ -371,6 +325,20 @@ impl ServerHandler for Server {
         ServerConfig::new(capabilities).with_server_info(identity).with_instructions(INSTRUCTIONS)
     }
 
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        context.peer.set_peer_info(request.clone());
+        let mut info = self.negotiate_initialize(&request)?;
+        // Older clients are not told of what `subscribe` would refuse them.
+        if let Some(resources) = info.capabilities.resources.as_mut().filter(|_| !self.pushes) {
+            resources.subscribe = None;
+        }
+        Ok(info)
+    }
+
     async fn list_tools(
         &self,
         request: Option<PaginatedRequestParams>,
@@ -402,7 +370,7 @@ impl ServerHandler for Server {
                 Err(fault) => Ok(failed(&fault).into()),
             };
         }
-        let (call, sending) = call_of(&context);
+        let (call, sending) = crate::progress::call_of(&context);
         let calling = self.door.call(&caller, &request.name, args, call);
         let mut sending = std::pin::pin!(sending);
         let mut calling = std::pin::pin!(calling);

@@ -627,6 +627,9 @@ fn mcp_is_served_over_http() {
     let reply = post(server.address, "/mcp", &[accept], &hello);
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.json()["result"]["protocolVersion"], "2025-11-25", "{reply:?}");
+    // Nothing can be sent behind an answer: subscriptions are for stdio and the newer protocol.
+    let resources = &reply.json()["result"]["capabilities"]["resources"];
+    assert!(resources.is_object() && resources["subscribe"].is_null(), "{reply:?}");
     let modern = [
         accept,
         ("MCP-Protocol-Version", MODERN),
@@ -689,6 +692,8 @@ fn tokens_are_needed_scoped_and_revoked() {
         assert_eq!(get(at, path).status, 200, "{path}");
     }
     assert_eq!(with_token(at, "/v1/search?q=walrus", &reader).status, 200);
+    let lower = reader.replace("Bearer", "bearer");
+    assert_eq!(with_token(at, "/v1/search?q=walrus", &lower).status, 200);
     for bad in ["Bearer nonsense", "Bearer ", "Basic eDp5", "nonsense"] {
         assert_eq!(with_token(at, "/v1/search?q=walrus", bad).status, 401, "{bad}");
     }

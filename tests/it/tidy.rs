@@ -58,6 +58,7 @@ const PLACES: &[(&str, &[&str])] = &[
         "rmcp",
         &[
             "src/mcp.rs",
+            "src/progress.rs",
             "src/task.rs",
             "src/unfit.rs",
             "src/http.rs",
