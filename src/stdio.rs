@@ -232,6 +232,8 @@ impl<'de> Visitor<'de> for Sound {
 }
 
 fn is_sound(line: &[u8]) -> bool {
+    // Windows puts a mark before the first line, and the library takes it away.
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
     serde_json::from_slice::<Sound>(line).is_ok()
 }
 

@@ -420,6 +420,9 @@ fn malformed_messages_are_answered_and_survived() {
     client.send(&asked("\"walrus \\ud83d\""));
     let answer = client.next();
     assert!(answer["id"] == 6 && answer["result"]["structuredContent"].is_object(), "{answer}");
+    // As Windows begins a file.
+    client.send("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"ping\"}");
+    assert_eq!(client.next()["id"], 4);
     // Not a message at all: nothing to answer, nothing to end for.
     client.send("");
     client.send("   ");
