@@ -101,8 +101,8 @@ fn ignores_hangup() -> bool {
 }
 
 /// Leaves out what is no request until the protocol has begun: the library ends a connection that
-/// opens with a notification or a response, and clients send `notifications/cancelled` behind a probe
-/// that they gave up.
+/// opens with a notification or a response, and clients send `notifications/cancelled` behind a
+/// probe that they gave up.
 pub struct Opening<T> {
     inner: T,
     begun: bool,
@@ -163,8 +163,8 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Opening<T> {
 }
 
 /// Reads lines, tells when the input has ended, and puts an empty batch in the place of a line that
-/// the library cannot parse or that is too long: it drops such lines in silence and refuses a batch,
-/// so that the client gets an error (-32600) instead of waiting for its own timeout.
+/// the library cannot parse or that is too long: it drops such lines in silence and refuses a
+/// batch, so that the client gets an error (-32600) instead of waiting for its own timeout.
 struct LineGuard<R> {
     inner: R,
     ended: std::sync::Arc<tokio::sync::Notify>,
