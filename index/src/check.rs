@@ -271,8 +271,8 @@ fn compare_links(
 }
 
 impl Updater {
-    /// Mends the words from the database and the sources, and forgets vectors that are lost and rows
-    /// that belong to nothing; says what the check finds afterwards.
+    /// Mends the words from the database and the sources, and forgets vectors that are lost and
+    /// rows that belong to nothing; says what the check finds afterwards.
     ///
     /// # Errors
     /// `Sql`, `Words`, `Data`.

@@ -315,7 +315,8 @@ mod tests {
                 let body = found.text.trim_matches('…');
                 prop_assert!(text.contains(body));
                 let cut = found.text.starts_with('…');
-                prop_assert!(cut || format!("\n{text}").contains(&format!("\n{body}")));
+                let is_whole = format!("\n{text}").contains(&format!("\n{body}"));
+                prop_assert!(cut || is_whole);
                 prop_assert!(found.text.len() <= max.max(24) + '…'.len_utf8());
                 // What is in the passage is in what is shown of it.
                 prop_assert_eq!(found.marks.is_empty(), find(&text, sought).is_empty());

@@ -12,6 +12,7 @@ use synod_council::cluster::cosines;
 use synod_council::plan;
 use synod_council::strongest;
 use synod_council::verdict::{Case, Vote, to_embed, weights};
+use synod_llm::Model;
 use synod_store::{NewTrust, Scope, VoteRow};
 
 pub struct Consensus;
@@ -136,11 +137,26 @@ pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Res
     Ok(())
 }
 
-/// The weights behind the id of a model, where its row names them otherwise; else empty. Two rows
-/// of one name are two doors to one voter.
+/// The weights behind the id of a model, where its row names them otherwise; else empty.
 pub fn named(cx: &Context, model: &str) -> String {
-    let row = cx.engine.model(model).filter(|row| weights(&row.name) != weights(model));
-    row.map_or_else(String::new, |row| row.name)
+    let Some(row) = cx.engine.model(model) else { return String::new() };
+    let name = made_of(&row, &cx.engine.models());
+    if weights(&name) == weights(model) { String::new() } else { name }
+}
+
+/// The name of a row's weights. Two rows of one name are two doors to one voter, unless the
+/// operator says that they are of two vendors: then both only happen to be called the same.
+pub fn made_of(row: &Model, rows: &[Model]) -> String {
+    let contradicts = |other: &Model| {
+        !row.vendor.is_empty()
+            && !other.vendor.is_empty()
+            && other.vendor != row.vendor
+            && weights(&other.name) == weights(&row.name)
+    };
+    match rows.iter().any(contradicts) {
+        true => format!("{} of {}", row.name, row.vendor),
+        false => row.name.clone(),
+    }
 }
 
 /// How strong the operator says that a model is: the number in its `tier`, if that is one.
@@ -191,4 +207,29 @@ pub fn conclude(
 /// The field of a question.
 pub fn domain(question: &str) -> &'static str {
     plan::analyse(question, &plan::Overrides::default()).domain.value.name()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_name_are_one_model_unless_they_are_of_two_vendors() {
+        let row = |id: &str, name: &str, vendor: &str| Model {
+            vendor: vendor.to_owned(),
+            ..Model::new(id, "p", name)
+        };
+        let rows = [
+            row("a", "same", "x"),
+            row("b", "Same:latest", "x"),
+            row("c", "same", ""),
+            row("d", "other", "y"),
+        ];
+        let made = |rows: &[Model]| -> Vec<String> {
+            rows.iter().map(|row| weights(&made_of(row, rows))).collect()
+        };
+        assert_eq!(made(&rows), ["same", "same", "same", "other"]);
+        let two = [row("a", "default", "x"), row("b", "default", "y"), row("c", "default", "y")];
+        assert_eq!(made(&two), ["default of x", "default of y", "default of y"]);
+    }
 }

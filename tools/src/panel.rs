@@ -1,7 +1,7 @@
 //! Whom to ask and how far to go: the rules of `synod_council::plan` over the models that are
 //! configured, what is known of them, and the caller's word, which wins.
 
-use crate::consensus::domain;
+use crate::consensus::{domain, made_of};
 use crate::learn::{Learned, mean};
 use crate::orchestrate::{Args, DecisionReply, Effort, Mode};
 use crate::{Context, Error};
@@ -178,7 +178,7 @@ fn candidate(row: &Model, rows: &[Model], kind: Kind, learned: &Learned) -> Cand
         id: row.id.clone(),
         vendor: own(&row.vendor),
         family: own(&row.family),
-        weights: weights(&row.name),
+        weights: weights(&made_of(row, rows)),
         reliability: known.unwrap_or(PRIOR_MEAN),
         excess_with: rows.iter().filter_map(excess).collect(),
         kappa_with: std::collections::BTreeMap::new(),

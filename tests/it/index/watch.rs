@@ -310,9 +310,10 @@ fn a_source_inside_another_is_watched_for_both() {
     let spec = synod_index::SourceSpec::default();
     let inner = watched.engine.updater.add_source(&inner, &spec).expect("a source");
     let sources = watched.engine.updater.sources().expect("sources");
-    watched.watch.set_sources(&sources, &HashMap::from([(inner.id, Mode::Events)]));
-    watched.watch.renew(inner.id);
     let ids = HashSet::from([inner.id, watched.engine.source.id]);
+    let modes = ids.iter().map(|id| (*id, Mode::Events)).collect();
+    watched.watch.set_sources(&sources, &modes);
+    watched.watch.renew(inner.id);
     let both = |watched: &Watched, what: &str| {
         let mut heard = HashSet::new();
         poll(what, PATIENCE, || {
