@@ -309,6 +309,9 @@ fn jobs_are_left_over_rest_once_for_each_key() {
     assert_eq!(said.status, 404, "{said:?}");
     let watched = request(web.address, "GET", &format!("/v1/tasks/{id}/stream"), &theirs, "");
     assert_eq!(watched.status, 404, "{watched:?}");
+    // The status of the index has jobs of indexing, and no other.
+    let status = request(web.address, "GET", &format!("/v1/index?job={id}"), &theirs, "");
+    assert_eq!((status.status, status.fault().as_str()), (404, "not_found"), "{status:?}");
 }
 
 /// Questions of the queue's test, in the order in which the model answered them.

@@ -139,7 +139,9 @@ impl Operation for IndexStatus {
         let mut jobs = cx.store.open_jobs(INDEX_JOB)?;
         if let Some(id) = &args.job {
             jobs.retain(|job| job.id != *id);
-            let Some(asked) = cx.store.job(id)? else {
+            // Those of other kinds are their owners' alone; `job` shows them.
+            let asked = cx.store.job(id)?.filter(|job| job.kind == INDEX_JOB);
+            let Some(asked) = asked else {
                 return Err(Error::Missing(format!(
                     "index_status: no job `{id}`; `ingest` gives ids of jobs"
                 )));
