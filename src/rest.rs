@@ -135,8 +135,14 @@ fn body_args(headers: &HeaderMap, body: &Bytes) -> Result<Value, Fault> {
         let text = "the body is no JSON; send `Content-Type: application/json`";
         return Err(Fault::new(fault::INVALID, text));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Fault::new(fault::INVALID, format!("the body does not parse: {error}")))
+    let args: Value = serde_json::from_slice(body)
+        .map_err(|error| Fault::new(fault::INVALID, format!("the body does not parse: {error}")))?;
+    // What the address says can be added to an object alone, and must not be lost.
+    if !args.is_object() {
+        let text = "the body is no JSON object; send the arguments as `{…}`, none as `{}`";
+        return Err(Fault::new(fault::INVALID, text));
+    }
+    Ok(args)
 }
 
 /// Query parameters as arguments of the types that the tool's schema gives.
