@@ -166,12 +166,22 @@ fn config_page() -> String {
     out
 }
 
+/// A setting at its built-in value. TOML has no word for none: a key without one is commented out.
+fn example_line(key: &str, value: &Value) -> String {
+    match serde_json::from_value::<toml::Value>(value.clone()) {
+        Ok(value) => format!("{key} = {value}"),
+        Err(_) if key.ends_with("_usd") => format!("# {key} = 1.0"),
+        Err(_) => format!("# {key} = \"…\""),
+    }
+}
+
 /// A commented file with every setting at its built-in value.
 pub fn example_config() -> String {
     let schema = config_schema();
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut out = String::from(
         "# Synod's configuration; generated, every value is the built-in one.\n\
+         # A key behind `#` has none; what stands there is an example.\n\
          # Order: flag, environment, this file, built-in. Secrets never stand here.\n",
     );
     for (section, part) in schema["properties"].as_object().into_iter().flatten() {
@@ -189,9 +199,7 @@ pub fn example_config() -> String {
                 let _ = writeln!(out, "# {key} = \"…\"");
                 continue;
             }
-            let value: toml::Value = serde_json::from_value(defaults[section][key].clone())
-                .unwrap_or(toml::Value::Boolean(false));
-            let _ = writeln!(out, "{key} = {value}");
+            let _ = writeln!(out, "{}", example_line(key, &defaults[section][key]));
         }
     }
     out

@@ -1,8 +1,9 @@
 //! Generated documents equal what the tables say; a difference is mended once, and fails saying so.
 
-use crate::program::root;
+use crate::program::{Place, root};
 use std::collections::BTreeSet;
 use std::path::Path;
+use synod::config::{Config, load};
 
 /// Folders that hold generated documents only.
 const FOLDERS: &[&str] = &["docs/reference", "tests/contract"];
@@ -51,6 +52,24 @@ fn no_document_is_stale() {
         }
     }
     assert!(stale.is_empty(), "no document makes these; delete them: {stale:#?}");
+}
+
+#[test]
+fn the_example_sets_every_key_to_its_built_in_value() {
+    let place = Place::new();
+    let file = place.write("synod.toml", synod::doc::example_config());
+    let loaded = load(Some(&file), true, &|_| None, &[]).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(loaded.config, Config::default());
+    let (code, said, why) = place.outcome(&["--config", &file.to_string_lossy(), "config"]);
+    assert_eq!(code, 0, "{why}");
+    assert!(said.contains("limits.calls_max"), "{said}");
+    // What has no built-in value is taken once its line counts.
+    let text = synod::doc::example_config();
+    let line = |key: &str| text.lines().find(|line| line.starts_with(&format!("# {key} = ")));
+    for key in ["url", "key_env", "day_usd", "month_usd", "judge", "bin"] {
+        let line = line(key).unwrap_or_else(|| panic!("no `{key}`"));
+        let _: toml::Table = line[2..].parse().unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
 }
 
 #[test]
