@@ -252,6 +252,18 @@ impl Door {
         result
     }
 
+    /// Refuses whose token was revoked since it came: what stays open asks again and again.
+    ///
+    /// # Errors
+    /// `unauthenticated`; those of the store.
+    pub fn still_known(&self, caller: &Caller) -> Result<(), Fault> {
+        if caller.account.is_empty() || self.cx.store.is_token(&caller.account)? {
+            return Ok(());
+        }
+        let text = "the token was revoked; see `synod token list`";
+        Err(Fault::new(fault::UNAUTHENTICATED, text))
+    }
+
     /// Whether the caller may see what is indexed.
     ///
     /// # Errors

@@ -147,21 +147,24 @@ impl Talk {
                 Err(fault) => self.fail(&fault).await,
             };
             if !going {
-                return;
+                break;
             }
         }
         close(self.socket).await;
     }
 
+    /// Says what went wrong; false when that ends the conversation.
     async fn fail(&mut self, fault: &Fault) -> bool {
         let error = fault.to_json()["error"].clone();
         let message = fault.to_string();
-        send(&mut self.socket, &json!({ "type": "error", "message": message, "error": error }))
-            .await
+        let body = json!({ "type": "error", "message": message, "error": error });
+        send(&mut self.socket, &body).await && fault.code != fault::UNAUTHENTICATED
     }
 
-    /// Leaves the question as a job and gives its events.
+    /// Leaves the question as a job and gives its events. Who asks was let in when the socket was
+    /// opened, which may be long ago.
     async fn ask(&mut self, text: &str) -> Result<Feed, Fault> {
+        self.streams.door.still_known(&self.caller)?;
         let bad = |why: String| Fault::new(fault::INVALID, why);
         let said: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
             bad(format!("the message does not parse: {error}; send {{\"prompt\": …}}"))
@@ -181,7 +184,7 @@ impl Talk {
     }
 
     /// Shows what goes on until the job has ended or waits for a person, and how it stands then;
-    /// false when the client is gone. The job goes on without it.
+    /// false when the client is gone, or its token is. The job goes on without it.
     async fn follow(&mut self, mut feed: Feed) -> bool {
         let stop = self.streams.stop.clone();
         let mut kind = "complete";
@@ -226,6 +229,9 @@ impl Talk {
             if !send(&mut self.socket, &body).await {
                 return false;
             }
+        }
+        if let Err(fault) = self.streams.door.still_known(&self.caller) {
+            return self.fail(&fault).await;
         }
         let args = json!({ "job": feed.job() });
         match self.streams.door.call(&self.caller, "orchestrate", args, Call::silent()).await {

@@ -3,7 +3,7 @@
 //!
 //! Events are read from the store, so that any process shows those of any other, and a stream that
 //! was cut goes on behind the last event that its reader names. Invariant: a stream shows a job
-//! only to whom `job` shows it.
+//! only to whom `job` shows it, and for no longer than its reader's token counts.
 
 use crate::dispatch::{Caller, Door};
 use crate::fault::{self, Fault};
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 const STREAMS_MAX: usize = 1_000;
 /// Between two looks at the store.
 const LOOK: Duration = Duration::from_millis(100);
-/// Between two signs of life on an idle stream.
+/// Between two signs of life on an idle stream, and two looks at whether its reader's token counts.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Events of one look.
 const EVENTS_MAX: usize = 200;
@@ -71,13 +71,16 @@ impl Streams {
     pub async fn feed(&self, caller: &Caller, job: &str, seq: i64) -> Result<Feed, Fault> {
         let args = json!({ "op": "status", "id": job });
         self.door.call(caller, "job", args, Call::silent()).await?;
+        let soon = Instant::now() + HEARTBEAT;
         Ok(Feed {
             door: Arc::clone(&self.door),
+            caller: caller.clone(),
             job: job.to_owned(),
             seq,
             ready: VecDeque::new(),
             over: false,
-            beat: Instant::now() + HEARTBEAT,
+            beat: soon,
+            admit: soon,
         })
     }
 }
@@ -121,11 +124,14 @@ impl Shown {
 /// A job's events, until it has ended.
 pub struct Feed {
     door: Arc<Door>,
+    caller: Caller,
     job: String,
     seq: i64,
     ready: VecDeque<Shown>,
     over: bool,
     beat: Instant,
+    /// When to look whether the reader's token still counts.
+    admit: Instant,
 }
 
 impl Feed {
@@ -137,6 +143,9 @@ impl Feed {
     /// The next thing to show; a heartbeat where nothing happens; nothing when the job has ended.
     pub async fn next(&mut self) -> Option<Shown> {
         loop {
+            if let Some(end) = self.revoked() {
+                return Some(end);
+            }
             if let Some(shown) = self.ready.pop_front() {
                 self.beat = Instant::now() + HEARTBEAT;
                 return Some(shown);
@@ -157,6 +166,18 @@ impl Feed {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The end of a stream whose reader's token was revoked; looked at now and then.
+    fn revoked(&mut self) -> Option<Shown> {
+        if self.over || Instant::now() < self.admit {
+            return None;
+        }
+        self.admit = Instant::now() + HEARTBEAT;
+        let fault = self.door.still_known(&self.caller).err()?;
+        self.over = true;
+        self.ready.clear();
+        Some(Shown::bare("error", &fault.to_json()["error"]))
     }
 
     fn look(&mut self) -> Result<(), Fault> {

@@ -126,6 +126,16 @@ impl Store {
         scopes.map(|s| parse_scopes(&s)).transpose()
     }
 
+    /// Whether a token that is not revoked begins, hashed, as these lowercase hex digits say: for
+    /// who keeps no secret and goes on for as long as its token counts.
+    pub fn is_token(&self, hash_hex: &str) -> Result<bool> {
+        let sql = "SELECT EXISTS(SELECT 1 FROM token WHERE revoked_ms IS NULL \
+                   AND substr(lower(hex(hash)), 1, ?1)=?2)";
+        let db = self.db()?;
+        let mut statement = db.prepare_cached(sql)?;
+        Ok(statement.query_row(params![hash_hex.len() as i64, hash_hex], |r| r.get(0))?)
+    }
+
     /// Every token, by name.
     pub fn tokens(&self) -> Result<Vec<Token>> {
         let db = self.db()?;
@@ -161,6 +171,9 @@ mod tests {
         let secret = store.make_token("ci", &[Scope::ReadContext], 1).unwrap();
         assert_eq!(store.check_token(&secret).unwrap(), Some(vec![Scope::ReadContext]));
         assert_eq!(store.check_token("synod_0").unwrap(), None);
+        let hash = blake3::hash(secret.as_bytes()).to_hex();
+        assert!(store.is_token(&hash[..32]).unwrap());
+        assert!(!store.is_token(&"0".repeat(32)).unwrap());
         assert!(store.make_token("ci", &[], 2).is_err());
         drop(store);
         for file in std::fs::read_dir(dir.path()).unwrap() {
@@ -171,6 +184,7 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         assert!(store.revoke_token("ci", 3).unwrap());
         assert_eq!(store.check_token(&secret).unwrap(), None);
+        assert!(!store.is_token(&hash[..32]).unwrap());
         assert!(parse_scopes("read:context,nope").is_err());
     }
 

@@ -3,7 +3,7 @@
 use super::chat::Chat;
 use super::faces::{token, with_token};
 use super::http::{Reply, get, post, request};
-use super::program::{PATIENCE, Place, Server};
+use super::program::{PATIENCE, Place, Server, poll};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use tungstenite::{ClientRequestBuilder, Message, WebSocket};
@@ -182,6 +182,42 @@ fn a_browser_offers_its_token_as_a_protocol() {
     assert_eq!(end["payload"]["state"], "succeeded", "{end}");
     let metrics = with_token(web.address, "/metrics", &bearer).body;
     assert!(!web.stderr().contains(secret) && !metrics.contains(secret));
+}
+
+#[test]
+fn a_revoked_token_asks_nobody_and_sees_no_more() {
+    let server = Chat::start(&["slow"]);
+    let (place, web) = served(&server, &["fast", "slow"]);
+    let bearer = token(&place, "page", "read:context,read:jobs,write:jobs,llm:invoke");
+    let headers = [("Authorization", bearer.as_str())];
+    let made = post(web.address, "/v1/sessions", &headers, &json!({})).json();
+    let session = made["session_id"].as_str().expect("an id").to_owned();
+    let input = json!({"query": "How many?", "models": ["fast", "slow"]});
+    let body = json!({"kind": "orchestrate", "input": input});
+    let left = post(web.address, "/v1/tasks", &headers, &body).json();
+    let job = left["job"].as_str().expect("a job").to_owned();
+    let offered = format!("synod.bearer.{}", bearer.trim_start_matches("Bearer "));
+    let open = |path: &str| {
+        let opened = offering(web.address, path, &["synod", &offered], None);
+        opened.expect("a socket").0
+    };
+    let mut talk = open(&format!("/v1/sessions/{session}/stream"));
+    let mut watched = open(&format!("/v1/tasks/{job}/stream"));
+    let both = || server.asked("fast") == 1 && server.asked("slow") == 1;
+    poll("the council", PATIENCE, || both().then_some(()));
+    assert_eq!(place.outcome(&["token", "revoke", "page"]).0, 0);
+    let prompt = json!({"prompt": "How many then?", "heads": ["logic"]});
+    talk.send(Message::text(prompt.to_string())).expect("sent");
+    let error = next(&mut talk).expect("an answer");
+    assert_eq!(
+        (&error["type"], &error["error"]["code"]),
+        (&json!("error"), &json!("unauthenticated"))
+    );
+    assert_eq!(next(&mut talk), None, "it is closed");
+    // Whoever only looks on is shown out with the next sign of life.
+    let last = std::iter::from_fn(|| next(&mut watched)).last().expect("an end");
+    assert_eq!(last["payload"]["code"], "unauthenticated", "{last}");
+    assert!(both(), "somebody was asked");
 }
 
 #[test]
