@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use synod_index::{Index, Updater};
 
 fn vault(files: usize) -> Place {
     let place = Place::new();
@@ -99,6 +100,40 @@ fn an_addition_that_is_cancelled_leaves_no_half_source() {
     });
     let documents = status["documents"].as_u64();
     assert!(documents == Some(0) || documents == Some(6_000), "{status}");
+}
+
+#[test]
+fn whoever_shares_a_comparison_does_not_end_it_by_going_away() {
+    let place = vault(1);
+    place.index(&place.path().join("vault"));
+    // While this process has the lock, nobody begins what is asked for.
+    let index = Index::open(&place.data()).expect("the index opens");
+    let _writer = Updater::new(Arc::clone(&index), || 0).expect("the writer");
+    let (mut first, mut second) = (place.stdio(&[]), place.stdio(&["--log", "info"]));
+    let call = json!({"name": "ingest", "arguments": {"op": "reindex", "wait": true}});
+    let call = json!({"jsonrpc": "2.0", "id": "wait", "method": "tools/call", "params": call});
+    let gone =
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"wait"}}"#;
+    first.send(&call.to_string());
+    let job = poll("the job", PATIENCE, || {
+        let status = first.answered("index_status", json!({}));
+        status["jobs"][0]["id"].as_str().map(str::to_owned)
+    });
+    let state = |client: &mut Client| {
+        let status = client.answered("index_status", json!({ "job": job }));
+        assert_eq!(status["jobs"].as_array().map(Vec::len), Some(1), "it was left twice: {status}");
+        status["jobs"][0]["state"].clone()
+    };
+    second.send(&call.to_string());
+    second.send(gone);
+    poll("the end of its wait", PATIENCE, || {
+        let said = second.stderr();
+        said.lines().any(|l| l.contains("called") && l.contains("ingest")).then_some(())
+    });
+    assert_eq!(state(&mut first), "pending");
+    // Whoever left it may end it.
+    first.send(gone);
+    poll("its end", PATIENCE, || (state(&mut first) == "cancelled").then_some(()));
 }
 
 #[test]

@@ -105,13 +105,13 @@ impl Operation for Ingest {
         if args.dry_run {
             return reply(cx, None, "dry run".to_owned(), summary);
         }
-        let id = leave(cx, &args, call)?;
+        let (id, own) = leave(cx, &args, call)?;
         (cx.wake)();
         (call.progress)(0.0, None, "left to the writer".to_owned());
         if !args.wait {
             return reply(cx, Some(id), JobState::Pending.name().to_owned(), summary);
         }
-        wait(cx, id, call).await
+        wait(cx, id, own, call).await
     }
 
     fn render(reply: &Reply) -> String {
@@ -120,20 +120,23 @@ impl Operation for Ingest {
     }
 }
 
-/// Leaves the request; the same comparison that waits already is not left twice.
-fn leave(cx: &Context, args: &IngestArgs, call: &Call) -> Result<String, Error> {
+/// Leaves the request; the same comparison that waits already is not left twice. Says whether the
+/// job is this call's own.
+fn leave(cx: &Context, args: &IngestArgs, call: &Call) -> Result<(String, bool), Error> {
     let key = call.key.as_deref();
     let text = serde_json::to_string(&IngestArgs { wait: false, ..args.clone() })?;
     if args.op == IngestOp::Reindex
         && key.is_none()
         && let Some(known) = cx.store.waiting(INDEX_JOB, &text)?
     {
-        return Ok(known);
+        return Ok((known, false));
     }
     let now_ms = (cx.now_ms)();
     let (id, priority) = (new_id("j", now_ms, random()?), call.priority);
     let job = NewJob { id: &id, kind: INDEX_JOB, args: &text, key, priority, now_ms };
-    Ok(cx.store.leave(&job)?)
+    let left = cx.store.leave(&job)?;
+    let own = left == id;
+    Ok((left, own))
 }
 
 /// Refuses what cannot be done before it is left to the writer; says what it would be.
@@ -191,7 +194,9 @@ fn missing(op: &str, name: &str) -> Error {
     Error::Args(format!("ingest: `{op}` needs `{name}`"))
 }
 
-async fn wait(cx: &Context, id: String, call: &Call) -> Result<Reply, Error> {
+/// Waits for the end of a job. Whoever goes away ends the one that it left, and no other, for which
+/// somebody else may wait.
+async fn wait(cx: &Context, id: String, own: bool, call: &Call) -> Result<Reply, Error> {
     let looks = WAIT_S_MAX * 1000 / LOOK.as_millis() as u64;
     let mut told = 0;
     for _ in 0..looks {
@@ -202,6 +207,10 @@ async fn wait(cx: &Context, id: String, call: &Call) -> Result<Reply, Error> {
             return reply(cx, Some(id), job.state.name().to_owned(), summary);
         }
         if (call.cancelled)() {
+            if !own {
+                let summary = "left to who asked for it first; see `index_status`".to_owned();
+                return reply(cx, Some(id), job.state.name().to_owned(), summary);
+            }
             cx.store.end_job(&id, JobState::Cancelled, "cancelled by the caller", (cx.now_ms)())?;
         }
         let progress: Value =
