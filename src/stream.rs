@@ -257,9 +257,10 @@ fn serve(events: impl Stream<Item = SseEvent> + Send + 'static) -> Response {
 }
 
 /// `models` infer, with the answer as it comes: `text` {delta}, `void` when what came so far counts
-/// no more, then `complete` with the whole answer, or `error`.
+/// no more, then `complete` with the whole answer, or `error`. What fails before anything came has
+/// the status of its fault, unless that takes longer than a sign of life may.
 pub async fn infer(door: Arc<Door>, caller: Caller, args: Value, mut call: Call) -> Response {
-    let (send, receive) = mpsc::channel::<SseEvent>(PIECES_MAX);
+    let (send, mut receive) = mpsc::channel::<Result<SseEvent, Fault>>(PIECES_MAX);
     let pieces = send.clone();
     call.hear = Some(Arc::new(move |piece: Piece| {
         let event = match piece {
@@ -267,23 +268,30 @@ pub async fn infer(door: Arc<Door>, caller: Caller, args: Value, mut call: Call)
             Piece::Void => named("void", &json!({})),
         };
         // Whoever reads too slowly misses pieces; the whole answer comes at the end.
-        if pieces.try_send(event).is_err() {
+        if pieces.try_send(Ok(event)).is_err() {
             tracing::debug!("a piece of an answer was left out");
         }
     }));
     tokio::spawn(async move {
-        let last = match door.call(&caller, "models", args, call).await {
-            Ok(answer) => named("complete", &answer.structured["answer"]),
-            Err(fault) => named("error", &fault.to_json()["error"]),
-        };
+        let answer = door.call(&caller, "models", args, call).await;
+        let last = answer.map(|answer| named("complete", &answer.structured["answer"]));
         // Nobody reads any more: the answer is kept under its key, if it has one.
         let _ = send.send(last).await;
     });
-    let events = stream::unfold(receive, |mut receive| async move {
+    let first = match tokio::time::timeout(HEARTBEAT, receive.recv()).await {
+        Ok(Some(Err(fault))) => return refuse(&fault),
+        Ok(first) => first,
+        Err(_) => None,
+    };
+    let rest = stream::unfold(receive, |mut receive| async move {
         let event = receive.recv().await?;
         Some((event, receive))
     });
-    serve(events)
+    let events = stream::iter(first).chain(rest);
+    let shown = |event: Result<SseEvent, Fault>| {
+        event.unwrap_or_else(|fault| named("error", &fault.to_json()["error"]))
+    };
+    serve(events.map(shown))
 }
 
 fn named(kind: &str, data: &Value) -> SseEvent {

@@ -293,7 +293,13 @@ fn one_models_answer_comes_line_by_line() {
     let plain = post(web.address, "/v1/llm/infer", &[], &json!({"model": "one", "input": "Say."}));
     assert!(plain.json()["answer"]["text"].is_string(), "{plain:?}");
     let unknown = json!({"model": "nobody", "input": "Say it.", "stream": true});
-    let failed = events(&post(web.address, "/v1/llm/infer", &[], &unknown));
-    assert_eq!((failed.len(), failed[0].0.as_str()), (1, "error"), "{failed:?}");
-    assert_eq!(failed[0].2["code"], "not_found");
+    let failed = post(web.address, "/v1/llm/infer", &[], &unknown);
+    assert_eq!((failed.status, failed.fault().as_str()), (404, "not_found"), "{failed:?}");
+    let bad = json!({"model": "one", "colour": "red", "stream": true});
+    let failed = post(web.address, "/v1/llm/infer", &[], &bad);
+    assert_eq!((failed.status, failed.fault().as_str()), (400, "invalid_argument"), "{failed:?}");
+    let bearer = token(&place, "reader", "read:context");
+    let headers = [("Authorization", bearer.as_str())];
+    let refused = post(web.address, "/v1/llm/infer", &headers, &body);
+    assert_eq!((refused.status, refused.fault().as_str()), (403, "forbidden"), "{refused:?}");
 }
