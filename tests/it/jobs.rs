@@ -575,7 +575,9 @@ fn a_webhook_hears_of_the_end_signed_and_until_it_listens() {
     assert!(quiet.is_err(), "what was taken in is not told again");
     // Nobody is told without a secret.
     let bare: Server = place.http(&["--config", &config], &[]);
-    assert_eq!(post(bare.address, "/v1/tasks", &[], &ask(&format!("{url}mine"))).status, 422);
+    let refused = post(bare.address, "/v1/tasks", &[], &ask(&format!("{url}mine")));
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert!(refused.body.contains("webhook_secret_env"), "{refused:?}");
 }
 
 /// Models that answer phrases; the judge says that all pairs are the same.

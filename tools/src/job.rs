@@ -268,7 +268,7 @@ fn allowed(cx: &Context, url: &str) -> Result<String, Error> {
     }
     Err(Error::Refused(
         "job: the webhook is not allowed; the operator adds its URL to `council.webhooks` in \
-         synod.toml"
+         synod.toml, and sets the variable that `council.webhook_secret_env` names"
             .to_owned(),
     ))
 }
