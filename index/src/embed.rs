@@ -96,6 +96,8 @@ pub trait Embedder: Send + Sync {
 pub struct Work {
     /// The space that it was prepared for.
     space: i64,
+    /// The sources whose passages its embedder was given then.
+    taken: Vec<i64>,
     documents: Vec<Prepared>,
     queue: Queue,
     /// Texts without a vector, by key.
@@ -151,11 +153,13 @@ impl Updater {
     /// `Sql`; `Embedding` for an embedder that is not what it was.
     pub fn batch(&mut self, embedder: &dyn Embedder, work: &mut Work) -> Result<Batch> {
         let space = self.space(embedder)?;
-        if work.space != space.id {
-            *work = Work { space: space.id, ..Work::default() };
+        let taken = self.taken(embedder)?;
+        // What was prepared of a source that it is no longer given must not reach it.
+        if work.space != space.id || work.taken != taken {
+            *work = Work { space: space.id, taken, ..Work::default() };
         }
         if work.documents.is_empty() {
-            let prepared = self.prepare(&space, embedder, work);
+            let prepared = self.prepare(&space, work);
             prepared.inspect_err(|_| *work = Work::default())?;
         }
         work.began.get_or_insert_with(|| (Instant::now(), 0));
@@ -252,9 +256,9 @@ impl Updater {
     }
 
     /// Reads the documents that wait next and finds which of their texts have no vector.
-    fn prepare(&self, space: &Space, embedder: &dyn Embedder, work: &mut Work) -> Result<()> {
+    fn prepare(&self, space: &Space, work: &mut Work) -> Result<()> {
         let sources = self.sources()?;
-        let taken = self.taken(embedder)?;
+        let taken = work.taken.clone();
         work.queue.follow(self.db(), space.id, &taken)?;
         // What people look for comes first, then what they worked on last.
         let mut first = self.index().most_asked(DOCUMENTS / 4).into_iter();

@@ -370,6 +370,51 @@ fn a_space_that_was_taken_back_is_nobodys_first_choice_until_it_is_named_again(m
     assert_eq!(engine.updater.roll_back().expect("the second is kept"), "second");
 }
 
+/// An embedder that is given passages until it is said otherwise.
+struct Given(Arc<Concepts>, AtomicBool);
+
+impl Embedder for Given {
+    fn space(&self) -> &str {
+        self.0.space
+    }
+
+    fn dimensions(&self) -> usize {
+        DIMENSIONS
+    }
+
+    fn takes(&self, _collection: &str) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        self.0.passages(texts)
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        self.0.query(text)
+    }
+}
+
+#[test]
+fn what_was_prepared_is_not_sent_once_it_may_not_be() {
+    let place = Place::new();
+    for n in 0..40 {
+        place.write(&format!("n{n}.md"), format!("# Note {n}\n\nWords of number{n}.\n"));
+    }
+    let mut engine = place.scanned();
+    let given = Given(Concepts::new("model", VectorIndex::Auto), AtomicBool::new(true));
+    let mut work = Work::default();
+    let first = engine.updater.embed(&given, &mut work).expect("embedded");
+    let sent = given.0.n_texts();
+    assert!(sent > 0 && first.waiting > 0, "{first:?}");
+    given.1.store(false, Ordering::Relaxed);
+    while engine.updater.embed(&given, &mut work).expect("embedded").waiting > 0 {}
+    assert_eq!(given.0.n_texts(), sent, "what may not leave was sent");
+    given.1.store(true, Ordering::Relaxed);
+    while engine.updater.embed(&given, &mut work).expect("embedded").waiting > 0 {}
+    assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 0);
+}
+
 /// An embedder whose space older programs call less.
 struct Renamed(Arc<Concepts>, &'static str);
 
