@@ -4,21 +4,30 @@
 const $ = (id) => document.getElementById(id);
 const REFRESH_MS = 2000;
 
+// Whoever is asked for a token and gives none is not asked again before they want to be.
+let declined = false;
+let next;
+
 function token() {
   return sessionStorage.getItem("token");
 }
 
+function givesToken() {
+  if (declined) return false;
+  const given = prompt("This server needs a token")?.trim();
+  if (given) sessionStorage.setItem("token", given);
+  declined = !given;
+  $("token").hidden = !declined;
+  return !declined;
+}
+
 async function ask(path) {
-  const headers = token() ? { authorization: `Bearer ${token()}` } : {};
+  const sent = token();
+  const headers = sent ? { authorization: `Bearer ${sent}` } : {};
   const response = await fetch(path, { headers });
   const body = await response.json();
-  if (response.status === 401) {
-    const given = prompt("This server needs a token");
-    if (given) {
-      sessionStorage.setItem("token", given.trim());
-      return ask(path);
-    }
-  }
+  // Another call may have been given one meanwhile.
+  if (response.status === 401 && (token() !== sent || givesToken())) return ask(path);
   if (!response.ok) {
     throw new Error([body.error.message, body.error.hint].filter(Boolean).join("; "));
   }
@@ -97,14 +106,22 @@ async function search(event) {
 }
 
 async function refresh() {
+  clearTimeout(next);
   try {
     showStatus(await ask("/v1/index"));
   } catch (error) {
     $("state").textContent = error.message;
   }
-  setTimeout(refresh, REFRESH_MS);
+  clearTimeout(next);
+  // Without a token every answer is the same refusal.
+  if (!declined) next = setTimeout(refresh, REFRESH_MS);
 }
 
 $("mcp").textContent = `${location.origin}/mcp`;
 $("search").addEventListener("submit", search);
+$("token").addEventListener("click", () => {
+  declined = false;
+  $("token").hidden = true;
+  refresh();
+});
 refresh();

@@ -2,9 +2,9 @@
 
 use super::http::get;
 use super::index::kinds::pdf;
-use super::program::{Place, Server, outcome, poll, sql};
+use super::program::{Place, Server, outcome, poll, root, sql};
 use serde_json::json;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -418,6 +418,57 @@ fn the_page_is_served_beyond_loopback_and_its_data_is_not() {
     for path in ["/v1/index", "/v1/search?q=x", "/metrics", "/v1/openapi.json", "/mcp"] {
         assert_eq!(get(server.address, path).status, 401, "{path}");
     }
+}
+
+/// The page's script before a server that wants a token and a person who gives none, then one: how
+/// often they were asked, how often the server was, and whether a button is hidden. Timers are run
+/// twenty times.
+const PERSON: &str = r#"
+let [prompts, calls, given] = [0, 0, null];
+const timers = new Map();
+globalThis.setTimeout = (run) => (timers.set(timers.size + 1, run), timers.size);
+globalThis.clearTimeout = (id) => timers.delete(id);
+const kept = {};
+globalThis.sessionStorage = { getItem: (k) => kept[k] ?? null, setItem: (k, v) => (kept[k] = v) };
+const element = () => ({ on: {}, hidden: true, replaceChildren() {},
+  addEventListener(kind, run) { this.on[kind] = run; } });
+const elements = {};
+globalThis.document = { getElementById: (id) => (elements[id] ??= element()) };
+globalThis.location = { origin: "http://host" };
+globalThis.prompt = () => (prompts++, given);
+globalThis.fetch = async (path, { headers }) => {
+  calls++;
+  const ok = headers.authorization === "Bearer secret";
+  const body = ok ? { documents: 1, sources: [] } : { error: { message: "a token is needed" } };
+  return { ok, status: ok ? 200 : 401, json: async () => body };
+};
+async function look() {
+  for (let turn = 0; turn < 20; turn++) {
+    await new Promise(setImmediate);
+    const due = [...timers.values()];
+    timers.clear();
+    due.forEach((run) => run());
+  }
+  console.log(JSON.stringify([prompts, calls > 10, elements.token.hidden]));
+}
+await import("./app.mjs");
+await look();
+given = " secret ";
+elements.token.on.click();
+await look();
+"#;
+
+#[test]
+fn the_page_asks_for_a_token_once() {
+    let place = Place::new();
+    let script = std::fs::read(root().join("console/app.js")).expect("the script");
+    place.write("app.mjs", script);
+    let person = place.write("person.mjs", PERSON);
+    let mut node = Command::new(super::examples::node());
+    node.arg(person);
+    let (code, said, why) = outcome(node);
+    assert_eq!(code, 0, "{why}");
+    assert_eq!(said, "[1,false,false]\n[2,true,true]\n");
 }
 
 #[test]

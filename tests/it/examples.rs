@@ -16,6 +16,12 @@ fn run(program: &str, args: &[&str], example: &str, base: &str, words: &[&str]) 
     said
 }
 
+/// Node: the test command installs version 22 for its clients; whoever has it needs no other.
+pub fn node() -> String {
+    let node = root().join("target/clients/node_modules/.bin/node");
+    if node.exists() { node.to_string_lossy().into_owned() } else { "node".to_owned() }
+}
+
 #[test]
 fn they_run() {
     let server = Chat::start(&[]);
@@ -29,11 +35,8 @@ fn they_run() {
     assert!(models.contains("\"n\":1"), "it was taught: {models}");
     let said = run("python3", &[], "council.py", &base, &["What is half of 84?"]);
     assert!(said.contains("answer: 42") && said.contains("asked:"), "{said}");
-    let node = root().join("target/clients/node_modules/.bin/node");
-    // The test command installs Node 22 for its clients; whoever has it needs no other.
-    let node = if node.exists() { node.to_string_lossy().into_owned() } else { "node".to_owned() };
     let args = ["--experimental-websocket", "--no-warnings"];
-    let said = run(&node, &args, "council.mjs", &base, &["Should the index move?"]);
+    let said = run(&node(), &args, "council.mjs", &base, &["Should the index move?"]);
     assert!(
         said.contains("logic: ") && said.contains("cost: ") && said.contains("trust:"),
         "{said}"
