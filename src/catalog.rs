@@ -202,7 +202,7 @@ pub fn guard(config: &Config, environment: Environment) -> Result<Guard, Fault> 
 /// What the tools of the council go by.
 ///
 /// # Errors
-/// `invalid_argument` for a policy that does not exist, or webhooks that nothing signs.
+/// `invalid_argument` for a policy that does not exist.
 pub fn settings(config: &Config, environment: Environment) -> Result<CouncilSettings, Fault> {
     let council = &config.council;
     let policy = Policy::parse(&council.policy).ok_or_else(|| {
@@ -211,11 +211,6 @@ pub fn settings(config: &Config, environment: Environment) -> Result<CouncilSett
             council.policy
         ))
     })?;
-    if !council.webhooks.is_empty() && council.webhook_secret_env.is_none() {
-        let text = "`council.webhooks` is set and `council.webhook_secret_env` is not; name the \
-                    variable that holds the secret by which they are signed";
-        return Err(invalid(text.to_owned()));
-    }
     Ok(CouncilSettings {
         panel: council.panel.clone(),
         deadline_ms: council.deadline_ms,
@@ -245,11 +240,18 @@ pub fn specs(config: &Config) -> SpecSettings {
     }
 }
 
-/// The variable that should hold the secret of webhooks and does not: none is told then.
-pub fn missing_secret<'a>(config: &'a Config, environment: Environment) -> Option<&'a str> {
-    let wanted =
-        !config.council.webhooks.is_empty() && webhook_secret(config, environment).is_none();
-    config.council.webhook_secret_env.as_deref().filter(|_| wanted)
+/// Why none of the configured webhooks is told, if nothing signs them.
+pub fn unsigned(config: &Config, environment: Environment) -> Option<String> {
+    let council = &config.council;
+    if council.webhooks.is_empty() || webhook_secret(config, environment).is_some() {
+        return None;
+    }
+    Some(match &council.webhook_secret_env {
+        Some(variable) => format!("no webhook is told: `{variable}`, their secret, is not set"),
+        None => "no webhook is told: `council.webhook_secret_env` has to name the variable that \
+                 holds the secret by which they are signed"
+            .to_owned(),
+    })
 }
 
 /// What webhooks are signed with.
@@ -341,14 +343,15 @@ mod tests {
     fn webhooks_without_a_secret_are_named() {
         let none = |_: &str| None;
         let mut text = "[council]\nwebhooks = [\"https://h/\"]\n".to_owned();
-        let why = settings(&config(&text), &none).unwrap_err().to_string();
+        let why = unsigned(&config(&text), &none).unwrap();
         assert!(why.contains("webhook_secret_env"), "{why}");
+        assert!(settings(&config(&text), &none).unwrap().webhooks.is_empty());
         text.push_str("webhook_secret_env = \"HOOK\"");
         assert!(settings(&config(&text), &none).unwrap().webhooks.is_empty());
-        assert_eq!(missing_secret(&config(&text), &none), Some("HOOK"));
-        let some = |_: &str| Some("s".to_owned());
-        assert_eq!(missing_secret(&config(&text), &some), None);
+        assert!(unsigned(&config(&text), &none).unwrap().contains("`HOOK`"));
+        let some = |name: &str| (name == "HOOK").then(|| "secret".to_owned());
         assert_eq!(settings(&config(&text), &some).unwrap().webhooks.len(), 1);
+        assert_eq!(unsigned(&config(&text), &some), None);
     }
 
     #[test]

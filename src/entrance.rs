@@ -25,11 +25,24 @@ const STRANGER: Duration = Duration::from_secs(10);
 /// Connections at once, where the system allows as many files.
 const CONNECTIONS_MAX: usize = 4_096;
 
+/// How long one waits for a place that a stranger gives up; longer, and nobody else would come in.
+const TURN: Duration = Duration::from_secs(1);
+
 /// Half of the files that the process may have open: the index and the servers of models take some.
+/// Asks for more where the system gives few by itself.
 fn places() -> usize {
     #[cfg(unix)]
     {
-        use rustix::process::{Resource, getrlimit};
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let files = getrlimit(Resource::Nofile);
+        let most = 2 * CONNECTIONS_MAX as u64;
+        let wanted = files.maximum.map_or(most, |hard| hard.min(most));
+        if files.current.is_some_and(|now| now < wanted) {
+            let more = Rlimit { current: Some(wanted), maximum: files.maximum };
+            if let Err(error) = setrlimit(Resource::Nofile, more) {
+                tracing::debug!(error = %error, "no more open files than the usual");
+            }
+        }
         if let Some(files) = getrlimit(Resource::Nofile).current {
             let half = usize::try_from(files / 2).unwrap_or(CONNECTIONS_MAX);
             return half.clamp(1, CONNECTIONS_MAX);
@@ -105,12 +118,18 @@ impl Listener for Entrance {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // Failures to accept are waited out there.
-        let (stream, address) = <TcpListener as Listener>::accept(&mut self.listener).await;
+        let (stream, address, place) = loop {
+            // Failures to accept are waited out there.
+            let (stream, address) = <TcpListener as Listener>::accept(&mut self.listener).await;
+            // Who finds no place is sent away, not kept waiting before a door that says nothing.
+            match tokio::time::timeout(TURN, self.place()).await {
+                Ok(place) => break (stream, address, place),
+                Err(_) => tracing::warn!("no place for another connection: one was refused"),
+            }
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "cannot set TCP_NODELAY");
         }
-        let place = self.place().await;
         if self.strangers.len() >= CONNECTIONS_MAX {
             self.sift();
         }

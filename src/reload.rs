@@ -14,10 +14,12 @@ use crate::writer::Waker;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Between two looks at the file.
 const LOOK: Duration = Duration::from_secs(1);
+/// Before what could not be taken is tried again: what it names may be there by then.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Keys, and beginnings of keys, that are taken while a server runs.
 const TAKEN: [&str; 7] =
@@ -33,12 +35,16 @@ fn is_taken(key: &str) -> bool {
 /// What a server goes by once it has taken from `wanted` what it can.
 fn merged(running: &Config, wanted: &Config) -> Config {
     let at_start = running.council.clone();
+    // Webhooks wait with the secret that signs them.
+    let signed = at_start.webhook_secret_env == wanted.council.webhook_secret_env;
+    let webhooks = if signed { &wanted.council.webhooks } else { &at_start.webhooks };
     Config {
         source: wanted.source.clone(),
         provider: wanted.provider.clone(),
         model: wanted.model.clone(),
         council: Council {
             record: at_start.record,
+            webhooks: webhooks.clone(),
             webhook_secret_env: at_start.webhook_secret_env,
             ..wanted.council.clone()
         },
@@ -75,6 +81,7 @@ impl Reload {
             first,
             told: Vec::new(),
             still: Still::default(),
+            failed: None,
         };
         let (stays, stayed) = channel();
         // A thread of its own: the file may lie where nobody answers.
@@ -102,15 +109,23 @@ struct Look {
     /// Keys of which was said that they take effect later.
     told: Vec<String>,
     still: Still,
+    /// Why it was last not taken, and when it is tried again.
+    failed: Option<(String, Instant)>,
 }
 
 impl Look {
     fn run(mut self, stayed: &Receiver<()>) {
         while stayed.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             match self.still.next(Stamp::of(&self.file)) {
-                Sight::Known => {}
-                Sight::Other => self.load(),
+                Sight::Known => {
+                    let is_due = |(_, at): &(String, Instant)| Instant::now() >= *at;
+                    if self.failed.as_ref().is_some_and(is_due) {
+                        self.look();
+                    }
+                }
+                Sight::Other => self.look(),
                 Sight::Gone => {
+                    self.failed = None;
                     let file = self.file.display();
                     tracing::warn!(file = %file, "the configuration is gone; what it said goes on");
                 }
@@ -118,23 +133,32 @@ impl Look {
         }
     }
 
-    /// Loads the file and takes what can be taken, all of it or nothing.
-    fn load(&mut self) {
-        let loaded = match self.common.load(false) {
-            Ok(loaded) => loaded,
-            Err(error) => return refused(&error.into()),
+    /// Loads the file; what cannot be taken is said once, and tried again.
+    fn look(&mut self) {
+        let Err(error) = self.load() else {
+            self.failed = None;
+            return;
         };
+        let error = error.to_string();
+        if self.failed.as_ref().is_none_or(|(known, _)| *known != error) {
+            let text = "the changed configuration was not taken; the old one goes on";
+            tracing::warn!(error, "{text}");
+        }
+        self.failed = Some((error, Instant::now() + RETRY));
+    }
+
+    /// Takes what can be taken, all of it or nothing.
+    fn load(&mut self) -> Result<(), Failure> {
+        let loaded = self.common.load(false)?;
         // In this moment it has gone: that is no configuration without a row.
         if loaded.file.is_none() || loaded.config == self.last {
-            return;
+            return Ok(());
         }
         let new = loaded.config;
         let running = self.world.config.get();
         let wanted = merged(&running, &new);
-        if wanted != *running
-            && let Err(error) = self.take(wanted)
-        {
-            return refused(&error);
+        if wanted != *running {
+            self.take(wanted)?;
         }
         let (taken, rest): (Vec<String>, Vec<String>) =
             config::changed(&self.last, &new).into_iter().partition(|key| is_taken(key));
@@ -145,6 +169,7 @@ impl Look {
             self.tell(&new);
         }
         self.last = new;
+        Ok(())
     }
 
     /// Puts everything in its place once all of it is made.
@@ -160,6 +185,9 @@ impl Look {
         cx.engine.reload(catalog).map_err(|error| format!("config: {error}"))?;
         cx.guard.put(guard);
         cx.council.put(council);
+        if let Some(why) = catalog::unsigned(&wanted, &environment) {
+            tracing::warn!("{why}");
+        }
         self.world.config.put(wanted);
         self.waker.wake();
         Ok(())
@@ -176,10 +204,6 @@ impl Look {
     }
 }
 
-fn refused(error: &Failure) {
-    tracing::warn!(error = %error, "the changed configuration was not taken; the old one goes on");
-}
-
 /// What a file is told by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
@@ -190,9 +214,11 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// Of the file that a path leads to, if there is one.
+    /// Of the file that a path leads to, if there is one. A pipe has nothing to say a second time,
+    /// and an empty file is about to be written.
     fn of(path: &Path) -> Option<Self> {
-        let found = std::fs::metadata(path).ok()?;
+        let found =
+            std::fs::metadata(path).ok().filter(|found| found.is_file() && found.len() > 0)?;
         #[cfg(unix)]
         let entry = {
             use std::os::unix::fs::MetadataExt;

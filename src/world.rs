@@ -124,11 +124,8 @@ impl World {
     pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
         let environment = |name: &str| std::env::var(name).ok();
         let config = self.config.get();
-        if let Some(variable) = crate::catalog::missing_secret(&config, &environment) {
-            tracing::warn!(
-                variable,
-                "no webhook is allowed: the variable of their secret is not set"
-            );
+        if let Some(why) = crate::catalog::unsigned(&config, &environment) {
+            tracing::warn!("{why}");
         }
         let secret = crate::catalog::webhook_secret(&config, &environment);
         crate::upkeep::run(self.door.context().clone(), Arc::clone(&self.till), secret)

@@ -28,10 +28,10 @@ pub(super) fn entry(client: &Client, launch: &Launch) -> Result<Value, Error> {
 }
 
 /// The entry as it is to be where the file has one: what the person added to that stays, unless it
-/// is about another way to reach the server.
+/// is about another way to reach the server: a token for one place is none for another.
 pub(super) fn over(client: &Client, own: Option<&Value>, entry: Value) -> Value {
     let url_key = client.http.as_ref().map_or("url", |http| http.url_key);
-    let ways = |entry: &Value| ["command", url_key].map(|key| entry.get(key).is_some());
+    let ways = |entry: &Value| (entry.get("command").is_some(), entry.get(url_key).cloned());
     match (own, entry) {
         (Some(own), entry) if ways(own) != ways(&entry) => entry,
         (Some(Value::Object(own)), Value::Object(entry)) => Value::Object(laid(own, entry)),

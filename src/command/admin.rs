@@ -94,7 +94,10 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         for difference in &check.differences {
             say(&format!("- {difference}\n"));
         }
-        say(verdict(&check, args.deep, mendable));
+        match state.lost {
+            true => say("rows were lost, as is said above; what is left agrees or is named here\n"),
+            false => say(verdict(&check, args.deep, mendable)),
+        }
     }
     let sound = check.differences.is_empty() && lost == 0 && !state.lost;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -104,7 +107,8 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
 fn report(check: &Check, state: &State, read_only: bool, warning: Option<String>) -> Value {
     let chain = state.chain.as_ref();
     json!({
-        "ok": check.differences.is_empty(), "documents": check.documents,
+        "ok": check.differences.is_empty() && !state.lost, "rows_lost": state.lost,
+        "documents": check.documents,
         "files": check.files, "vectors": check.vectors, "differences": check.differences,
         "read_again": check.read, "left_out": check.skipped,
         "not_made_again": check.not_made, "made_now": check.made_now,

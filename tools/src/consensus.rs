@@ -154,7 +154,7 @@ pub fn made_of(row: &Model, rows: &[Model]) -> String {
             && weights(&other.name) == weights(&row.name)
     };
     match rows.iter().any(contradicts) {
-        true => format!("{} of {}", row.name, row.vendor),
+        true => format!("{} of {}", weights(&row.name), row.vendor.replace(['/', '@'], " ")),
         false => row.name.clone(),
     }
 }
@@ -229,7 +229,11 @@ mod tests {
             rows.iter().map(|row| weights(&made_of(row, rows))).collect()
         };
         assert_eq!(made(&rows), ["same", "same", "same", "other"]);
-        let two = [row("a", "default", "x"), row("b", "default", "y"), row("c", "default", "y")];
-        assert_eq!(made(&two), ["default of x", "default of y", "default of y"]);
+        let two = [
+            row("a", "default", "x"),
+            row("b", "default", "y/z"),
+            row("c", "o/default:latest", "y/z"),
+        ];
+        assert_eq!(made(&two), ["default of x", "default of y z", "default of y z"]);
     }
 }
