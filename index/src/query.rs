@@ -199,7 +199,12 @@ pub fn unquoted(text: &str) -> Option<String> {
 fn link_target(text: &str) -> &str {
     let inner = text.trim().strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]"));
     let target = inner.and_then(|inner| inner.split(['|', '#']).next());
-    target.filter(|target| !target.is_empty() && !target.contains(['[', ']'])).unwrap_or(text)
+    // What would mean something else without its brackets keeps them.
+    let is_plain = |target: &&str| {
+        let means = |word: &str| word.starts_with(['-', '+']) || word.contains([':', '"']);
+        !target.is_empty() && !target.contains(['[', ']']) && !target.split_whitespace().any(means)
+    };
+    target.filter(is_plain).unwrap_or(text)
 }
 
 /// Splits at spaces outside quotes; an unbalanced quote is a space.
@@ -296,8 +301,12 @@ impl Query {
         self.run = (phrase.len() > 1).then_some(Leaf::Phrase(phrase));
         let is_ending =
             |end: &str| end.len() <= EXTENSION_MAX && end.chars().all(char::is_alphabetic);
-        self.is_path = typed.contains('/')
-            || typed.rsplit_once('.').is_some_and(|(_, end)| !end.is_empty() && is_ending(end));
+        let ends = typed.rsplit_once('.').is_some_and(|(_, end)| !end.is_empty() && is_ending(end));
+        // One stroke alone parts words as well: `TCP/IP`, `and/or`.
+        self.is_path = ends
+            || typed.starts_with(['.', '/'])
+            || typed.ends_with('/')
+            || typed.matches('/').count() > 1;
     }
 
     /// Notes the name if the query is one behind a keyword.
@@ -569,10 +578,15 @@ mod tests {
         for text in ["notes/tide.md", "tide.md", "src/json.rs", "[[notes/tide.md#Moon|so]]"] {
             assert!(parse(text).is_path, "{text}");
         }
-        for text in ["1.0.21", "tide", "ERR_RESET", "a note.md in words", "end."] {
+        for text in ["1.0.21", "tide", "ERR_RESET", "a note.md in words", "end.", "TCP/IP"] {
             assert!(!parse(text).is_path, "{text}");
         }
         assert_eq!(parse("[[Tide|the sea]]"), parse("Tide"));
+        for text in ["[[-1 index]]", "[[tag:x]]"] {
+            let query = parse(text);
+            assert!(query.excluded.is_empty() && query.filters.is_empty(), "{text}: {query:?}");
+            assert!(!query.scored.is_empty(), "{text}");
+        }
         assert_eq!(parse("[[]]").exact, None);
     }
 
