@@ -37,7 +37,9 @@ const HIDDEN_KEPT: &[&str] = &[
 ];
 
 /// Files that say what is left out, in any folder; those that count most last.
-const IGNORE_FILES: &[&str] = &[".git/info/exclude", ".gitignore", ".ignore", ".synodignore"];
+const IGNORE_FILES: &[&str] = &[EXCLUDE, ".gitignore", ".ignore", ".synodignore"];
+/// What a person's git leaves out of one repository; it lies where [`exclude_of`] says.
+const EXCLUDE: &str = ".git/info/exclude";
 
 /// A file as the walk saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +179,7 @@ fn ignore_files(folders: &[&Path]) -> Vec<IgnoreFile> {
     let mut found = Vec::new();
     for name in IGNORE_FILES {
         for folder in folders {
-            let file = folder.join(name);
+            let file = if *name == EXCLUDE { exclude_of(folder) } else { folder.join(name) };
             if file.is_file() {
                 found.push(IgnoreFile { folder: (*folder).to_owned(), file });
             }
@@ -186,11 +188,31 @@ fn ignore_files(folders: &[&Path]) -> Vec<IgnoreFile> {
     found
 }
 
+/// Where the [`EXCLUDE`] of a folder is. `.git` of a linked worktree and of a submodule is a file
+/// that names the folder of git; that of a worktree names the one that all of them have in common.
+fn exclude_of(folder: &Path) -> PathBuf {
+    let git = folder.join(".git");
+    if !git.is_file() {
+        return folder.join(EXCLUDE);
+    }
+    let text = std::fs::read_to_string(&git).unwrap_or_default();
+    let Some(named) = text.strip_prefix("gitdir:") else { return folder.join(EXCLUDE) };
+    let own = folder.join(named.trim());
+    let common = std::fs::read_to_string(own.join("commondir"));
+    common.map_or_else(|_| own.clone(), |common| own.join(common.trim())).join("info/exclude")
+}
+
 /// The ignore files above `root` that hold for it: those of the git repository that it is a folder
 /// of. None where the repository leaves out `root` itself: who names a folder wants what is in it.
 fn above(root: &Path) -> Vec<IgnoreFile> {
     let top = root.ancestors().find(|folder| folder.join(".git").exists());
     let Some(top) = top else { return Vec::new() };
+    if top == root {
+        // What lies in there the walk itself reads, but not all that a file leads to.
+        let file = exclude_of(root);
+        let led = root.join(".git").is_file() && file.is_file();
+        return Vec::from_iter(led.then(|| IgnoreFile { folder: root.to_owned(), file }));
+    }
     let inside = |folder: &&Path| folder.starts_with(top);
     let mut folders: Vec<&Path> = root.ancestors().skip(1).take_while(inside).collect();
     folders.reverse();
@@ -597,6 +619,47 @@ mod tests {
         }
         // Who names a folder that the repository leaves out wants what is in it.
         assert_eq!(paths(&repo.join("built")), ["e.md", "f.log"]);
+    }
+
+    #[test]
+    fn a_worktree_and_a_submodule_obey_what_their_repository_excludes() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("main");
+        let linked = format!("gitdir: {}\n", main.join(".git/worktrees/wt").display());
+        let files = [(".git", ""), ("secret.md", ""), ("sub/a.md", ""), ("sub/secret.md", "")];
+        write(
+            &main,
+            &[
+                (".git/info/exclude", "secret.md\n"),
+                (".git/worktrees/wt/commondir", "../..\n"),
+                (".git/worktrees/near/commondir", "../..\n"),
+                (".git/modules/part/info/exclude", "secret.md\n"),
+            ],
+        );
+        for (top, git) in [
+            (dir.path().join("wt"), linked.as_str()),
+            (dir.path().join("near"), "gitdir: ../main/.git/worktrees/near\n"),
+            (main.join("part"), "gitdir: ../.git/modules/part\n"),
+        ] {
+            write(&top, &files);
+            fs::write(top.join(".git"), git).unwrap();
+            for (source, left, found) in
+                [(top.join("sub"), "secret.md", "a.md"), (top.clone(), "sub/secret.md", "sub/a.md")]
+            {
+                assert_eq!(paths(&source), [found], "{git}");
+                let mut rules = Rules::new(&source, &[]);
+                assert!(rules.leave_out(left, false) && !rules.leave_out(found, false), "{git}");
+                let why = why_left_out(&source, left, &[]).unwrap_or_default();
+                assert!(why.contains("the line `secret.md` of"), "{git}: {why}");
+                assert_eq!(why_left_out(&source, found, &[]), None);
+            }
+        }
+        // What leads nowhere leaves nothing out.
+        for git in ["", "x", "gitdir:", "gitdir: ../none"] {
+            let top = dir.path().join("wt");
+            fs::write(top.join(".git"), git).unwrap();
+            assert_eq!(paths(&top.join("sub")), ["a.md", "secret.md"], "{git}");
+        }
     }
 
     #[test]
