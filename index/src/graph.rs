@@ -2,7 +2,7 @@
 //!
 //! Resolved when asked, as Obsidian resolves: the same folder first, then the shortest path. Links
 //! of Markdown lead on from their note's folder; in a vault, where Obsidian writes them in two more
-//! ways, they may also be a path from the vault's root, or a name.
+//! ways, they may also be a path from the vault's root, or a file's name.
 
 use crate::db::{self, LinkRow, NameKind, Named, SourceKind};
 use crate::error::Result;
@@ -10,6 +10,7 @@ use crate::kind::{Link, stem};
 use crate::limit::LINK_TEXTS_MAX;
 use crate::token::lower;
 use rusqlite::Connection;
+use std::cell::OnceCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -59,7 +60,7 @@ fn meant(names: &mut Names, source: i64, from: &str, link: &Link) -> Result<Opti
             return Ok(Some(id));
         }
     }
-    Ok(among(&names.get(&link_key(target))?, source, from, target))
+    Ok(among(&names.get(&link_key(target))?, source, from, link))
 }
 
 /// Whether a target says that it leads on from the folder of its note.
@@ -67,21 +68,21 @@ fn is_relative(target: &str) -> bool {
     target.starts_with("./") || target.starts_with("../")
 }
 
-/// The one of the documents `named` as a link is that it means, standing in `from`.
-fn among(named: &[Named], source: i64, from: &str, target: &str) -> Option<u32> {
-    let (target, folder) = (target.trim(), folder(from));
+/// The one of the documents `named` as a link is that it means, standing in `from`. What names a
+/// file, as links of Markdown do, means no title and no alias.
+fn among(named: &Namesakes, source: i64, from: &str, link: &Link) -> Option<u32> {
+    let (target, folder) = (link.target.trim(), folder(from));
     let whole = is_relative(target);
     let path = match whole {
         true => join(folder, target)?,
         false => target.trim_start_matches('/').to_owned(),
     };
-    let wanted = lower(&path).into_owned();
-    let wanted = wanted.strip_suffix(".md").unwrap_or(&wanted).to_owned();
-    let fits = |path: &str| if whole { is_path(path, &wanted) } else { fits(path, &wanted) };
-    let fitting = || named.iter().filter(|(_, s, path, _)| *s == source && fits(path));
+    let wanted = lower(&path);
+    let fitting = named.fitting(source, wanted.strip_suffix(".md").unwrap_or(&wanted), whole);
     let by_file = |what: &NameKind| matches!(what, NameKind::Stem | NameKind::File);
-    let files_only = fitting().any(|(.., what)| by_file(what));
-    fitting()
+    let files_only = !link.wiki || fitting.iter().any(|(.., what)| by_file(what));
+    fitting
+        .into_iter()
         .filter(|(.., what)| !files_only || by_file(what))
         .min_by_key(|(_, _, path, what)| {
             let near = self::folder(path) != folder;
@@ -92,27 +93,11 @@ fn among(named: &[Named], source: i64, from: &str, target: &str) -> Option<u32> 
 
 /// Whether a file has exactly the name of a target: of `A.md` and `a.md` one is meant.
 fn is_named(path: &str, target: &str) -> bool {
-    let name = |path: &str| {
-        let file = path.trim().rsplit('/').next().unwrap_or(path).trim().to_owned();
-        file.strip_suffix(".md").map(str::to_owned).unwrap_or(file)
-    };
-    name(path) == name(target)
-}
-
-/// Whether a wanted `folder/name` is the end of `path`; a bare name fits any path.
-fn fits(path: &str, wanted: &str) -> bool {
-    if !wanted.contains('/') {
-        return true;
+    fn name(path: &str) -> &str {
+        let file = path.trim().rsplit('/').next().unwrap_or(path).trim();
+        file.strip_suffix(".md").unwrap_or(file)
     }
-    let path = lower(path);
-    let path = path.strip_suffix(".md").unwrap_or(&path);
-    path == wanted || path.strip_suffix(wanted).is_some_and(|head| head.ends_with('/'))
-}
-
-/// Whether a wanted path is the whole of `path`.
-fn is_path(path: &str, wanted: &str) -> bool {
-    let path = lower(path);
-    path.strip_suffix(".md").unwrap_or(&path) == wanted
+    name(path) == name(target)
 }
 
 fn folder(path: &str) -> &str {
@@ -146,10 +131,50 @@ pub fn join(base: &str, relative: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// The documents of one name.
+struct Namesakes {
+    all: Vec<Named>,
+    /// Source, path from its end on as [`reversed`], place in `all`; sorted, made when first asked.
+    by_end: OnceCell<Vec<(i64, String, usize)>>,
+}
+
+impl Namesakes {
+    fn new(all: Vec<Named>) -> Self {
+        Namesakes { all, by_end: OnceCell::new() }
+    }
+
+    /// Those of a source whose path has a wanted `folder/name` at its end, or is `whole` what is
+    /// wanted; a bare name fits any path. Looked up, as many notes may have links that fit none.
+    fn fitting(&self, source: i64, wanted: &str, whole: bool) -> Vec<&Named> {
+        if !whole && !wanted.contains('/') {
+            return self.all.iter().filter(|(_, s, ..)| *s == source).collect();
+        }
+        let by_end = self.by_end.get_or_init(|| {
+            let entry = |(at, (_, source, path, _)): (usize, &Named)| {
+                let path = lower(path);
+                (*source, reversed(path.strip_suffix(".md").unwrap_or(&path)), at)
+            };
+            let mut entries: Vec<_> = self.all.iter().enumerate().map(entry).collect();
+            entries.sort_unstable();
+            entries
+        });
+        let wanted = reversed(wanted);
+        let first = by_end.partition_point(|(s, end, _)| (*s, end) < (source, &wanted));
+        let fits = |end: &str| if whole { end == wanted } else { end.starts_with(&wanted) };
+        let fitting = by_end[first..].iter().take_while(|(s, end, _)| *s == source && fits(end));
+        fitting.map(|(.., at)| &self.all[*at]).collect()
+    }
+}
+
+/// The parts of a path, last one first, each with `/` behind it: those of one end begin alike.
+fn reversed(path: &str) -> String {
+    path.rsplit('/').flat_map(|part| [part, "/"]).collect()
+}
+
 /// Documents by name: what many of them are called is looked up once, not once for each.
 struct Names<'d> {
     db: &'d Connection,
-    known: HashMap<String, Rc<[Named]>>,
+    known: HashMap<String, Rc<Namesakes>>,
     /// Sources that are vaults, once it was asked.
     vaults: Option<HashSet<i64>>,
 }
@@ -170,11 +195,11 @@ impl<'d> Names<'d> {
         Ok(self.vaults.insert(vaults).contains(&source))
     }
 
-    fn get(&mut self, key: &str) -> Result<Rc<[Named]>> {
+    fn get(&mut self, key: &str) -> Result<Rc<Namesakes>> {
         if let Some(named) = self.known.get(key) {
             return Ok(Rc::clone(named));
         }
-        let named: Rc<[Named]> = db::named(self.db, key)?.into();
+        let named = Rc::new(Namesakes::new(db::named(self.db, key)?));
         self.known.insert(key.to_owned(), Rc::clone(&named));
         Ok(named)
     }
@@ -234,8 +259,8 @@ pub fn changed_texts(
     let mut names = Names::new(db);
     let mut files: BTreeSet<u32> = rewritten.into_iter().collect();
     for key in keys {
-        files.extend(names.get(key)?.iter().map(|(id, ..)| *id));
-        files.extend(names.get(&format!("{key}.md"))?.iter().map(|(id, ..)| *id));
+        files.extend(names.get(key)?.all.iter().map(|(id, ..)| *id));
+        files.extend(names.get(&format!("{key}.md"))?.all.iter().map(|(id, ..)| *id));
     }
     texts_of(&mut names, &files)
 }
@@ -253,4 +278,69 @@ fn texts_of(names: &mut Names, files: &BTreeSet<u32>) -> Result<BTreeMap<u32, St
         texts.into_iter().take(LINK_TEXTS_MAX).collect::<Vec<_>>().join("\n")
     };
     Ok(texts.into_iter().map(|(file, texts)| (file, joined(texts))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a wanted path is the end of `path`, or the whole of it, letter by letter.
+    fn fits(path: &str, wanted: &str, whole: bool) -> bool {
+        let path = lower(path);
+        let path = path.strip_suffix(".md").unwrap_or(&path);
+        let bare = !whole && !wanted.contains('/');
+        let ends = || path.strip_suffix(wanted).is_some_and(|head| head.ends_with('/'));
+        bare || path == wanted || (!whole && ends())
+    }
+
+    #[test]
+    fn what_is_looked_up_is_what_one_look_at_each_finds() {
+        let paths = [
+            "readme.md",
+            "README.md",
+            "old/README.md",
+            "a/old/ReadMe.md",
+            "a/bold/readme.md",
+            "a/old!/readme.md",
+            "old/a/readme.md",
+            "Ä/Old/readme.md",
+            "b\u{ff0f}old/readme.md",
+            "old/readme",
+            "old/readme.pdf",
+            "readme.md/readme.md",
+        ];
+        let named = |source: i64, first: u32| {
+            (first..)
+                .zip(paths)
+                .map(move |(id, path)| (id, source, path.to_owned(), NameKind::Stem))
+        };
+        let all: Vec<Named> = named(1, 0).chain(named(2, 100)).collect();
+        let namesakes = Namesakes::new(all.clone());
+        let mut n_found = 0;
+        for wanted in [
+            "readme",
+            "old/readme",
+            "a/old/readme",
+            "ä/old/readme",
+            "b/old/readme",
+            "ld/readme",
+            "none/readme",
+            "old//readme",
+            "old/readme/",
+            "/readme",
+            "/",
+            "",
+        ] {
+            for (source, whole) in [(1, false), (1, true), (2, false), (2, true), (3, false)] {
+                let mut found: Vec<u32> =
+                    namesakes.fitting(source, wanted, whole).iter().map(|(id, ..)| *id).collect();
+                found.sort_unstable();
+                let is_meant = |(_, s, path, _): &&Named| *s == source && fits(path, wanted, whole);
+                let expected: Vec<u32> = all.iter().filter(is_meant).map(|(id, ..)| *id).collect();
+                assert_eq!(found, expected, "{wanted} {source} {whole}");
+                n_found += found.len();
+            }
+        }
+        assert!(n_found > 40);
+    }
 }

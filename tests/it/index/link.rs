@@ -146,6 +146,56 @@ fn links_of_markdown_are_paths_where_there_is_no_vault() {
 }
 
 #[test]
+fn links_of_markdown_name_files_and_no_title_or_alias() {
+    let place = Place::new();
+    place.write(".obsidian/app.json", "{}");
+    place.write("b/foo.md", "---\naliases: [setup]\n---\n# Start\n\nwords\n");
+    place.write("a/gone.md", "[quixotic](setup) [r](setup.md) [t](Start.md) [u](b/setup.md)\n");
+    place.write("a/named.md", "[one](foo) [two](Foo.md)\n");
+    place.write("a/wiki.md", "[[setup]] [[start]]\n");
+    let mut engine = place.scanned();
+    assert_eq!(engine.neighbours("a/gone.md", "links"), Vec::<String>::new());
+    let gone = ["Start.md", "b/setup.md", "setup", "setup.md"];
+    assert_eq!(engine.neighbours("a/gone.md", "unresolved"), gone);
+    assert_eq!(quixotic(&engine), ["a/gone.md"]);
+    for from in ["a/named.md", "a/wiki.md"] {
+        assert_eq!(engine.neighbours(from, "links"), ["b/foo.md"], "{from}");
+    }
+    assert_eq!(engine.neighbours("b/foo.md", "backlinks"), ["a/named.md", "a/wiki.md"]);
+    // A file of that name is what they mean once it is there.
+    place.write("c/setup.md", "words\n");
+    engine.scan();
+    assert_eq!(engine.neighbours("a/gone.md", "links"), ["c/setup.md"]);
+    assert_eq!(engine.neighbours("a/gone.md", "unresolved"), ["Start.md", "b/setup.md"]);
+    assert_eq!(quixotic(&engine), ["a/gone.md", "c/setup.md"]);
+    engine.assert_clean();
+}
+
+#[test]
+fn of_many_notes_of_one_name_the_one_at_the_path_is_meant() {
+    let place = Place::new();
+    place.write(".obsidian/app.json", "{}");
+    for n in 0..200 {
+        place.write(&format!("n{n}/README.md"), "[x](old/README.md) [[old/README]]\n");
+    }
+    place.write("bold/README.md", "[deep](n7/README.md) [end](in/README.md) [[../n8/readme]]\n");
+    place.write("deep/in/README.md", "words\n");
+    let mut engine = place.scanned();
+    for n in [0, 7, 199] {
+        let from = format!("n{n}/README.md");
+        assert_eq!(engine.neighbours(&from, "links"), Vec::<String>::new(), "{from}");
+        assert_eq!(engine.neighbours(&from, "unresolved"), ["old/README", "old/README.md"]);
+    }
+    let meant = ["deep/in/README.md", "n7/README.md", "n8/README.md"];
+    assert_eq!(engine.neighbours("bold/README.md", "links"), meant);
+    place.write("far/old/readme.md", "words\n");
+    engine.scan();
+    assert_eq!(engine.neighbours("n7/README.md", "links"), ["far/old/readme.md"]);
+    assert_eq!(engine.neighbours("n7/README.md", "unresolved"), Vec::<String>::new());
+    engine.assert_clean();
+}
+
+#[test]
 fn the_same_folder_comes_before_the_shorter_path() {
     let place = Place::new();
     place.write("a.md", "root\n");
