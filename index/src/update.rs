@@ -307,7 +307,7 @@ impl Updater {
         }
         let kind = spec.kind.unwrap_or_else(|| kind_of(&root));
         let collection = spec.collection.clone().unwrap_or_else(|| default_collection(kind));
-        let wanted = spec.name.clone().unwrap_or_else(|| name_of(&root));
+        let wanted = spec.given_name().map_or_else(|| name_of(&root), str::to_owned);
         let name = free_name(&wanted, &sources);
         let mut source =
             Source { id: 0, name, kind, root: shown, collection, commit: None, scanned_ms: None };
@@ -320,7 +320,7 @@ impl Updater {
     fn renamed(&mut self, known: &Source, spec: &SourceSpec, all: &[Source]) -> Result<Source> {
         let mut source = known.clone();
         source.collection = spec.collection.clone().unwrap_or(source.collection);
-        let name = spec.name.as_deref().unwrap_or(&known.name);
+        let name = spec.given_name().unwrap_or(&known.name);
         let taken = all.iter().find(|s| s.id != known.id && s.is_called(name));
         if taken.is_none() {
             source.name = name.to_owned();
@@ -801,6 +801,13 @@ pub struct SourceSpec {
     pub home: Option<PathBuf>,
     /// Take it all the same.
     pub force: bool,
+}
+
+impl SourceSpec {
+    /// The name that is given, if it is one: nothing but spaces names nothing.
+    fn given_name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| !name.trim().is_empty())
+    }
 }
 
 fn kind_of(root: &Path) -> SourceKind {
@@ -1484,6 +1491,20 @@ mod tests {
         let outcome = updater.scan(&source, &|_| true).unwrap();
         assert!(!outcome.silent && outcome.changed == 1 && !updater.is_away(source.id));
         assert!(updater.take_silent().is_empty());
+    }
+
+    #[test]
+    fn an_empty_name_names_no_source() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = dir.path().join("vault");
+        std::fs::create_dir(&vault).unwrap();
+        let index = Index::open(&dir.path().join("data")).unwrap();
+        let mut updater = Updater::new(index, || 1).unwrap();
+        for (given, name) in [("", "vault"), ("tide", "tide"), ("", "tide"), (" \t", "tide")] {
+            let spec = SourceSpec { name: Some(given.to_owned()), ..SourceSpec::default() };
+            assert_eq!(updater.add_source(&vault, &spec).unwrap().name, name, "{given:?}");
+            assert_eq!(updater.sources().unwrap()[0].name, name, "{given:?}");
+        }
     }
 
     #[test]
