@@ -252,6 +252,10 @@ pub(crate) fn spelled(text: &str) -> String {
 pub struct Content {
     /// Weight by word.
     pub words: BTreeMap<String, f64>,
+    /// The same of words that the question has too, which are not counted among those.
+    pub asked: BTreeMap<String, f64>,
+    /// It says nothing but words of the question: they are its words.
+    pub echo: bool,
     /// Numbers in it, years and dates included.
     pub numbers: Vec<String>,
     /// It turns something around.
@@ -303,6 +307,9 @@ impl Asked {
             content.negated |= NEGATIONS.binary_search(&word.as_str()).is_ok();
             let stem = stem(word);
             if asked.contains(stem) {
+                if says(&word) {
+                    content.asked.insert(stem.to_owned(), weight(stem));
+                }
                 continue;
             }
             if word.starts_with(|c: char| c.is_ascii_digit()) {
@@ -314,8 +321,8 @@ impl Asked {
         }
         if content.words.is_empty() {
             // It says nothing that the question does not: then that is what it says.
-            let said = all.iter().filter(says).map(|word| stem(word));
-            content.words = said.map(|stem| (stem.to_owned(), weight(stem))).collect();
+            content.words = std::mem::take(&mut content.asked);
+            content.echo = !content.words.is_empty();
         }
         if content.words.is_empty() {
             content.whole = if all.is_empty() { spelled(text) } else { all.join(" ") };
@@ -340,10 +347,17 @@ pub fn kept(text: &str, question: &str) -> String {
     if kept.is_empty() { text.to_owned() } else { kept.join(" ") }
 }
 
-/// Weight of shared words over the smaller weight, 0 to 1.
+/// Weight of shared words over the smaller weight, 0 to 1. Of two texts of which one names what the
+/// question offers and no more, that one's words are looked for in all that the other says: to
+/// explain a choice takes nothing from it.
 pub fn overlap(a: &Content, b: &Content) -> f64 {
     if a.repeats(b) {
         return 1.0;
+    }
+    if a.echo != b.echo {
+        let (echo, other) = if a.echo { (a, b) } else { (b, a) };
+        let named = echo.words.iter().filter(|(word, _)| other.asked.contains_key(*word));
+        return ratio(named.map(|(_, weight)| weight).sum(), echo.total());
     }
     let shared = a.words.iter().filter(|(word, _)| b.words.contains_key(*word));
     ratio(shared.map(|(_, weight)| weight).sum(), a.total().min(b.total()))
@@ -390,6 +404,7 @@ pub struct Filed<'a> {
     contents: &'a [Content],
     totals: Vec<f64>,
     by_word: HashMap<&'a str, Vec<usize>>,
+    by_asked: HashMap<&'a str, Vec<usize>>,
     by_number: HashMap<&'a str, Vec<usize>>,
 }
 
@@ -397,16 +412,36 @@ impl<'a> Filed<'a> {
     /// Files these.
     pub fn new(contents: &'a [Content]) -> Self {
         let totals = contents.iter().map(Content::total).collect();
-        let (mut by_word, mut by_number) = (HashMap::new(), HashMap::new());
+        let (mut by_word, mut by_asked, mut by_number) =
+            (HashMap::new(), HashMap::new(), HashMap::new());
         for (at, content) in contents.iter().enumerate() {
             for word in content.words.keys() {
                 by_word.entry(word.as_str()).or_insert_with(Vec::new).push(at);
+            }
+            for word in content.asked.keys() {
+                by_asked.entry(word.as_str()).or_insert_with(Vec::new).push(at);
             }
             for number in &content.numbers {
                 by_number.entry(number.as_str()).or_insert_with(Vec::new).push(at);
             }
         }
-        Filed { contents, totals, by_word, by_number }
+        Filed { contents, totals, by_word, by_asked, by_number }
+    }
+
+    /// By text, where it or `content` says nothing but words of the question, and not both: the
+    /// weight of that one's words that the other says too.
+    fn named(&self, content: &Content) -> Vec<f64> {
+        let mut out = vec![0.0; self.contents.len()];
+        let (said, filed) = match content.echo {
+            true => (&content.words, &self.by_asked),
+            false => (&content.asked, &self.by_word),
+        };
+        for (word, weight) in said {
+            for at in filed.get(word.as_str()).into_iter().flatten() {
+                out[*at] += weight;
+            }
+        }
+        out
     }
 
     /// By text: the weight of the words that it shares with `content`.
@@ -435,12 +470,17 @@ impl<'a> Filed<'a> {
                 agree[*other] = true;
             }
         }
+        let named = self.named(content);
         let shared = self.shared(content).into_iter().enumerate();
         shared
             .map(|(other, shared)| {
-                let least = self.totals[at].min(self.totals[other]);
                 let theirs = &self.contents[other];
-                let overlap = if content.repeats(theirs) { 1.0 } else { ratio(shared, least) };
+                let echo = if content.echo { at } else { other };
+                let overlap = match content.echo == theirs.echo {
+                    _ if content.repeats(theirs) => 1.0,
+                    true => ratio(shared, self.totals[at].min(self.totals[other])),
+                    false => ratio(named[other], self.totals[echo]),
+                };
                 (overlap, apart(content, theirs, || agree[other]))
             })
             .collect()

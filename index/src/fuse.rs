@@ -82,6 +82,8 @@ pub struct Nearness {
     cosines: Vec<f32>,
     /// Documents that were measured whole after others were not.
     measured: HashSet<u32>,
+    /// How many of the best are to be right.
+    pub n_right: usize,
     /// The best document's.
     pub top: f32,
     /// The best passage's.
@@ -97,8 +99,11 @@ enum Documents {
 }
 
 /// Documents that are to be right where not all passages were measured: the best by meaning, and as
-/// many by their words, or more where they have few passages.
+/// many by their words, or more where they have few passages. More where more are asked for.
 const MEASURED: usize = 64;
+/// The most of them: twice what a pack of 24,000 tokens is chosen among, for signs may also say too
+/// little of a document.
+const RIGHT_MAX: usize = 800;
 /// Passages that are measured for that, beyond those of the first documents.
 const MEASURED_PASSAGES: usize = 4_096;
 /// The same of those that are chosen by their words.
@@ -109,8 +114,9 @@ const MEASURED_MAX: usize = 1_024;
 const BEHIND: f32 = 1e-3;
 
 impl Nearness {
-    /// Of every embedded passage and document of a view with `n_entries`.
-    pub fn of(dense: &Dense, query: &QueryVector, n_entries: usize) -> Self {
+    /// Of every embedded passage and document of a view with `n_entries`, of which the best `top`
+    /// are asked for.
+    pub fn of(dense: &Dense, query: &QueryVector, n_entries: usize, top: usize) -> Self {
         let entries = 0..n_entries as u32;
         let (documents, cosines): (Vec<Near>, Vec<f32>) = match dense.cosines(query) {
             Cosines::All(cosines) => {
@@ -131,7 +137,7 @@ impl Nearness {
                 (documents, Vec::new())
             }
         };
-        let mut near = Nearness { cosines, ..Nearness::from(Documents::All(documents)) };
+        let mut near = Nearness { cosines, ..Nearness::from(Documents::All(documents), top) };
         if !near.is_measured() {
             near.measure_best(dense, query);
         }
@@ -142,7 +148,7 @@ impl Nearness {
     /// Of the documents that graphs find near the query alone. What they do not name of such a
     /// document is taken to be as near as the last that any of them names, which may be too much;
     /// the best documents are measured whole.
-    pub fn among(dense: &Dense, query: &QueryVector) -> Self {
+    pub fn among(dense: &Dense, query: &QueryVector, top: usize) -> Self {
         let found = dense.nearest(query);
         let least = found.iter().fold(1.0f32, |least, (.., cosine)| least.min(*cosine));
         let mut named: HashMap<u32, Near> = HashMap::with_capacity(found.len());
@@ -158,15 +164,16 @@ impl Nearness {
             }
             document.whole = dense.whole(*entry, query);
         }
-        let mut near = Nearness::from(Documents::Named(named));
+        let mut near = Nearness::from(Documents::Named(named), top);
         near.measure_best(dense, query);
         near.note_best();
         near
     }
 
-    fn from(documents: Documents) -> Self {
+    fn from(documents: Documents, asked: usize) -> Self {
         let (cosines, measured) = (Vec::new(), HashSet::new());
-        Nearness { documents, cosines, measured, top: -1.0, top_passage: -1.0 }
+        let n_right = (2 * asked).clamp(MEASURED, RIGHT_MAX);
+        Nearness { documents, cosines, measured, n_right, top: -1.0, top_passage: -1.0 }
     }
 
     /// Score and entry of every document that has one, in no order.
@@ -210,23 +217,24 @@ impl Nearness {
         };
     }
 
-    /// Measures documents whole, the best by what is known first, until `MEASURED` of those that
-    /// were are better than all others can be, or it has been enough. Those others are behind them
+    /// Measures documents whole, the best by what is known first, until so many of those that were
+    /// as are to be right are better than all others can be, or it has been enough. Those others are behind them
     /// then, in their order: what was taken for known of them may be too much.
     fn measure_best(&mut self, dense: &Dense, query: &QueryVector) {
         let mut best: Vec<(f32, u32)> = self.scores().collect();
         // The best that were measured, best first.
-        let (mut n_passages, mut kept) = (0, Vec::<f32>::with_capacity(MEASURED + 1));
+        let n_right = self.n_right;
+        let (mut n_passages, mut kept) = (0, Vec::<f32>::with_capacity(n_right + 1));
         let first = partial_sort(&mut best, MEASURED_MAX);
         for &(known, entry) in first {
-            let worst = kept.get(MEASURED - 1);
+            let worst = kept.get(n_right - 1);
             if worst.is_some_and(|worst| known <= *worst || n_passages >= MEASURED_PASSAGES) {
                 break;
             }
             n_passages += dense.places(entry).len().min(LOOKED_AT);
             if let Some(score) = self.measure(dense, query, entry) {
                 kept.insert(kept.partition_point(|other| *other >= score), score);
-                kept.truncate(MEASURED);
+                kept.truncate(n_right);
             }
         }
         let top = best.iter().fold(-1.0f32, |top, (score, _)| top.max(*score));

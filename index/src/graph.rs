@@ -60,7 +60,7 @@ fn meant(names: &mut Names, source: i64, from: &str, link: &Link) -> Result<Opti
             return Ok(Some(id));
         }
     }
-    Ok(among(&names.get(&link_key(target))?, source, from, link))
+    Ok(among(&*names.get(&link_key(target))?, source, from, link))
 }
 
 /// Whether a target says that it leads on from the folder of its note.

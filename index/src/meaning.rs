@@ -24,20 +24,25 @@ const WHOLE: f32 = 0.995;
 /// What is said of a search that comes before the model.
 const OPENING: &str = "the embedding model is still being opened: words alone were searched";
 
-/// How the nearest are found.
+/// How the nearest are found, and how many of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Everything is looked at.
-    All,
-    /// Graphs say what is looked at, where there are any.
-    Graphs,
+pub(crate) struct Way {
+    /// Graphs say what is looked at, where there are any; else everything is.
+    graphs: bool,
+    /// Documents that are asked for.
+    top: usize,
 }
 
 impl Way {
     /// To the best `top`: what only some documents may be among is looked for in all of them.
     pub(crate) fn to(top: usize, query: &Query, allowed: Option<&[bool]>) -> Self {
         let free = query.required.is_empty() && query.excluded.is_empty() && allowed.is_none();
-        if free && top > 0 && top <= GRAPHS_TOP { Way::Graphs } else { Way::All }
+        Way { graphs: free && top > 0 && top <= GRAPHS_TOP, top }
+    }
+
+    /// The same by a look at everything.
+    pub(crate) fn thorough(self) -> Self {
+        Way { graphs: false, ..self }
     }
 }
 
@@ -165,9 +170,9 @@ impl Index {
                     _ => share_of_meaning(&args.query, query),
                 };
                 let query = QueryVector::new(&vector);
-                let near = match way {
-                    Way::Graphs if dense.has_graphs() => Nearness::among(dense, &query),
-                    _ => Nearness::of(dense, &query, view.entries.len()),
+                let near = match way.graphs && dense.has_graphs() {
+                    true => Nearness::among(dense, &query, way.top),
+                    false => Nearness::of(dense, &query, view.entries.len(), way.top),
                 };
                 Some(Meaning { dense, query, near, share })
             }

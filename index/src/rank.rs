@@ -407,13 +407,10 @@ impl Ranker<'_> {
 
 /// Rounds in which the best are looked for among documents that were not measured.
 const ROUNDS: usize = 8;
-/// Documents up to which a ranking is settled.
-const SETTLED: usize = 64;
-
 /// Measures what is among the best and was not, until the best are those that were: what was
 /// taken for known of the others may be too much.
 fn settle(ranked: &mut [(f32, u32, u32)], meaning: &mut Meaning) {
-    let n = SETTLED.min(ranked.len());
+    let n = meaning.near.n_right.min(ranked.len());
     for _ in 0..ROUNDS {
         if n < ranked.len() {
             ranked.select_nth_unstable_by(n, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -156,7 +156,7 @@ impl Index {
         let Some(entry) = view.entry(target.row.id) else { return Ok(Vec::new()) };
         let Some(dense) = self.dense(db, view, &mut found)? else { return Ok(Vec::new()) };
         let Some(query) = dense.meaning_of(entry) else { return Ok(Vec::new()) };
-        let near = Nearness::of(&dense, &query, view.entries.len());
+        let near = Nearness::of(&dense, &query, view.entries.len(), limit);
         let others = near.scores().filter(|(score, other)| *other != entry && *score >= SIMILAR);
         let mut scores: Vec<(f32, u32)> = others.collect();
         scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -377,7 +377,7 @@ impl Index {
         // Graphs name passages: all of them may be of a few documents.
         let short = |ranking: &Ranking| ranking.hits.len() < ask.top.min(dense.n_documents());
         if partial && ranking.as_ref().is_ok_and(short) {
-            return self.by(Way::All, ask, query, dense, found);
+            return self.by(way.thorough(), ask, query, dense, found);
         }
         (ranking, meaning)
     }
