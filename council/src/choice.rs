@@ -17,6 +17,17 @@ pub enum Named {
     Nothing,
 }
 
+/// Where a text stands in what was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It was announced as the answer.
+    Announced,
+    /// It is all that was said, in one line.
+    Whole,
+    /// It is the last line, which may as well be about an option.
+    Last,
+}
+
 /// Letters where no options are given: A to J.
 const LETTERS: usize = 10;
 /// Words at most of a line that was not announced as the answer and begins with an option's text: a
@@ -24,6 +35,16 @@ const LETTERS: usize = 10;
 const REMARK_WORDS_MAX: usize = 30;
 /// Words with which a remark on an answer begins, sorted.
 const REMARKS: &[&str] = &["as", "because", "due", "for", "it", "since", "that"];
+/// Words that go on with a letter as a sentence about it, sorted.
+const VERBS: &[&str] = &[
+    "are", "can", "cannot", "could", "did", "does", "doesn", "fails", "has", "is", "isn", "may",
+    "might", "must", "seems", "should", "was", "wasn", "would",
+];
+/// Words of a sentence that calls a letter the answer and says nothing else, sorted.
+const CHOSEN: &[&str] =
+    &["answer", "best", "choice", "correct", "final", "is", "my", "one", "option", "right", "the"];
+/// What closes a letter, and spaces.
+const CLOSERS: &str = ")]}*_`\"'$ ";
 /// What stands between two options, in lower case, the longer ones first.
 const JOINTS: &[&str] = &[", and ", ", or ", "and/or ", "and ", "or ", ",", ";", "/", "&"];
 /// Words before a letter.
@@ -31,14 +52,14 @@ const NAMES: &[&str] = &["option ", "Option ", "choice ", "Choice ", "letter "];
 
 /// The option that a text names: `E`, `(E)`, `E. because`, `**E**`, `option E`, an option's text,
 /// alone or with a remark behind it. A text goes before a bare letter: `E. coli` may be an option.
-/// `announced`: the text says that it is the answer.
-pub fn named(text: &str, options: &[String], announced: bool) -> Named {
+/// A last line names one as a whole only: a sentence that it begins may end with the opposite.
+pub fn named(text: &str, options: &[String], place: Place) -> Named {
     let n = if options.is_empty() { LETTERS } else { options.len().min(OPTIONS_MAX) };
     let options = &options[..options.len().min(n)];
     let plain = bare(text);
     let said = spelled(plain);
     let texts: Vec<String> = options.iter().map(|option| spelled(bare(option))).collect();
-    let lead = lead(plain, n);
+    let lead = lead(plain, n).filter(|lead| place != Place::Last || !begun(*lead, &texts));
     let single = lead.is_some() && said.chars().count() == 1;
     if !single && let Some(at) = only(&texts, &said) {
         return option(at);
@@ -48,6 +69,7 @@ pub fn named(text: &str, options: &[String], announced: bool) -> Named {
     {
         return by_letter(lead, options, &texts);
     }
+    let announced = place == Place::Announced;
     let first = plain.split(". ").next().filter(|_| announced);
     let words: Vec<String> = texts.iter().map(|text| folded(text)).collect();
     for part in [Some(plain), first].into_iter().flatten() {
@@ -57,7 +79,8 @@ pub fn named(text: &str, options: &[String], announced: bool) -> Named {
             return option(at);
         }
     }
-    if announced || said.split(' ').count() <= REMARK_WORDS_MAX {
+    let short = place == Place::Whole && said.split(' ').count() <= REMARK_WORDS_MAX;
+    if announced || short {
         let found = beginning(&said, &texts);
         if found != Named::Nothing {
             return found;
@@ -121,6 +144,22 @@ fn lead(text: &str, n: usize) -> Option<Lead<'_>> {
     (alone && !sentence).then_some(Lead { written, at, sure, rest })
 }
 
+/// Whether a letter only begins a sentence: `C is wrong`, `(C), however`, but not `C. text`, its
+/// own text, or `C is the answer`.
+fn begun(lead: Lead, texts: &[String]) -> bool {
+    let rest = lead.rest.trim_start_matches(|c: char| c != ' ' && CLOSERS.contains(c));
+    let said = spelled(rest.trim_start_matches([' ', '.', ':']));
+    let sentence = match rest.chars().next() {
+        Some(',' | ';') => said.contains(char::is_alphanumeric),
+        Some(' ') if lead.sure => VERBS.binary_search(&first_word(&said)).is_ok(),
+        Some(' ') => said.starts_with(char::is_alphabetic),
+        _ => false,
+    };
+    let own = texts.get(lead.at).is_some_and(|text| *text == said);
+    let chosen = said.split(' ').all(|word| CHOSEN.binary_search(&word).is_ok());
+    sentence && !own && !chosen
+}
+
 /// The option of a letter, unless another letter follows, another option is called by that letter,
 /// or what is said begins as another option's text does: `B. cereus` beside `B. subtilis`.
 fn by_letter(lead: Lead, options: &[String], texts: &[String]) -> Named {
@@ -151,11 +190,40 @@ fn by_letter(lead: Lead, options: &[String], texts: &[String]) -> Named {
 }
 
 /// Whether another letter of one of `n` options follows: `B and C`, `(B) or (C)`, `B, C`, `B/C`.
+/// One that begins a formula or a sentence is none: `(D), F = ma gives it`.
 fn another(lead: Lead, n: usize) -> bool {
-    let rest = lead.rest.trim_start_matches(|c: char| ")]}*_`\"'$ ".contains(c));
-    let next = joined(rest).and_then(|other| self::lead(other, n));
+    let Some((joint, other)) = following(lead, n) else { return false };
+    // `(B), C and D are wrong`: behind a letter in brackets a comma ends what was said.
+    let strict = lead.sure && matches!(joint, "," | ";");
+    let listed = match following(other, n) {
+        Some((_, third)) if strict => third.sure || over(third.rest, true),
+        Some(_) => true,
+        None => over(other.rest, strict),
+    };
+    other.at != lead.at && (other.sure || listed)
+}
+
+/// What joins a letter to the next one, and that one.
+fn following<'a>(lead: Lead<'a>, n: usize) -> Option<(&'a str, Lead<'a>)> {
+    let rest = lead.rest.trim_start_matches(|c: char| CLOSERS.contains(c));
+    let behind = joined(rest)?;
+    let other = self::lead(behind, n)?;
+    let joint = rest[..rest.len() - behind.len()].trim();
     // `B, i.e. the second` names one.
-    next.is_some_and(|other| other.at != lead.at && (other.sure || other.written.is_uppercase()))
+    (other.sure || other.written.is_uppercase()).then_some((joint, other))
+}
+
+/// Whether a letter stands alone before this: nothing follows, or another sentence; where it is not
+/// `strict`, also a remark on both.
+fn over(rest: &str, strict: bool) -> bool {
+    let tail = rest.trim_start_matches(|c: char| CLOSERS.contains(c));
+    let ended = !tail.contains(|c: char| !".!*) ".contains(c));
+    let next = tail.strip_prefix(". ").unwrap_or_default().trim_start();
+    let both = rest.starts_with(" (")
+        || tail.starts_with([',', ';', ':'])
+        || remarks(tail)
+        || matches!(first_word(tail), "are" | "both");
+    ended || next.starts_with(char::is_uppercase) || !strict && both
 }
 
 /// Whether the whole text of an option is this letter.
@@ -217,8 +285,12 @@ fn ends(rest: &str) -> bool {
 
 /// Whether a remark begins here.
 fn remarks(text: &str) -> bool {
-    let word = text.split(|c: char| !c.is_alphanumeric()).next();
-    word.is_some_and(|word| REMARKS.binary_search(&word).is_ok())
+    REMARKS.binary_search(&first_word(text)).is_ok()
+}
+
+/// The word with which a text begins, if it begins with one.
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default()
 }
 
 /// Letters, digits and the signs that belong to them, in lower case.
@@ -249,7 +321,11 @@ mod tests {
 
     /// As announced; a letter, `*` for several, `-` for nothing.
     fn read(text: &str, options: &[&str]) -> char {
-        match named(text, &list(options), true) {
+        at(text, options, Place::Announced)
+    }
+
+    fn at(text: &str, options: &[&str], place: Place) -> char {
+        match named(text, &list(options), place) {
             Named::One(letter) => letter,
             Named::Several => '*',
             Named::Nothing => '-',
@@ -351,12 +427,11 @@ mod tests {
             ("Not yes", '-'),
         ] {
             assert_eq!(read(text, &truth), wanted, "{text}");
-            let plain = named(text, &list(&truth), false);
-            assert_eq!(plain, named(text, &list(&truth), true), "{text}: announced or not");
+            assert_eq!(at(text, &truth, Place::Whole), wanted, "{text}: all there is");
         }
         // A long line that begins so is about it.
         let long = format!("Yes, {}", "it may be so ".repeat(10));
-        assert_eq!(named(&long, &list(&truth), false), Named::Nothing);
+        assert_eq!(at(&long, &truth, Place::Whole), '-');
         assert_eq!(read(&long, &truth), 'A');
         let numbers = ["1", "10", "-5", "5", "50 %", "1/2"];
         for (text, wanted) in [
@@ -378,6 +453,59 @@ mod tests {
     }
 
     #[test]
+    fn a_last_line_names_an_option_as_a_whole_only() {
+        let colours = ["red", "dark blue", "green"];
+        for (text, wanted) in [
+            ("Red.", 'A'),
+            ("**dark blue**", 'B'),
+            ("B", 'B'),
+            ("(B).", 'B'),
+            ("B. dark blue", 'B'),
+            ("B dark blue", 'B'),
+            ("(C) the green one", 'C'),
+            ("B: the dark one", 'B'),
+            ("B is correct.", 'B'),
+            ("Option C is the best choice.", 'C'),
+            ("Red, however, is wrong.", '-'),
+            ("Red. It is wrong.", '-'),
+            ("Red for some, but they are wrong.", '-'),
+            ("red because some say so", '-'),
+            ("B is wrong.", '-'),
+            ("B, however, is wrong.", '-'),
+            ("(B) is not correct.", '-'),
+            ("Option C, some say.", '-'),
+            ("B and C", '-'),
+        ] {
+            assert_eq!(at(text, &colours, Place::Last), wanted, "{text}");
+        }
+        assert_eq!(at("B is wrong.", &["It", "is wrong"], Place::Last), 'B', "its own text");
+        assert!(VERBS.is_sorted() && CHOSEN.is_sorted() && REMARKS.is_sorted());
+    }
+
+    #[test]
+    fn a_formula_or_a_sentence_is_no_second_letter() {
+        let ten = ["x"; 10];
+        for (text, wanted) in [
+            ("(D), F = ma gives it.", 'D'),
+            ("D, F = ma gives it.", 'D'),
+            ("(D), and F = ma gives it.", 'D'),
+            ("(C), I = V/R.", 'C'),
+            ("(B), C and D are wrong.", 'B'),
+            ("B, C is wrong", 'B'),
+            ("(B), C and D.", '*'),
+            ("(B), C", '*'),
+            ("(B), (C) and so on", '*'),
+            ("B, C. Both are right.", '*'),
+            ("B or C, depending on the case", '*'),
+            ("option B or C, depending on the case", '*'),
+            ("B and C because both hold", '*'),
+            ("B and C are both right", '*'),
+        ] {
+            assert_eq!(read(text, &ten), wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn ties_unicode_and_empty_texts() {
         assert_eq!(read("red", &["red", "Red", "blue"]), '-', "two are the same");
         assert_eq!(read("red, because", &["red", "Red", "blue"]), '-');
@@ -395,7 +523,8 @@ mod tests {
         assert_eq!(read("J", &[]), 'J');
         assert_eq!(read("K", &[]), '-');
         let many: Vec<String> = (0..40).map(|n| format!("text {n}")).collect();
-        assert_eq!(named("text 25", &many, true), Named::One('Z'));
-        assert_eq!(named("text 26", &many, true), Named::Nothing, "no letter is left for it");
+        let say = |text| named(text, &many, Place::Announced);
+        assert_eq!(say("text 25"), Named::One('Z'));
+        assert_eq!(say("text 26"), Named::Nothing, "no letter is left for it");
     }
 }

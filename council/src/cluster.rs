@@ -28,8 +28,9 @@ pub fn equal(values: &[&str]) -> Vec<Cluster> {
 }
 
 /// How much each two texts say the same, 0 to 1, as a square. `meaning` are cosines of their
-/// embeddings, if there are any: the larger of both counts. Numbers that differ, and the signs of
-/// one name, keep two apart whatever else they share: their similarity has a minus sign.
+/// embeddings, if there are any: the larger of both counts. Numbers that differ keep two
+/// apart whatever else they share, and so do the signs of one name where both have one or one is
+/// that name alone: their similarity has a minus sign.
 pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -> Vec<Vec<f64>> {
     let n = contents.len();
     let filed = Filed::new(contents);
@@ -180,6 +181,30 @@ mod tests {
         }
         assert_eq!(members(&["na\u{ef}ve", "NAI\u{308}VE!"], None).len(), 1);
         assert_eq!(members(&["It was her", "It was him"], None).len(), 2);
+    }
+
+    #[test]
+    fn a_sign_that_is_written_in_another_way_keeps_nothing_apart() {
+        for (one, other) in [
+            ("O-", "O negative"),
+            ("O-", "Group O-negative"),
+            ("F#", "F sharp"),
+            ("HIV+", "HIV positive"),
+            ("HIV+", "HIV-positive"),
+            ("C++", "C plus plus"),
+            ("Na+/K+-ATPase", "Na+/K+ ATPase"),
+            ("Ca2+-activated K+ channel", "Ca2+ activated K+ channel"),
+            ("T- and B-cells", "T cells and B cells"),
+        ] {
+            assert_eq!(members(&[one, other], None), [vec![0, 1]], "{one} {other}");
+        }
+        let pumps = square(&["Na/K-ATPase", "Na+/K+-ATPase"], None);
+        assert!(pumps[0][1] > 0.0, "{pumps:?}");
+        for near in [None, Some(0.95)] {
+            let apart = ["O positive", "O negative", "O"];
+            assert_eq!(members(&apart, near).len(), 3);
+            assert_eq!(members(&["HIV+", "HIV negative", "HIV-"], near), [vec![0], vec![1, 2]]);
+        }
     }
 
     #[test]

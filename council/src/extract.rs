@@ -3,7 +3,7 @@
 //! Nothing is guessed: a text in which no answer is marked abstains. Invariant: the same text
 //! always gives the same answer.
 
-use crate::choice::{Named, named};
+use crate::choice::{Named, Place, named};
 use crate::kind::Kind;
 use crate::number;
 use unicode_normalization::UnicodeNormalization;
@@ -88,7 +88,7 @@ pub fn extract(
     options: &[String],
 ) -> Result<Answer, Abstained> {
     if let Some(given) = given {
-        let value = read(kind, given, options, true)?.ok_or(Abstained::Unmarked)?;
+        let value = read(kind, given, options, Place::Announced)?.ok_or(Abstained::Unmarked)?;
         return said_something(kind, value, How::Given);
     }
     let trimmed = text.trim();
@@ -107,12 +107,14 @@ pub fn extract(
     }
     let trimmed = before_next_question(trimmed);
     for (candidate, how) in candidates(trimmed) {
-        if let Some(value) = read(kind, told(kind, &candidate, how), options, true)? {
+        let told = told(kind, &candidate, how);
+        if let Some(value) = read(kind, told, options, Place::Announced)? {
             return said_something(kind, value, how);
         }
     }
+    let place = if trimmed.contains('\n') { Place::Last } else { Place::Whole };
     if let Some(line) = last_line(trimmed)
-        && let Some(value) = read(kind, line, options, false)?
+        && let Some(value) = read(kind, line, options, place)?
     {
         return Ok(Answer { value, how: How::Line });
     }
@@ -152,7 +154,7 @@ fn told(kind: Kind, candidate: &str, how: How) -> &str {
     if how == How::Said && kind != Kind::Choice { sentence(candidate) } else { candidate }
 }
 
-/// The value of one candidate, in normal form. `announced`: its text says that it is the answer.
+/// The value of one candidate, in normal form.
 ///
 /// # Errors
 /// It names several options: what else stands in the text would be a guess.
@@ -160,10 +162,10 @@ fn read(
     kind: Kind,
     text: &str,
     options: &[String],
-    announced: bool,
+    place: Place,
 ) -> Result<Option<String>, Abstained> {
     Ok(match kind {
-        Kind::Choice => match named(text, options, announced) {
+        Kind::Choice => match named(text, options, place) {
             Named::One(letter) => Some(letter.to_string()),
             Named::Several => return Err(Abstained::Unmarked),
             Named::Nothing => None,
@@ -267,18 +269,25 @@ const ANNOUNCE: &[&str] = &[
 /// Words that announce an answer where a word of [`PREFERRED`] stands before them: others speak of
 /// any option.
 const PICKED: &[&str] = &["option is", "choice is"];
-const PREFERRED: &[&str] = &["correct", "best", "final"];
+const PREFERRED: &[&str] =
+    &["correct", "best", "final", "right", "my", "appropriate", "likely", "accurate", "closest"];
+/// Words before one of these that make it another than the first.
+const LOWER: &[&str] = &[
+    "2nd", "3rd", "another", "fourth", "least", "less", "next", "not", "other", "second", "third",
+];
 
 /// Whether words end so that an option behind them is the answer: `the correct`, `the best answer`,
-/// but not `the incorrect`, `the second best`.
+/// `the most likely`, but not `the incorrect`, `the second best`, `the least likely`.
 fn prefers(before: &str) -> bool {
     let between = [' ', '*', '_'];
     let before = before.trim_end_matches(between);
     let before = before.strip_suffix("answer").unwrap_or(before).trim_end_matches(between);
     PREFERRED.iter().filter_map(|word| before.strip_suffix(word)).any(|head| {
-        let rank = head.trim_end_matches([' ', '-']);
-        let lower = ["second", "next", "least"].iter().any(|word| rank.ends_with(word));
-        !lower && !head.ends_with(char::is_alphanumeric)
+        let between = [' ', '-', '*', '_'];
+        let rank = head.trim_end_matches(between);
+        let rank = rank.strip_suffix("most").unwrap_or(rank).trim_end_matches(between);
+        let lower = rank.rsplit(|c: char| !c.is_alphanumeric()).next();
+        !lower.is_some_and(|word| LOWER.contains(&word)) && !head.ends_with(char::is_alphanumeric)
     })
 }
 
@@ -470,6 +479,7 @@ mod tests {
         let languages: &[&str] = &["C", "C++", "Rust"];
         let truth: &[&str] = &["Yes", "No"];
         let (streets, empty): (&[&str], &[&str]) = (&["Weg", "stra\u{df}e"], &["", ""]);
+        let (colours, holds): (&[&str], &[&str]) = (&["Red", "Blue"], &["True", "False"]);
         for (text, options, wanted) in [
             ("The answer is E. coli.", bacteria, Some("A")),
             ("The answer is B. subtilis. It is a rod.", bacteria, Some("C")),
@@ -481,7 +491,15 @@ mod tests {
             ("The answer is C.", languages, None),
             ("The answer is (C).", languages, Some("C")),
             ("Yes, it is safe.", truth, Some("A")),
-            ("The dose is low.\nYes, because of that it is safe.", truth, Some("A")),
+            // A last line that goes on may end with the opposite.
+            ("The dose is low.\nYes.", truth, Some("A")),
+            ("The dose is low.\nYes, because of that it is safe.", truth, None),
+            ("Some say so.\nYes, some argue so, but they are wrong.", truth, None),
+            ("I would pick blue.\nRed, however, is wrong.", colours, None),
+            ("I would pick blue.\nBlue", colours, Some("B")),
+            ("I would pick blue.\nA is wrong.", colours, None),
+            ("The answer is blue, since red is wrong.\nRed, however.", colours, Some("B")),
+            ("It holds for n=1.\nTrue for n = 1, but the claim is false.", holds, None),
             ("No one knows.", truth, None),
             ("", truth, None),
             (" \n", empty, None),
@@ -510,12 +528,28 @@ mod tests {
             "The best option is (B). The second-best option is A.",
             "The final choice is (B). The next best choice is A.",
             "The **correct** answer choice is (B)\nThis choice is A twin of C.",
+            "It is so.\nThe right option is B. It fits.",
+            "The most appropriate choice is (B), since it fits.",
+            "My choice is B.",
+            "I think that my **final** choice is B.",
+            "The closest option is B.",
+            "The most likely option is B. The second most likely option is A.",
+            "The most accurate choice is B. The least accurate choice is A.",
+            "The answer is (B), F = ma gives it.",
+            "The answer is (B), C and D are wrong.",
         ] {
             assert_eq!(choice(text).as_deref(), Some("B"), "{text}");
         }
-        for text in
-            ["The option is A which few take", "My least correct option is A here", "option is"]
-        {
+        for text in [
+            "The option is A which few take",
+            "My least correct option is A here",
+            "The inaccurate option is A here",
+            "An unlikely choice is A here",
+            "The worst choice is A here",
+            "My other option is A here",
+            "The next most likely option is A here",
+            "option is",
+        ] {
             assert_eq!(choice(text), None, "{text}");
         }
     }

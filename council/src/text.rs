@@ -125,8 +125,9 @@ const NEGATIONS: &[&str] = &[
     "nothing", "nunca", "pas", "shouldnt", "wasnt", "werent", "without", "wont", "wouldnt",
 ];
 
-/// Lower-case words and numbers, with the sign that makes a short word another (`O-`, `C++`);
-/// Chinese, Japanese and Korean by pairs of characters, which have no spaces, one alone as it is.
+/// Lower-case words and numbers, with the sign that makes a short word another (`O-`, `C++`), also
+/// where it is written out (`O negative`); Chinese, Japanese and Korean by pairs of characters,
+/// which have no spaces, one alone as it is.
 pub fn words(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     // No word goes over the end of a line, and most lines need no decomposition, which is slow.
@@ -162,6 +163,14 @@ fn split(chars: impl Iterator<Item = char> + Clone, out: &mut Vec<String>) {
         }
         if let Some((alone, true)) = row.take() {
             out.push(alone.to_string());
+        }
+        if let Some((sign, taken)) = written(&word, c, &chars) {
+            word.push_str(sign);
+            flush(&mut word, out);
+            for _ in 0..taken {
+                chars.next();
+            }
+            continue;
         }
         let next = chars.peek().copied();
         let digit = word.ends_with(|c: char| c.is_ascii_digit());
@@ -212,12 +221,106 @@ fn sign(word: &str, first: char, mut behind: impl Iterator<Item = char>) -> Opti
         '#' | '\u{266f}' => ("#", SIGNED_CHARS_MAX),
         _ => ("-", MINUS_CHARS_MAX),
     };
-    let small = STOP.binary_search(&word).is_ok() || NEGATIONS.binary_search(&word).is_ok();
     // `No- it is`; but `A-` is a grade.
-    let dash = sign == "-" && word.len() > 1 && small;
-    let named = word.starts_with(char::is_alphabetic) && word.chars().count() <= chars_max;
+    let dash = sign == "-" && word.len() > 1 && small(word);
+    if dash || !short(word, chars_max) {
+        return None;
+    }
+    if sign != "-" && next == Some('-') {
+        // `Ca2+-activated`, but not `x+-1`.
+        next = behind.next().filter(|c| !c.is_alphabetic());
+    }
     let ends = next.is_none_or(|c| ideograph(c) || !c.is_alphanumeric() && !NO_END.contains(c));
-    (named && ends && !dash).then_some(sign)
+    let hangs = sign == "-" && next.is_some_and(char::is_whitespace) && suspended(behind);
+    (ends && !hangs).then_some(sign)
+}
+
+/// Whether a word may have a sign.
+fn short(word: &str, chars_max: usize) -> bool {
+    word.starts_with(char::is_alphabetic) && word.chars().count() <= chars_max
+}
+
+/// Whether a word names nothing.
+fn small(word: &str) -> bool {
+    STOP.binary_search(&word).is_ok() || NEGATIONS.binary_search(&word).is_ok()
+}
+
+/// Whether a hyphen and a space stand before this for the end of a later word: `T- and B-cells`.
+fn suspended(mut behind: impl Iterator<Item = char>) -> bool {
+    let joint = behind.by_ref().take_while(|c| !c.is_whitespace());
+    let joint: String = joint.take(WRITTEN_BYTES_MAX).collect();
+    if !matches!(joint.as_str(), "and" | "and/or" | "or" | "und") {
+        return false;
+    }
+    let mut rest = behind.skip_while(|c| c.is_alphanumeric());
+    let hyphen = rest.next().is_some_and(hyphen);
+    let (word, _) = next_word(rest);
+    // `Rh- and O-negative`.
+    hyphen
+        && word.starts_with(char::is_alphabetic)
+        && !WRITTEN.iter().any(|(name, _)| *name == word)
+}
+
+/// Signs that are written out.
+const WRITTEN: &[(&str, &str)] =
+    &[("minus", "-"), ("negative", "-"), ("plus", "+"), ("positive", "+"), ("sharp", "#")];
+/// No such word, nor a stop word, is longer.
+const WRITTEN_BYTES_MAX: usize = 12;
+
+fn hyphen(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}')
+}
+
+/// The sign that is written out behind a word and a `gap`, and how many characters behind the gap
+/// say it: `O negative`, `F-sharp`, `C plus plus`, but not `x plus y`.
+fn written(
+    word: &str,
+    gap: char,
+    behind: &(impl Iterator<Item = char> + Clone),
+) -> Option<(&'static str, usize)> {
+    let parts = gap.is_whitespace() || hyphen(gap);
+    if !parts || !short(word, SIGNED_CHARS_MAX) || small(word) {
+        return None;
+    }
+    let (name, taken) = next_word(behind.clone());
+    let (_, sign) = WRITTEN.iter().find(|(known, _)| *known == name)?;
+    let chars_max = if *sign == "-" { MINUS_CHARS_MAX } else { SIGNED_CHARS_MAX };
+    if !short(word, chars_max) {
+        return None;
+    }
+    let (then, more) = next_word(behind.clone().skip(taken));
+    match name.as_str() {
+        "plus" if then == "plus" => Some(("++", taken + more)),
+        "plus" | "minus" if sums(word, &then) => None,
+        _ => Some((*sign, taken)),
+    }
+}
+
+/// Whether a plus or a minus between two words is one of a sum, or of `le plus grand`.
+fn sums(word: &str, then: &str) -> bool {
+    let n = then.chars().count();
+    let stop = n > 1 && STOP.binary_search(&then).is_ok();
+    let said =
+        word.chars().count() == 1 && n > SIGNED_CHARS_MAX && then.starts_with(char::is_alphabetic);
+    !then.is_empty() && !stop && !said
+}
+
+/// The next word behind spaces and hyphens, or its beginning, and how many characters that takes.
+fn next_word(behind: impl Iterator<Item = char>) -> (String, usize) {
+    let mut word = String::new();
+    let mut taken = 0;
+    for c in behind {
+        if c.is_alphanumeric() {
+            word.push(c);
+        } else if !word.is_empty() || !c.is_whitespace() && !hyphen(c) {
+            break;
+        }
+        taken += 1;
+        if word.len() > WRITTEN_BYTES_MAX {
+            break;
+        }
+    }
+    (word, taken)
 }
 
 fn ideograph(c: char) -> bool {
@@ -373,18 +476,26 @@ pub fn conflict(a: &Content, b: &Content) -> Option<&'static str> {
     apart(a, b, || a.numbers.iter().any(|n| b.numbers.contains(n)))
 }
 
-/// Whether one names with another sign, or without one, what the other names: `O+` and `O-`, `C++`
-/// and `C`. Models of meaning hardly see it.
+/// Whether one names with another sign what the other names, `O+` and `O-`, or one without a sign
+/// is all that the other names: `C++` and `C`. Models of meaning hardly see it. Among other words
+/// many leave signs out: `Na/K-ATPase`.
 pub fn signs_differ(a: &Content, b: &Content) -> bool {
     let bare = |word: &str| word.trim_end_matches(['+', '-', '#']).len();
     let differ = |a: &Content, b: &Content| {
         let signed = a.words.keys().filter(|word| bare(word.as_str()) < word.len());
         signed.filter(|word| !b.words.contains_key(word.as_str())).any(|word| {
             let name = &word[..bare(word)];
-            b.words.keys().chain([&b.whole]).any(|other| &other[..bare(other)] == name)
+            let signed = |other: &String| name.len() < other.len() && &other[..bare(other)] == name;
+            b.words.keys().any(signed) || b.whole == name || alone(b, name)
         })
     };
     differ(a, b) || differ(b, a)
+}
+
+/// Whether a name is all that a text says, but for a sign that is written out.
+fn alone(content: &Content, name: &str) -> bool {
+    let sign = |word: &String| WRITTEN.iter().any(|(known, _)| *known == word.as_str());
+    content.words.contains_key(name) && content.words.keys().all(|word| word == name || sign(word))
 }
 
 /// The conflict of two; `agree` tells whether they have a number in common.
@@ -533,21 +644,57 @@ mod tests {
             ("Yes- pre- and post-war", vec!["yes", "pre", "and", "post", "war"]),
             ("Disney+ 18+ 1990- a+b x+(y)", vec!["disney", "18", "1990", "a", "b", "x", "y"]),
             ("A->B C--D #1 + - ++", vec!["a", "b", "c", "d", "1"]),
-            ("O-negative Al-\u{201c}x\u{201d}", vec!["o", "negative", "al", "x"]),
+            ("Al-\u{201c}x\u{201d} x+-1", vec!["al", "x", "x", "1"]),
         ] {
             assert_eq!(words(text), plain, "{text}");
         }
         let say = |text: &str| content(text, "which blood type, which language?");
-        for (a, b) in
-            [("O+", "O-"), ("C++", "C"), ("C#", "C++"), ("group O-", "group O+"), ("A-", "A")]
-        {
+        for (a, b) in [
+            ("O+", "O-"),
+            ("C++", "C"),
+            ("C#", "C++"),
+            ("group O-", "group O+"),
+            ("A-", "A"),
+            ("O positive", "O negative"),
+            ("HIV+", "HIV negative"),
+            ("F sharp", "F"),
+        ] {
             assert!(signs_differ(&say(a), &say(b)) && signs_differ(&say(b), &say(a)), "{a} {b}");
         }
-        for (a, b) in [("O+", "O+"), ("C++ and C", "C++"), ("A+", "A positive (A+)"), ("O+", "B+")]
-        {
+        for (a, b) in [
+            ("O+", "O+"),
+            ("C++ and C", "C++"),
+            ("A+", "A positive (A+)"),
+            ("O+", "B+"),
+            ("Na+/K+-ATPase", "Na/K-ATPase"),
+            ("HIV-", "HIV negative"),
+        ] {
             assert!(!signs_differ(&say(a), &say(b)), "{a} {b}");
         }
         assert!(!signs_differ(&say(""), &say("")) && !signs_differ(&say("O+"), &say("")));
+    }
+
+    #[test]
+    fn a_sign_that_is_written_out_is_that_sign() {
+        for (text, signed) in [
+            ("O negative, HIV-positive F sharp.", vec!["o-", "hiv+", "f#"]),
+            ("C plus plus C-plus-plus", vec!["c++", "c++"]),
+            ("O minus is AB plus", vec!["o-", "is", "ab+"]),
+            ("O plus blood", vec!["o+", "blood"]),
+            ("Na+/K+-ATPase Ca2+-activated", vec!["na+", "k+", "atpase", "ca2+", "activated"]),
+            ("Rh- and O-negative", vec!["rh-", "and", "o-"]),
+            // No sign.
+            ("x plus y minus 1", vec!["x", "plus", "y", "minus", "1"]),
+            ("le plus grand", vec!["le", "plus", "grand"]),
+            ("no negative, a positive", vec!["no", "negative", "a", "positive"]),
+            ("O, negative O\nnegative", vec!["o", "negative", "o", "negative"]),
+            ("O positively", vec!["o", "positively"]),
+            ("T- and B-cells", vec!["t", "and", "b", "cells"]),
+            ("T- und B-Zellen", vec!["t", "und", "b", "zellen"]),
+            ("plus plus minus", vec!["plus", "plus", "minus"]),
+        ] {
+            assert_eq!(words(text), signed, "{text}");
+        }
     }
 
     #[test]
