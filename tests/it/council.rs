@@ -262,6 +262,43 @@ fn two_rows_of_one_model_are_one_voter() {
 }
 
 #[test]
+fn only_another_name_of_what_failed_stands_in_for_it() {
+    let (near, far) = (Chat::start(&[]), Chat::start(&[]));
+    let place = Place::new();
+    let mut text = String::new();
+    for (name, url) in
+        [("dead", "http://127.0.0.1:9/v1"), ("near", near.url.as_str()), ("far", far.url.as_str())]
+    {
+        text.push_str(&format!(
+            "[[provider]]\nname = \"{name}\"\ndialect = \"openai\"\nurl = \"{url}\"\n\
+             stream = false\n"
+        ));
+    }
+    for (id, provider, name) in [
+        ("a", "dead", "tide"),
+        ("b", "near", "wave"),
+        ("b2", "far", "wave"),
+        ("b3", "far", "wave"),
+        ("z2", "near", "tide"),
+    ] {
+        text.push_str(&format!(
+            "[[model]]\nid = \"{id}\"\nprovider = \"{provider}\"\nname = \"{name}\"\n\
+             vendor = \"v-{name}\"\nfamily = \"{name}\"\n"
+        ));
+    }
+    let config = place.write("synod.toml", text).to_string_lossy().into_owned();
+    let mut client = place.stdio(&["--config", &config]);
+    let reply = client.answered("orchestrate", json!({"query": "What is half of 84?"}));
+    assert_eq!(reply["state"], "succeeded", "{reply}");
+    assert_eq!((near.asked("wave"), near.asked("tide")), (1, 1), "{reply}");
+    assert_eq!(far.asked("wave"), 0, "it can never count: {reply}");
+    let decision = &reply["decision"];
+    assert_eq!(decision["panel"], json!(["a", "b", "z2"]), "{reply}");
+    assert_eq!(decision["stopped_because"], "everybody of the panel was asked", "{reply}");
+    assert_eq!(reply["verdict"]["clusters"][0]["models"], json!(["b", "z2"]), "{reply}");
+}
+
+#[test]
 fn a_panel_of_the_cloud_alone_is_a_whole_panel() {
     let server = Chat::start(&[]);
     let place = Place::new();

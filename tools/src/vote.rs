@@ -1,7 +1,8 @@
 //! The vote: models answer blind, one after the other, until it is enough; when the panel leaves
 //! doubt, further models and then others are asked, each once, and after that a person decides.
+//! Other names of weights that were asked stand in for them alone, and only until they have spoken.
 
-use crate::consensus::{domain, score};
+use crate::consensus::{domain, named, score};
 use crate::learn::Learned;
 use crate::orchestrate::{Args, DecisionReply, Reply};
 use crate::panel::Plan;
@@ -36,29 +37,83 @@ struct Voting<'a> {
     plan: &'a Plan,
     seats: &'a Seats,
     past: Arc<Vec<Message>>,
-    asking: JoinSet<Seat>,
-    /// Place in the plan's order of the one who is asked next.
+    /// Each with the name it was asked under.
+    asking: JoinSet<(String, Seat)>,
+    /// Those names.
+    waiting: Vec<String>,
+    /// Place in the plan's order of the voter who is asked next.
     next: usize,
-    /// Place in it behind the last one who may be asked.
+    /// Place in it behind the last voter who may be asked.
     most: usize,
+    /// Other names of weights that may be asked under them.
+    spares: Vec<String>,
     end: Instant,
     decision: DecisionReply,
 }
 
 impl Voting<'_> {
-    /// Asks the next ones.
+    /// Asks the next voters.
     fn ask(&mut self, n: usize) {
-        for id in self.plan.order[..self.most].iter().skip(self.next).take(n) {
-            let (cx, run, id) = (self.cx.clone(), self.run.clone(), id.clone());
-            self.decision.panel.push(id.clone());
-            let (args, past) = (self.args.clone(), Arc::clone(&self.past));
-            self.asking.spawn(ask_one(cx, run, id, args, past, self.end));
+        let last = self.most.min(self.next + n);
+        while self.next < last {
+            self.start(self.plan.order[self.next].clone());
             self.next += 1;
         }
     }
 
+    fn start(&mut self, id: String) {
+        self.decision.panel.push(id.clone());
+        self.waiting.push(id.clone());
+        let (cx, run, end) = (self.cx.clone(), self.run.clone(), self.end);
+        let (args, past) = (self.args.clone(), Arc::clone(&self.past));
+        self.asking.spawn(async move {
+            let seat = ask_one(cx, run, id.clone(), args, past, end).await;
+            (id, seat)
+        });
+    }
+
+    /// Asks another name of weights that have not spoken: of some that are `slow`, or of some that
+    /// nobody is asked for any more. False where there is none.
+    fn stand_in(&mut self, slow: bool) -> bool {
+        let spoken = self.spoken();
+        let waiting: BTreeSet<String> = self.waiting.iter().map(|id| self.weights(id)).collect();
+        let of_use = |id: &String| {
+            let weights = self.weights(id);
+            !spoken.contains(&weights) && waiting.contains(&weights) == slow
+        };
+        let Some(at) = self.spares.iter().position(of_use) else { return false };
+        let id = self.spares.remove(at);
+        self.start(id);
+        true
+    }
+
+    /// The weights behind a name.
+    fn weights(&self, id: &str) -> String {
+        let name = named(self.cx, id);
+        Vote { model: id.to_owned(), name, ..Vote::default() }.weights()
+    }
+
+    /// The weights that have answered.
+    fn spoken(&self) -> BTreeSet<String> {
+        let held = self.seats.held();
+        let votes = held.1.iter().flat_map(|case| &case.votes);
+        votes.filter(|vote| !vote.failed).map(Vote::weights).collect()
+    }
+
+    /// Whether those who are still asked can add nothing: nobody, or weights that have spoken under
+    /// another name. Those who were named are all waited for.
+    fn is_settled(&self) -> bool {
+        if self.asking.is_empty() {
+            return true;
+        }
+        let spoken = self.spoken();
+        let heard = |id: &String| spoken.contains(&self.weights(id));
+        self.plan.enough <= 1.0 && self.waiting.iter().all(heard)
+    }
+
     /// Takes an answer in; true when nobody else need be asked.
-    async fn take(&mut self, seat: Seat) -> Result<bool, Error> {
+    async fn take(&mut self, (id, seat): (String, Seat)) -> Result<bool, Error> {
+        self.waiting.retain(|other| *other != id);
         let (model, failure) = (seat.reply.model.clone(), seat.reply.failure.clone());
         let case = {
             let mut held = self.seats.held();
@@ -83,7 +138,7 @@ impl Voting<'_> {
             self.decision.stopped_because = why;
             return Ok(true);
         }
-        if self.asking.is_empty() && nobody {
+        if nobody && self.is_settled() {
             self.decision.stopped_because = self.everybody().to_owned();
             return Ok(true);
         }
@@ -94,7 +149,7 @@ impl Voting<'_> {
     fn everybody(&self) -> &'static str {
         match self.next > self.plan.panel {
             false => "everybody of the panel was asked",
-            true if self.next < self.plan.order.len() => {
+            true if self.next < self.plan.voters => {
                 "the panel was not enough, and those who were added were asked too"
             }
             true => "the panel was not enough, and everybody else was asked too",
@@ -119,38 +174,47 @@ impl Voting<'_> {
                         return Ok(());
                     }
                 }
-                // A slow model is not waited for alone: the next one is asked beside it.
-                () = tokio::time::sleep_until(slow), if self.next < self.reach() => {
-                    self.most = self.most.max(self.next + 1);
-                    self.ask(1);
+                // A slow model is not waited for alone: the next voter is asked beside it, or the
+                // same weights under another name.
+                () = tokio::time::sleep_until(slow), if self.has_more() => {
+                    if self.next < self.reach() {
+                        self.most = self.most.max(self.next + 1);
+                        self.ask(1);
+                    } else {
+                        self.stand_in(true);
+                    }
                     slow = Instant::now() + patience;
                 }
             }
         }
     }
 
-    /// Place in the plan's order behind the last one who could be asked.
+    /// Place in the plan's order behind the last voter who could be asked.
     fn reach(&self) -> usize {
-        if self.plan.goes_on(self.args) { self.plan.order.len() } else { self.most }
+        if self.plan.goes_on(self.args) { self.plan.voters } else { self.most }
     }
 
-    /// Others in the place of those who failed, until two have answered.
+    fn has_more(&self) -> bool {
+        self.next < self.reach() || !self.spares.is_empty()
+    }
+
+    /// Others in the place of those who failed, until two have answered: further voters, then other
+    /// names of the weights that failed.
     async fn replace_failed(&mut self, patience: Duration) -> Result<(), Error> {
         let wanted = self.plan.panel.min(2);
         loop {
-            let answered = {
-                let held = self.seats.held();
-                let votes = held.1.iter().flat_map(|case| &case.votes);
-                let names: BTreeSet<String> =
-                    votes.filter(|vote| !vote.failed).map(Vote::weights).collect();
-                names.len()
-            };
-            if answered >= wanted || self.next >= self.reach() {
+            let answered = self.spoken().len();
+            if answered >= wanted {
+                return Ok(());
+            }
+            let (missing, asked) = (wanted - answered, self.decision.panel.len());
+            self.most = self.reach().min(self.next + missing);
+            self.ask(missing);
+            while self.decision.panel.len() - asked < missing && self.stand_in(false) {}
+            if self.decision.panel.len() == asked {
                 return Ok(());
             }
             self.decision.steps.push(format!("replace: {answered} answered"));
-            self.most = (self.next + wanted - answered).min(self.plan.order.len());
-            self.ask(wanted - answered);
             self.vote(patience).await?;
         }
     }
@@ -229,8 +293,10 @@ pub async fn work(
         seats,
         past,
         asking: JoinSet::new(),
+        waiting: Vec::new(),
         next: 0,
         most: plan.panel,
+        spares: if plan.goes_on(args) { plan.order[plan.voters..].to_vec() } else { Vec::new() },
         end: start + COUNCIL_MAX,
         decision: plan.decision.clone(),
     };
@@ -274,7 +340,7 @@ fn enough(
     if kind == Kind::Long {
         // Claims have no posterior: three of whom two decide alike are enough.
         let answered = votes.iter().flatten().count();
-        let alike = found.groups.first().map_or(0, |g| g.votes.len());
+        let alike = votes.iter().flatten().filter(|(_, group)| *group == 0).count();
         let why = (answered >= 3 && alike * 3 >= answered * 2 && enough < 0.9)
             .then(|| format!("{alike} of {answered} say the same"));
         return Ok(why);
