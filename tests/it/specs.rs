@@ -3,9 +3,11 @@
 
 use super::http::{get, post};
 use super::peer::installed;
-use super::program::{Client, Place, sql};
+use super::program::{Client, PATIENCE, Place, poll, sql};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 const TASKS: &str = "# Tasks: Albums\n\n## Phase 1: Setup\n\n- [x] T001 Create the folder src/\n- \
@@ -310,6 +312,46 @@ fn the_same_key_makes_one_feature_and_one_task() {
     assert_eq!(post(web.address, "/v1/spec-kit/run", &key, &plan).status, 404);
     place.write("shop/specs/003-print-photos/spec.md", "# Feature Specification: Print\n");
     assert_eq!(post(web.address, "/v1/spec-kit/run", &key, &plan).status, 200);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_step_whose_caller_went_away_keeps_its_key() {
+    use std::os::unix::fs::PermissionsExt;
+    let (place, root) = place();
+    let program = place.write(
+        "bin/specify",
+        "#!/bin/sh\n[ \"$1\" = version ] && echo '{\"cli_version\": \"1.0.0\"}' && exit 0\n\
+         echo begun >> begun.txt\nwhile [ ! -e go.txt ]; do :; done\n",
+    );
+    let runs = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&program, runs).expect("a program");
+    let web = place.http(&["--allow-write"], &[("SPEC_KIT_BIN", &program.to_string_lossy())]);
+    let step = json!({"command": "extension add", "args": ["git"], "any_branch": true});
+    let (body, address) = (step.to_string(), web.address);
+    let mut gone = TcpStream::connect(address).expect("a connection");
+    let head = format!(
+        "POST /v1/spec-kit/run HTTP/1.1\r\nHost: {address}\r\nIdempotency-Key: slow\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    gone.write_all(format!("{head}{body}").as_bytes()).expect("sent");
+    let begun = || std::fs::read_to_string(root.join("begun.txt")).unwrap_or_default();
+    poll("the step", PATIENCE, || begun().contains("begun").then_some(()));
+    drop(gone);
+    // The server hears of it a moment later.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let again = || post(address, "/v1/spec-kit/run", &[("Idempotency-Key", "slow")], &step);
+    let said = again();
+    assert_eq!((said.status, said.fault().as_str()), (409, "conflict"), "{said:?}");
+    std::fs::write(root.join("go.txt"), "").expect("written");
+    let done = poll("the step's end", PATIENCE, || {
+        let reply = again();
+        (reply.status == 200).then_some(reply)
+    });
+    assert_eq!(done.json()["status"], "succeeded", "{done:?}");
+    assert_eq!(again().json(), done.json());
+    assert_eq!(begun().lines().count(), 1, "it ran twice");
 }
 
 /// Tokens of what a model is given: a tool's reply as text.

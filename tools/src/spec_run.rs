@@ -1,6 +1,7 @@
 //! `spec_run`: the steps that the project's scripts do, natively, and the Spec-Kit CLI for what
 //! needs it, behind an allow-list.
 
+use crate::once::{self, Begun};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work, spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ const TEXT_BYTES_MAX: usize = 24_000;
 
 /// Run a step of Spec-Kit: plan, tasks (set up from templates), prerequisites, paths, template;
 /// through its CLI, if installed: init, version, check, integration, extension, preset.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     project: Option<String>,
@@ -49,34 +50,34 @@ pub struct Args {
     any_branch: bool,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct ArtifactReply {
     path: String,
     /// new, changed, gone, or would be written.
-    state: &'static str,
+    state: String,
     /// Of a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 pub struct Reply {
     command: String,
     /// succeeded, failed, timed_out or dry_run.
-    status: &'static str,
+    status: String,
     /// What the script would print, or the CLI printed as JSON.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, Value>")]
     result: Option<Value>,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     stdout: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     stderr: String,
     /// path, state, text.
     #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     artifacts: Vec<ArtifactReply>,
     /// Of the CLI: what was, or would be run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     argv: Vec<String>,
     took_ms: u64,
 }
@@ -88,16 +89,30 @@ impl Operation for SpecRun {
     const SCOPE: Scope = Scope::SpecWrite;
     const WORK: Work = Work::Wait;
     const IDEMPOTENT: bool = false;
+    /// The reply is kept where the work is done, which goes on when the caller has gone.
+    const ONCE: bool = false;
     const DESTRUCTIVE: bool = true;
     const ROUTES: &'static [Route] = &[Route::post("/v1/spec-kit/run", 200)];
     type Args = Args;
     type Reply = Reply;
 
     async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
+        let once = match cx.read_only {
+            true => None,
+            false => match once::begin(cx, call, Self::NAME, &serde_json::to_string(&args)?)? {
+                Begun::Known(reply) => return Ok(reply),
+                Begun::New(once) => Some(once),
+            },
+        };
         (call.progress)(0.0, None, format!("{} begins", args.command));
         let (cx, command) = (cx.clone(), args.command.clone());
         let (for_count, start) = (cx.clone(), std::time::Instant::now());
-        let mut done = std::pin::pin!(crate::round::computed(move || step(&cx, &args)));
+        let work = move || -> Result<Reply, Error> {
+            let reply = step(&cx, &args)?;
+            once.map_or(Ok(()), |once| once.keep(&reply))?;
+            Ok(reply)
+        };
+        let mut done = std::pin::pin!(crate::round::computed(work));
         let mut tick = tokio::time::interval(TOLD);
         tick.tick().await;
         let done = loop {
@@ -110,8 +125,9 @@ impl Operation for SpecRun {
             }
         };
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let failed =
-            done.as_ref().map_or(true, |reply| !matches!(reply.status, "succeeded" | "dry_run"));
+        let failed = done
+            .as_ref()
+            .map_or(true, |reply| !matches!(reply.status.as_str(), "succeeded" | "dry_run"));
         // Only names that there are: a counter for each wrong word would never end.
         let name = done.as_ref().map_or("refused", |reply| reply.command.as_str());
         for_count.specs.count(name, failed, ms);
@@ -156,10 +172,10 @@ fn step(cx: &Context, args: &Args) -> Result<Reply, Error> {
     Ok(reply)
 }
 
-fn bare(command: &str, status: &'static str) -> Reply {
+fn bare(command: &str, status: &str) -> Reply {
     Reply {
         command: command.to_owned(),
-        status,
+        status: status.to_owned(),
         result: None,
         stdout: String::new(),
         stderr: String::new(),
@@ -172,7 +188,7 @@ fn bare(command: &str, status: &'static str) -> Reply {
 /// What would be written.
 fn would(path: String, text: &str) -> ArtifactReply {
     let text = Some(crate::reply::head(text, TEXT_BYTES_MAX).to_owned());
-    ArtifactReply { path, state: "would be written", text }
+    ArtifactReply { path, state: "would be written".to_owned(), text }
 }
 
 /// What the project's scripts do.
@@ -203,7 +219,7 @@ fn scripted(cx: &Context, project: &Project, args: &Args, command: &str) -> Resu
             if let Some(text) = &done.text {
                 reply.artifacts.push(match args.dry_run {
                     true => would(path, text),
-                    false => ArtifactReply { path, state: "new", text: None },
+                    false => ArtifactReply { path, state: "new".to_owned(), text: None },
                 });
             }
             reply.result = Some(serde_json::to_value(done.json)?);
@@ -416,7 +432,11 @@ fn differences(before: &Seen, after: &Seen) -> Vec<ArtifactReply> {
     });
     let gone = before.keys().filter(|path| !after.contains_key(*path)).map(|path| (path, "gone"));
     let all = new.chain(gone).take(ARTIFACTS_MAX);
-    all.map(|(path, state)| ArtifactReply { path: path.clone(), state, text: None }).collect()
+    let reply = |(path, state): (&String, &str)| {
+        let (path, state) = (path.clone(), state.to_owned());
+        ArtifactReply { path, state, text: None }
+    };
+    all.map(reply).collect()
 }
 
 #[cfg(test)]
@@ -428,9 +448,9 @@ mod tests {
         let at = |n: u64| (n, None);
         let before = Seen::from([("a".to_owned(), at(1)), ("b".to_owned(), at(1))]);
         let after = Seen::from([("b".to_owned(), at(2)), ("c".to_owned(), at(1))]);
-        let found: Vec<(String, &str)> =
+        let found: Vec<(String, String)> =
             differences(&before, &after).into_iter().map(|one| (one.path, one.state)).collect();
-        let named = |path: &str, state| (path.to_owned(), state);
+        let named = |path: &str, state: &str| (path.to_owned(), state.to_owned());
         assert_eq!(found, [named("b", "changed"), named("c", "new"), named("a", "gone")]);
     }
 }
