@@ -107,16 +107,33 @@ fn recipe(settings: &Embedding) -> String {
     serde_json::to_string(settings).unwrap_or_default()
 }
 
+/// Says that a model is being opened, if one is installed, until it goes: with the thread that
+/// opens it, however that ends, or with the failure to start one.
+struct Opening(Arc<Index>);
+
+impl Opening {
+    fn of(settings: &Embedding, index: &Arc<Index>) -> Self {
+        index.set_opening(is_installed(settings));
+        Opening(Arc::clone(index))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.set_opening(false);
+    }
+}
+
 /// Opens the model that the configuration names on a thread of its own and gives it to the index;
 /// nothing where none is named or installed.
 pub fn load(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     let settings = settings.clone();
-    index.set_opening(is_installed(&settings));
+    let opening = Opening::of(&settings, &index);
     let work = move || {
+        let _opening = opening;
         check_collections(&settings, &index);
         once(&settings, &index);
         Former::default().serve(&settings, &index);
-        index.set_opening(false);
     };
     std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
 }
@@ -155,8 +172,9 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     }
     let settings = settings.clone();
     let remote = settings.provider != Provider::Local;
-    index.set_opening(is_installed(&settings));
+    let opening = Opening::of(&settings, &index);
     let work = move || {
+        let _opening = opening;
         check_collections(&settings, &index);
         if let Some(why) = misnamed(&settings) {
             tracing::warn!(why, "the model of the configuration is missing");
