@@ -228,7 +228,7 @@ impl From<synod_store::Error> for Fault {
         match error {
             E::Argument(text) => Fault::new(INVALID, text),
             E::Conflict(text) => Fault::new(CONFLICT, text),
-            E::Data { .. } | E::Newer { .. } | E::ReadOnly => {
+            E::Data { .. } | E::Newer { .. } | E::ReadOnly | E::Halted { .. } => {
                 Fault::new(STORAGE, error.to_string())
             }
             E::Sql(_) => Fault::internal(&error),

@@ -138,6 +138,15 @@ pub enum Error {
          it; let this process write there, or name another data directory with `--data`"
     )]
     ReadOnly,
+    /// A repair ended before its new store had taken the place of the damaged one.
+    #[error(
+        "a repair of the store in `{path}` was interrupted; run `synod doctor --repair`, which \
+         finishes it"
+    )]
+    Halted {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// Written by a newer program.
     #[error(
         "the store in `{path}` has format {found}, this program reads up to {known}; \
@@ -220,6 +229,19 @@ struct Place {
 /// Device and inode of a file, where there are such.
 type Identity = (u64, u64);
 
+impl Place {
+    /// Refuses to write a file that another one takes the place of, or has taken it of: what is
+    /// acknowledged then would be lost. Asked under the write lock, which a repair holds too.
+    fn check(&self) -> Result<()> {
+        salvage::check(&self.data)?;
+        let path = self.data.join("state.db");
+        match identity(&path) {
+            Ok(file) if self.file == Some(file) => Ok(()),
+            _ => Err(gone(&path)),
+        }
+    }
+}
+
 fn identity(path: &Path) -> std::io::Result<Identity> {
     let meta = std::fs::metadata(path)?;
     #[cfg(unix)]
@@ -282,6 +304,7 @@ impl Held {
         if place.file.is_some() && place.looked.elapsed() < pause {
             return Ok(());
         }
+        salvage::check(&place.data)?;
         let path = place.data.join("state.db");
         let file = identity(&path).map_err(|error| {
             place.file = None;
@@ -306,8 +329,10 @@ impl Store {
     /// lies, and an empty one stands for one that is not there ([`Store::is_read_only`]).
     ///
     /// # Errors
-    /// `Data` when the folder cannot be made or written, `Newer` for a newer format.
+    /// `Data` when the folder cannot be made or written, `Newer` for a newer format, `Halted` where
+    /// a repair has to be finished first.
     pub fn open(data: &Path) -> Result<Self> {
+        salvage::check(data)?;
         if still::is_read_only(data) {
             return Self::open_still(data);
         }
@@ -384,8 +409,12 @@ impl Store {
     }
 }
 
-fn transact<T>(db: &mut Connection, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+fn transact<T>(held: &mut Held, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+    let Held { db, place } = held;
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let Some(place) = place {
+        place.check()?;
+    }
     let out = work(&tx)?;
     tx.commit()?;
     Ok(out)

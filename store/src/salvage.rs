@@ -4,17 +4,20 @@
 //! which then takes its place; a row that cannot be read is stepped over. Of the ledger only the
 //! rows before the first break are kept: it would prove nothing otherwise. The damaged files are
 //! set aside, never deleted. Invariant: whoever is interrupted finds the damaged store where it
-//! was, or a new one that holds all that was saved.
+//! was, or a new one that holds all that was saved; between the two, nobody opens or writes either
+//! until the next repair has finished the swap.
 
 use crate::{Error, FORMAT, Result, Store, gone, ledger, private_folder, still};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params_from_iter};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Where the new store is made, below the data directory.
 const WORKSHOP: &str = "state.repair";
+/// In it once the new store is complete: what was kept and lost, and where the damaged files go.
+const WHOLE: &str = "whole";
 /// Rows between two that can be read that are tried one by one.
 const TRIED_MAX: usize = 1_000_000;
 /// The files of a store, its log first: a new store must never find the log of another.
@@ -34,6 +37,9 @@ pub struct Repaired {
 /// Whether the store below `data` is damaged, and how; `None` when it is sound or not there. Reads
 /// all of it.
 pub fn damage(data: &Path) -> Option<String> {
+    if let Err(halted) = check(data) {
+        return Some(halted.to_string());
+    }
     let looked = open(data).and_then(|db| match db {
         Some(db) => look(&db),
         None => Ok(None),
@@ -296,26 +302,106 @@ fn save(old: &Connection, new: &Store) -> Result<(u64, Vec<(String, u64)>)> {
     })
 }
 
-/// Makes a new store of what can be read of a damaged one and puts it in its place. Whoever has the
-/// damaged one open goes on with the new one; what they write in between is in the damaged files.
+/// Makes a new store of what can be read of a damaged one and puts it in its place; where that was
+/// interrupted, it is finished. Whoever has the damaged one open goes on with the new one.
 ///
 /// # Errors
-/// `ReadOnly`, `Data` when a file cannot be moved, `Sql` when the new store cannot be written; the
-/// damaged one is then where it was.
+/// `ReadOnly`, `Data` when a file cannot be moved, `Sql` when the damaged one is being written or
+/// the new one cannot be; the damaged one is then where it was.
 pub fn repair(data: &Path, now_ms: i64) -> Result<Repaired> {
     if still::is_read_only(data) {
         return Err(Error::ReadOnly);
     }
     let workshop = data.join(WORKSHOP);
-    clear(&workshop)?;
+    let done = match marked(data)? {
+        Some(done) => done,
+        None => prepare(data, &workshop, now_ms)?,
+    };
+    swap(data, &workshop, &done.aside)?;
+    Ok(done)
+}
+
+/// Makes the new store, and marks it as whole.
+fn prepare(data: &Path, workshop: &Path, now_ms: i64) -> Result<Repaired> {
+    clear(workshop)?;
     let old = open(data)?.ok_or_else(|| gone(&data.join("state.db")))?;
-    // Keeps writers waiting. One that is no database at all cannot be held, nor written.
-    let _ = old.execute_batch("BEGIN IMMEDIATE");
-    let new = Store::open(&workshop)?;
+    // Keeps writers waiting until the mark refuses them. One that is no database at all cannot be
+    // held, nor written.
+    if let Err(error) = old.execute_batch("BEGIN IMMEDIATE").map_err(Error::from)
+        && error.is_busy()
+    {
+        return Err(error);
+    }
+    let new = Store::open(workshop)?;
     let (kept, lost) = save(&old, &new)?;
-    drop((old, new));
-    let aside = swap(data, &workshop, now_ms)?;
-    Ok(Repaired { aside, kept, lost })
+    fold(&new, workshop)?;
+    drop(new);
+    let aside = data.join(format!("state.damaged-{now_ms}"));
+    let done = Repaired { aside, kept, lost };
+    mark(data, workshop, &done)?;
+    Ok(done)
+}
+
+/// Brings all of the new store into its one file, on disk: its log does not go along.
+fn fold(new: &Store, workshop: &Path) -> Result<()> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let (busy, log): (i64, i64) =
+        new.db()?.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if busy != 0 || log != 0 {
+        let left = std::io::Error::other("the log of the new store could not be folded in");
+        return Err(failed(workshop)(left));
+    }
+    Ok(())
+}
+
+/// Marks the new store as whole, on disk.
+fn mark(data: &Path, workshop: &Path, done: &Repaired) -> Result<()> {
+    let aside = done.aside.file_name().unwrap_or_default().to_string_lossy();
+    let mut text = format!("{aside}\n{}\n", done.kept);
+    for (table, n) in &done.lost {
+        text.push_str(&format!("{n} {table}\n"));
+    }
+    let (begun, whole) = (workshop.join("whole.new"), workshop.join(WHOLE));
+    let written = std::fs::File::create(&begun).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(failed(&begun))?;
+    // The folder of the new store itself has to be there too.
+    sync(data)?;
+    std::fs::rename(&begun, &whole).map_err(failed(&whole))?;
+    sync(workshop)
+}
+
+/// What a new store that waits for its swap holds; `None` where none does.
+fn marked(data: &Path) -> Result<Option<Repaired>> {
+    let path = data.join(WORKSHOP).join(WHOLE);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(failed(&path))?,
+    };
+    let parsed = || {
+        let mut lines = text.lines();
+        let (aside, kept) = (data.join(lines.next()?), lines.next()?.parse::<u64>().ok()?);
+        let lost = lines.map(|line| {
+            let (n, table) = line.split_once(' ')?;
+            Some((table.to_owned(), n.parse::<u64>().ok()?))
+        });
+        Some(Repaired { aside, kept, lost: lost.collect::<Option<_>>()? })
+    };
+    let odd = || failed(&path)(std::io::Error::from(ErrorKind::InvalidData));
+    parsed().map(Some).ok_or_else(odd)
+}
+
+/// Refuses a store that a new one is to take the place of.
+///
+/// # Errors
+/// `Halted`.
+pub(crate) fn check(data: &Path) -> Result<()> {
+    match data.join(WORKSHOP).join(WHOLE).exists() {
+        true => Err(Error::Halted { path: data.to_owned() }),
+        false => Ok(()),
+    }
 }
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -330,32 +416,61 @@ fn clear(workshop: &Path) -> Result<()> {
     }
 }
 
-/// Sets the damaged files aside, puts the new store in their place, and says where they lie.
-fn swap(data: &Path, workshop: &Path, now_ms: i64) -> Result<PathBuf> {
-    let aside = data.join(format!("state.damaged-{now_ms}"));
-    private_folder(&aside).map_err(failed(&aside))?;
-    let place = data.join("state.db");
-    let moved = FILES.iter().try_for_each(|name| {
-        let (from, to) = (data.join(name), aside.join(name));
-        // A second name, where there can be one: then there is a store at every moment.
-        let linked = from == place && std::fs::hard_link(&from, &to).is_ok();
-        let done = if linked { Ok(()) } else { std::fs::rename(&from, &to) };
-        match done {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            done => done.map_err(failed(&from)),
-        }
-    });
-    let put = || std::fs::rename(workshop.join("state.db"), &place).map_err(failed(&place));
-    if let Err(error) = moved.and_then(|()| put()) {
-        // Back as it was; the first failure is the one to tell.
-        for name in FILES {
-            let _ = std::fs::rename(aside.join(name), data.join(name));
-        }
-        return Err(error);
+/// Has the names of a folder on disk.
+fn sync(folder: &Path) -> Result<()> {
+    // Elsewhere a folder is no file.
+    match cfg!(unix) {
+        true => std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder)),
+        false => Ok(()),
     }
-    // What stays of it is removed by the next repair.
-    let _ = clear(workshop);
-    Ok(aside)
+}
+
+/// Sets the damaged files aside and puts the new store in their place, or goes on with that.
+fn swap(data: &Path, workshop: &Path, aside: &Path) -> Result<()> {
+    let new = workshop.join("state.db");
+    // One that was put already may have a log of its own by now.
+    if new.exists() {
+        let done = set_aside(data, aside).and_then(|()| {
+            let place = data.join("state.db");
+            std::fs::rename(&new, &place).map_err(failed(&place))
+        });
+        if let Err(error) = done {
+            // Back as it was; the first failure is the one to tell.
+            let back = FILES.iter().all(|name| {
+                let done = std::fs::rename(aside.join(name), data.join(name));
+                done.is_ok() || !aside.join(name).exists()
+            });
+            if back {
+                let _ = std::fs::remove_file(workshop.join(WHOLE));
+            }
+            return Err(error);
+        }
+        sync(data)?;
+    }
+    clear(workshop)
+}
+
+/// Moves the damaged files; those that were moved already stay where they are.
+fn set_aside(data: &Path, aside: &Path) -> Result<()> {
+    private_folder(aside).map_err(failed(aside))?;
+    for name in FILES {
+        let (from, mut to) = (data.join(name), aside.join(name));
+        // A second name, where there can be one: then there is a store at every moment.
+        if name == "state.db" && (to.exists() || std::fs::hard_link(&from, &to).is_ok()) {
+            continue;
+        }
+        if to.exists() {
+            // Somebody looked at the store in between, and made another.
+            to = aside.join(format!("{name}.later"));
+        }
+        match std::fs::rename(&from, &to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            done => done.map_err(failed(&from))?,
+        }
+    }
+    // The log is gone from there before the new store comes.
+    sync(aside)?;
+    sync(data)
 }
 
 #[cfg(test)]
@@ -491,5 +606,69 @@ mod tests {
         drop(store);
         assert_eq!(damage(dir.path()), None);
         assert_eq!(Store::open(dir.path()).unwrap().tokens().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_swap_that_was_interrupted_is_finished_and_nothing_is_written_before() {
+        // Moments at which it is killed: before all, without its log, with two names, at its end.
+        for stage in 0..4 {
+            let dir = tempfile::tempdir().unwrap();
+            let (data, workshop) = (dir.path(), dir.path().join(WORKSHOP));
+            filled(data);
+            scratch(data, "START30OF60", &[0xA5; 40]);
+            let store = Store::open(data).unwrap();
+            store.make_token("in the log", &[Scope::Admin], 2).unwrap();
+            let done = prepare(data, &workshop, 7).unwrap();
+            assert_eq!(done.lost, [("message".to_owned(), 1)]);
+            if stage > 0 {
+                std::fs::create_dir(&done.aside).unwrap();
+                for name in &FILES[..2] {
+                    std::fs::rename(data.join(name), done.aside.join(name)).unwrap();
+                }
+            }
+            if stage > 1 {
+                std::fs::hard_link(data.join("state.db"), done.aside.join("state.db")).unwrap();
+            }
+            if stage > 2 {
+                std::fs::rename(workshop.join("state.db"), data.join("state.db")).unwrap();
+            }
+            assert!(store.make_token("early", &[Scope::Admin], 3).is_err(), "{stage}");
+            drop(store);
+            assert!(matches!(Store::open(data), Err(Error::Halted { .. })), "{stage}");
+            assert!(damage(data).is_some_and(|said| said.contains("doctor --repair")), "{stage}");
+            // The counts are those of the one that was interrupted.
+            assert_eq!(repair(data, 8).unwrap(), done, "{stage}");
+            assert!(done.aside.join("state.db").exists() && !workshop.exists(), "{stage}");
+            assert_eq!(damage(data), None);
+            let store = Store::open(data).unwrap();
+            assert_eq!(history(&store).len() as i64, N_MESSAGES - 1);
+            assert_eq!(store.tokens().unwrap().len(), 2, "what was acknowledged: {stage}");
+            store.make_token("late", &[Scope::Admin], 9).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_copy_that_was_not_completed_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let workshop = dir.path().join(WORKSHOP);
+        drop(Store::open(&workshop).unwrap());
+        std::fs::write(workshop.join("whole.new"), "state.dam").unwrap();
+        assert_eq!(damage(dir.path()), None);
+        scratch(dir.path(), "START30OF60", &[0xA5; 40]);
+        assert_eq!(repair(dir.path(), 7).unwrap().lost, [("message".to_owned(), 1)]);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(history(&store).len() as i64, N_MESSAGES - 1);
+    }
+
+    #[test]
+    fn a_store_that_is_being_written_is_not_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let writer = Connection::open(dir.path().join("state.db")).unwrap();
+        writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(repair(dir.path(), 7).is_err_and(|error| error.is_busy()));
+        drop(writer);
+        assert_eq!(damage(dir.path()), None);
     }
 }
