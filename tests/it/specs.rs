@@ -3,11 +3,9 @@
 
 use super::http::{get, post};
 use super::peer::installed;
-use super::program::{Client, PATIENCE, Place, poll, sql};
+use super::program::{Client, Place, sql};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 const TASKS: &str = "# Tasks: Albums\n\n## Phase 1: Setup\n\n- [x] T001 Create the folder src/\n- \
@@ -317,6 +315,9 @@ fn the_same_key_makes_one_feature_and_one_task() {
 #[cfg(unix)]
 #[test]
 fn a_step_whose_caller_went_away_keeps_its_key() {
+    use super::program::{PATIENCE, poll};
+    use std::io::Write;
+    use std::net::TcpStream;
     use std::os::unix::fs::PermissionsExt;
     let (place, root) = place();
     let program = place.write(
