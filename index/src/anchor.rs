@@ -10,6 +10,8 @@ use crate::kind::{Section, Symbol};
 use crate::read::{Part, nearest};
 use crate::token::{lower, name_key};
 use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Headings or definitions that a name may mean, as they are listed.
@@ -63,14 +65,15 @@ impl<'a> Name<'a> {
         least: Likeness,
         text: impl Fn(&T) -> &str,
     ) -> Vec<&'r T> {
-        let like = |one: &&'r T| self.likeness(text(one)).filter(|like| *like <= least);
-        let best = all.iter().filter_map(like).min();
-        all.into_iter().filter(|one| best.is_some() && like(one) == best).collect()
+        let near = all.into_iter().filter_map(|one| Some((self.likeness(text(one))?, one)));
+        let near: Vec<(Likeness, &T)> = near.filter(|(like, _)| *like <= least).collect();
+        let best = near.iter().map(|(like, _)| *like).min();
+        near.into_iter().filter(|(like, _)| Some(*like) == best).map(|(_, one)| one).collect()
     }
 }
 
-/// What `#…` behind a document means.
-pub(crate) fn anchored(row: &FileRow, anchor: Option<&str>) -> Result<Part> {
+/// What `#…` behind a document means; `place` is a name that reads the document.
+pub(crate) fn anchored(row: &FileRow, place: &str, anchor: Option<&str>) -> Result<Part> {
     let Some(anchor) = anchor.map(str::trim).filter(|a| !a.is_empty()) else {
         return Ok(Part::Whole);
     };
@@ -84,34 +87,40 @@ pub(crate) fn anchored(row: &FileRow, anchor: Option<&str>) -> Result<Part> {
             None => Err(no_anchor(row, anchor)),
         };
     }
-    if let Some(part) = section(row, anchor)? {
+    if let Some(part) = section(row, place, anchor)? {
         return Ok(part);
     }
-    definition(row, anchor)?.ok_or_else(|| no_anchor(row, anchor))
+    definition(row, place, anchor)?.ok_or_else(|| no_anchor(row, anchor))
 }
 
 /// The section whose heading a name means, if there is one.
-pub(crate) fn section(row: &FileRow, name: &str) -> Result<Option<Part>> {
-    let all = 0..usize::MAX;
+pub(crate) fn section(row: &FileRow, place: &str, name: &str) -> Result<Option<Part>> {
+    let (sections, all) = (&row.body.sections, 0..usize::MAX);
     // A heading may hold a `#` itself.
-    let mut found = heading(row, name, &all, Likeness::Case)?;
+    let mut found = heading(sections, place, name, &all, Likeness::Case)?;
     if found.is_none() {
-        found = nested(row, name)?;
+        found = nested(sections, place, name.split('#'))?;
     }
     if found.is_none() {
-        found = heading(row, name, &all, Likeness::Letters)?;
+        found = heading(sections, place, name, &all, Likeness::Letters)?;
     }
     Ok(found.map(|section| Part::Bytes(section.bytes.clone(), section.text.clone())))
 }
 
-/// `Heading#Sub` means the last one below the first.
-fn nested<'r>(row: &'r FileRow, names: &str) -> Result<Option<&'r Section>> {
-    let (mut within, mut found) = (0..usize::MAX, None);
-    for name in names.split('#') {
-        let Some(section) = heading(row, name, &within, Likeness::Letters)? else {
+/// `Heading#Sub` means the last one below the first. A heading is not below itself: however many
+/// names there are, it ends where the headings do.
+fn nested<'r, 'n>(
+    sections: &'r [Section],
+    place: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<Option<&'r Section>> {
+    let (mut within, mut found, mut place) = (0..usize::MAX, None, place.to_owned());
+    for name in names {
+        let Some(section) = heading(sections, &place, name, &within, Likeness::Letters)? else {
             return Ok(None);
         };
-        within = section.bytes.clone();
+        within = section.bytes.start + 1..section.bytes.end;
+        place = format!("{place}#{name}");
         found = Some(section);
     }
     Ok(found)
@@ -120,45 +129,51 @@ fn nested<'r>(row: &'r FileRow, names: &str) -> Result<Option<&'r Section>> {
 /// The heading inside some bytes that a name means; of several that are spelled alike the first,
 /// which is what a link in Obsidian leads to.
 fn heading<'r>(
-    row: &'r FileRow,
+    sections: &'r [Section],
+    place: &str,
     name: &str,
     within: &Range<usize>,
     least: Likeness,
 ) -> Result<Option<&'r Section>> {
-    let inside = row.body.sections.iter().filter(|s| within.contains(&s.bytes.start));
+    let inside = sections.iter().filter(|s| within.contains(&s.bytes.start));
     let inside: Vec<&Section> = inside.collect();
     let found = Name::new(name).meant(inside, least, |section| section.text.as_str());
-    let mut texts: Vec<&str> = Vec::new();
-    for section in &found {
-        if !texts.contains(&section.text.as_str()) {
-            texts.push(&section.text);
-        }
-    }
+    let mut seen = HashSet::new();
+    let texts = found.iter().map(|section| section.text.as_str());
+    let texts: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
     if texts.len() > 1 {
         let candidates = texts.iter().take(LISTED_MAX);
         return Err(Error::Ambiguous {
-            what: format!("`#{name}` may mean {} headings of `{}`", texts.len(), row.path),
-            candidates: candidates.map(|text| format!("{}#{text}", row.path)).collect(),
+            what: format!("`#{name}` may mean {} headings of `{place}`", texts.len()),
+            candidates: candidates.map(|text| format!("{place}#{text}")).collect(),
         });
     }
     Ok(found.first().copied())
 }
 
 /// The definition that a name means, if there is one.
-fn definition(row: &FileRow, name: &str) -> Result<Option<Part>> {
+fn definition(row: &FileRow, place: &str, name: &str) -> Result<Option<Part>> {
     let all: Vec<&Symbol> = row.body.symbols.iter().collect();
     let mut found = Name::new(name).meant(all, Likeness::Letters, |symbol| symbol.name.as_str());
     // What is implemented for a type is not the type.
     if found.iter().any(|symbol| symbol.kind != "impl") {
         found.retain(|symbol| symbol.kind != "impl");
     }
+    // Nor is what stands inside another one that one, as a constructor in its class.
+    found.sort_by_key(|symbol| (symbol.bytes.start, Reverse(symbol.bytes.end)));
+    let mut end = 0;
+    found.retain(|symbol| {
+        let inside = symbol.bytes.end <= end;
+        end = end.max(symbol.bytes.end);
+        !inside
+    });
     if found.len() > 1 {
         let candidates = found.iter().take(LISTED_MAX).map(|symbol| {
             let (first, last) = symbol.lines;
-            format!("{}#L{first}-L{last}  {}", row.path, symbol.signature)
+            format!("{place}#L{first}-L{last}  {}", symbol.signature)
         });
         return Err(Error::Ambiguous {
-            what: format!("`{name}` is defined {} times in `{}`", found.len(), row.path),
+            what: format!("`{name}` is defined {} times in `{place}`", found.len()),
             candidates: candidates.collect(),
         });
     }
@@ -257,5 +272,27 @@ mod tests {
         assert_eq!(meant("c++"), ["c++"]);
         assert_eq!(meant("C-"), all);
         assert!(meant("D").is_empty());
+        let looked = std::cell::Cell::new(0);
+        let found = Name::new("C").meant(all.iter().collect(), Likeness::Letters, |s| {
+            looked.set(looked.get() + 1);
+            *s
+        });
+        assert_eq!((found.len(), looked.get()), (1, all.len()), "each is compared once");
+    }
+
+    #[test]
+    fn names_of_headings_end_where_the_headings_do() {
+        let section = |level: u8, bytes: Range<usize>| {
+            let line = bytes.start as u32 + 1;
+            Section { level, text: "a".to_owned(), bytes, line }
+        };
+        let mut sections = vec![section(1, 0..90_000)];
+        sections.extend((1..9_000).map(|n| section(2, n * 10..n * 10 + 10)));
+        let mut steps = 0;
+        let names = std::iter::repeat_n("a", 2_000).inspect(|_| steps += 1);
+        assert!(nested(&sections, "x.md", names).is_ok_and(|found| found.is_none()));
+        assert_eq!(steps, 3);
+        let found = nested(&sections, "x.md", "a#a".split('#')).unwrap().unwrap();
+        assert_eq!(found.bytes, 10..20);
     }
 }

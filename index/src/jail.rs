@@ -6,14 +6,30 @@
 //! between gains nothing.
 
 use crate::error::{Error, Result};
+use crate::mount;
 use crate::path::{self, System};
 use crate::reach::Reach;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Longest path or name, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
+/// Links that are followed in one path.
+const LINKS_MAX: usize = 16;
+
+/// Links that macOS has in the root of its file system.
+#[cfg(any(target_vendor = "apple", all(unix, test)))]
+const APPLE_LINKS: &[(&str, &str)] =
+    &[("/etc", "/private/etc"), ("/tmp", "/private/tmp"), ("/var", "/private/var")];
+/// Links that are known without a look.
+#[cfg(target_vendor = "apple")]
+const KNOWN_LINKS: &[(&str, &str)] = APPLE_LINKS;
+#[cfg(not(target_vendor = "apple"))]
+const KNOWN_LINKS: &[(&str, &str)] = &[];
+/// Where macOS mounts what others serve: a look at a name in it asks whoever that is.
+const APPLE_MOUNTS: &str = "/Volumes";
 
 /// Checks the shape of a relative path with `/` between its parts, which is to reach the disk.
 ///
@@ -66,20 +82,145 @@ fn wrong_on(path: &str, system: System) -> Option<&'static str> {
     wrong(path).or_else(|| path::unusable(path, system))
 }
 
-/// Where a full path leads when links among its folders are followed; it may hold an anchor. Opens
-/// nothing, and says nothing of what lies there.
-pub(crate) fn followed(full: &str, reach: &Reach) -> Option<String> {
-    if full.contains('\0') || !path::is_full(full, System::HERE) {
+/// Where a full path leads when links among its folders are followed, if that is somewhere else; it
+/// may hold an anchor. Whoever gives a path has no place touched by it but those that [`Ways`]
+/// allows. Opens nothing, and says nothing of what lies there.
+pub(crate) fn followed(
+    full: &str,
+    roots: &[&str],
+    home: Option<&Path>,
+    reach: &Reach,
+) -> Option<String> {
+    if !is_followed(full, System::HERE) {
         return None;
     }
-    // A name may hold a `#` itself, and a heading a `/`.
-    let before = full.find('#').map(|at| &full[..at]);
-    [Some(full), before].into_iter().flatten().find_map(|place| {
-        let folder = Path::new(place).parent().filter(|folder| reach.answers(folder))?;
-        let name = Path::new(place).file_name()?;
-        let there = folder.canonicalize().ok()?.join(name);
-        Some(format!("{}{}", there.to_str()?, &full[place.len()..]))
-    })
+    // A heading may hold a `/`: what is no folder has no links below it, and stays as it is.
+    let (folder, name) = (Path::new(full).parent()?, Path::new(full).file_name()?);
+    let elsewhere = mount::silent_below(Path::new("/")).into_iter().map(|(at, _)| at).collect();
+    let mut ways = Ways { roots, home: PathBuf::new(), elsewhere, links: KNOWN_LINKS, reach };
+    let home = home.filter(|home| home.parent().is_some());
+    let (at, rest) = match home.and_then(|home| Some((home, folder.strip_prefix(home).ok()?))) {
+        Some((home, rest)) if !ways.is_elsewhere(home) && reach.answers(home) => {
+            (home.canonicalize().ok()?, rest)
+        }
+        _ => (PathBuf::new(), folder),
+    };
+    ways.home = at.clone();
+    let there = ways.resolve(at, rest)?.join(name);
+    let there = there.to_str().filter(|_| there != Path::new(full))?;
+    Some(there.to_owned())
+}
+
+/// Whether links are followed in a full path of a system: not in one that may name a share, since a
+/// look at it asks the host that it names.
+fn is_followed(full: &str, system: System) -> bool {
+    let share = system == System::Windows && full.starts_with(['\\', '/']);
+    let plain = full.len() <= PATH_BYTES_MAX && !full.contains('\0');
+    plain && !share && path::is_full(full, system)
+}
+
+/// Where links may be looked for: in the folders that lead to a root and those below it, but for
+/// the file system's root, and in the home directory itself.
+struct Ways<'a> {
+    /// Of sources; resolved.
+    roots: &'a [&'a str],
+    /// Resolved; empty where it does not matter.
+    home: PathBuf,
+    /// Where file systems are mounted that others serve, or that are mounted by a look at them.
+    elsewhere: Vec<PathBuf>,
+    /// Links that are known without a look.
+    links: &'a [(&'a str, &'a str)],
+    reach: &'a Reach,
+}
+
+/// What a name in a folder is.
+enum Found {
+    Link(PathBuf),
+    Folder,
+    /// Nothing, or nothing that something lies below.
+    End,
+}
+
+impl Ways<'_> {
+    /// Where `rest` below a resolved folder leads; `None` if that takes a look where none is
+    /// allowed.
+    fn resolve(&self, mut at: PathBuf, rest: &Path) -> Option<PathBuf> {
+        let (mut open, mut links) = (reversed(rest), 0);
+        while let Some(part) = open.pop() {
+            // Stands in links only.
+            if part == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(&part);
+            if next.parent().is_none() || self.leads(&next) {
+                at = next;
+                continue;
+            }
+            match self.look(&at, &part)? {
+                Found::Link(target) if links < LINKS_MAX => {
+                    open.append(&mut reversed(&target));
+                    links += 1;
+                }
+                Found::Link(_) => return None,
+                Found::Folder => at = next,
+                Found::End => {
+                    return Some(open.iter().rev().fold(next, |at, part| at.join(part)));
+                }
+            }
+        }
+        Some(at)
+    }
+
+    /// Whether a root lies at a place or below it: there is no link on the way to it.
+    fn leads(&self, place: &Path) -> bool {
+        let Some(place) = place.to_str() else { return false };
+        self.roots.iter().any(|root| path::below(place, root, System::HERE).is_some())
+    }
+
+    /// `None` if it may not be looked at.
+    fn look(&self, folder: &Path, part: &OsStr) -> Option<Found> {
+        let place = folder.join(part);
+        if let Some((_, target)) = self.links.iter().find(|(link, _)| place == Path::new(link)) {
+            return Some(Found::Link(PathBuf::from(target)));
+        }
+        if !self.may_look(folder, &place) {
+            return None;
+        }
+        let usable = part.to_str().is_some_and(|part| path::unusable(part, System::HERE).is_none());
+        match usable.then(|| place.symlink_metadata()) {
+            Some(Ok(meta)) if meta.is_symlink() => Some(Found::Link(place.read_link().ok()?)),
+            Some(Ok(meta)) if meta.is_dir() => Some(Found::Folder),
+            _ => Some(Found::End),
+        }
+    }
+
+    /// Whether a place in a folder may be looked at.
+    fn may_look(&self, folder: &Path, place: &Path) -> bool {
+        let Some(text) = folder.to_str().filter(|_| folder.parent().is_some()) else {
+            return false;
+        };
+        let below = |root: &&str| path::below(root, text, System::HERE).is_some();
+        let ours = folder == self.home || self.leads(folder) || self.roots.iter().any(below);
+        ours && !self.is_elsewhere(place)
+            && self.reach.answers(folder)
+            && (!cfg!(target_vendor = "apple") || is_local_on_apple(folder))
+    }
+
+    fn is_elsewhere(&self, place: &Path) -> bool {
+        self.elsewhere.iter().any(|at| place.starts_with(at))
+    }
+}
+
+/// There is no list of what is mounted there.
+fn is_local_on_apple(folder: &Path) -> bool {
+    folder != Path::new(APPLE_MOUNTS) && mount::tells(folder)
+}
+
+/// The parts of a path, the last one first.
+fn reversed(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev().filter(|part| *part != Component::CurDir);
+    parts.map(|part| part.as_os_str().to_owned()).collect()
 }
 
 /// Opens `path` below `root` for reading.
@@ -248,23 +389,107 @@ mod tests {
         assert!(wrong_on("c:/../x", System::Unix).is_some());
     }
 
+    #[test]
+    fn no_link_is_followed_in_what_may_name_a_share() {
+        for path in ["\\\\host\\share\\a", "//host/share/a", "\\\\?\\C:\\a", "/a/b", "\\a"] {
+            assert!(!is_followed(path, System::Windows), "{path:?}");
+        }
+        assert!(is_followed("C:\\a\\b", System::Windows) && is_followed("/a/b", System::Unix));
+        let long = format!("/{}", "a".repeat(PATH_BYTES_MAX));
+        for path in ["a/b", "/a/../b", "/a\0", long.as_str()] {
+            assert!(!is_followed(path, System::Unix), "{path:?}");
+        }
+    }
+
+    /// A folder `real`, and links: `link` to it, `far` to it through another one, and `loop`.
+    #[cfg(unix)]
+    fn linked() -> (tempfile::TempDir, PathBuf) {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        for folder in ["real/in", "other/deep", "data"] {
+            std::fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        symlink(top.join("real"), top.join("link")).unwrap();
+        symlink("./data/../link", top.join("far")).unwrap();
+        symlink("loop", top.join("loop")).unwrap();
+        symlink("in", top.join("real/inner")).unwrap();
+        symlink("../real", top.join("other/link")).unwrap();
+        symlink("../../real", top.join("other/deep/link")).unwrap();
+        symlink("other", top.join("another")).unwrap();
+        (dir, top)
+    }
+
     #[cfg(unix)]
     #[test]
     fn links_among_the_folders_of_a_full_path_are_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let top = dir.path().canonicalize().unwrap();
-        std::fs::create_dir(top.join("real")).unwrap();
-        std::os::unix::fs::symlink(top.join("real"), top.join("link")).unwrap();
+        let (_dir, top) = linked();
         let reach = Reach::default();
         let top = top.to_str().unwrap();
-        for end in ["a.md", "a.md#Low tide", "a.md#Low/high", "odd #1.md"] {
-            let there = followed(&format!("{top}/link/{end}"), &reach);
-            assert_eq!(there, Some(format!("{top}/real/{end}")), "{end}");
+        let root = format!("{top}/real");
+        let follow = |path: &str| followed(path, &[root.as_str()], None, &reach);
+        for end in ["a.md", "a.md#Low tide", "a.md#Low/high", "odd #1.md", "none/a.md"] {
+            for link in ["link", "far"] {
+                let there = follow(&format!("{top}/{link}/{end}"));
+                assert_eq!(there, Some(format!("{root}/{end}")), "{link} {end}");
+            }
         }
-        for none in ["link/../real/a.md", "gone/a.md", "link/\0"] {
-            assert_eq!(followed(&format!("{top}/{none}"), &reach), None, "{none:?}");
+        let there = follow(&format!("{top}/link/inner/a.md"));
+        assert_eq!(there, Some(format!("{root}/in/a.md")));
+        for none in ["link/../real/a.md", "gone/a.md", "link/\0", "loop/a.md", "real/a.md"] {
+            assert_eq!(follow(&format!("{top}/{none}")), None, "{none:?}");
         }
-        assert_eq!(followed("link/a.md", &reach), None);
+        assert_eq!(follow("link/a.md"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_touched_away_from_sources_and_home() {
+        let (_dir, top) = linked();
+        let (reach, home) = (Reach::default(), top.join("other"));
+        let root = top.join("real").to_str().unwrap().to_owned();
+        let roots = [root.as_str()];
+        let follow = |end: &str, home: Option<&Path>| {
+            followed(top.join(end).to_str().unwrap(), &roots, home, &reach)
+        };
+        // A link in a folder that no root lies below, and that is not the home directory.
+        for end in ["other/link/a.md", "other/deep/link/a.md", "another/link/a.md"] {
+            assert_eq!(follow(end, None), None, "{end}");
+        }
+        let (there, another) = (Some(format!("{root}/a.md")), top.join("another"));
+        assert_eq!(follow("other/link/a.md", Some(home.as_path())), there);
+        assert_eq!(follow("another/link/a.md", Some(another.as_path())), there, "a link itself");
+        assert_eq!(follow("other/deep/link/a.md", Some(home.as_path())), None, "in the home alone");
+        assert_eq!(followed("/other/link/a.md", &roots, Some(Path::new("/")), &reach), None);
+        let mut ways = Ways {
+            roots: &roots,
+            home: home.clone(),
+            elsewhere: Vec::new(),
+            links: &[],
+            reach: &reach,
+        };
+        let may = |ways: &Ways<'_>, folder: &Path| ways.may_look(folder, &folder.join("x"));
+        for folder in [top.clone(), top.join("real"), top.join("real/in"), home.clone()] {
+            assert!(may(&ways, &folder), "{folder:?}");
+        }
+        let mut away = ["/", "/net", "", "other"].map(PathBuf::from).to_vec();
+        away.push(top.join("other/deep"));
+        for folder in away {
+            assert!(!may(&ways, &folder), "{folder:?}");
+        }
+        ways.elsewhere = vec![top.join("x"), home.clone()];
+        assert!(!may(&ways, &top) && !may(&ways, &home) && may(&ways, &top.join("real")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_a_system_has_are_known_without_a_look() {
+        let reach = Reach::default();
+        let (roots, home, elsewhere) = (["/private/tmp/vault"], PathBuf::new(), Vec::new());
+        let ways = Ways { roots: &roots, home, elsewhere, links: APPLE_LINKS, reach: &reach };
+        let resolve = |path: &str| ways.resolve(PathBuf::new(), Path::new(path));
+        assert_eq!(resolve("/tmp/vault"), Some(PathBuf::from("/private/tmp/vault")));
+        assert_eq!(resolve("/net/host"), None);
     }
 
     #[cfg(unix)]

@@ -23,6 +23,10 @@ const OUTLINE_MAX: usize = 200;
 const LINE_BYTES_MIN: usize = 12;
 /// Below this similarity (0 to 1) a name is not offered as a near one.
 const NEAR: f64 = 0.5;
+/// So much of a name that nothing has is compared with others.
+const COMPARED_CHARS_MAX: usize = 256;
+/// Places in a name, at a `#`, where that of a document may end: each is looked up.
+const ANCHORS_MAX: usize = 4;
 
 /// What to read. The first one given of `id`, `uri`, `symbol`, `path`, `title` counts.
 #[derive(Clone, Debug, Default)]
@@ -269,7 +273,7 @@ impl Finder<'_> {
         let Some(row) = db::file_at(self.db, source.id, &path)? else {
             return Err(self.missing_in(Some(source), &path)?);
         };
-        self.target(row, |row| anchored(row, anchor.as_deref()))
+        self.target(row, |row| anchored(row, &self.place(row), anchor.as_deref()))
     }
 
     /// An absolute path, as file managers and other tools give it; `#Heading` may follow.
@@ -277,7 +281,10 @@ impl Finder<'_> {
         if let Some(found) = self.at_full_path(full)? {
             return Ok(found);
         }
-        let followed = crate::jail::followed(full, self.reach);
+        let home = std::env::home_dir();
+        let roots = self.searched().map(|source| source.root.as_str());
+        let roots: Vec<&str> = roots.filter(|root| !root.is_empty()).collect();
+        let followed = crate::jail::followed(full, &roots, home.as_deref(), self.reach);
         if let Some(followed) = &followed
             && let Some(found) = self.at_full_path(followed)?
         {
@@ -317,7 +324,9 @@ impl Finder<'_> {
         }
         let Some((relative, anchor)) = relative.split_once('#') else { return Ok(None) };
         match db::file_at(self.db, source.id, relative)? {
-            Some(row) => self.target(row, |row| anchored(row, Some(anchor))).map(Some),
+            Some(row) => {
+                self.target(row, |row| anchored(row, &self.place(row), Some(anchor))).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -343,13 +352,8 @@ impl Finder<'_> {
                 return self.target(self.one(document, found)?, |_| Ok(part));
             }
         }
-        // A heading may end with a `#`, as in `C#`.
-        if let Some((document, anchor)) = name.split_once('#').filter(|(_, a)| !a.is_empty()) {
-            let found = self.documents(document)?;
-            if !found.is_empty() {
-                let row = self.one(document, found)?;
-                return self.target(row, |row| anchored(row, Some(anchor)));
-            }
+        if let Some(found) = self.by_anchor(name)? {
+            return Ok(found);
         }
         if is_id(name) {
             return self.by_id(name);
@@ -371,6 +375,23 @@ impl Finder<'_> {
             return self.by_symbol(name, None);
         }
         Err(self.missing_in(None, name)?)
+    }
+
+    /// A document and what stands in it behind a `#`, which both of them may hold, as in `C#`.
+    fn by_anchor(&self, name: &str) -> Result<Option<Target>> {
+        for (at, _) in name.match_indices('#').take(ANCHORS_MAX) {
+            let (document, anchor) = (&name[..at], &name[at + 1..]);
+            if document.is_empty() || anchor.is_empty() {
+                continue;
+            }
+            let found = self.documents(document)?;
+            if !found.is_empty() {
+                let row = self.one(document, found)?;
+                let part = |row: &FileRow| anchored(row, &self.place(row), Some(anchor));
+                return self.target(row, part).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Every document that `name` can mean, the most literal meaning only.
@@ -452,8 +473,10 @@ impl Finder<'_> {
         format!("{}/{}", source.map_or("?", |s| &s.name), row.path)
     }
 
-    /// A heading that stands in one document only, and is at least so near the name.
+    /// A heading that stands in one document only, and is at least so near the name. A link to one
+    /// in its own note begins with a `#`.
     fn by_heading(&self, name: &str, least: Likeness) -> Result<Option<Target>> {
+        let name = name.strip_prefix('#').filter(|heading| !heading.is_empty()).unwrap_or(name);
         let wanted = Name::new(name);
         let mut found: Vec<(Likeness, FileRow)> = Vec::new();
         let words = crate::query::parse(&format!("\"{name}\""));
@@ -486,7 +509,9 @@ impl Finder<'_> {
             0 => Ok(None),
             1 => {
                 let (_, row) = found.remove(0);
-                let part = |row: &FileRow| section(row, name)?.ok_or_else(|| no_anchor(row, name));
+                let part = |row: &FileRow| {
+                    section(row, &self.place(row), name)?.ok_or_else(|| no_anchor(row, name))
+                };
                 Ok(Some(self.target(row, part)?))
             }
             n => Err(Error::Ambiguous {
@@ -644,7 +669,7 @@ fn is_id(name: &str) -> bool {
 
 /// The names most like `name`, best first.
 pub(crate) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Vec<String> {
-    let want = lower(name).into_owned();
+    let want: String = lower(name).chars().take(COMPARED_CHARS_MAX).collect();
     let mut rated: Vec<(f64, String)> = names
         .map(|candidate| {
             let have = lower(&candidate).into_owned();

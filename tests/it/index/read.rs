@@ -380,6 +380,11 @@ fn a_heading_is_read_as_it_is_spelled_and_what_may_be_several_is_not_guessed() {
         ("Target#Twice", "Twice"),
         ("C++", "C++"),
         ("C#", "C#"),
+        ("#C", "C"),
+        ("[[#C]]", "C"),
+        ("[[#C++]]", "C++"),
+        ("[[#C#]]", "C#"),
+        ("[[#Low tide|low]]", "Low tide"),
         ("[[Target#C++|cpp]]", "C++"),
         ("![[Target#C++]]", "C++"),
     ] {
@@ -396,7 +401,8 @@ fn a_heading_is_read_as_it_is_spelled_and_what_may_be_several_is_not_guessed() {
     }
     match engine.read("Target#C-").expect_err("three headings") {
         Error::Ambiguous { candidates, .. } => {
-            assert_eq!(candidates, ["Target.md#C", "Target.md#C++", "Target.md#C#"]);
+            let headings = ["vault/Target.md#C", "vault/Target.md#C++", "vault/Target.md#C#"];
+            assert_eq!(candidates, headings);
             let reading = engine.read(&candidates[2]).expect("a candidate reads");
             assert!(reading.text.starts_with("## C#\n"), "{reading:?}");
         }
@@ -410,6 +416,53 @@ fn a_heading_is_read_as_it_is_spelled_and_what_may_be_several_is_not_guessed() {
         other => panic!("{other}"),
     }
     assert_eq!(engine.read("src/two.rs#Lake").expect("the type").lines, (12, 12));
+}
+
+#[test]
+fn headings_that_may_be_several_are_read_as_they_are_listed() {
+    let place = Place::new();
+    place.write("a/odd #1.md", "# A\n\n## D+\n\none\n\n## D-\n\ntwo\n\n## Common part\n\nin a\n");
+    place.write(
+        "b.md",
+        "# B\n\n## D-\n\n### E+\n\none\n\n### E-\n\ntwo\n\n## Common part\n\nin b\n",
+    );
+    place.write("deep.md", "# a\n\n## a\n\n### a\n\nwords\n");
+    let engine = place.scanned();
+    let odd = "vault/a/odd #1.md";
+    for (name, wanted) in [
+        ("odd #1.md#D", [format!("{odd}#D+"), format!("{odd}#D-")]),
+        ("b#D-#E", ["vault/b.md#D-#E+".to_owned(), "vault/b.md#D-#E-".to_owned()]),
+        ("[[#Common part]]", [format!("{odd}#Common part"), "vault/b.md#Common part".to_owned()]),
+    ] {
+        match engine.read(name).expect_err("two of them") {
+            Error::Ambiguous { mut candidates, .. } => {
+                candidates.sort();
+                assert_eq!(candidates, wanted, "{name}");
+                for candidate in candidates {
+                    let reading = engine.read(&candidate);
+                    let reading = reading.unwrap_or_else(|error| panic!("{candidate}: {error}"));
+                    let heading = candidate.rsplit('#').next().expect("a heading");
+                    let line = reading.text.lines().next().expect("a line");
+                    assert_eq!(line.trim_start_matches('#').trim(), heading, "{candidate}");
+                }
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+    let third = engine.read("deep.md#a#a#a").expect("the third one");
+    assert!(third.text.starts_with("### a\n"), "{third:?}");
+    for n in [4, 2_000] {
+        let error = engine.read(&format!("deep.md{}", "#a".repeat(n))).expect_err("no fourth");
+        assert!(matches!(error, Error::Missing { .. } | Error::Argument(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_class_is_meant_before_what_is_called_so_inside_it() {
+    let place = Place::new();
+    place.write("src/Foo.java", "class Foo {\n    Foo() {}\n\n    Foo(int a) {}\n}\n");
+    let engine = place.scanned();
+    assert_eq!(engine.read("src/Foo.java#Foo").expect("the class").lines, (1, 5));
 }
 
 #[test]
@@ -468,6 +521,15 @@ fn absolute_paths_lead_through_links() {
     assert!(part.text.starts_with("## Low tide"));
     for name in ["sea/../../outside.md", "up/outside.md", "../outside.md", "sea/none.md"] {
         assert!(engine.read(&format!("{link}/{name}")).is_err(), "{name}");
+    }
+    // Nobody has a source or their home in the folders that these links stand in.
+    let away = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(beside.join("other")).expect("a folder");
+    for folder in [away.path().to_owned(), beside.join("other")] {
+        std::os::unix::fs::symlink(place.root(), folder.join("link")).expect("a link");
+        let name = folder.join("link/sea/tides.md").display().to_string();
+        let error = engine.read(&name).expect_err("it is not followed");
+        assert!(matches!(&error, Error::Argument(why) if why.contains("in no source")), "{error}");
     }
 }
 
