@@ -218,8 +218,8 @@ impl Nearness {
     }
 
     /// Measures documents whole, the best by what is known first, until so many of those that were
-    /// as are to be right are better than all others can be, or it has been enough. Those others are behind them
-    /// then, in their order: what was taken for known of them may be too much.
+    /// as are to be right are better than all others can be, or it has been enough. Those others
+    /// are behind them then, in their order: what was taken for known of them may be too much.
     fn measure_best(&mut self, dense: &Dense, query: &QueryVector) {
         let mut best: Vec<(f32, u32)> = self.scores().collect();
         // The best that were measured, best first.

@@ -94,8 +94,8 @@ pub fn doctor(session: &Session, args: &DoctorArgs) -> Result<ExitCode, Failure>
         for difference in &check.differences {
             say(&format!("- {difference}\n"));
         }
-        match state.lost {
-            true => say("rows were lost, as is said above; what is left agrees or is named here\n"),
+        match state.lost && check.differences.is_empty() {
+            true => say("what is left agrees; rows of the damaged store were lost\n"),
             false => say(verdict(&check, args.deep, mendable)),
         }
     }
