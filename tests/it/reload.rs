@@ -192,11 +192,11 @@ fn a_phrase_that_is_added_to_the_guard_stops_a_question() {
     let server = serve(&place);
     assert_eq!(asked(&server).status, 200);
     replace(&place, &format!("{provider}[guard]\nphrases = [\"half of 84\"]\n"));
-    let refused = poll("the guard", PATIENCE, || {
+    // One that is asked in this very moment may be let in before and lack the phrase behind it.
+    poll("the guard", PATIENCE, || {
         let reply = asked(&server);
-        (reply.status >= 400).then_some(reply)
+        (reply.status >= 400 && reply.body.contains("not sent")).then_some(())
     });
-    assert!(refused.body.contains("not sent"), "{refused:?}");
     replace(&place, &provider);
     poll("no guard", PATIENCE, || (asked(&server).status == 200).then_some(()));
 }
