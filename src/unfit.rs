@@ -30,7 +30,7 @@ const TAKES: &[(&str, Era, &str)] = &[
     ),
     (
         "initialize",
-        Era::Any,
+        Era::Legacy,
         "`protocolVersion`, a string, `capabilities`, an object, and `clientInfo` with `name` and \
          `version`",
     ),
