@@ -199,6 +199,11 @@ impl Engine {
         self.table().catalog.models.clone()
     }
 
+    /// Looks at the rows of the models as they are now.
+    pub fn with_models<T>(&self, look: impl FnOnce(&[Model]) -> T) -> T {
+        look(&self.table().catalog.models)
+    }
+
     /// The row of a model.
     pub fn model(&self, id: &str) -> Option<Model> {
         self.table().catalog.model(id).cloned()

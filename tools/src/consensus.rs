@@ -139,9 +139,12 @@ pub fn prepare(cx: &Context, case: &mut Case, degraded: &mut Vec<String>) -> Res
 
 /// The weights behind the id of a model, where its row names them otherwise; else empty.
 pub fn named(cx: &Context, model: &str) -> String {
-    let Some(row) = cx.engine.model(model) else { return String::new() };
-    let name = made_of(&row, &cx.engine.models());
-    if weights(&name) == weights(model) { String::new() } else { name }
+    // Asked for each vote whenever one comes: nothing is copied for it.
+    let name = cx.engine.with_models(|rows| {
+        let row = rows.iter().find(|row| row.id == model)?;
+        Some(made_of(row, rows))
+    });
+    name.filter(|name| weights(name) != weights(model)).unwrap_or_default()
 }
 
 /// The name of a row's weights. Two rows of one name are two doors to one voter, unless the
