@@ -371,9 +371,9 @@ impl ServerHandler for Server {
             };
         }
         let (call, sending) = crate::progress::call_of(&context);
-        let calling = self.door.call(&caller, &request.name, args, call);
+        // On the heap: the library moves what it is given from place to place.
+        let mut calling = Box::pin(self.door.call(&caller, &request.name, args, call));
         let mut sending = std::pin::pin!(sending);
-        let mut calling = std::pin::pin!(calling);
         let (result, sent) = tokio::select! {
             biased;
             // Notes that wait go out first; work that runs on after its deadline holds up nothing.

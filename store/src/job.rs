@@ -365,8 +365,10 @@ impl Store {
     pub fn open_jobs(&self, kind: &str) -> Result<Vec<Job>> {
         let db = self.db()?;
         // Mostly there is none, and every status asks. No variable stands in this statement: SQLite
-        // plans one with a variable anew each time that it is bound.
-        let any = "SELECT 1 FROM job WHERE state IN ('pending','running','waiting') LIMIT 1";
+        // plans one with a variable anew each time that it is bound, and makes a table of a list.
+        let any = "SELECT 1 WHERE EXISTS (SELECT 1 FROM job WHERE state='pending')
+                   OR EXISTS (SELECT 1 FROM job WHERE state='running')
+                   OR EXISTS (SELECT 1 FROM job WHERE state='waiting')";
         if !db.prepare_cached(any)?.exists([])? {
             return Ok(Vec::new());
         }
