@@ -69,6 +69,11 @@ impl Draft {
         self.finish.is_some()
     }
 
+    /// What the provider has counted of it; nothing before its end.
+    pub fn counts(&self) -> Option<Usage> {
+        (self.counted && self.ended()).then_some(self.usage)
+    }
+
     /// The answer, if it is one.
     pub fn whole(self) -> Result<Whole, Fault> {
         let Some(finish) = self.finish else {

@@ -319,6 +319,25 @@ async fn an_answer_without_counts_costs_its_bound_and_a_refusal_nothing() {
 }
 
 #[tokio::test]
+async fn a_failed_call_costs_what_was_counted_and_uncounted_thoughts_their_bound() {
+    let choice = json!({"delta": {"refusal": "I cannot"}, "finish_reason": "stop"});
+    let usage = json!({"prompt_tokens": 20, "completion_tokens": 4_000});
+    let counted = json!({"choices": [], "usage": usage});
+    let refused = [json!({ "choices": [choice] }), counted, json!("[DONE]")];
+    let server = Server::start(vec![stream(OPENAI, &refused, End::Clean)]);
+    let engine = engine(priced(single(OPENAI, &server)));
+    let failure = engine.ask(ask("m"), within(10_000)).await.expect_err("refused");
+    assert_eq!((failure.kind, engine.spent().day_usd_micros), (FailureKind::Filter, 4_020));
+    // Who is cut while he thinks may be billed for all that he could write.
+    let thinks = json!({"choices": [{"delta": {"reasoning_content": "hm"}}]});
+    server.change(vec![stream(OPENAI, &[thinks], End::Hang)]);
+    let failure = engine.ask(ask("m"), within(200)).await.expect_err("late");
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    let bound = engine.bound(&ask("m")).expect("a price");
+    assert_eq!(engine.spent().day_usd_micros, 4_020 + bound);
+}
+
+#[tokio::test]
 async fn connections_are_used_again() {
     let server = Server::start(vec![good(OPENAI, "because")]);
     let engine = engine(single(OPENAI, &server));

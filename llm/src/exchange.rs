@@ -3,6 +3,7 @@
 //! Knows no retry, no budget and no breaker. Invariant: what ends without a finish reason, or is
 //! not of the dialect, is a fault, whatever its status was.
 
+use crate::ask::Usage;
 use crate::catalog::Provider;
 use crate::dialect::{Piece, Prompt, Rules};
 use crate::draft::{Draft, Whole};
@@ -28,8 +29,12 @@ pub(crate) enum Stage<'a> {
     Sent,
     /// The model has begun.
     Begun,
+    /// The model thinks; how much is known once it is counted.
+    Thought,
     /// A piece of text came.
     Text(&'a str),
+    /// What the provider has counted of an answer that has ended.
+    Counted(Usage),
 }
 
 /// Who is told.
@@ -195,12 +200,19 @@ impl Exchange<'_> {
 fn take(pieces: Vec<Piece>, draft: &mut Draft, tell: Tell<'_>) -> Result<(), Fault> {
     for piece in pieces {
         let (begun, length) = (draft.begun, draft.text.len());
+        let thought = piece == Piece::Thought;
         draft.take(piece)?;
         if draft.begun && !begun {
             tell(Stage::Begun);
         }
+        if thought {
+            tell(Stage::Thought);
+        }
         if draft.text.len() > length {
             tell(Stage::Text(&draft.text[length..]));
+        }
+        if let Some(usage) = draft.counts() {
+            tell(Stage::Counted(usage));
         }
     }
     Ok(())

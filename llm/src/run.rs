@@ -4,7 +4,7 @@
 //! The decisions are those of `retry` and `course`; this file carries them out. Invariant: what may
 //! have been billed is charged, also for a call that failed or that nobody waits for any more.
 
-use crate::ask::{Answer, Ask, Attempt, Event, Hear};
+use crate::ask::{Answer, Ask, Attempt, Event, Hear, Usage};
 use crate::breaker::Outcome;
 use crate::budget::{self, Claim};
 use crate::catalog::{Key, Model, Price, Provider};
@@ -50,6 +50,10 @@ struct Reservation {
     /// Tokens that may have been billed.
     input: u64,
     output_bytes: u64,
+    /// It thought, and of how much nobody knows until it is counted.
+    thought: bool,
+    /// What the provider has counted in all.
+    counted: Option<Usage>,
     open: bool,
 }
 
@@ -68,8 +72,16 @@ impl Reservation {
             reservation: None,
         };
         engine.ledger().reserve(&claim)?;
-        let (engine, price) = (engine.clone(), model.price.clone());
-        let mut made = Reservation { engine, claim, price, input: 0, output_bytes: 0, open: true };
+        let mut made = Reservation {
+            engine: engine.clone(),
+            claim,
+            price: model.price.clone(),
+            input: 0,
+            output_bytes: 0,
+            thought: false,
+            counted: None,
+            open: true,
+        };
         made.share(way).await?;
         Ok(made)
     }
@@ -101,6 +113,16 @@ impl Reservation {
         cost
     }
 
+    /// What may have been billed until now.
+    fn billed(&self) -> u64 {
+        let Some(price) = &self.price else { return 0 };
+        match &self.counted {
+            Some(usage) => budget::cost(price, usage),
+            None if self.thought => self.claim.bound.unwrap_or_default(),
+            None => budget::bound(price, self.input, self.output_bytes.div_ceil(3)),
+        }
+    }
+
     fn close(&mut self, cost: u64) {
         if std::mem::take(&mut self.open) {
             let charge = self.engine.ledger().settle(&self.claim, cost, clock::now_s());
@@ -113,9 +135,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let output = self.output_bytes.div_ceil(3);
-        let cost = self.price.as_ref().map(|price| budget::bound(price, self.input, output));
-        self.close(cost.unwrap_or_default());
+        let cost = self.billed();
+        self.close(cost);
     }
 }
 
@@ -381,7 +402,8 @@ impl Engine {
                 if first_token.is_some() {
                     (way.hear)(&Event::Void { model: way.model.id.clone() });
                 }
-                if !maybe_billed(fault, reservation.output_bytes) {
+                let begun = first_token.is_some() || reservation.counted.is_some();
+                if !maybe_billed(fault, begun) {
                     reservation.input = 0;
                 }
             }
@@ -413,7 +435,9 @@ impl Engine {
             match &stage {
                 Stage::Sent => reservation.input = ask.input_tokens_bound(),
                 Stage::Begun => *first_token = Some(Instant::now()),
+                Stage::Thought => reservation.thought = true,
                 Stage::Text(text) => reservation.output_bytes += text.len() as u64,
+                Stage::Counted(usage) => reservation.counted = Some(*usage),
             }
             tell(way, stage);
         };
@@ -487,7 +511,7 @@ fn tokens(way: &Way) -> u64 {
 fn tell(way: &Way, stage: Stage) {
     let model = || way.model.id.clone();
     match stage {
-        Stage::Sent => {}
+        Stage::Sent | Stage::Thought | Stage::Counted(_) => {}
         Stage::Begun => (way.hear)(&Event::Begun { model: model() }),
         Stage::Text(text) => {
             (way.hear)(&Event::Text { model: model(), delta: text.to_owned() });
@@ -524,12 +548,12 @@ fn outcome(kind: &FailureKind, late: bool) -> Outcome {
 
 /// Whether a provider may bill a call that failed: one that it began to answer, or of which nobody
 /// knows. A refusal is not billed.
-fn maybe_billed(fault: &Fault, output_bytes: u64) -> bool {
+fn maybe_billed(fault: &Fault, begun: bool) -> bool {
     let unknown = matches!(
         fault.kind,
         FailureKind::Timeout | FailureKind::Truncated | FailureKind::Empty | FailureKind::Malformed
     );
-    unknown || output_bytes > 0
+    unknown || begun
 }
 
 /// The answer of a try that is one.
