@@ -84,11 +84,8 @@ impl Draft {
             return Err(Fault::new(FailureKind::Filter, ""));
         }
         if self.text.trim().is_empty() {
-            let note = match finish {
-                Finish::Length => "all tokens went into reasoning",
-                _ => "",
-            };
-            return Err(Fault::new(FailureKind::Empty, note));
+            let cut = finish == Finish::Length;
+            return Err(Fault::new(FailureKind::Empty { cut }, ""));
         }
         let usage = self.counted.then_some(self.usage);
         Ok(Whole { text: self.text, version: self.version, finish, usage })
@@ -116,7 +113,8 @@ mod tests {
         let good = whole(&[text.clone(), end(Finish::Stop), Piece::Count(count)]).expect("whole");
         assert_eq!((good.text.as_str(), good.usage.map(|u| u.output)), ("yes", Some(3)));
         assert_eq!(whole(&[text.clone(), Piece::Done]), Err(FailureKind::Truncated));
-        assert_eq!(whole(&[end(Finish::Stop)]), Err(FailureKind::Empty));
+        assert_eq!(whole(&[end(Finish::Stop)]), Err(FailureKind::Empty { cut: false }));
+        assert_eq!(whole(&[end(Finish::Length)]), Err(FailureKind::Empty { cut: true }));
         let none = Count { output: Some(0), ..Count::default() };
         let uncounted = whole(&[text.clone(), end(Finish::Stop), Piece::Count(none)]);
         assert_eq!(uncounted.expect("whole").usage, None, "a text of no tokens was not counted");

@@ -64,7 +64,10 @@ pub enum FailureKind {
     /// The answer ended without saying that it is complete.
     Truncated,
     /// A complete answer without text.
-    Empty,
+    Empty {
+        /// All its tokens went into reasoning: the same request would end in the same way.
+        cut: bool,
+    },
     /// An account of ours would be overspent.
     Budget {
         /// Which account: `call`, `session`, `day`, `month` or `provider <name>`.
@@ -101,7 +104,7 @@ impl FailureKind {
             FailureKind::Server => "server",
             FailureKind::Malformed => "malformed",
             FailureKind::Truncated => "truncated",
-            FailureKind::Empty => "empty",
+            FailureKind::Empty { .. } => "empty",
             FailureKind::Budget { .. } => "budget",
             FailureKind::Unpriced => "unpriced",
             FailureKind::Books => "books",
@@ -138,7 +141,10 @@ impl FailureKind {
                 "the reply is not what its dialect says; check URL and dialect".to_owned()
             }
             FailureKind::Truncated => "the answer broke off; ask again".to_owned(),
-            FailureKind::Empty => "the answer has no text; ask again or allow more".to_owned(),
+            FailureKind::Empty { cut: true } => {
+                "all its tokens went into reasoning; allow more of them".to_owned()
+            }
+            FailureKind::Empty { cut: false } => "the answer has no text; ask again".to_owned(),
             FailureKind::Budget { account, left_usd_micros } => format!(
                 "the budget `{account}` has {left_usd_micros} millionths of a dollar left, too few"
             ),

@@ -284,6 +284,17 @@ async fn an_empty_completion_is_no_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_was_all_reasoning_is_not_asked_for_again() {
+    for dialect in WIRED {
+        let events = [beginning(dialect, ""), ending(dialect, "length")].concat();
+        let act = stream(dialect, &events, End::Clean);
+        let (result, n) = timed(dialect, vec![act], 10_000).await;
+        let failure = result.expect_err("a failure");
+        assert_eq!((failure.kind, n), (FailureKind::Empty { cut: true }, 1), "{dialect:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_content_type_is_malformed() {
     let mut cases: Vec<(Dialect, Act, &[&str])> = Vec::new();
     for dialect in WIRED {

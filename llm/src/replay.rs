@@ -138,7 +138,8 @@ impl Transcripts {
             return Err(Fault::new(FailureKind::Filter, "as recorded"));
         }
         if row.text.trim().is_empty() {
-            return Err(Fault::new(FailureKind::Empty, "as recorded"));
+            let cut = finish == Finish::Length;
+            return Err(Fault::new(FailureKind::Empty { cut }, "as recorded"));
         }
         let usage = row.output_tokens.map(|output| Usage {
             input: row.input_tokens.unwrap_or_default(),
@@ -292,6 +293,6 @@ mod tests {
         known.add(row("nothing", " "));
         let kind = |question: &str| known.answer("toy", question).expect_err("a failure").kind;
         assert_eq!(kind("bad"), FailureKind::Filter);
-        assert_eq!(kind("nothing"), FailureKind::Empty);
+        assert_eq!(kind("nothing"), FailureKind::Empty { cut: false });
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn next(
         | FailureKind::Server
         | FailureKind::Malformed
         | FailureKind::Truncated
-        | FailureKind::Empty => {
+        | FailureKind::Empty { cut: false } => {
             let after = backoff(standing.tries, jitter);
             if standing.tries < TRIES_MAX && after < left {
                 return Step::Retry { after };
@@ -98,6 +98,7 @@ pub(crate) fn next(
         FailureKind::Auth
         | FailureKind::Quota
         | FailureKind::NotFound
+        | FailureKind::Empty { cut: true }
         | FailureKind::Invalid
         | FailureKind::Policy => fallback(standing.fallback),
         // A provider's month is its own; other accounts hold for every model.
@@ -158,7 +159,7 @@ mod tests {
             FailureKind::Server,
             FailureKind::Malformed,
             FailureKind::Truncated,
-            FailureKind::Empty,
+            FailureKind::Empty { cut: false },
             day,
             theirs,
             FailureKind::Unpriced,
@@ -237,6 +238,13 @@ mod tests {
                 assert_eq!(after(open, kind, MINUTE), to("any"));
             }
         }
+    }
+
+    #[test]
+    fn an_answer_that_was_all_reasoning_is_not_asked_for_again() {
+        let cut = || FailureKind::Empty { cut: true };
+        assert_eq!(after(ALONE, cut(), MINUTE), Step::GiveUp);
+        assert_eq!(after(BACKED, cut(), MINUTE), to("any"));
     }
 
     #[test]

@@ -551,7 +551,10 @@ fn outcome(kind: &FailureKind, late: bool) -> Outcome {
 fn maybe_billed(fault: &Fault, begun: bool) -> bool {
     let unknown = matches!(
         fault.kind,
-        FailureKind::Timeout | FailureKind::Truncated | FailureKind::Empty | FailureKind::Malformed
+        FailureKind::Timeout
+            | FailureKind::Truncated
+            | FailureKind::Empty { .. }
+            | FailureKind::Malformed
     );
     unknown || begun
 }
