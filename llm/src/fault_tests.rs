@@ -496,6 +496,19 @@ async fn a_model_that_takes_no_temperature_is_asked_without_one_and_that_is_reme
     let sent: Vec<bool> =
         server.requests().iter().map(|r| !r.body["temperature"].is_null()).collect();
     assert_eq!(sent, [true, false, false]);
+    // Each vendor has its own words for it.
+    for (dialect, message) in [
+        (Dialect::Anthropic, "`temperature` is deprecated for this model."),
+        (Dialect::OpenAi, "invalid temperature: only 1 is allowed for this model"),
+    ] {
+        let error = json!({"type": "invalid_request_error", "message": message});
+        let refusal = refusal(400, &json!({"type": "error", "error": error}));
+        let good = super::script_tests::good(dialect, "because");
+        let server = Server::start(vec![refusal, good]);
+        let engine = crate::script_tests::engine(single(dialect, &server));
+        engine.ask(cold("why?"), within(5_000)).await.expect("an answer");
+        assert_eq!(server.n(), 2, "{message}");
+    }
     // A row may say so at once.
     let server = Server::start(vec![super::script_tests::good(Dialect::OpenAi, "because")]);
     let mut catalog = single(Dialect::OpenAi, &server);

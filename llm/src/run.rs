@@ -188,11 +188,10 @@ impl Choice<'_> {
     }
 }
 
-/// Whether a server refuses a request for its temperature, as those of models that reason do.
+/// Whether a server refuses a request for its temperature, as those of models that reason do: each
+/// vendor says so in words of its own.
 fn about_temperature(fault: &Fault) -> bool {
-    let said = fault.said.to_lowercase();
-    let refused = ["unsupported", "not support", "may only be"].iter().any(|w| said.contains(w));
-    fault.kind == FailureKind::Invalid && refused && said.contains("temperature")
+    fault.kind == FailureKind::Invalid && fault.said.to_lowercase().contains("temperature")
 }
 
 /// No key's breaker lets a call through.
