@@ -84,7 +84,8 @@ pub struct Ask {
     pub temperature: Option<f64>,
     /// Most tokens of the answer; the row's own maximum holds too.
     pub output_tokens_max: u32,
-    /// JSON schema that the answer has to meet; the text is then JSON.
+    /// JSON schema that the answer has to meet; the text is then JSON, unless [`Answer::ignored`]
+    /// says that the model takes none.
     pub schema: Option<Value>,
     /// For repeatable sampling; [`Answer::ignored`] says where a dialect has none.
     pub seed: Option<u64>,
@@ -258,7 +259,7 @@ pub struct Answer {
     pub attempts: Vec<Attempt>,
     /// Why not the one that was asked.
     pub fell_back: Option<FellBack>,
-    /// What of the ask the provider has no word for, such as `seed`.
+    /// What of the ask the provider has no word for, such as `seed`, or the model does not take.
     pub ignored: Vec<&'static str>,
 }
 

@@ -13,6 +13,7 @@ mod responses;
 use crate::ask::{Ask, Finish};
 use crate::catalog::Model;
 use crate::error::{FailureKind, Fault};
+use crate::quirk::Quirks;
 use crate::stream::Framing;
 use serde_json::Value;
 
@@ -60,8 +61,8 @@ pub(crate) struct Prompt<'a> {
     pub model: &'a Model,
     pub url: &'a str,
     pub stream: bool,
-    /// The model takes a temperature.
-    pub tempered: bool,
+    /// What the model is known to refuse.
+    pub quirks: Quirks,
 }
 
 impl Prompt<'_> {
@@ -72,7 +73,12 @@ impl Prompt<'_> {
 
     /// The temperature, where one is wanted and taken.
     pub fn temperature(&self) -> Option<f64> {
-        self.ask.temperature.filter(|_| self.tempered)
+        self.ask.temperature.filter(|_| !self.quirks.no_temperature)
+    }
+
+    /// The schema, where one is wanted and taken.
+    pub fn schema(&self) -> Option<&Value> {
+        self.ask.schema.as_ref().filter(|_| !self.quirks.no_schema)
     }
 
     /// The turns as most dialects have them, without the system's.

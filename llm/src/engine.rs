@@ -12,11 +12,12 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Failure, FailureKind};
 use crate::lane::{Lane, LaneState, Queued};
 use crate::metric::{Metrics, ProviderMetrics};
+use crate::quirk::Quirks;
 use crate::replay::{Recorder, Transcripts};
 use crate::wire::Wire;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,8 +51,8 @@ pub(crate) struct Inside {
     metrics: Mutex<Metrics>,
     on_charge: Mutex<Option<OnCharge>>,
     on_reserve: Mutex<Option<OnReserve>>,
-    /// Models, by provider and name, that refused a temperature.
-    untempered: Mutex<BTreeSet<(String, String)>>,
+    /// By provider and name: models that refused something.
+    quirks: Mutex<BTreeMap<(String, String), Quirks>>,
     pub recorder: Mutex<Option<Arc<Recorder>>>,
     pub rotation: AtomicUsize,
 }
@@ -152,15 +153,15 @@ impl Engine {
             metrics: Mutex::default(),
             on_charge: Mutex::default(),
             on_reserve: Mutex::default(),
-            untempered: Mutex::default(),
+            quirks: Mutex::default(),
             recorder: Mutex::default(),
             rotation: AtomicUsize::new(0),
         };
         Ok(Engine { inside: Arc::new(inside) })
     }
 
-    /// Takes other rows from the next ask on. Breakers, limits and amounts of what stays are kept;
-    /// after an error everything is as before.
+    /// Takes other rows from the next ask on. Breakers, limits and amounts of what stays are kept,
+    /// what models refuse is learned anew; after an error everything is as before.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -178,6 +179,7 @@ impl Engine {
             let provider = kept.get(name);
             provider.inspect(|provider| lane.set_limits(provider, now)).is_some()
         });
+        held(&self.inside.quirks).clear();
         *held(&self.inside.table) = Arc::clone(&table);
         Ok(())
     }
@@ -291,14 +293,16 @@ impl Engine {
         held(&self.inside.metrics).clone()
     }
 
-    /// Whether a model has refused a temperature.
-    pub(crate) fn untempered(&self, provider: &Provider, model: &Model) -> bool {
-        held(&self.inside.untempered).contains(&(provider.name.clone(), model.name.clone()))
+    /// What is known of a model: by its row, and by what it has refused.
+    pub(crate) fn quirks(&self, provider: &Provider, model: &Model) -> Quirks {
+        let name = (provider.name.clone(), model.name.clone());
+        let known = held(&self.inside.quirks).get(&name).copied().unwrap_or_default();
+        Quirks { no_temperature: known.no_temperature || !model.temperature, ..known }
     }
 
-    /// Remembers that a model refuses a temperature. There are no more of them than rows.
-    pub(crate) fn untemper(&self, provider: &Provider, model: &Model) {
-        held(&self.inside.untempered).insert((provider.name.clone(), model.name.clone()));
+    /// Remembers what a model refuses. There are no more of them than rows.
+    pub(crate) fn learn(&self, provider: &Provider, model: &Model, quirks: Quirks) {
+        held(&self.inside.quirks).insert((provider.name.clone(), model.name.clone()), quirks);
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {

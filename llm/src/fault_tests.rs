@@ -478,6 +478,32 @@ async fn a_call_that_is_refused_for_want_of_a_key_names_its_variable() {
 }
 
 #[tokio::test]
+async fn a_model_that_takes_no_schema_is_asked_without_one_and_that_is_remembered() {
+    for (dialect, field, message) in [
+        (Dialect::OpenAi, "response_format", "This response_format type is unavailable now"),
+        (Dialect::Anthropic, "tool_choice", "tool_choice: this model cannot be forced to a tool"),
+    ] {
+        let error = json!({"type": "invalid_request_error", "message": message});
+        let refusal = refusal(400, &json!({ "error": error }));
+        let server = Server::start(vec![refusal, good(dialect, "{}")]);
+        let engine = engine(single(dialect, &server));
+        for _ in 0..2 {
+            let shaped = Ask { schema: Some(json!({"type": "object"})), ..ask("m") };
+            let answer = engine.ask(shaped, within(5_000)).await.expect("an answer");
+            assert_eq!((answer.text.as_str(), answer.ignored), ("{}", vec!["schema"]));
+        }
+        let requests = server.requests();
+        let sent: Vec<bool> = requests.iter().map(|r| !r.body[field].is_null()).collect();
+        assert_eq!(sent, [true, false, false], "{dialect:?}");
+    }
+    // Another refusal is one.
+    let server = Server::start(vec![refusal(400, &json!({"error": {"message": "no"}}))]);
+    let shaped = Ask { schema: Some(json!({"type": "object"})), ..ask("m") };
+    let failure = engine(single(Dialect::OpenAi, &server)).ask(shaped, within(5_000)).await;
+    assert_eq!((failure.expect_err("refused").kind, server.n()), (FailureKind::Invalid, 1));
+}
+
+#[tokio::test]
 async fn a_model_that_takes_no_temperature_is_asked_without_one_and_that_is_remembered() {
     let body = json!({"error": {"code": "unsupported_value", "param": "temperature",
         "message": "Unsupported value: 'temperature' does not support 0 with this model."}});

@@ -23,6 +23,7 @@ mod known;
 mod lane;
 mod metric;
 mod place;
+mod quirk;
 mod replay;
 mod retry;
 mod run;

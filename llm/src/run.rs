@@ -16,6 +16,7 @@ use crate::engine::{Engine, Table, held, keys};
 use crate::error::{Failure, FailureKind, Fault};
 use crate::exchange::{Exchange, Stage};
 use crate::lane::Lane;
+use crate::quirk::Quirks;
 use crate::replay::{Row, redacted};
 use crate::retry::{self, Standing, Step};
 use std::collections::BTreeMap;
@@ -188,12 +189,6 @@ impl Choice<'_> {
     }
 }
 
-/// Whether a server refuses a request for its temperature, as those of models that reason do: each
-/// vendor says so in words of its own.
-fn about_temperature(fault: &Fault) -> bool {
-    fault.kind == FailureKind::Invalid && fault.said.to_lowercase().contains("temperature")
-}
-
 /// No key's breaker lets a call through.
 struct Refused {
     key: String,
@@ -233,9 +228,10 @@ impl Engine {
             tries = (tries.0 + 1, tries.1 + 1);
             let failure = tried.result.as_ref().err().map(|fault| fault.kind.clone());
             let (open, key) = (tried.open, tried.key.clone());
+            let quirks = self.quirks(provider, model);
             let ms = ms(begun.elapsed());
             attempts.push(Attempt { model: model.id.clone(), key: key.clone(), failure, ms });
-            let fault = match answer(&way, &course, tried, start, &mut attempts) {
+            let fault = match answer(&way, &course, tried, start, &mut attempts, quirks) {
                 Ok(answer) => {
                     self.answered(&way, &answer).await;
                     return Ok(answer);
@@ -426,10 +422,7 @@ impl Engine {
             return Err(Fault::new(FailureKind::Invalid, "its provider has no server"));
         };
         let Way { ask, model, provider, deadline, .. } = *way;
-        let tempered = model.temperature && !self.untempered(provider, model);
-        let prompt = Prompt { ask, model, url: &provider.url, stream: provider.stream, tempered };
         let secret = choice.key.map(|key| key.secret.as_str());
-        let exchange = Exchange { rules, wire, provider, prompt, secret, deadline };
         let mut hear = |stage: Stage| {
             match &stage {
                 Stage::Sent => reservation.input = ask.input_tokens_bound(),
@@ -440,19 +433,23 @@ impl Engine {
             }
             tell(way, stage);
         };
-        match exchange.run(&mut hear).await {
-            Err(fault) if tempered && ask.temperature.is_some() && about_temperature(&fault) => {}
-            result => return result,
+        let known = self.quirks(provider, model);
+        let mut quirks = known;
+        loop {
+            let (url, stream) = (provider.url.as_str(), provider.stream);
+            let prompt = Prompt { ask, model, url, stream, quirks };
+            let exchange = Exchange { rules, wire, provider, prompt, secret, deadline };
+            let result = exchange.run(&mut hear).await;
+            let learned = result.as_ref().err().and_then(|fault| quirks.learned(fault, ask));
+            let Some(learned) = learned else {
+                if result.is_ok() && quirks != known {
+                    self.learn(provider, model, quirks);
+                }
+                return result;
+            };
+            // Nothing was billed for the refusal, and it is remembered once there is an answer.
+            quirks = learned;
         }
-        // Models that reason take none. Nothing was billed for the refusal, and it is remembered.
-        let prompt =
-            Prompt { ask, model, url: &provider.url, stream: provider.stream, tempered: false };
-        let result =
-            Exchange { rules, wire, provider, prompt, secret, deadline }.run(&mut hear).await;
-        if result.is_ok() {
-            self.untemper(provider, model);
-        }
-        result
     }
 
     /// Keeps an answer of a server in the record, if there is one.
@@ -565,12 +562,16 @@ fn answer(
     tried: Tried,
     start: Instant,
     attempts: &mut Vec<Attempt>,
+    quirks: Quirks,
 ) -> Result<Answer, Fault> {
     let (whole, cost) = tried.result?;
     let model = way.model;
     let version = whole.version.unwrap_or_else(|| model.name.clone());
     let latency_ms = tried.recorded_ms.unwrap_or_else(|| ms(start.elapsed()));
-    let ignored = way.provider.dialect.rules().map(|rules| rules.ignored(way.ask));
+    let ignored = way.provider.dialect.rules().map(|rules| {
+        let ignored = rules.ignored(way.ask).into_iter();
+        ignored.chain(quirks.ignored(way.ask)).collect::<Vec<_>>()
+    });
     Ok(Answer {
         model: model.id.clone(),
         asked: way.ask.model.clone(),

@@ -39,7 +39,7 @@ fn call(prompt: &Prompt) -> Call {
     if let Some(temperature) = prompt.temperature() {
         body["temperature"] = json!(temperature);
     }
-    if let Some(schema) = &prompt.ask.schema {
+    if let Some(schema) = prompt.schema() {
         let description = "Gives the answer.";
         let tool = json!({"name": TOOL, "description": description, "input_schema": schema});
         body["tools"] = json!([tool]);

@@ -36,7 +36,7 @@ fn call(prompt: &Prompt) -> Call {
     if let Some(seed) = prompt.ask.seed {
         config["seed"] = json!(seed);
     }
-    if let Some(schema) = &prompt.ask.schema {
+    if let Some(schema) = prompt.schema() {
         config["responseMimeType"] = json!("application/json");
         config["responseJsonSchema"] = schema.clone();
     }

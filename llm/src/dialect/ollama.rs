@@ -43,7 +43,7 @@ fn call(prompt: &Prompt) -> Call {
         "shift": false,
         "options": options,
     });
-    if let Some(schema) = &prompt.ask.schema {
+    if let Some(schema) = prompt.schema() {
         body["format"] = schema.clone();
     }
     Call::new("/api/chat", body)

@@ -33,7 +33,7 @@ pub(super) fn body(prompt: &Prompt) -> Value {
     if let Some(temperature) = prompt.temperature() {
         body["temperature"] = json!(temperature);
     }
-    if let Some(schema) = &prompt.ask.schema {
+    if let Some(schema) = prompt.schema() {
         let schema = json!({"name": "answer", "schema": schema, "strict": is_strict(schema)});
         body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
     }

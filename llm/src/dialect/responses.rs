@@ -37,7 +37,7 @@ fn call(prompt: &Prompt) -> Call {
     if let Some(temperature) = prompt.temperature() {
         body["temperature"] = json!(temperature);
     }
-    if let Some(schema) = &prompt.ask.schema {
+    if let Some(schema) = prompt.schema() {
         let strict = openai::is_strict(schema);
         let format =
             json!({"type": "json_schema", "name": "answer", "schema": schema, "strict": strict});

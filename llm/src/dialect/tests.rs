@@ -29,7 +29,7 @@ fn called(dialect: Dialect, ask: &Ask, url: &str, stream: bool) -> Call {
         model: &model,
         url,
         stream,
-        tempered: true,
+        quirks: Quirks::default(),
     })
 }
 
