@@ -496,11 +496,28 @@ async fn a_model_that_takes_no_schema_is_asked_without_one_and_that_is_remembere
         let sent: Vec<bool> = requests.iter().map(|r| !r.body[field].is_null()).collect();
         assert_eq!(sent, [true, false, false], "{dialect:?}");
     }
-    // Another refusal is one.
+    // Another refusal counts as it is.
     let server = Server::start(vec![refusal(400, &json!({"error": {"message": "no"}}))]);
     let shaped = Ask { schema: Some(json!({"type": "object"})), ..ask("m") };
     let failure = engine(single(Dialect::OpenAi, &server)).ask(shaped, within(5_000)).await;
     assert_eq!((failure.expect_err("refused").kind, server.n()), (FailureKind::Invalid, 1));
+}
+
+#[tokio::test]
+async fn a_model_behind_a_gateway_that_wants_the_other_limit_gets_it() {
+    let message = "Unsupported parameter: 'max_tokens' is not supported with this model. \
+                   Use 'max_completion_tokens' instead.";
+    let refusal = refusal(400, &json!({"error": {"message": message}}));
+    let server = Server::start(vec![refusal, good(Dialect::OpenAi, "because")]);
+    let engine = engine(single(Dialect::OpenAi, &server));
+    for _ in 0..2 {
+        engine.ask(ask("m"), within(5_000)).await.expect("an answer");
+    }
+    let limits: Vec<(Value, Value)> = (server.requests().into_iter())
+        .map(|r| (r.body["max_tokens"].clone(), r.body["max_completion_tokens"].clone()))
+        .collect();
+    let (old, new) = ((json!(1_024), Value::Null), (Value::Null, json!(1_024)));
+    assert_eq!(limits, [old, new.clone(), new]);
 }
 
 #[tokio::test]

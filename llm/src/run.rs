@@ -440,7 +440,8 @@ impl Engine {
             let prompt = Prompt { ask, model, url, stream, quirks };
             let exchange = Exchange { rules, wire, provider, prompt, secret, deadline };
             let result = exchange.run(&mut hear).await;
-            let learned = result.as_ref().err().and_then(|fault| quirks.learned(fault, ask));
+            let fault = result.as_ref().err();
+            let learned = fault.and_then(|fault| quirks.learned(fault, ask, provider.dialect));
             let Some(learned) = learned else {
                 if result.is_ok() && quirks != known {
                     self.learn(provider, model, quirks);

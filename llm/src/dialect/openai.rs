@@ -94,9 +94,11 @@ fn is_strict_part(schema: &Value) -> bool {
 
 fn call(prompt: &Prompt) -> Call {
     let mut body = body(prompt);
-    // OpenAI's reasoning models refuse the old name, many other servers do not know the new one.
+    // OpenAI's reasoning models refuse the old name, many other servers do not know the new one;
+    // what stands behind a gateway shows in its refusal.
     let theirs = prompt.url.contains("api.openai.com") || prompt.url.contains(".azure.com");
-    let limit = if theirs { "max_completion_tokens" } else { "max_tokens" };
+    let is_new = theirs != prompt.quirks.other_limit;
+    let limit = if is_new { "max_completion_tokens" } else { "max_tokens" };
     body[limit] = json!(prompt.output_tokens());
     if let Some(seed) = prompt.ask.seed {
         body["seed"] = json!(seed);
