@@ -167,13 +167,18 @@ fn finish(reason: &str) -> Finish {
     }
 }
 
+/// xAI counts reasoning beside `completion_tokens` and in `total_tokens` alone: all that is not
+/// read is written.
 fn count(usage: &Value) -> Option<Count> {
-    usage.is_object().then(|| Count {
-        input: usage["prompt_tokens"].as_u64(),
-        output: usage["completion_tokens"].as_u64(),
-        cached: usage["prompt_tokens_details"]["cached_tokens"].as_u64(),
-        reasoning: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
-    })
+    if !usage.is_object() {
+        return None;
+    }
+    let (input, total) = (usage["prompt_tokens"].as_u64(), usage["total_tokens"].as_u64());
+    let written = total.zip(input).map(|(total, input)| total.saturating_sub(input));
+    let reasoning = usage["completion_tokens_details"]["reasoning_tokens"].as_u64();
+    let output = usage["completion_tokens"].as_u64().max(written).max(reasoning);
+    let cached = usage["prompt_tokens_details"]["cached_tokens"].as_u64();
+    Some(Count { input, output, cached, reasoning })
 }
 
 /// Kind of an error in the middle of a stream: no status stands beside it.

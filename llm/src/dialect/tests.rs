@@ -200,6 +200,16 @@ fn counts_are_whole() {
     let expected = Count { input: Some(9), output: Some(4), cached: None, reasoning: Some(4) };
     let event = json!({"usageMetadata": usage});
     assert_eq!(pieces(Dialect::Gemini, &event), [Piece::Count(expected)]);
+    for (usage, output) in [
+        (json!({"prompt_tokens": 12, "completion_tokens": 13, "total_tokens": 25}), 13),
+        (json!({"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 399}), 387),
+        (json!({"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 0}), 0),
+        (json!({"completion_tokens": 0, "completion_tokens_details": {"reasoning_tokens": 9}}), 9),
+    ] {
+        let event = json!({"choices": [], "usage": usage});
+        let [Piece::Count(count)] = pieces(Dialect::OpenAi, &event)[..] else { panic!("{event}") };
+        assert_eq!(count.output, Some(output), "{event}");
+    }
 }
 
 #[test]
