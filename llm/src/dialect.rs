@@ -119,6 +119,8 @@ pub(crate) enum Piece {
     Thought,
     /// Why it ended.
     Finish(Finish),
+    /// The server gave up in the middle; counts may follow.
+    Broken(Fault),
     /// Counts that are known so far.
     Count(Count),
     /// The model as the server names it.

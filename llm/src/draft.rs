@@ -15,6 +15,7 @@ pub(crate) struct Draft {
     pub text: String,
     pub version: Option<String>,
     finish: Option<Finish>,
+    broken: Option<Fault>,
     usage: Usage,
     /// The provider has counted what it wrote; a gateway that does not know says 0.
     counted: bool,
@@ -50,6 +51,7 @@ impl Draft {
             // What the filter said first is not taken back by the end of the stream.
             Piece::Finish(_) if self.finish == Some(Finish::Filter) => {}
             Piece::Finish(finish) => self.finish = Some(finish),
+            Piece::Broken(fault) => self.broken = Some(fault),
             Piece::Count(count) => {
                 let usage = &mut self.usage;
                 usage.input = count.input.unwrap_or(usage.input);
@@ -66,7 +68,7 @@ impl Draft {
 
     /// It has said why it ended; counts may follow.
     pub fn ended(&self) -> bool {
-        self.finish.is_some()
+        self.finish.is_some() || self.broken.is_some()
     }
 
     /// What the provider has counted of it; nothing before its end.
@@ -76,6 +78,9 @@ impl Draft {
 
     /// The answer, if it is one.
     pub fn whole(self) -> Result<Whole, Fault> {
+        if let Some(fault) = self.broken {
+            return Err(fault);
+        }
         let Some(finish) = self.finish else {
             let note = "its stream ended without a finish reason";
             return Err(Fault::new(FailureKind::Truncated, note));

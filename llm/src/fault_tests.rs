@@ -5,7 +5,7 @@ use crate::script_tests::{
     Act, End, Server, WIRED, ask, backed, beginning, ending, engine, good, key, limited, refusal,
     single, stream, within,
 };
-use crate::{Answer, Ask, Dialect, Failure, FailureKind, FellBack, Finish, Policy};
+use crate::{Answer, Ask, Dialect, Failure, FailureKind, FellBack, Finish, Policy, Price};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -218,6 +218,36 @@ async fn a_cut_stream_is_never_an_answer() {
         assert_eq!(failure.kind, FailureKind::Truncated, "{dialect:?}");
     });
     futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn an_interrupted_answer_is_none_and_its_tokens_are_known() {
+    let runs = ["error", "abort", "insufficient_system_resource", "network_error"].map(|reason| {
+        let events = [beginning(Dialect::OpenAi, "half"), ending(Dialect::OpenAi, reason)].concat();
+        stream(Dialect::OpenAi, &events, End::Clean)
+    });
+    let choice = json!({"message": {"content": "half"}, "finish_reason": "stop",
+        "error": {"code": 502, "message": "the provider went away"}});
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 5});
+    let whole = json!({"choices": [choice], "usage": usage});
+    for act in runs.into_iter().chain([refusal(200, &whole)]) {
+        let server = Server::start(vec![act, good(Dialect::OpenAi, "whole")]);
+        let mut catalog = single(Dialect::OpenAi, &server);
+        let (as_of, source) = ("2025-06-30".to_owned(), "test".to_owned());
+        let (input, output) = (1_000_000, 1_000_000);
+        catalog.models[0].price = Some(Price { input, output, cached_input: None, as_of, source });
+        let engine = engine(catalog);
+        let answer = engine.ask(ask("m"), within(10_000)).await.expect("the second try");
+        assert_eq!((answer.text.as_str(), server.n()), ("whole", 2));
+        assert_eq!(answer.attempts[0].failure, Some(FailureKind::Server));
+        assert_eq!(engine.spent().day_usd_micros, 2 * 15, "both are paid");
+    }
+    for reason in ["eos_token", "stop_sequence", "end_turn", "STOP", "COMPLETE"] {
+        let events = [beginning(Dialect::OpenAi, "yes"), ending(Dialect::OpenAi, reason)].concat();
+        let act = stream(Dialect::OpenAi, &events, End::Clean);
+        let (answer, _) = timed(Dialect::OpenAi, vec![act], 10_000).await;
+        assert_eq!(answer.expect("an answer").finish, Finish::Stop, "{reason}");
+    }
 }
 
 #[tokio::test]

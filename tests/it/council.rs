@@ -118,6 +118,40 @@ fn feedback_teaches_who_is_right() {
 }
 
 #[test]
+fn an_answer_that_may_not_be_whole_does_not_vote() {
+    let place = Place::new();
+    let question = "What is half of 84?";
+    let mut rows = String::new();
+    for (model, text, finish) in [
+        ("ada", "Answer: 41", "OTHER"),
+        ("bea", "Answer: 41", "MALFORMED_RESPONSE"),
+        ("cyd", "Answer: 41", "length"),
+        ("dot", "Answer: 42", "stop"),
+        ("eve", "Answer: 42", "stop"),
+    ] {
+        let row = json!({"model": model, "vendor": format!("v-{model}"), "family": model,
+                         "question": question, "text": text, "finish": finish});
+        rows.push_str(&format!("{row}\n"));
+    }
+    let path = place.write("replay.jsonl", rows);
+    let path = path.to_string_lossy();
+    let text = format!("[[provider]]\nname = \"r\"\ndialect = \"replay\"\nurl = \"{path}\"\n");
+    place.write("synod.toml", text);
+    let mut client = place.stdio(&["--config", &config(&place)]);
+    let all = json!(["ada", "bea", "cyd", "dot", "eve"]);
+    let reply = client.answered("orchestrate", json!({"query": question, "models": all}));
+    assert_eq!(reply["verdict"]["answer"], "42", "{reply}");
+    let seats = reply["models"].as_array().expect("models");
+    let why = |id: &str| {
+        let seat = seats.iter().find(|seat| seat["model"] == id).expect("a seat");
+        seat["failure"].clone()
+    };
+    assert_eq!(why("ada"), "not said to be complete");
+    assert_eq!(why("bea"), "not said to be complete");
+    assert_eq!((why("cyd"), why("dot")), (json!("cut at its limit"), Value::Null));
+}
+
+#[test]
 fn the_strongest_is_shown_beside_an_answer_that_may_be_a_shared_mistake() {
     let place = Place::new();
     let write = |tier: &str| {

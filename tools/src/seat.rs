@@ -154,8 +154,12 @@ pub async fn ask_once(cx: &Context, run: &Run, part: &str, mut ask: Ask, end: In
 
 fn answered(cx: &Context, by: &By, answer: Answer) -> Seat {
     let (text, report) = safety::after(cx, by, &answer.text);
-    // What was cut at a limit may have lost its answer.
-    let cut = answer.finish == Finish::Length;
+    // What was cut at a limit, or ended for a reason of its server's own, may have lost its answer.
+    let cut = match &answer.finish {
+        Finish::Stop => None,
+        Finish::Length => Some("cut at its limit"),
+        Finish::Filter | Finish::Other(_) => Some("not said to be complete"),
+    };
     let reply = SeatReply {
         head: None,
         round: None,
@@ -163,9 +167,9 @@ fn answered(cx: &Context, by: &By, answer: Answer) -> Seat {
         model: answer.model,
         version: answer.version,
         failure: match (&answer.fell_back, cut) {
-            (_, true) => Some("cut at its limit".to_owned()),
-            (Some(why), _) => Some(format!("answers for another: {}", why.name())),
-            _ => None,
+            (_, Some(why)) => Some(why.to_owned()),
+            (Some(why), None) => Some(format!("answers for another: {}", why.name())),
+            (None, None) => None,
         },
         finish: answer.finish.name().to_owned(),
         latency_ms: answer.latency_ms,
@@ -173,7 +177,7 @@ fn answered(cx: &Context, by: &By, answer: Answer) -> Seat {
         cost_usd: answer.cost_usd_micros.map(|micros| micros as f64 / 1e6),
         redacted: safety::rules(&report, Mode::Enforcing),
     };
-    let text = (!cut).then_some(text);
+    let text = cut.is_none().then_some(text);
     Seat { reply, vendor: answer.vendor, family: answer.family, text, why: None }
 }
 

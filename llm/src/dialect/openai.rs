@@ -138,10 +138,13 @@ fn pieces(value: &Value, part: &str, bytes: &[u8]) -> Result<Vec<Piece>, Fault> 
             out.push(Piece::Thought);
         }
         out.extend(content(&said["content"]).into_iter().map(Piece::Text));
-        if text(&said["refusal"]).is_some() {
+        if choice["error"].is_object() {
+            // OpenRouter's, of a model that failed in the middle.
+            out.push(Piece::Broken(fault(failed(choice), bytes)));
+        } else if text(&said["refusal"]).is_some() {
             out.push(Piece::Finish(Finish::Filter));
         } else if let Some(reason) = text(&choice["finish_reason"]) {
-            out.push(Piece::Finish(finish(reason)));
+            out.push(end(reason, bytes));
         }
     }
     out.extend(count(&value["usage"]).map(Piece::Count));
@@ -157,13 +160,22 @@ fn content(value: &Value) -> Option<String> {
     parts.or_else(|| value.as_str().map(str::to_owned)).filter(|text| !text.is_empty())
 }
 
-fn finish(reason: &str) -> Finish {
-    match reason {
-        "stop" | "eos" | "eos_token" => Finish::Stop,
+/// What a reason means. Compatible servers pass the words on that the model's own server has, such
+/// as Anthropic's `end_turn`, TGI's `eos_token`, Cohere's `COMPLETE` and Gemini's `MAX_TOKENS`.
+fn end(reason: &str, bytes: &[u8]) -> Piece {
+    match reason.to_lowercase().as_str() {
+        "stop" | "stop_sequence" | "eos" | "eos_token" | "end_turn" | "complete" | "completed" => {
+            Piece::Finish(Finish::Stop)
+        }
         // `model_length` is Mistral's word for a full window.
-        "length" | "model_length" | "max_tokens" => Finish::Length,
-        "content_filter" => Finish::Filter,
-        other => Finish::parse(other),
+        "length" | "model_length" | "max_tokens" => Piece::Finish(Finish::Length),
+        "content_filter" => Piece::Finish(Finish::Filter),
+        // OpenRouter and Mistral; vLLM and SGLang; DeepSeek; Zhipu.
+        "error" | "abort" | "insufficient_system_resource" | "network_error" => {
+            let note = "it was interrupted".to_owned();
+            Piece::Broken(Fault { note, ..fault(FailureKind::Server, bytes) })
+        }
+        _ => Piece::Finish(Finish::parse(reason)),
     }
 }
 
