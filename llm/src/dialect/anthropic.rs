@@ -57,12 +57,18 @@ fn event(data: &[u8]) -> Result<Vec<Piece>, Fault> {
             out.extend(text(&message["model"]).map(|name| Piece::Version(name.to_owned())));
             out.extend(count(&message["usage"]).map(Piece::Count));
         }
+        Some("content_block_start") => {
+            out.extend(is_thought(&value["content_block"]).then_some(Piece::Thought));
+        }
         Some("content_block_delta") => {
             let delta = &value["delta"];
             let piece = text(&delta["text"]).or(text(&delta["partial_json"]));
             match piece {
                 Some(piece) => out.push(Piece::Text(piece.to_owned())),
-                None if text(&delta["thinking"]).is_some() => out.push(Piece::Thought),
+                // Of thoughts that are not shown only the signature comes.
+                None if ["thinking", "signature"].iter().any(|w| text(&delta[w]).is_some()) => {
+                    out.push(Piece::Thought);
+                }
                 None => {}
             }
         }
@@ -72,7 +78,7 @@ fn event(data: &[u8]) -> Result<Vec<Piece>, Fault> {
         }
         Some("message_stop") => out.push(Piece::Done),
         Some("error") => return Err(fault(kind(500, &value), data)),
-        // `ping`, starts and ends of blocks, and what is added one day.
+        // `ping`, which says nothing of the model, ends of blocks, and what is added one day.
         Some(_) => {}
         None => return Err(malformed("it has no `type`", data)),
     }
@@ -93,7 +99,7 @@ fn answer(body: &[u8]) -> Result<Vec<Piece>, Fault> {
         match block["type"].as_str() {
             Some("text") => out.extend(text(&block["text"]).map(|t| Piece::Text(t.to_owned()))),
             Some("tool_use") => out.push(Piece::Text(block["input"].to_string())),
-            Some("thinking" | "redacted_thinking") => out.push(Piece::Thought),
+            _ if is_thought(block) => out.push(Piece::Thought),
             _ => {}
         }
     }
@@ -101,6 +107,10 @@ fn answer(body: &[u8]) -> Result<Vec<Piece>, Fault> {
     out.extend(count(&value["usage"]).map(Piece::Count));
     out.push(Piece::Done);
     Ok(out)
+}
+
+fn is_thought(block: &Value) -> bool {
+    matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
 }
 
 fn finish(reason: &str) -> Finish {

@@ -133,8 +133,11 @@ fn pieces(value: &Value, part: &str, bytes: &[u8]) -> Result<Vec<Piece>, Fault> 
     out.extend(text(&value["model"]).map(|name| Piece::Version(name.to_owned())));
     if let Some(choice) = choices.first() {
         let said = &choice[part];
-        // vLLM says `reasoning`, DeepSeek `reasoning_content`.
-        if text(&said["reasoning_content"]).or(text(&said["reasoning"])).is_some() {
+        // vLLM says `reasoning`, DeepSeek `reasoning_content`; Mistral thinks in a part.
+        let mut parts = said["content"].as_array().into_iter().flatten();
+        let thinks = parts.any(|part| part["type"] == "thinking")
+            || ["reasoning_content", "reasoning"].iter().any(|word| text(&said[word]).is_some());
+        if thinks {
             out.push(Piece::Thought);
         }
         out.extend(content(&said["content"]).into_iter().map(Piece::Text));

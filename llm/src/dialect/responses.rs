@@ -59,6 +59,10 @@ fn event(data: &[u8]) -> Result<Vec<Piece>, Fault> {
         "response.output_text.delta" => Ok(delta.map(Piece::Text).into_iter().collect()),
         "response.refusal.delta" => Ok(vec![Piece::Finish(Finish::Filter)]),
         kind if kind.starts_with("response.reasoning") => Ok(vec![Piece::Thought]),
+        // All that is seen of reasoning without a summary.
+        "response.output_item.added" if value["item"]["type"] == "reasoning" => {
+            Ok(vec![Piece::Thought])
+        }
         "response.completed" | "response.incomplete" => end(&value["response"], data),
         "response.failed" => Err(failed(&value["response"], data)),
         "error" => {

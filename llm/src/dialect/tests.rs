@@ -157,6 +157,22 @@ fn thoughts_are_signs_of_life_and_no_text() {
     thought(Dialect::Ollama, json!({"message": {"content": "", "thinking": "hm"}, "done": false}));
     let delta = json!({"type": "thinking_delta", "thinking": "hm"});
     thought(Dialect::Anthropic, json!({"type": "content_block_delta", "delta": delta}));
+    let delta = json!({"type": "signature_delta", "signature": "c2ln"});
+    thought(Dialect::Anthropic, json!({"type": "content_block_delta", "delta": delta}));
+    for kind in ["thinking", "redacted_thinking"] {
+        let block = json!({ "type": kind });
+        thought(Dialect::Anthropic, json!({"type": "content_block_start", "content_block": block}));
+    }
+    let block = json!({"type": "text", "text": ""});
+    let begins = json!({"type": "content_block_start", "content_block": block});
+    assert!(pieces(Dialect::Anthropic, &begins).is_empty());
+    let part = json!({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]});
+    thought(Dialect::Mistral, choice(json!({ "content": [part] })));
+    let item = json!({"type": "reasoning", "summary": []});
+    thought(Dialect::Responses, json!({"type": "response.output_item.added", "item": item}));
+    let item = json!({"type": "message", "content": []});
+    let begins = json!({"type": "response.output_item.added", "item": item});
+    assert!(pieces(Dialect::Responses, &begins).is_empty());
     let reasoning = "response.reasoning_summary_text.delta";
     thought(Dialect::Responses, json!({"type": reasoning, "delta": "hm"}));
     let parts = json!([{"text": "hm", "thought": true}]);
