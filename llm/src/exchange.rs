@@ -19,6 +19,9 @@ use tokio::time::{Instant, timeout_at};
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Longest refusal that is read, in bytes.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// Time for what may follow the end of an answer: its counts, and the mark that nothing follows.
+/// They mostly lie in the same packet.
+const REST: Duration = Duration::from_secs(2);
 /// Time for the body of a refusal: its status alone says enough.
 const REFUSAL: Duration = Duration::from_secs(2);
 
@@ -145,24 +148,31 @@ impl Exchange<'_> {
     ) -> Result<Draft, Fault> {
         let mut cutter = Cutter::new(framing);
         let mut draft = Draft::default();
+        let mut rest: Option<By> = None;
         while !draft.done {
             let by = if draft.begun { total } else { first };
+            let by = rest.map_or(by, |rest| by.earlier(rest));
             let chunk = match by.wait(reply.chunk()).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => {
                     self.last(&mut cutter, &mut draft, tell)?;
                     return Ok(draft);
                 }
-                // The answer was complete before the connection broke.
-                Err(fault) if fault.kind == FailureKind::Truncated && draft.ended() => break,
+                // The answer was complete before the connection broke, or its server fell silent.
+                Err(fault) if draft.ended() && silent(&fault.kind) => break,
                 Err(fault) => return Err(fault),
             };
+            let length = draft.text.len();
             let events = cutter.push(&chunk).map_err(|long| {
                 let note = format!("an event is over {} bytes", long.0);
                 Fault::new(FailureKind::Malformed, note)
             })?;
             for event in events {
                 self.absorb(&event, &mut draft, tell)?;
+            }
+            // Servers there are that give a reason with each piece of text.
+            if draft.ended() && (rest.is_none() || draft.text.len() > length) {
+                rest = Some(By { at: Instant::now() + REST, note: "" });
             }
         }
         // The end of the body mostly lies in the same packet; a connection whose body was read to
@@ -195,6 +205,11 @@ impl Exchange<'_> {
     fn absorb(&self, event: &[u8], draft: &mut Draft, tell: Tell<'_>) -> Result<(), Fault> {
         take((self.rules.event)(event)?, draft, tell)
     }
+}
+
+/// Whether nothing more came, rather than something wrong.
+fn silent(kind: &FailureKind) -> bool {
+    matches!(kind, FailureKind::Truncated | FailureKind::Timeout)
 }
 
 fn take(pieces: Vec<Piece>, draft: &mut Draft, tell: Tell<'_>) -> Result<(), Fault> {

@@ -278,6 +278,21 @@ async fn a_stream_without_its_last_mark_is_whole_when_it_said_why_it_ended() {
 }
 
 #[tokio::test]
+async fn a_complete_answer_is_taken_though_its_server_neither_says_so_nor_hangs_up() {
+    let mut events = beginning(Dialect::OpenAi, "because");
+    events.extend(ending(Dialect::OpenAi, "stop"));
+    events.pop();
+    let act = stream(Dialect::OpenAi, &events, End::Hang);
+    // Before all of its time is over, and where its time is over before that.
+    for ms in [9_000, 300] {
+        let (answer, n) = timed(Dialect::OpenAi, vec![act.clone()], ms).await;
+        let answer = answer.expect("an answer");
+        assert_eq!((answer.text.as_str(), answer.usage.output, n), ("because", 5, 1));
+        assert!(answer.latency_ms < 9_000, "it waited for all of its time");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_stops_in_the_middle_ends_with_its_time() {
     let half = beginning(Dialect::OpenAi, "half");
     let server = Server::start(vec![stream(Dialect::OpenAi, &half, End::Hang)]);
