@@ -126,12 +126,14 @@ fn pieces(value: &Value, part: &str, bytes: &[u8]) -> Result<Vec<Piece>, Fault> 
     if value.get("error").is_some_and(|error| !error.is_null()) {
         return Err(fault(failed(value), bytes));
     }
-    let Some(choices) = value["choices"].as_array() else {
+    let choices = value["choices"].as_array();
+    // Some servers send the counts alone, without an empty list beside them.
+    if choices.is_none() && !value["usage"].is_object() {
         return Err(malformed("it has no `choices`", bytes));
-    };
+    }
     let mut out: Vec<Piece> = Vec::new();
     out.extend(text(&value["model"]).map(|name| Piece::Version(name.to_owned())));
-    if let Some(choice) = choices.first() {
+    if let Some(choice) = choices.and_then(|choices| choices.first()) {
         let said = &choice[part];
         // vLLM says `reasoning`, DeepSeek `reasoning_content`; Mistral thinks in a part.
         let mut parts = said["content"].as_array().into_iter().flatten();

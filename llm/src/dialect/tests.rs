@@ -229,6 +229,18 @@ fn counts_are_whole() {
 }
 
 #[test]
+fn counts_may_come_without_choices() {
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 5});
+    let count = Count { input: Some(10), output: Some(5), ..Count::default() };
+    for event in [json!({"choices": null, "usage": usage}), json!({ "usage": usage })] {
+        assert_eq!(pieces(Dialect::OpenAi, &event), [Piece::Count(count)], "{event}");
+    }
+    let rules = Dialect::OpenAi.rules().expect("a wire");
+    let fault = (rules.event)(br#"{"choices": null, "usage": null}"#).expect_err("nothing");
+    assert_eq!(fault.kind, FailureKind::Malformed);
+}
+
+#[test]
 fn gemini_names_its_wait_in_the_body() {
     let rules = Dialect::Gemini.rules().expect("a wire");
     let body = json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
