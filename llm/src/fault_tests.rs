@@ -503,6 +503,17 @@ async fn a_bad_key_hands_over_to_the_next() {
 }
 
 #[tokio::test]
+async fn many_keys_that_are_all_limited_are_waited_for_as_one_is() {
+    let slow = limited(Some("0.2"));
+    let good = good(Dialect::OpenAi, "because");
+    let server = Server::start(vec![slow.clone(), slow.clone(), slow.clone(), slow, good]);
+    let mut catalog = single(Dialect::OpenAi, &server);
+    catalog.providers[0].keys.extend([key("two"), key("three"), key("four")]);
+    let answer = engine(catalog).ask(ask("m"), within(10_000)).await.expect("an answer");
+    assert_eq!((answer.attempts.len(), server.n()), (5, 5));
+}
+
+#[tokio::test]
 async fn all_keys_refused_is_one_try_each() {
     let server = Server::start(vec![refusal(401, &json!({}))]);
     let mut catalog = single(Dialect::OpenAi, &server);

@@ -22,7 +22,7 @@ const USE_MIN: Duration = Duration::from_millis(50);
 /// Where an ask stands when a try has failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Standing<'a> {
-    /// Tries of this model so far, the failed one included.
+    /// Tries of this model so far, the failed one included; one with all its keys is one.
     pub tries: u32,
     /// Tries of all models.
     pub tries_all: u32,

@@ -247,7 +247,11 @@ impl Engine {
                     real = Some((model, fault));
                     sleep(after).await;
                 }
-                Step::OtherKey => real = Some((model, fault)),
+                Step::OtherKey => {
+                    // Another key is no second try: there are as many of them as keys.
+                    tries.0 -= 1;
+                    real = Some((model, fault));
+                }
                 Step::Fallback { model: next } => {
                     course.go(&next, &fault.kind);
                     real = Some((model, fault));
