@@ -38,16 +38,19 @@ impl Bucket {
         Duration::from_secs_f64(lacking / self.per_minute * 60.0)
     }
 
-    /// Takes `amount`, which is there after [`Bucket::wait`].
-    pub fn take(&mut self, amount: u64, now: Instant) {
+    /// Takes `amount`, which is there after [`Bucket::wait`], and says how much of it: a minute's
+    /// worth at most.
+    pub fn take(&mut self, amount: u64, now: Instant) -> u64 {
         self.fill(now);
-        self.balance -= self.share(amount);
+        let share = self.share(amount);
+        self.balance -= share;
+        share as u64
     }
 
-    /// Gives back what was taken and not used.
-    pub fn give_back(&mut self, amount: u64, now: Instant) {
+    /// Puts what was really used in place of what was taken, be it more.
+    pub fn settle(&mut self, taken: u64, used: u64, now: Instant) {
         self.fill(now);
-        self.balance = (self.balance + self.share(amount)).min(self.per_minute);
+        self.balance = (self.balance + taken as f64 - used as f64).min(self.per_minute);
     }
 
     /// Another rate from now on; what is taken stays taken.
@@ -76,12 +79,24 @@ mod tests {
             assert_eq!(bucket.wait(1, t).as_millis(), 1_000 * n, "one behind the other");
             bucket.take(1, t);
         }
-        bucket.give_back(3, t);
+        bucket.settle(3, 0, t);
         assert_eq!(bucket.wait(1, t).as_millis(), 1_000);
         assert_eq!(bucket.wait(1, t + Duration::from_secs(1)), Duration::ZERO);
         bucket.set_rate(120, t + Duration::from_secs(1));
         assert_eq!(bucket.wait(61, t + Duration::from_secs(1)), Duration::ZERO);
         assert_eq!(bucket.wait(9_999, t + Duration::from_secs(121)), Duration::ZERO, "a share");
+    }
+
+    #[test]
+    fn what_was_really_used_counts_also_where_it_is_more_than_a_minute_holds() {
+        let t = Instant::now();
+        let mut bucket = Bucket::new(60, t);
+        assert_eq!(bucket.take(1_000, t), 60);
+        bucket.settle(60, 50, t);
+        assert_eq!(bucket.wait(11, t).as_millis(), 1_000, "10 are left");
+        assert_eq!(bucket.take(10, t), 10);
+        bucket.settle(10, 130, t);
+        assert_eq!(bucket.wait(1, t).as_millis(), 121_000, "two minutes and one more");
     }
 
     proptest! {

@@ -63,7 +63,7 @@ pub(crate) struct Turn {
     /// Held, and given to the next one as it is dropped.
     _place: Place,
     pass: Option<Pass>,
-    /// Tokens that were taken in advance.
+    /// Tokens that were taken in advance; nothing before that.
     tokens: u64,
     /// The request went out: it counts, whatever becomes of it.
     sent: bool,
@@ -164,10 +164,9 @@ impl Lane {
             if !wait.is_zero() && now + wait >= deadline {
                 return Err(limited(Some(wait), "our limits a minute are used up"));
             }
-            inside.take(tokens, now);
+            turn.tokens = inside.take(tokens, now);
             wait
         };
-        turn.tokens = tokens;
         if !wait.is_zero() {
             sleep_until(now + wait).await;
         }
@@ -190,22 +189,27 @@ impl Inside {
         requests.max(self.tokens.as_mut().map_or(Duration::ZERO, |b| b.wait(tokens, now)))
     }
 
-    fn take(&mut self, tokens: u64, now: Instant) {
+    /// Takes a call's share, and says how many tokens that is.
+    fn take(&mut self, tokens: u64, now: Instant) -> u64 {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1, now);
         }
+        self.tokens.as_mut().map_or(tokens, |bucket| bucket.take(tokens, now))
+    }
+
+    /// Puts the tokens that a call used in place of those that it took.
+    fn settle(&mut self, taken: u64, used: u64, now: Instant) {
         if let Some(bucket) = &mut self.tokens {
-            bucket.take(tokens, now);
+            bucket.settle(taken, used, now);
         }
     }
 
-    fn give_back(&mut self, requests: u64, tokens: u64, now: Instant) {
+    /// Takes back a call that was not made.
+    fn undo(&mut self, taken: u64, now: Instant) {
         if let Some(bucket) = &mut self.requests {
-            bucket.give_back(requests, now);
+            bucket.settle(1, 0, now);
         }
-        if let Some(bucket) = &mut self.tokens {
-            bucket.give_back(tokens, now);
-        }
+        self.settle(taken, 0, now);
     }
 }
 
@@ -219,8 +223,8 @@ impl Turn {
     pub fn end(mut self, outcome: Outcome, tokens: Option<u64>) {
         let now = Instant::now();
         let mut inside = self.lane.inside();
-        if let Some(tokens) = tokens.filter(|tokens| *tokens < self.tokens) {
-            inside.give_back(0, self.tokens - tokens, now);
+        if let Some(used) = tokens {
+            inside.settle(self.tokens, used, now);
         }
         if let Some(pass) = self.pass.take() {
             inside.breaker.report(pass, outcome, now);
@@ -236,7 +240,7 @@ impl Drop for Turn {
             inside.breaker.report(pass, Outcome::Dropped, now);
         }
         if !self.sent && self.tokens > 0 {
-            inside.give_back(1, self.tokens, now);
+            inside.undo(self.tokens, now);
         }
     }
 }
@@ -297,6 +301,16 @@ mod tests {
         assert!(take(&lane, 20, soon()).await.is_err());
         turn.end(Outcome::Well, Some(10));
         assert!(take(&lane, 80, soon()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn tokens_a_minute_hold_for_calls_that_may_write_more_than_a_minute_has() {
+        let lane = lane(|p| p.tokens_per_minute = Some(100));
+        let mut turn = take(&lane, 1_000, soon()).await.expect("all of a minute");
+        turn.sent();
+        turn.end(Outcome::Well, Some(70));
+        assert!(take(&lane, 50, soon()).await.is_err(), "30 are left");
+        assert!(take(&lane, 30, soon()).await.is_ok());
     }
 
     #[tokio::test]

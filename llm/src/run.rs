@@ -395,7 +395,8 @@ impl Engine {
                 self.measure(provider, |metrics| metrics.answered(took, first, &usage));
             }
             Err(fault) => {
-                turn.end(outcome(&fault.kind, now >= way.deadline), None);
+                let used = reservation.counted.map(|usage| usage.input + usage.output);
+                turn.end(outcome(&fault.kind, now >= way.deadline), used);
                 let kind = fault.kind.name();
                 self.measure(&way.provider.name, |m| *m.failures.entry(kind).or_default() += 1);
                 if first_token.is_some() {
