@@ -363,10 +363,15 @@ fn chat_refusals() -> Vec<Refused> {
     let long = "This model's maximum context length is 8192 tokens";
     let large = "Prompt contains 9 tokens, too large for model with 8";
     let missing = "model \"toy\" not found, try pulling it first";
+    let metadata = json!({"reasons": ["violence"], "flagged_input": "why?", "provider_name": "x"});
+    let flagged = "x requires moderation. Your input was flagged for \"violence\".";
+    let flagged = json!({"error": {"code": 403, "message": flagged, "metadata": metadata}});
     vec![
         (OpenAi, 400, said("context_length_exceeded", long), "context"),
         (OpenAi, 400, bare(long), "context"),
         (OpenAi, 400, said("content_filter", "policy"), "filter"),
+        (OpenAi, 403, flagged, "filter"),
+        (OpenAi, 403, said("forbidden", "no"), "auth"),
         (OpenAi, 429, said("insufficient_quota", "You exceeded"), "quota"),
         (OpenAi, 401, said("invalid_api_key", "Incorrect"), "auth"),
         (OpenAi, 404, said("model_not_found", "no"), "not_found"),

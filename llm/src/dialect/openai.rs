@@ -213,11 +213,14 @@ pub(super) fn kind(status: u16, value: &Value) -> FailureKind {
     let words = [of("code"), of("type")];
     let message = text(error).unwrap_or(of("message"));
     let has = |word: &str| words.contains(&word);
+    // OpenRouter refuses what a model's moderation has flagged with 403 and no code of its own.
+    let about = &error["metadata"];
+    let flagged = about["reasons"].is_array() || about["flagged_input"].is_string();
     if has("context_length_exceeded") || has("exceed_context_size_error") {
         FailureKind::Context
     } else if has("insufficient_quota") || has("billing_hard_limit_reached") {
         FailureKind::Quota
-    } else if has("content_filter") || has("content_policy_violation") {
+    } else if flagged || has("content_filter") || has("content_policy_violation") {
         FailureKind::Filter
     } else if has("invalid_api_key") || has("authentication_error") {
         FailureKind::Auth
