@@ -204,6 +204,8 @@ pub(crate) struct Fault {
     pub note: String,
     /// The server's words, cut short: for debug logs.
     pub said: String,
+    /// When the server wants to be asked again, whatever the kind.
+    pub retry_after: Option<Duration>,
 }
 
 /// Longest piece of a server's words that is kept, in characters.
@@ -211,12 +213,12 @@ const SAID_CHARS_MAX: usize = 300;
 
 impl Fault {
     pub fn new(kind: FailureKind, note: impl Into<String>) -> Self {
-        Fault { kind, note: note.into(), said: String::new() }
+        Fault { kind, note: note.into(), said: String::new(), retry_after: None }
     }
 
     pub fn said(kind: FailureKind, said: &str) -> Self {
         let said = said.chars().take(SAID_CHARS_MAX).collect();
-        Fault { kind, note: String::new(), said }
+        Fault { kind, note: String::new(), said, retry_after: None }
     }
 }
 

@@ -114,6 +114,7 @@ impl Exchange<'_> {
         if let FailureKind::RateLimit { retry_after: named @ None } = &mut fault.kind {
             *named = retry_after;
         }
+        fault.retry_after = retry_after;
         if fault.note.is_empty() {
             fault.note = format!("HTTP {status}");
         }
@@ -188,7 +189,7 @@ impl Exchange<'_> {
             Err(fault) if fault.kind == FailureKind::Malformed => {
                 let note = "its stream ended inside an event".to_owned();
                 let whole = draft.ended();
-                let cut = Fault { kind: FailureKind::Truncated, note, said: fault.said };
+                let cut = Fault { kind: FailureKind::Truncated, note, ..fault };
                 if whole { Ok(()) } else { Err(cut) }
             }
             result => result,

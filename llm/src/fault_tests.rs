@@ -123,6 +123,23 @@ async fn a_server_error_is_tried_three_times() {
 }
 
 #[tokio::test]
+async fn an_overloaded_server_is_asked_again_when_it_says() {
+    // A wait that is longer than the deadline is not begun.
+    for status in [503, 529] {
+        let wait = vec![("retry-after", "60".to_owned())];
+        let busy = Act::Reply(status, wait, "{}".to_owned());
+        let (failure, n) = fails(Dialect::Anthropic, vec![busy]).await;
+        assert_eq!((failure.kind, n), (FailureKind::Server, 1), "{status}");
+    }
+    let wait = vec![("retry-after", "0.3".to_owned())];
+    let acts = vec![Act::Reply(503, wait, "{}".to_owned()), good(Dialect::OpenAi, "because")];
+    let start = Instant::now();
+    let (answer, n) = timed(Dialect::OpenAi, acts, 10_000).await;
+    assert_eq!((answer.expect("an answer").text.as_str(), n), ("because", 2));
+    assert!(start.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
 async fn an_outage_costs_nothing_once_the_breaker_is_open() {
     let down = Server::start(vec![refusal(503, &json!({"error": {"message": "down"}}))]);
     let up = Server::start(vec![good(Dialect::OpenAi, "because")]);

@@ -28,6 +28,8 @@ pub(crate) struct Standing<'a> {
     pub tries_all: u32,
     /// No call was made: the breaker is open.
     pub open: bool,
+    /// The wait that an overloaded server has named.
+    pub retry_after: Option<Duration>,
     /// Another key of this model is ready.
     pub other_key: bool,
     /// The next model for a failure of any kind.
@@ -81,6 +83,9 @@ pub(crate) fn next(
         FailureKind::RateLimit { retry_after } => limited(standing, *retry_after, left, jitter),
         _ if standing.open && standing.other_key => Step::OtherKey,
         _ if standing.open => fallback(standing.fallback),
+        FailureKind::Server if standing.retry_after.is_some() => {
+            limited(standing, standing.retry_after, left, jitter)
+        }
         // The time that one try took is gone: another model is worth more than a second try.
         FailureKind::Timeout if standing.fallback.is_some() => fallback(standing.fallback),
         FailureKind::Timeout
@@ -113,8 +118,9 @@ pub(crate) fn next(
     }
 }
 
-/// After too many requests with no other key: a wait that costs less than half of what is left is
-/// better than another model, and any wait inside the deadline is better than nothing.
+/// After too many requests with no other key, or from a server that says when it is free again: a
+/// wait that costs less than half of what is left is better than another model, and any wait inside
+/// the deadline is better than nothing.
 fn limited(standing: &Standing, named: Option<Duration>, left: Duration, jitter: f64) -> Step {
     if standing.tries >= TRIES_MAX {
         return fallback(standing.fallback);
@@ -181,6 +187,7 @@ mod tests {
         tries: 1,
         tries_all: 1,
         open: false,
+        retry_after: None,
         other_key: false,
         fallback: None,
         context_fallback: None,
@@ -253,6 +260,10 @@ mod tests {
         let named = after(ALONE, wait(30), MINUTE);
         assert!(matches!(named, Step::Retry { after } if after >= Duration::from_secs(30)));
         assert_eq!(after(ALONE, wait(61), MINUTE), Step::GiveUp);
+        let busy = |s| Standing { retry_after: Some(Duration::from_secs(s)), ..ALONE };
+        let named = after(busy(30), FailureKind::Server, MINUTE);
+        assert!(matches!(named, Step::Retry { after } if after >= Duration::from_secs(30)));
+        assert_eq!(after(busy(61), FailureKind::Server, MINUTE), Step::GiveUp);
         let backed = Standing { fallback: Some("any"), ..ALONE };
         assert_eq!(after(backed, wait(31), MINUTE), to("any"));
         assert!(matches!(after(backed, wait(1), MINUTE), Step::Retry { .. }));

@@ -241,6 +241,7 @@ impl Engine {
             self.log(&way, &fault);
             burnt.insert(key, fault.kind.clone());
             let standing = self.standing(&way, &course, &burnt, tries, open);
+            let standing = Standing { retry_after: fault.retry_after, ..standing };
             match retry::next(&standing, &fault.kind, Instant::now(), deadline, jitter()) {
                 Step::Retry { after } => {
                     burnt.retain(|_, kind| lasting(kind));
@@ -282,6 +283,7 @@ impl Engine {
             tries,
             tries_all,
             open,
+            retry_after: None,
             other_key: self.other_key(way, burnt),
             fallback: course.fallback(),
             context_fallback: course.context_fallback(),
