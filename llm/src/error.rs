@@ -3,6 +3,7 @@
 //! Invariant: what a server said never stands in what is displayed; it goes to debug logs alone.
 
 use crate::ask::Attempt;
+use crate::replay::redacted;
 use std::time::Duration;
 
 /// A catalog, or a file of it, that cannot be used.
@@ -202,14 +203,17 @@ pub(crate) struct Fault {
     pub kind: FailureKind,
     /// Our own words.
     pub note: String,
-    /// The server's words, cut short: for debug logs.
+    /// The server's words: for debug logs, by [`Fault::logged`].
     pub said: String,
     /// When the server wants to be asked again, whatever the kind.
     pub retry_after: Option<Duration>,
 }
 
 /// Longest piece of a server's words that is kept, in characters.
-const SAID_CHARS_MAX: usize = 300;
+const SAID_CHARS_MAX: usize = 8_192;
+/// Longest piece of them that is logged, in characters: so much shorter that a key which begins in
+/// it is kept whole.
+const LOGGED_CHARS_MAX: usize = 300;
 
 impl Fault {
     pub fn new(kind: FailureKind, note: impl Into<String>) -> Self {
@@ -219,6 +223,12 @@ impl Fault {
     pub fn said(kind: FailureKind, said: &str) -> Self {
         let said = said.chars().take(SAID_CHARS_MAX).collect();
         Fault { kind, note: String::new(), said, retry_after: None }
+    }
+
+    /// The server's words without secrets, cut short after these were taken out: half a key is one
+    /// that nobody finds.
+    pub fn logged(&self, secrets: &[String]) -> String {
+        redacted(&self.said, secrets).chars().take(LOGGED_CHARS_MAX).collect()
     }
 }
 
@@ -234,7 +244,18 @@ mod tests {
         assert!(text.contains("`m`") && text.contains("`day` has 7"), "{text}");
         assert!(text.ends_with("(bound 9)"), "{text}");
         assert_eq!(failure.kind.name(), "budget");
-        let fault = Fault::said(FailureKind::Server, &"x".repeat(1_000));
+        let fault = Fault::said(FailureKind::Server, &"x".repeat(10_000));
         assert_eq!(fault.said.len(), SAID_CHARS_MAX);
+        assert_eq!(fault.logged(&[]).len(), LOGGED_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_key_at_the_cut_is_not_logged_in_part() {
+        let key = "sk-abcdefghijklmnopqrstuvwxyz".to_owned();
+        for before in [0, 280, 290, 299] {
+            let said = format!("{}{key} is wrong", "x".repeat(before));
+            let logged = Fault::said(FailureKind::Auth, &said).logged(std::slice::from_ref(&key));
+            assert!(!logged.contains("sk-") && !logged.ends_with('s'), "{logged}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::error::{Failure, FailureKind, Fault};
 use crate::exchange::{Exchange, Stage};
 use crate::lane::Lane;
 use crate::quirk::Quirks;
-use crate::replay::{Row, redacted};
+use crate::replay::Row;
 use crate::retry::{self, Standing, Step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -489,7 +489,7 @@ impl Engine {
     }
 
     fn log(&self, way: &Way, fault: &Fault) {
-        let said = redacted(&fault.said, &way.table.secrets);
+        let said = fault.logged(&way.table.secrets);
         let (model, kind) = (&way.model.id, fault.kind.name());
         tracing::debug!(%model, kind, note = %fault.note, %said, "a model was asked in vain");
     }
