@@ -170,6 +170,7 @@ fn what_models_cost_that_are_added_is_kept_within_the_day() {
     let ask = || post(server.address, "/v1/llm/infer", &[], &body);
     let answer = ask();
     assert_eq!((answer.status, &answer.json()["answer"]["cost_usd"]), (200, &json!(0.015)));
+    assert_eq!(answer.json()["spent_usd"], json!([0.015, 0.015]), "its own cost is in it");
     let refused = ask();
     assert!(refused.status >= 400 && refused.body.contains("`day` has"), "{refused:?}");
     // The store has it: a process that begins now knows it.

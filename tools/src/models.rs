@@ -180,15 +180,13 @@ impl Operation for Models {
     }
 
     async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
-        let spent = cx.engine.spent();
-        let usd = |micros: u64| micros as f64 / 1e6;
         let mut reply = Reply {
             models: Vec::new(),
             health: Vec::new(),
             ensemble: None,
             alerts: Vec::new(),
             answer: None,
-            spent_usd: [usd(spent.day_usd_micros), usd(spent.month_usd_micros)],
+            spent_usd: [0.0; 2],
         };
         match args.op {
             Op::List => {
@@ -200,6 +198,10 @@ impl Operation for Models {
             Op::Health => reply.ensemble = Some(crate::ensemble::check(cx, call).await?),
             Op::Infer => reply.answer = Some(infer(cx, args, call).await?),
         }
+        // What it cost itself is spent too.
+        let spent = cx.engine.spent();
+        reply.spent_usd =
+            [spent.day_usd_micros, spent.month_usd_micros].map(|micros| micros as f64 / 1e6);
         Ok(reply)
     }
 
