@@ -275,7 +275,11 @@ impl Client {
         let result = self.call(tool, args);
         assert_ne!(result["isError"], true, "{tool}: {result}");
         assert!(result["structuredContent"].is_object(), "{tool}: {result}");
-        result["structuredContent"].clone()
+        let reply = result["structuredContent"].clone();
+        let schema = synod_tools::find(tool).map(|entry| (entry.output)()).unwrap_or_default();
+        let odd = typed_null(&schema, &reply);
+        assert_eq!(odd, None, "{tool}: it is null, and its schema gives it a type: {reply}");
+        reply
     }
 
     /// Ends the input and waits for the program's end.
@@ -303,6 +307,20 @@ impl Drop for Client {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The first field that is null though its schema gives it a type: clients that hold a reply
+/// against the schema refuse all of it.
+fn typed_null(schema: &Value, reply: &Value) -> Option<String> {
+    match reply {
+        Value::Null => schema.get("type").map(|wanted| format!(", wanted {wanted}")),
+        Value::Array(items) => items.iter().find_map(|item| typed_null(&schema["items"], item)),
+        Value::Object(map) => map.iter().find_map(|(name, value)| {
+            let odd = typed_null(&schema["properties"][name], value)?;
+            Some(format!(".{name}{odd}"))
+        }),
+        _ => None,
     }
 }
 

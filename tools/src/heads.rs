@@ -31,6 +31,8 @@ pub struct HeadsReply {
     pub head_contributions: Vec<Value>,
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub transparency_report: Value,
+    // Flattened into a reply that may be without it, it is not `required` there.
+    #[schemars(transform = crate::schema::open)]
     pub confidence_score: Option<f64>,
 }
 
@@ -316,5 +318,18 @@ impl HeadsReply {
             ));
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confidence_that_cannot_be_said_fits_its_schema() {
+        let schema = crate::schema::portable_output::<Reply>();
+        let score = &schema["properties"]["confidence_score"];
+        assert!(score.is_object() && score["type"].is_null(), "{score}");
+        assert_eq!(schema["properties"]["final_answer"]["type"], "string", "others keep theirs");
     }
 }

@@ -65,6 +65,12 @@ fn open_nulls(value: &mut Value) {
     }
 }
 
+/// Takes the type off a field that may be null, where its schema does not say that it is always
+/// there: that of a struct that is flattened into another one and may be absent.
+pub fn open(schema: &mut schemars::Schema) {
+    schema.remove("type");
+}
+
 fn shaped(mut schema: Value) -> Value {
     clean(&mut schema);
     if let Some(root) = schema.as_object_mut() {
