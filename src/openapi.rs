@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of the REST routes, derived from the tool table.
 
 use serde_json::{Map, Value, json};
-use synod_tools::{Entry, Route};
+use synod_tools::{Effect, Entry, Route};
 
 /// The document for the tools that are offered.
 pub fn document(tools: &[&'static Entry]) -> Value {
@@ -143,9 +143,11 @@ fn operation(entry: &Entry, route: &Route) -> Value {
             "schema": { "type": "string", "maxLength": 200 },
             "description": "The same key twice is the same request.",
         });
+        // What only reads does no more the second time than the first.
+        let key = (entry.effect != Effect::Read).then_some(key);
         let all = parameters(&input, route);
         let in_path = all.as_array().into_iter().flatten().filter(|p| p["in"] == "path").cloned();
-        out["parameters"] = std::iter::once(key).chain(in_path).collect();
+        out["parameters"] = key.into_iter().chain(in_path).collect();
     } else {
         out["parameters"] = parameters(&input, route);
     }

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use synod_tools::TOOLS;
+use synod_tools::{Effect, TOOLS};
 
 /// After the end of its input the program has this long.
 const EXIT: Duration = Duration::from_secs(2);
@@ -504,12 +504,15 @@ fn the_description_of_rest_is_whole() {
     assert!(api["info"]["title"].is_string() && api["info"]["version"].is_string());
     let paths = api["paths"].as_object().expect("paths");
     let mut wanted = BTreeSet::new();
-    for route in TOOLS.iter().flat_map(|entry| entry.routes) {
+    for (entry, route) in TOOLS.iter().flat_map(|e| e.routes.iter().map(move |r| (e, r))) {
         let path = route.path.replace("{*", "{");
         let method = route.method.to_lowercase();
         let operation = &paths.get(&path).unwrap_or_else(|| panic!("no {path}"))[&method];
         let status = route.status.to_string();
         assert!(operation["responses"][&status].is_object(), "{method} {path} has no {status}");
+        let keyed = operation["parameters"].to_string().contains("\"Idempotency-Key\"");
+        let does = entry.effect != Effect::Read && route.method == "POST";
+        assert_eq!(keyed, does, "{method} {path}");
         wanted.insert((path, method));
     }
     let mut ids = BTreeSet::new();

@@ -109,6 +109,47 @@ fn a_person_decides_where_trust_is_too_low() {
 }
 
 #[test]
+fn a_persons_word_counts_once_for_each_key() {
+    let (place, server, config) = place(&["seven", "others"], "");
+    let web = place.http(&["--config", &config], &[]);
+    let ask = json!({"query": "How many?", "kind": "number", "hold": true, "confidence": 1,
+                     "models": ["seven", "others"]});
+    let held = post(web.address, "/v1/orchestrate", &[], &ask).json();
+    assert_eq!(held["state"], "waiting", "{held}");
+    let path = format!("/v1/tasks/{}/actions", held["job"].as_str().expect("a job"));
+    let act = |key: &str, body: &Value| post(web.address, &path, &[("Idempotency-Key", key)], body);
+    let settled = || {
+        let job = format!("/v1/orchestrate/{}", held["job"].as_str().expect("a job"));
+        poll("the council's end", PATIENCE, || {
+            let reply = get(web.address, &job).json();
+            (reply["state"] != "running" && reply["state"] != "pending").then_some(reply)
+        })
+    };
+    let input = json!({"query": "How many then?", "kind": "number", "models": ["seven", "others"],
+                       "hold": true, "confidence": 1});
+    let other = json!({"action": "modify", "input": input});
+    let first = act("m", &other);
+    assert!(matches!(first.status, 200 | 202), "{first:?}");
+    assert_eq!(settled()["state"], "waiting");
+    let asked = (server.asked("seven"), server.asked("others"));
+    let again = act("m", &other);
+    assert_eq!((again.status, &again.json()["job"]), (200, &held["job"]), "{again:?}");
+    assert_eq!(settled()["state"], "waiting");
+    assert_eq!((server.asked("seven"), server.asked("others")), asked, "it was asked twice");
+    let approve = json!({"action": "approve"});
+    assert_eq!(act("m", &approve).status, 409, "a key of another word");
+    for _ in 0..2 {
+        let approved = act("a", &approve);
+        assert_eq!((approved.status, &approved.json()["state"]), (200, &json!("succeeded")));
+    }
+    // What was refused may be tried again under its key.
+    for _ in 0..2 {
+        let late = act("b", &approve);
+        assert!(late.status == 409 && late.body.contains("does not fit"), "{late:?}");
+    }
+}
+
+#[test]
 fn what_a_person_adds_is_no_second_turn_of_the_session() {
     let (place, _server, config) = place(&["seven", "others"], "");
     let mut client = place.stdio(&["--config", &config]);

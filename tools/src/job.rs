@@ -4,10 +4,10 @@
 use crate::ingest::Ingest;
 use crate::reply::{Currency, JobReply};
 use crate::{COUNCIL_JOB, Call, Context, Effect, Error, Operation, Route, Work};
-use crate::{orchestrate, round};
+use crate::{once, orchestrate, round};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use synod_store::{Action, JobState, Scope};
 
 pub struct Job;
@@ -59,7 +59,7 @@ enum JobKind {
     Ingest,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum ActionName {
     Approve,
@@ -209,7 +209,7 @@ fn outcome(cx: &Context, job: &synod_store::Job, call: &Call) -> Result<Value, E
     let text = job.result.clone().unwrap_or_default();
     Ok(match (job.state, serde_json::from_str(&text)) {
         (_, Ok(Value::Object(map))) => Value::Object(map),
-        (state, _) => serde_json::json!({ "state": state.name(), "text": text }),
+        (state, _) => json!({ "state": state.name(), "text": text }),
     })
 }
 
@@ -273,8 +273,22 @@ fn allowed(cx: &Context, url: &str) -> Result<String, Error> {
     ))
 }
 
-/// A person's word on a council.
+/// A person's word on a council, which counts once under the key of the call.
 fn act(cx: &Context, args: Args, call: &Call) -> Result<synod_store::Job, Error> {
+    let Args { id, action, text, input, .. } = &args;
+    let action = action.map(|action| format!("{action:?}"));
+    let request = json!({ "id": id, "action": action, "text": text, "input": input });
+    // Before anything is looked at: the same word fits no job that has heard it.
+    let once = match once::begin::<String>(cx, call, "job", &crate::request(&request))? {
+        once::Begun::Known(id) => return found(cx, Some(&id), call),
+        once::Begun::New(once) => once,
+    };
+    let acted = carried_out(cx, args, call)?;
+    once.keep(&acted.id)?;
+    Ok(acted)
+}
+
+fn carried_out(cx: &Context, args: Args, call: &Call) -> Result<synod_store::Job, Error> {
     let job = found(cx, args.id.as_deref(), call)?;
     let refuse = |text: &str| Err(Error::Args(format!("job: {text}")));
     if job.kind != COUNCIL_JOB {
