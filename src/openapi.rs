@@ -179,13 +179,17 @@ fn parameters(input: &Value, route: &Route) -> Value {
         let description = schema.as_object_mut().and_then(|s| s.remove("description"));
         let object = schema["type"] == "object";
         let schema = if object { json!({ "type": "string" }) } else { schema };
-        json!({
+        let mut parameter = json!({
             "name": name,
             "in": if in_path { "path" } else { "query" },
             "required": in_path || required(&name),
-            "description": description.unwrap_or_default(),
             "schema": schema,
-        })
+        });
+        // A null is no text: without words the key is not there.
+        if let Some(text) = description {
+            parameter["description"] = text;
+        }
+        parameter
     });
     Value::Array(rows.collect())
 }

@@ -123,6 +123,7 @@ ts ts_v1 http legacy
 ts ts_v1 sse legacy
 ts ts_v2 http legacy
 ts ts_v2 http auto
+step "openapi" "$python" "$here/openapi.py" --url "$url"
 step "inspector" "$here/inspector.sh" --synod "$synod" --data "$data" --word "$word" --url "$url" --tools "$tools"
 py stdio "beside the HTTP server"
 ts ts_v1 stdio legacy "beside the HTTP server"

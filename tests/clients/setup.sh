@@ -11,12 +11,13 @@ CONFORMANCE=0.2.0-alpha.12
 SDK_V1=1.32.2
 SDK_V2=2.4.0
 PY_MCP=2.3.0 # still carries mcp.client.sse.sse_client, so one venv serves all transports
+OPENAPI=0.9.0 # openapi-spec-validator
 
 here=$(cd "$(dirname "$0")" && pwd)
 tools=${1:-$here/../../target/clients}
 mkdir -p "$tools"
 tools=$(cd "$tools" && pwd)
-pins="node $NODE inspector $INSPECTOR conformance $CONFORMANCE sdk $SDK_V1 client $SDK_V2 mcp $PY_MCP"
+pins="node $NODE inspector $INSPECTOR conformance $CONFORMANCE sdk $SDK_V1 client $SDK_V2 mcp $PY_MCP openapi $OPENAPI"
 
 find_python() {
   local name
@@ -58,11 +59,11 @@ if [ "$("$tools/node_modules/.bin/node" --version 2>/dev/null)" != "v$NODE" ]; t
 fi
 
 [ -x "$tools/venv/bin/python" ] || "$(find_python)" -m venv "$tools/venv"
-"$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check "mcp==$PY_MCP"
+"$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check "mcp==$PY_MCP" "openapi-spec-validator==$OPENAPI"
 
 # What the scripts rely on is here and starts.
 [ "$("$tools/node_modules/.bin/node" --version)" = "v$NODE" ]
-"$tools/venv/bin/python" -c 'import mcp.client.sse; mcp.client.sse.sse_client'
+"$tools/venv/bin/python" -c 'import mcp.client.sse, openapi_spec_validator; mcp.client.sse.sse_client'
 (cd "$tools" && node_modules/.bin/node -e '
 for (const name of ["@modelcontextprotocol/sdk/client/index.js", "@modelcontextprotocol/client", "@modelcontextprotocol/client/stdio"]) require(name)')
 MCP_INSPECTOR_SECRET_STORE=memory PATH="$tools/node_modules/.bin:$PATH" "$tools/node_modules/.bin/inspector" --cli --help > /dev/null 2>&1

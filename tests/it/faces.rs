@@ -555,6 +555,8 @@ fn operation_is_sound(path: &str, method: &str, operation: &Value) {
         let name = parameter["name"].as_str().expect("a name");
         assert!(names.insert(name), "{at}: `{name}` twice");
         assert!(parameter["schema"].is_object(), "{at}: {name}");
+        let said = parameter.get("description").is_none_or(Value::is_string);
+        assert!(said, "{at}: {name} has a description that is no text");
         let in_path = parameter["in"] == "path";
         assert_eq!(in_path, path.contains(&format!("{{{name}}}")), "{at}: {name}");
         assert!(!in_path || parameter["required"] == true, "{at}: {name}");
