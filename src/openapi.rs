@@ -135,9 +135,9 @@ fn operation(entry: &Entry, route: &Route) -> Value {
         "responses": responses,
     });
     if route.method == "POST" {
-        let body =
-            json!({ "required": true, "content": { "application/json": { "schema": input } } });
-        out["requestBody"] = body;
+        let schema = body(route, input.clone());
+        out["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
         let key = json!({
             "name": "Idempotency-Key", "in": "header", "required": false,
             "schema": { "type": "string", "maxLength": 200 },
@@ -152,6 +152,28 @@ fn operation(entry: &Entry, route: &Route) -> Value {
         out["parameters"] = parameters(&input, route);
     }
     out
+}
+
+/// The arguments that are for the body to say: all but those of the address.
+fn body(route: &Route, mut input: Value) -> Value {
+    let free = |name: &str| !says(route, name) && !in_path(route, name);
+    if let Some(properties) = input.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|name, _| free(name));
+    }
+    if let Some(required) = input.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|name| name.as_str().is_some_and(free));
+    }
+    input
+}
+
+/// Whether the route itself says an argument.
+fn says(route: &Route, name: &str) -> bool {
+    route.says.iter().any(|(known, _)| *known == name)
+}
+
+/// Whether an argument stands in the route's path.
+fn in_path(route: &Route, name: &str) -> bool {
+    route.path.contains(&format!("{{{name}}}")) || route.path.contains(&format!("{{*{name}}}"))
 }
 
 fn operation_id(entry: &Entry, route: &Route) -> String {
@@ -171,11 +193,9 @@ fn parameters(input: &Value, route: &Route) -> Value {
     let required =
         |name: &str| input["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name));
     let properties = input["properties"].as_object().cloned().unwrap_or_default();
-    let said = |name: &str| route.says.iter().any(|(known, _)| *known == name);
-    let asked = properties.into_iter().filter(|(name, _)| !said(name));
+    let asked = properties.into_iter().filter(|(name, _)| !says(route, name));
     let rows = asked.map(|(name, mut schema)| {
-        let named = |form: String| route.path.contains(&form);
-        let in_path = named(format!("{{*{name}}}")) || named(format!("{{{name}}}"));
+        let in_path = in_path(route, &name);
         let description = schema.as_object_mut().and_then(|s| s.remove("description"));
         let object = schema["type"] == "object";
         let schema = if object { json!({ "type": "string" }) } else { schema };

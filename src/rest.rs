@@ -58,22 +58,39 @@ fn method(entry: &'static Entry, route: &'static Route, door: Arc<Door>) -> Meth
             } else {
                 query_args(entry, query)
             };
-            let (mut args, of_path) = match (args, of_path) {
-                (Ok(args), Ok(of_path)) => (args, of_path),
-                (Err(fault), _) | (_, Err(fault)) => return refuse(&fault),
+            let args = of_path.and_then(|of_path| addressed(entry, route, args?, of_path));
+            let mut args = match args {
+                Ok(args) => args,
+                Err(fault) => return refuse(&fault),
             };
-            if let (Value::Object(map), Value::Object(of_path)) = (&mut args, of_path) {
-                map.extend(of_path);
-            }
-            // What the address says is no matter of the body.
-            let said = route.says.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-            if let Value::Object(map) = &mut args {
-                map.extend(said.map(|(k, v)| (k, Value::from(v))));
-            }
             let stream = entry.name == "models" && take_stream(&mut args);
             answer(&door, entry, route, caller, args, &headers, stream).await
         },
     )
+}
+
+/// What is shown of an argument that contradicts the address, in bytes.
+const SHOWN_BYTES_MAX: usize = 60;
+
+/// Arguments with what the address says. One that says something else is refused: its sender would
+/// take what the address does for what was asked.
+fn addressed(entry: &Entry, route: &Route, args: Value, of_path: Value) -> Result<Value, Fault> {
+    let (Value::Object(mut args), Value::Object(of_path)) = (args, of_path) else {
+        return Ok(Value::Null);
+    };
+    let said = route.says.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
+    for (name, value) in of_path.into_iter().chain(said) {
+        let other = args.get(&name).filter(|given| !given.is_null() && **given != value);
+        if let Some(other) = other {
+            let (tool, other) = (entry.name, other.to_string());
+            let other = synod_tools::head(&other, SHOWN_BYTES_MAX);
+            let text = format!("{tool}: `{name}` is {other}, and the address says {value}");
+            let hint = "leave it out, or use the address that says it";
+            return Err(Fault::new(fault::INVALID, format!("{text}; {hint}")));
+        }
+        args.insert(name, value);
+    }
+    Ok(Value::Object(args))
 }
 
 /// Whether the answer is wanted as it comes: a matter of this face, and no argument of the tool.

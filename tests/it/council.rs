@@ -571,6 +571,58 @@ fn sessions_are_listed_to_the_last_and_deleted_with_what_was_said() {
 }
 
 #[test]
+fn a_body_does_not_contradict_its_address() {
+    let place = Place::new();
+    let web = place.http(&[], &[]);
+    let at = web.address;
+    let made = post(at, "/v1/sessions", &[], &json!({"op": "create", "title": "Sums"}));
+    assert_eq!(made.status, 201, "what says the same is no contradiction: {made:?}");
+    let id = made.json()["session_id"].as_str().expect("an id").to_owned();
+    let path = format!("/v1/sessions/{id}");
+    let note = json!({"text": "a third of it", "id": id});
+    assert_eq!(post(at, &format!("{path}/messages"), &[], &note).status, 201);
+    for (path, body, word) in [
+        ("/v1/sessions".to_owned(), json!({"op": "fork", "id": id}), "`op` is \"fork\""),
+        (format!("{path}/messages"), json!({"text": "x", "id": "s_other"}), "`id`"),
+        (format!("{path}/prompt"), json!({"prompt": "x", "mode": "debate"}), "`mode`"),
+        (format!("{path}/prompt"), json!({"prompt": "x", "session": "s_other"}), "`session`"),
+        ("/v1/jobs".to_owned(), json!({"op": "list"}), "`op`"),
+    ] {
+        let refused = post(at, &path, &[], &body);
+        assert_eq!((refused.status, refused.fault().as_str()), (400, "invalid_argument"));
+        let error = &refused.json()["error"];
+        let said = error["message"].as_str().expect("a message");
+        assert!(said.contains(word) && said.contains("the address says"), "{path}: {said}");
+    }
+    assert_eq!(get(at, &format!("{path}?op=delete")).status, 400);
+    // What the tool does besides has addresses of its own.
+    let found = get(at, "/v1/sessions/search?text=third").json();
+    assert_eq!(found["messages"][0]["session"], id.as_str(), "{found}");
+    let resumed = get(at, &format!("{path}/resume?tokens=500")).json();
+    assert_eq!(resumed["recovery"]["unanswered"], 1, "{resumed}");
+    let key = [("Idempotency-Key", "f")];
+    let fork = |seq: u32| post(at, &format!("{path}/fork"), &key, &json!({ "seq": seq }));
+    let (first, again) = (fork(1), fork(1));
+    assert_eq!((first.status, fork(0).status), (201, 409));
+    let copy = first.json()["session_id"].clone();
+    assert_eq!(copy, again.json()["session_id"], "one copy for a key");
+    assert_ne!(copy, json!(id));
+    let ended = post(at, &format!("{path}/end"), &[], &json!({})).json();
+    assert_eq!(ended["sessions"][0]["ended"], true, "{ended}");
+    // None of what the address says stands in what is told of the body.
+    let api = get(at, "/v1/openapi.json").json();
+    let body = |path: &str| {
+        api["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"].clone()
+    };
+    let asked = &body("/v1/sessions/{session}/prompt")["properties"];
+    assert!(asked["heads"].is_object() && asked["mode"].is_null() && asked["session"].is_null());
+    let update = body("/v1/spec-kit/features/{feature}/updates");
+    assert!(update["properties"]["feature"].is_null(), "{update}");
+    assert_eq!(update["required"], json!(["op"]));
+    assert!(body("/v1/jobs")["properties"]["op"].is_null());
+}
+
+#[test]
 fn heads_speak_and_a_witness_puts_it_together() {
     let server = Chat::start(&[]);
     let place = Place::new();

@@ -134,10 +134,14 @@ impl Operation for Session {
     const ROUTES: &'static [Route] = &[
         Route::post("/v1/sessions", 201).saying(&[("op", "create")]),
         Route::get("/v1/sessions").saying(&[("op", "list")]),
+        Route::get("/v1/sessions/search").saying(&[("op", "search")]),
         Route::get("/v1/sessions/{id}").saying(&[("op", "get")]),
         Route::delete("/v1/sessions/{id}").saying(&[("op", "delete")]),
         Route::post("/v1/sessions/{id}/messages", 201).saying(&[("op", "append")]),
         Route::get("/v1/sessions/{id}/history").saying(&[("op", "history")]),
+        Route::get("/v1/sessions/{id}/resume").saying(&[("op", "resume")]),
+        Route::post("/v1/sessions/{id}/fork", 201).saying(&[("op", "fork")]),
+        Route::post("/v1/sessions/{id}/end", 200).saying(&[("op", "end")]),
     ];
     type Args = Args;
     type Reply = Reply;
@@ -317,10 +321,9 @@ fn one(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
                 .then(|| format!("{} more; pass `seq` = {last}", known.n_messages - last));
         }
         Op::Fork => {
-            let to = synod_store::new_id("s", now_ms, synod_store::random()?);
-            let made = cx.store.fork_session(&id, owner, &to, args.seq, now_ms)?;
-            reply.sessions = vec![made.ok_or_else(missing)?.into()];
-            reply.session_id = Some(to);
+            let made = fork(cx, &id, &args, call)?;
+            reply.session_id = Some(made.id.clone());
+            reply.sessions = vec![made.into()];
         }
         Op::Resume => {
             let tokens = args.tokens.unwrap_or(RESUME_TOKENS);
@@ -356,6 +359,24 @@ fn one(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         _ => reply.sessions = vec![known.into()],
     }
     Ok(reply)
+}
+
+/// A copy of a session, which is made once under the key of the call.
+fn fork(cx: &Context, id: &str, args: &Args, call: &Call) -> Result<synod_store::Session, Error> {
+    let (owner, now_ms) = (call.account.as_str(), (cx.now_ms)());
+    let request = format!("fork\n{id}\n{:?}", args.seq);
+    let once = match once::begin::<String>(cx, call, "session", &request)? {
+        once::Begun::Known(copy) => {
+            let gone = || Error::Missing("session: the one of this key is gone".to_owned());
+            return cx.store.session(&copy, owner, now_ms)?.ok_or_else(gone);
+        }
+        once::Begun::New(once) => once,
+    };
+    let to = synod_store::new_id("s", now_ms, synod_store::random()?);
+    let made = cx.store.fork_session(id, owner, &to, args.seq, now_ms)?;
+    let made = made.ok_or_else(|| missing(id))?;
+    once.keep(&to)?;
+    Ok(made)
 }
 
 fn shown(messages: Vec<synod_store::Message>) -> Vec<MessageReply> {
