@@ -1,6 +1,8 @@
 //! The OpenAPI 3.1 document of the REST routes, derived from the tool table.
 
+use crate::fault;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use synod_tools::{Effect, Entry, Route};
 
 /// The document for the tools that are offered.
@@ -17,6 +19,7 @@ pub fn document(tools: &[&'static Entry]) -> Value {
     if tools.iter().any(|entry| entry.name == "job") {
         paths.extend(streams());
     }
+    paths.extend(signs());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -81,6 +84,45 @@ fn streams() -> Map<String, Value> {
     ])
 }
 
+/// The routes that say how the server does, in plain text.
+fn signs() -> Map<String, Value> {
+    let sign = |name: &str, summary: &str, open: bool| {
+        let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+        let mut responses = refusals("GET");
+        responses.insert("200".to_owned(), json!({ "description": summary, "content": text }));
+        let mut operation = json!({
+            "operationId": name, "summary": summary, "tags": ["server"], "parameters": [],
+            "responses": responses,
+        });
+        if open {
+            operation["security"] = json!([]);
+        }
+        (format!("/{name}"), json!({ "get": operation }))
+    };
+    Map::from_iter([
+        sign("health", "Whether the server lives", true),
+        sign("ready", "Whether it answers from its index", true),
+        sign("metrics", "What it counts, for Prometheus", false),
+    ])
+}
+
+/// What a route may answer instead: every status that a fault stands for.
+fn refusals(method: &str) -> Map<String, Value> {
+    let mut texts: BTreeMap<u16, String> = BTreeMap::new();
+    for code in fault::CODES {
+        // The route has the method, and only what has a body can be over its limit.
+        if *code == fault::METHOD || *code == fault::TOO_LARGE && method != "POST" {
+            continue;
+        }
+        let text = texts.entry(code.status).or_default();
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(code.meaning);
+    }
+    texts.into_iter().map(|(status, text)| (status.to_string(), error(&text))).collect()
+}
+
 fn error_schema() -> Value {
     json!({
         "type": "object",
@@ -89,7 +131,7 @@ fn error_schema() -> Value {
             "type": "object",
             "required": ["code", "message", "hint", "correlation_id"],
             "properties": {
-                "code": { "type": "string", "enum": crate::fault::CODES.iter().map(|c| c.name).collect::<Vec<_>>() },
+                "code": { "type": "string", "enum": fault::CODES.iter().map(|c| c.name).collect::<Vec<_>>() },
                 "message": { "type": "string" },
                 "hint": { "type": "string", "description": "What to do next." },
                 "correlation_id": { "type": "string" },
@@ -107,25 +149,17 @@ fn error(text: &str) -> Value {
 
 fn operation(entry: &Entry, route: &Route) -> Value {
     let input = (entry.input)();
-    let ok = json!({
+    let mut ok = json!({
         "description": "The tool's structured reply.",
         "content": { "application/json": { "schema": (entry.output)() } },
     });
-    let mut responses = json!({
-        "400": error("An argument does not fit."),
-        "401": error("A token is needed."),
-        "403": error("The grant does not cover the call."),
-        "404": error("Nothing has that name."),
-        "409": error("A name is ambiguous."),
-        "422": error("It cannot be done."),
-        "429": error("Too many calls a second."),
-        "500": error("A bug of ours."),
-        "503": error("Too many calls are running."),
-        "504": error("The deadline passed."),
-    });
-    responses[route.status.to_string()] = ok.clone();
+    if crate::rest::streams(entry, route) {
+        ok["content"]["text/event-stream"] = json!({});
+    }
+    let mut responses = refusals(route.method);
+    responses.insert(route.status.to_string(), ok.clone());
     if route.status == 202 {
-        responses["200"] = ok;
+        responses.insert("200".to_owned(), ok);
     }
     let mut out = json!({
         "operationId": operation_id(entry, route),
@@ -135,7 +169,7 @@ fn operation(entry: &Entry, route: &Route) -> Value {
         "responses": responses,
     });
     if route.method == "POST" {
-        let schema = body(route, input.clone());
+        let schema = body(entry, route, input.clone());
         out["requestBody"] =
             json!({ "required": true, "content": { "application/json": { "schema": schema } } });
         let key = json!({
@@ -154,11 +188,24 @@ fn operation(entry: &Entry, route: &Route) -> Value {
     out
 }
 
-/// The arguments that are for the body to say: all but those of the address.
-fn body(route: &Route, mut input: Value) -> Value {
+/// The arguments that are for the body to say: all but those of the address, and what this face
+/// takes besides or under another name.
+fn body(entry: &Entry, route: &Route, mut input: Value) -> Value {
     let free = |name: &str| !says(route, name) && !in_path(route, name);
     if let Some(properties) = input.get_mut("properties").and_then(Value::as_object_mut) {
         properties.retain(|name, _| free(name));
+        if crate::rest::streams(entry, route) {
+            let text = "The answer as it comes, as server-sent events: text {delta}, void (what \
+                        came so far counts no more), then complete or error.";
+            let stream = json!({ "type": "boolean", "description": text });
+            properties.insert("stream".to_owned(), stream);
+        }
+        // In a session one is prompted; `query` is understood too.
+        let query =
+            if route.path.ends_with("/prompt") { properties.shift_remove("query") } else { None };
+        if let Some(query) = query {
+            properties.insert("prompt".to_owned(), query);
+        }
     }
     if let Some(required) = input.get_mut("required").and_then(Value::as_array_mut) {
         required.retain(|name| name.as_str().is_some_and(free));
@@ -176,17 +223,23 @@ fn in_path(route: &Route, name: &str) -> bool {
     route.path.contains(&format!("{{{name}}}")) || route.path.contains(&format!("{{*{name}}}"))
 }
 
+/// A name for generated clients: letters, digits and underscores.
 fn operation_id(entry: &Entry, route: &Route) -> String {
-    if entry.routes.len() == 1 || std::ptr::eq(&entry.routes[0], route) {
+    if std::ptr::eq(&entry.routes[0], route) {
         return entry.name.to_owned();
     }
-    if let Some((_, op)) = route.says.iter().find(|(name, _)| *name == "op") {
-        // Under a second name, as `/v1/tasks` beside `/v1/jobs`, by that name.
-        let first = |route: &Route| route.path.split('/').nth(2);
-        let twin = first(route).filter(|name| first(&entry.routes[0]) != Some(*name));
-        return format!("{}_{op}", twin.unwrap_or(entry.name));
-    }
-    route.path.trim_start_matches("/v1/").replace(['/', '-'], "_")
+    let tail = |route: &Route| route.path.trim_start_matches("/v1").trim_start_matches('/');
+    let id = match route.says.iter().find(|(name, _)| *name == "op") {
+        Some((_, op)) => {
+            // Under a second name, as `/v1/tasks` beside `/v1/jobs`, by that name.
+            let first = |route: &Route| tail(route).split('/').next();
+            let twin = first(route).filter(|name| first(&entry.routes[0]) != Some(*name));
+            format!("{}_{op}", twin.unwrap_or(entry.name))
+        }
+        None => tail(route).replace(['{', '}', '*'], "").replace(['/', '-'], "_"),
+    };
+    // Beside the one with a version.
+    if route.path.starts_with("/v1/") { id } else { format!("{id}_short") }
 }
 
 fn parameters(input: &Value, route: &Route) -> Value {

@@ -27,13 +27,6 @@ pub fn routes(door: Arc<Door>) -> Router {
             router = router.route(route.path, method(entry, route, Arc::clone(&door)));
         }
     }
-    let search = door.tools().iter().find(|entry| entry.name == "search").copied();
-    if let Some(search) = search
-        && let Some(route) = search.routes.first()
-    {
-        // The short form that older clients use.
-        router = router.route("/context/search", method(search, route, Arc::clone(&door)));
-    }
     let document = crate::openapi::document(door.tools());
     router.route("/v1/openapi.json", get(move || async move { axum::Json(document) }))
 }
@@ -59,11 +52,14 @@ fn method(entry: &'static Entry, route: &'static Route, door: Arc<Door>) -> Meth
                 query_args(entry, query)
             };
             let args = of_path.and_then(|of_path| addressed(entry, route, args?, of_path));
-            let mut args = match args {
-                Ok(args) => args,
+            let taken = args.and_then(|args| match streams(entry, route) {
+                true => take_stream(args),
+                false => Ok((args, false)),
+            });
+            let (args, stream) = match taken {
+                Ok(taken) => taken,
                 Err(fault) => return refuse(&fault),
             };
-            let stream = entry.name == "models" && take_stream(&mut args);
             answer(&door, entry, route, caller, args, &headers, stream).await
         },
     )
@@ -93,10 +89,22 @@ fn addressed(entry: &Entry, route: &Route, args: Value, of_path: Value) -> Resul
     Ok(Value::Object(args))
 }
 
-/// Whether the answer is wanted as it comes: a matter of this face, and no argument of the tool.
-fn take_stream(args: &mut Value) -> bool {
-    let wanted = args.as_object_mut().and_then(|map| map.remove("stream"));
-    wanted == Some(Value::Bool(true))
+/// Whether a route takes `stream`: a matter of this face, and no argument of the tool.
+pub fn streams(entry: &Entry, route: &Route) -> bool {
+    entry.name == "models" && route.method == "POST"
+}
+
+/// The arguments of the tool, and whether the answer is wanted as it comes.
+fn take_stream(mut args: Value) -> Result<(Value, bool), Fault> {
+    let wanted = args.as_object_mut().and_then(|map| map.shift_remove("stream"));
+    match wanted {
+        None | Some(Value::Null) => Ok((args, false)),
+        Some(Value::Bool(wanted)) => Ok((args, wanted)),
+        Some(_) => {
+            let text = "models: `stream` is no truth value; send `true` or `false` without quotes";
+            Err(Fault::new(fault::INVALID, text))
+        }
+    }
 }
 
 async fn answer(
@@ -125,7 +133,7 @@ async fn answer(
         return crate::stream::infer(Arc::clone(door), caller, args, call).await;
     }
     match door.call(&caller, entry.name, args, call).await {
-        Ok(answer) => {
+        Ok(mut answer) => {
             let runs_on =
                 matches!(answer.structured["state"].as_str(), Some("pending" | "running"));
             let status = if route.status == 202 && !runs_on { 200 } else { route.status };
@@ -136,6 +144,10 @@ async fn answer(
                 _ => "/v1/jobs",
             };
             let location = answer.structured["job"].as_str().map(|job| format!("{base}/{job}"));
+            // Before the heads have spoken, too: by it they are followed.
+            if route.says.contains(&("mode", "heads")) && answer.structured["task_id"].is_null() {
+                answer.structured["task_id"] = answer.structured["job"].clone();
+            }
             let mut response = (status, axum::Json(answer.structured)).into_response();
             if let Some(value) = location.filter(|_| runs_on).and_then(|l| l.parse().ok()) {
                 response.headers_mut().insert(header::LOCATION, value);

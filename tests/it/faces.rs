@@ -520,7 +520,9 @@ fn the_description_of_rest_is_whole() {
     for path in ["tasks/{id}", "jobs/{id}", "sessions/{id}"] {
         wanted.insert((format!("/v1/{path}/stream"), "get".to_owned()));
     }
-    wanted.insert(("/v1/stream/{id}".to_owned(), "get".to_owned()));
+    for path in ["/v1/stream/{id}", "/health", "/ready", "/metrics"] {
+        wanted.insert((path.to_owned(), "get".to_owned()));
+    }
     let mut found = BTreeSet::new();
     for (path, item) in paths {
         assert!(path.starts_with('/'), "{path}");
@@ -528,10 +530,24 @@ fn the_description_of_rest_is_whole() {
             operation_is_sound(path, method, operation);
             let id = operation["operationId"].as_str().expect("an id").to_owned();
             assert!(ids.insert(id.clone()), "two operations `{id}`");
+            let plain = id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(plain, "no generated client has a function `{id}`");
             found.insert((path.clone(), method.clone()));
         }
     }
     assert_eq!(found, wanted);
+    // What this face takes and gives beside the tools' own.
+    let of = |path: &str| {
+        let content = &paths[path]["post"]["requestBody"]["content"];
+        content["application/json"]["schema"]["properties"].clone()
+    };
+    assert!(of("/v1/sessions/{session}/prompt")["prompt"].is_object());
+    assert_eq!(of("/llm/infer")["stream"]["type"], "boolean");
+    assert!(of("/v1/orchestrate")["stream"].is_null());
+    let ask = &paths["/v1/orchestrate"]["post"]["responses"];
+    for status in ["413", "502", "507"] {
+        assert!(ask[status].is_object(), "no {status}");
+    }
     let text = api.to_string();
     for part in text.split("\"$ref\":\"#").skip(1) {
         let pointer = part.split('"').next().expect("a pointer");
@@ -547,7 +563,11 @@ fn operation_is_sound(path: &str, method: &str, operation: &Value) {
         let content = &response["content"];
         let streamed = status == "101" || content["text/event-stream"].is_object();
         let json = content["application/json"]["schema"].is_object();
-        assert!(json || streamed && path.contains("stream"), "{at} {status}");
+        let text = content["text/plain"]["schema"].is_object();
+        assert!(
+            json || text && !path.starts_with("/v1/") || streamed && path.contains("stream"),
+            "{at} {status}"
+        );
     }
     let parameters = operation["parameters"].as_array().expect("parameters");
     let mut names = BTreeSet::new();

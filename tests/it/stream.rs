@@ -271,6 +271,20 @@ fn heads_speak_over_a_socket_one_question_at_a_time() {
 }
 
 #[test]
+fn a_prompt_that_goes_on_names_its_task() {
+    let server = Chat::start(&["slow"]);
+    let (_place, web) = served(&server, &["slow"]);
+    let made = post(web.address, "/v1/sessions", &[], &json!({})).json();
+    let path = format!("/v1/sessions/{}/prompt", made["session_id"].as_str().expect("an id"));
+    let body = json!({"prompt": "Should it move?", "heads": ["logic"], "deadline_ms": 1});
+    let left = post(web.address, &path, &[], &body);
+    assert_eq!(left.status, 202, "{left:?}");
+    let left = left.json();
+    assert!(left["task_id"].is_string() && left["task_id"] == left["job"], "{left}");
+    server.release();
+}
+
+#[test]
 fn one_models_answer_comes_line_by_line() {
     let server = Chat::saying(|_, _| {
         "The first line.\nA key: AKIAIOSFODNN7EXAMPLF\nThe last words".to_owned()
@@ -298,6 +312,12 @@ fn one_models_answer_comes_line_by_line() {
     let bad = json!({"model": "one", "colour": "red", "stream": true});
     let failed = post(web.address, "/v1/llm/infer", &[], &bad);
     assert_eq!((failed.status, failed.fault().as_str()), (400, "invalid_argument"), "{failed:?}");
+    for stream in [json!("true"), json!(1)] {
+        let odd = json!({"model": "one", "input": "Say it.", "stream": stream});
+        let failed = post(web.address, "/v1/llm/infer", &[], &odd);
+        assert_eq!((failed.status, failed.fault().as_str()), (400, "invalid_argument"));
+        assert!(failed.body.contains("`stream`"), "{failed:?}");
+    }
     let bearer = token(&place, "reader", "read:context");
     let headers = [("Authorization", bearer.as_str())];
     let refused = post(web.address, "/v1/llm/infer", &headers, &body);

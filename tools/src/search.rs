@@ -153,7 +153,12 @@ impl Operation for Search {
     const SCOPE: Scope = Scope::ReadContext;
     const WORK: Work = Work::Compute;
     const IDEMPOTENT: bool = true;
-    const ROUTES: &'static [Route] = &[Route::get("/v1/search"), Route::get("/v1/context/search")];
+    // The last is the short form that older clients use.
+    const ROUTES: &'static [Route] = &[
+        Route::get("/v1/search"),
+        Route::get("/v1/context/search"),
+        Route::get("/context/search"),
+    ];
     type Args = Args;
     type Reply = Reply;
 
