@@ -322,7 +322,10 @@ fn jobs_are_left_over_rest_once_for_each_key() {
     let bad = [
         (json!({"kind": "orchestrate", "input": {"query": ""}}), 400),
         (json!({"kind": "orchestrate", "input": {"query": "x"}, "priority": 9}), 400),
-        (json!({"kind": "dance"}), 403),
+        (json!({"kind": "dance"}), 400),
+        (json!({"kind": "Orchestrate", "input": {"query": "x"}}), 400),
+        (json!({"kind": null, "input": {"query": "x"}}), 400),
+        (json!({"input": {"query": "x"}}), 400),
         // A kind is a word: what is read in another way than it was checked is refused.
         (json!({"kind": {"orchestrate": null}, "input": {"query": "x"}}), 403),
         (json!({"kind": "ingest", "input": {"op": "reindex"}}), 403),
@@ -334,6 +337,8 @@ fn jobs_are_left_over_rest_once_for_each_key() {
     for (body, status) in bad {
         let reply = post(web.address, "/v1/tasks", &[], &body);
         assert_eq!(reply.status, status, "{body}: {reply:?}");
+        let kinds = reply.body.contains("`orchestrate` or `ingest`");
+        assert!(status != 400 || body["kind"] == "orchestrate" || kinds, "{body}: {reply:?}");
     }
     // What is hidden is not offered through another door either.
     let hiding = place.write(

@@ -119,7 +119,10 @@ impl Operation for Job {
             (Some("submit"), "ingest") => (Scope::WriteContext, Effect::Write),
             (Some("submit"), "orchestrate") | (Some("act"), _) => (Scope::LlmInvoke, Effect::Spend),
             // Written in another way than as a plain name: it must not pass for less than it is.
-            (Some("submit"), _) => (Scope::Admin, Effect::Spend),
+            (Some("submit"), _) if !plain(args) => (Scope::Admin, Effect::Spend),
+            // No kind, or one that there is not, begins nothing: the refusal says which there are,
+            // to whoever may see jobs.
+            (Some("submit"), _) => (Scope::ReadJobs, Effect::Write),
             _ => (Scope::WriteJobs, Effect::Write),
         }
     }
@@ -188,6 +191,11 @@ impl Operation for Job {
 /// The kind that unchecked arguments name; empty for what is no plain name.
 fn kind_of(args: &Value) -> &str {
     args.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether the kind is a plain name, or none is given.
+fn plain(args: &Value) -> bool {
+    matches!(args.get("kind"), None | Some(Value::Null | Value::String(_)))
 }
 
 /// Indexing is everybody's matter, a council its owner's.
