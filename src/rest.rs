@@ -193,7 +193,8 @@ fn query_args(entry: &Entry, pairs: Pairs) -> Result<Value, Fault> {
             },
             Some("array") => {
                 let before = args.remove(&key).unwrap_or_else(|| Value::Array(Vec::new()));
-                array(before, &text, property).ok_or_else(|| bad("list of that type"))?
+                let commas = COMMA_LISTS.contains(&key.as_str());
+                array(before, &text, property, commas).ok_or_else(|| bad("list of that type"))?
             }
             Some("object") => {
                 let (name, value) = text.split_once(':').ok_or_else(|| bad("`name:value`"))?;
@@ -211,8 +212,13 @@ fn query_args(entry: &Entry, pairs: Pairs) -> Result<Value, Fault> {
     Ok(Value::Object(args))
 }
 
-/// Values separated by commas (numbers also by a dash: `lines=10-40`), added to those before.
-fn array(before: Value, text: &str, property: &Value) -> Option<Value> {
+/// Lists of words without commas, which one parameter may hold several of. Others are free text,
+/// of which every parameter holds one.
+const COMMA_LISTS: &[&str] = &["tags"];
+
+/// One value, or several between commas (numbers also at a dash: `lines=10-40`), added to those
+/// before.
+fn array(before: Value, text: &str, property: &Value, commas: bool) -> Option<Value> {
     let Value::Array(mut items) = before else { return None };
     let numbers =
         property["items"]["type"] == "integer" || property["prefixItems"][0]["type"] == "integer";
@@ -220,8 +226,10 @@ fn array(before: Value, text: &str, property: &Value) -> Option<Value> {
         for part in text.split([',', '-']) {
             items.push(part.trim().parse::<u64>().ok()?.into());
         }
-    } else {
+    } else if commas {
         items.extend(text.split(',').map(|part| Value::from(part.trim())));
+    } else {
+        items.push(text.into());
     }
     Some(Value::Array(items))
 }
@@ -239,12 +247,14 @@ mod tests {
             ("limit", "5"),
             ("explain", "true"),
             ("tags", "a,b"),
+            ("also", "\"salt, wind\""),
+            ("also", "tide"),
             ("where", "owner:Ada"),
         ];
         let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let args = query_args(search, pairs).unwrap();
         let wanted = json!({"query": "tide", "limit": 5, "explain": true, "tags": ["a", "b"],
-            "where": {"owner": "Ada"}});
+            "also": ["\"salt, wind\"", "tide"], "where": {"owner": "Ada"}});
         assert_eq!(args, wanted);
         let read = synod_tools::find("read").unwrap();
         let args = query_args(read, vec![("lines".into(), "10-40".into())]).unwrap();
