@@ -32,7 +32,7 @@ fn older_formats_are_carried_over() {
             store.db().unwrap().pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
         assert_eq!(version, FORMAT);
         assert_eq!(store.check_token("secret").unwrap(), Some(vec![Scope::Admin]));
-        assert_eq!(store.pack("p_1").unwrap().is_some(), format == 2);
+        assert_eq!(store.pack("p_1", "").unwrap().is_some(), format == 2);
         let job = store.job("j_1").unwrap().unwrap();
         assert_eq!((job.state, job.priority, job.owner.as_str()), (JobState::Running, 3, ""));
         assert_eq!(store.recover_jobs("index", 5).unwrap(), 1);

@@ -686,10 +686,12 @@ fn what_one_asks_is_no_matter_of_another() {
     let reply = reply.json();
     let (job, id) = (reply["job"].as_str().unwrap(), reply["verdict"]["id"].as_str().unwrap());
     let own = |who: &[(&str, &str)], path: &str| request(at, "GET", path, who, "").status;
+    let pack = post(at, "/v1/context", &a, &json!({"query": "half"})).json();
     for path in [
         format!("/v1/orchestrate/{job}"),
         format!("/v1/trust-score/{id}"),
         format!("/v1/jobs/{job}"),
+        format!("/v1/context/{}", pack["id"].as_str().expect("a pack")),
     ] {
         assert_eq!((own(&a, &path), own(&b, &path)), (200, 404), "{path}");
         assert_eq!(get(at, &path).status, 404, "{path}");

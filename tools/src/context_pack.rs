@@ -124,10 +124,10 @@ impl Operation for ContextPack {
     type Args = Args;
     type Reply = Reply;
 
-    async fn run(cx: &Context, args: Args, _call: &Call) -> Result<Reply, Error> {
+    async fn run(cx: &Context, args: Args, call: &Call) -> Result<Reply, Error> {
         match (&args.query, &args.id) {
-            (None, Some(id)) => again(cx, id),
-            (Some(_), None) => made(cx, args),
+            (None, Some(id)) => again(cx, id, &call.account),
+            (Some(_), None) => made(cx, args, &call.account),
             _ => Err(Error::Args(
                 "context_pack: give `query` for a new pack, or `id` for one made before".into(),
             )),
@@ -162,18 +162,18 @@ impl Operation for ContextPack {
     }
 }
 
-/// A pack that was made before.
-fn again(cx: &Context, id: &str) -> Result<Reply, Error> {
+/// A pack that the same caller has made before.
+fn again(cx: &Context, id: &str, owner: &str) -> Result<Reply, Error> {
     let gone = || {
         Error::Missing(format!(
             "context_pack: no pack `{id}`; the last 200 are kept: ask again with `query`"
         ))
     };
-    let known = cx.store.pack(id)?.ok_or_else(gone)?;
+    let known = cx.store.pack(id, owner)?.ok_or_else(gone)?;
     Ok(serde_json::from_str(&known)?)
 }
 
-fn made(cx: &Context, args: Args) -> Result<Reply, Error> {
+fn made(cx: &Context, args: Args, owner: &str) -> Result<Reply, Error> {
     let budget = args.tokens;
     if !(TOKENS_MIN..=TOKENS_MAX).contains(&budget) {
         return Err(Error::Args(format!(
@@ -214,7 +214,8 @@ fn made(cx: &Context, args: Args) -> Result<Reply, Error> {
         reply.notes = vec![format!("nothing fits within {budget} tokens; ask for more")];
     }
     reply.tokens = count(&ContextPack::render(&reply));
-    let kept = cx.store.put_pack(&reply.id, &serde_json::to_string(&reply)?, (cx.now_ms)());
+    let text = serde_json::to_string(&reply)?;
+    let kept = cx.store.put_pack(&reply.id, owner, &text, (cx.now_ms)());
     if let Err(error) = kept {
         reply.notes.push(format!("the pack cannot be had again by its id: {error}"));
         fit(&mut reply, count);
