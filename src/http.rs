@@ -160,8 +160,17 @@ impl Gate {
 
     /// The caller that the headers speak for.
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
-        let given = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
-        let Some(given) = given.or_else(|| crate::socket::token(headers)) else {
+        let given = match headers.get(header::AUTHORIZATION).map(HeaderValue::to_str) {
+            Some(Ok(given)) => Some(given),
+            // Whoever shows a token is never taken for somebody who has none.
+            Some(Err(_)) => {
+                let text = "the Authorization header has other characters than those of a token; \
+                            send it as `Authorization: Bearer …`";
+                return Err(Fault::new(fault::UNAUTHENTICATED, text));
+            }
+            None => crate::socket::token(headers),
+        };
+        let Some(given) = given else {
             if self.token_needed {
                 return Err(Fault::new(
                     fault::UNAUTHENTICATED,
@@ -270,7 +279,8 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     let methods = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     let allowed = "authorization, content-type, accept, idempotency-key, last-event-id, \
-                   mcp-protocol-version, mcp-session-id, mcp-method, mcp-name";
+                   mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, traceparent, \
+                   tracestate";
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
     let exposed = HeaderValue::from_static("mcp-session-id, location, retry-after");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
@@ -490,6 +500,11 @@ mod tests {
         assert!(
             gate("127.0.0.1:1", &[]).caller(&headers(header::AUTHORIZATION, "Bearer x")).is_err()
         );
+        // What cannot be read as a token is not none.
+        let odd = HeaderValue::from_bytes(b"Bearer t\xe9").unwrap();
+        let odd = HeaderMap::from_iter([(header::AUTHORIZATION, odd)]);
+        let refused = gate("127.0.0.1:1", &[]).caller(&odd).unwrap_err();
+        assert_eq!(refused.code, fault::UNAUTHENTICATED);
         // Among the protocols of a WebSocket it is a token too, and elsewhere nothing.
         let mut offered = headers(header::SEC_WEBSOCKET_PROTOCOL, "synod, synod.bearer.x");
         assert!(gate("127.0.0.1:1", &[]).caller(&offered).is_ok());

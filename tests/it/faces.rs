@@ -826,7 +826,10 @@ fn an_allowed_origin_is_echoed_and_never_a_wildcard() {
         assert_eq!(reply.header("access-control-allow-origin"), Some(origin), "{path}");
         assert!(reply.header("vary").is_some_and(|v| v.to_lowercase().contains("origin")));
         let headers = reply.header("access-control-allow-headers").unwrap_or_default();
-        assert!(headers.contains("authorization") && headers.contains("content-type"), "{headers}");
+        // A page that is traced sends its context with every request.
+        for wanted in ["authorization", "content-type", "traceparent", "tracestate"] {
+            assert!(headers.contains(wanted), "{wanted}: {headers}");
+        }
         let methods = reply.header("access-control-allow-methods").unwrap_or_default();
         assert!(methods.contains("POST"), "{methods}");
         assert!(!reply.headers.iter().any(|(_, value)| value == "*"), "{reply:?}");
