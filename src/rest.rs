@@ -186,6 +186,11 @@ fn query_args(entry: &Entry, pairs: Pairs) -> Result<Value, Fault> {
         };
         let value = match property["type"].as_str() {
             Some("integer") => Value::from(text.parse::<u64>().map_err(|_| bad("whole number"))?),
+            // JSON has neither infinity nor what is no number.
+            Some("number") => {
+                let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+                Value::from(number.ok_or_else(|| bad("number"))?)
+            }
             Some("boolean") => match text.as_str() {
                 "" | "1" | "true" => Value::Bool(true),
                 "0" | "false" => Value::Bool(false),
@@ -261,5 +266,11 @@ mod tests {
         assert_eq!(args["lines"], json!([10, 40]));
         let bad = query_args(search, vec![("limit".into(), "ten".into())]).unwrap_err();
         assert!(bad.to_string().contains("`limit`"));
+        let orchestrate = synod_tools::find("orchestrate").unwrap();
+        let gate = |text: &str| query_args(orchestrate, vec![("gate".into(), text.into())]);
+        assert_eq!(gate("0.3").unwrap()["gate"], json!(0.3));
+        for odd in ["", "x", "NaN", "inf", "1e999"] {
+            assert!(gate(odd).unwrap_err().to_string().contains("is no number"), "{odd}");
+        }
     }
 }

@@ -191,7 +191,8 @@ pub fn parse<T: DeserializeOwned + JsonSchema>(tool: &str, args: Value) -> Resul
     if !args.is_object() {
         return Err(Error::Args(format!("{tool}: the arguments are not an object; pass `{{…}}`")));
     }
-    let args = without_nulls(args);
+    let mut args = without_nulls(args);
+    whole(&mut args);
     let result: Result<T, _> = serde_path(&args);
     result.map_err(|error| {
         let schema = portable::<T>();
@@ -212,6 +213,25 @@ fn without_nulls(mut args: Value) -> Value {
     args
 }
 
+/// Up to here a float holds every whole number.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A number without a fraction is a whole one, as JSON Schema has it, however it is written: some
+/// clients send `500.0`.
+fn whole(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            if float.fract() == 0.0 && float.abs() <= WHOLE_MAX {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole),
+        Value::Object(map) => map.values_mut().for_each(whole),
+        _ => {}
+    }
+}
+
 fn serde_path<T: DeserializeOwned>(args: &Value) -> Result<T, String> {
     T::deserialize(args).map_err(|error| {
         // serde names the wrong value but not its key: find it by leaving keys out.
@@ -230,4 +250,35 @@ fn serde_path<T: DeserializeOwned>(args: &Value) -> Result<T, String> {
         }
         error.to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+    struct Args {
+        limit: u32,
+        lines: Option<[u32; 2]>,
+        trust: Option<f64>,
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let args = |text: &str| parse::<Args>("t", serde_json::from_str(text).unwrap());
+        let wanted = Args { limit: 500, lines: Some([10, 40]), trust: Some(1.0) };
+        for text in [
+            r#"{"limit": 500, "lines": [10, 40], "trust": 1}"#,
+            r#"{"limit": 500.0, "lines": [10.0, 4e1], "trust": 1.0}"#,
+            r#"{"limit": 5e2, "lines": [1e1, 40], "trust": 1e0}"#,
+        ] {
+            assert_eq!(args(text).unwrap(), wanted, "{text}");
+        }
+        for text in [r#"{"limit": 0.5}"#, r#"{"limit": -1.0}"#, r#"{"limit": 1e300}"#] {
+            let why = args(text).unwrap_err().to_string();
+            assert!(why.contains("`limit` does not fit"), "{text}: {why}");
+        }
+        assert_eq!(args(r#"{"limit": 1, "trust": 0.5}"#).unwrap().trust, Some(0.5));
+    }
 }
