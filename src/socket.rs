@@ -9,7 +9,7 @@ use crate::http::refuse;
 use crate::stream::{Feed, Shown, Streams};
 use axum::Router;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -29,6 +29,9 @@ const BEARER: &str = "synod.bearer.";
 
 /// Longest message of a client, in bytes.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// A longer one is read up to here, so that its sender learns why the conversation ends: what is
+/// left unread at the end of a connection takes the farewell with it.
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `/v1/sessions/{id}/stream`
 pub fn routes(streams: Streams) -> Router {
@@ -48,7 +51,8 @@ pub fn token(headers: &HeaderMap) -> Option<&str> {
 
 /// A socket within its bounds, with the one protocol that is spoken.
 fn bounded(socket: WebSocketUpgrade) -> WebSocketUpgrade {
-    socket.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX)
+    let socket = socket.protocols([PROTOCOL]);
+    socket.max_message_size(READ_BYTES_MAX).max_frame_size(READ_BYTES_MAX)
 }
 
 /// Shows a job's events until it has ended.
@@ -78,7 +82,7 @@ pub fn job(
                 return;
             }
         }
-        close(socket).await;
+        close(socket, None).await;
     })
 }
 
@@ -86,9 +90,15 @@ async fn send(socket: &mut WebSocket, body: &Value) -> bool {
     socket.send(Message::Text(body.to_string().into())).await.is_ok()
 }
 
-async fn close(mut socket: WebSocket) {
+async fn close(mut socket: WebSocket, why: Option<CloseFrame>) {
     // Whoever has left needs no farewell.
-    let _ = socket.send(Message::Close(None)).await;
+    let _ = socket.send(Message::Close(why)).await;
+}
+
+/// The end of a conversation in which a message was too long.
+fn too_long() -> CloseFrame {
+    let reason = format!("a message is at most {MESSAGE_BYTES_MAX} bytes");
+    CloseFrame { code: close_code::SIZE, reason: reason.into() }
 }
 
 async fn session(
@@ -125,12 +135,17 @@ struct Talk {
 impl Talk {
     async fn run(mut self) {
         let stop = self.streams.stop.clone();
+        let mut why = None;
         loop {
             let said = tokio::select! {
                 said = self.socket.recv() => said,
                 () = stop.cancelled() => break,
             };
             let text = match said {
+                Some(Ok(Message::Text(text))) if text.len() > MESSAGE_BYTES_MAX => {
+                    why = Some(too_long());
+                    break;
+                }
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 Some(Ok(Message::Binary(_))) => {
@@ -140,7 +155,8 @@ impl Talk {
                     }
                     continue;
                 }
-                _ => return,
+                Some(Ok(Message::Close(_))) | None => return,
+                Some(Err(_)) => break,
             };
             let going = match self.ask(&text).await {
                 Ok(feed) => self.follow(feed).await,
@@ -150,7 +166,7 @@ impl Talk {
                 break;
             }
         }
-        close(self.socket).await;
+        close(self.socket, why).await;
     }
 
     /// Says what went wrong; false when that ends the conversation.

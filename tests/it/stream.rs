@@ -271,6 +271,21 @@ fn heads_speak_over_a_socket_one_question_at_a_time() {
 }
 
 #[test]
+fn a_message_that_is_too_long_ends_a_conversation_with_the_reason() {
+    let server = Chat::start(&[]);
+    let (_place, web) = served(&server, &["one"]);
+    let made = post(web.address, "/v1/sessions", &[], &json!({})).json();
+    let path = format!("/v1/sessions/{}/stream", made["session_id"].as_str().expect("an id"));
+    let mut socket = connect(web.address, &path).expect("a socket");
+    let long = json!({"prompt": "x".repeat(300_000)});
+    socket.send(Message::text(long.to_string())).expect("sent");
+    let Message::Close(Some(end)) = socket.read().expect("a farewell") else {
+        panic!("it goes on")
+    };
+    assert_eq!((u16::from(end.code), server.asked("one")), (1009, 0), "{end:?}");
+}
+
+#[test]
 fn a_prompt_that_goes_on_names_its_task() {
     let server = Chat::start(&["slow"]);
     let (_place, web) = served(&server, &["slow"]);
