@@ -17,6 +17,8 @@ pub struct Script {
     /// Words that the model reads; longer texts are refused, or cut if `silent`.
     window: usize,
     silent: bool,
+    /// Status and words of that refusal, where they are not Ollama's.
+    refusal: Option<(u16, &'static str)>,
     digest: String,
     models: Vec<String>,
     /// `nan`, `zeros`, `short`, `few`, `404`, `429`, `500`, `503`, `drop`, `hang`: what goes wrong
@@ -51,6 +53,7 @@ impl Default for Script {
         Script {
             window: 100,
             silent: false,
+            refusal: None,
             digest: "aaaaaaaaaaaabbbb".to_owned(),
             models: vec!["toy:latest".to_owned()],
             wrong: "",
@@ -191,9 +194,10 @@ fn answer(line: &str, body: &Value, script: &Mutex<Script>) -> Option<(u16, Valu
         _ => {}
     }
     if !script.silent && texts.iter().any(|text| words(text) > script.window) {
-        let text = "the input length exceeds the context length";
+        let (status, text) =
+            script.refusal.unwrap_or((400, "the input length exceeds the context length"));
         let error = if path == "/api/embed" { json!(text) } else { json!({"message": text}) };
-        return Some((400, json!({ "error": error })));
+        return Some((status, json!({ "error": error })));
     }
     let mut vectors: Vec<Value> = texts.iter().map(|t| vector(t, &script)).collect();
     if script.wrong == "few" {
@@ -385,6 +389,23 @@ fn a_window_is_measured_and_longer_passages_go_in_parts() {
         let reply = search(&place, &config, "singing");
         let best = &reply["hits"][0]["path"];
         assert_eq!(best, "choir.md", "silent {silent}: {reply}");
+    }
+}
+
+#[test]
+fn a_window_is_measured_whatever_words_a_server_has_for_it() {
+    for refusal in [
+        (500, "input (514 tokens) is too large to process. increase the physical batch size"),
+        (413, "Input validation error: `inputs` must have less than 40 tokens. Given: 514"),
+    ] {
+        let refusal = Some(refusal);
+        let server = Server::start(Script { window: 40, refusal, ..Script::default() });
+        let place = vault();
+        let config = configure(&place, "openai", &format!("{}/v1", server.url), "");
+        let (code, _, err) = index(&place, &config);
+        assert_eq!(code, 0, "{refusal:?}: {err}");
+        let reply = search(&place, &config, "singing");
+        assert_eq!(reply["hits"][0]["path"], "choir.md", "{refusal:?}: {reply}");
     }
 }
 
