@@ -72,6 +72,17 @@ struct PoolingConfig {
     pooling_mode_mean_tokens: bool,
 }
 
+/// A step of a model, as `modules.json` lists them.
+#[derive(Deserialize)]
+struct Module {
+    /// A class of sentence-transformers, with its path.
+    #[serde(rename = "type")]
+    class: String,
+}
+
+/// The steps that are run; the last one changes no direction.
+const MODULES: [&str; 3] = ["Transformer", "Pooling", "Normalize"];
+
 #[derive(Deserialize)]
 struct SentenceConfig {
     max_seq_length: Option<usize>,
@@ -113,6 +124,15 @@ impl Folder {
         if heads == 0 || hidden_size == 0 || !hidden_size.is_multiple_of(heads) {
             let reason = format!("{heads} heads do not divide {hidden_size} values");
             return Err(unsupported(reason));
+        }
+        // A further step, such as a dense layer, left out gives vectors that mean something else.
+        let modules = optional::<Vec<Module>>(&path.join("modules.json"))?;
+        for Module { class } in modules.unwrap_or_default() {
+            let name = class.rsplit('.').next().unwrap_or(&class);
+            if !MODULES.contains(&name) {
+                let reason = format!("`modules.json` has a step `{name}`, which is not known");
+                return Err(unsupported(reason));
+            }
         }
         let pooling = match optional::<PoolingConfig>(&path.join("1_Pooling/config.json"))? {
             Some(PoolingConfig { pooling_mode_mean_tokens: true, .. }) | None => Pooling::Mean,

@@ -320,6 +320,25 @@ fn small(folder: &Path) {
     lay_out(&golden["shapes"][0], golden["vocabulary"].as_array().expect("words"), folder);
 }
 
+#[test]
+fn a_model_with_a_step_that_is_not_run_is_refused_and_not_installed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("small");
+    small(&folder);
+    let modules = |names: &[&str]| {
+        let row = |name: &&str| json!({"type": format!("sentence_transformers.models.{name}")});
+        let rows: Vec<Value> = names.iter().map(row).collect();
+        std::fs::write(folder.join("modules.json"), json!(rows).to_string()).expect("written");
+    };
+    modules(&["Transformer", "Pooling", "Normalize"]);
+    assert!(Model::open(&folder, Precision::Int8).is_ok());
+    modules(&["Transformer", "Pooling", "Dense", "Normalize"]);
+    let fault = synod_embed::install(&folder, &dir.path().join("models"), "small").err();
+    assert!(matches!(fault, Some(Error::Unsupported { .. })), "{fault:?}");
+    let said = fault.map(|fault| fault.to_string()).unwrap_or_default();
+    assert!(said.contains("`Dense`"), "{said}");
+}
+
 /// The small model, which rests whenever it is told to and nobody uses it, and is tried again by
 /// whoever asks.
 fn restless(folder: &Path) -> Local {
