@@ -11,7 +11,7 @@ mod table;
 
 pub use local::Local;
 pub use ollama::Ollama;
-pub use remote::Remote;
+pub use remote::{Remote, secret};
 
 use crate::config::{Embedding, Provider};
 use crate::fault::Fault;

@@ -3,7 +3,7 @@
 use super::{note, open_index, say};
 use crate::cli::{Failure, ModelAction, Session};
 use crate::config::Provider;
-use crate::embedder::{Ollama, models};
+use crate::embedder::{Ollama, models, secret};
 use crate::fault::{self, Fault};
 use crate::job::Request;
 use crate::{now_ms, obtain};
@@ -89,8 +89,9 @@ fn pull(session: &Session, model: Option<&str>) -> Result<(), Failure> {
     }
     let model = model.unwrap_or(&settings.model);
     let url = settings.url.as_deref().unwrap_or("http://127.0.0.1:11434");
+    let secret = secret(settings.key_env.as_deref())?;
     note(&format!("ollama at {url} fetches `{model}`; that may take minutes"));
-    let pulled = Ollama::new(url.trim_end_matches('/'), model).pull();
+    let pulled = Ollama::new(url.trim_end_matches('/'), model, secret).pull();
     pulled.map_err(|refusal| Fault::new(fault::UPSTREAM, refusal.to_string()))?;
     say(&format!("{model} is there\n"));
     Ok(())

@@ -20,17 +20,20 @@ const KEEP_ALIVE: &str = "30m";
 pub struct Ollama {
     url: String,
     model: String,
+    secret: Option<String>,
 }
 
 impl Ollama {
-    /// The model called `model` of the server at `url`.
-    pub fn new(url: &str, model: &str) -> Self {
-        Ollama { url: url.to_owned(), model: model.to_owned() }
+    /// The model called `model` of the server at `url`, which may want a key: a proxy before it, or
+    /// Ollama's own cloud.
+    pub fn new(url: &str, model: &str, secret: Option<String>) -> Self {
+        Ollama { url: url.to_owned(), model: model.to_owned(), secret }
     }
 
     fn ask(&self, path: &str, body: Option<&Value>, time: Duration) -> Result<Value, Refusal> {
         let url = format!("{}{path}", self.url);
-        let asked = fetch::json(&Ask { url: &url, body, bearer: None, time });
+        let bearer = self.secret.as_deref();
+        let asked = fetch::json(&Ask { url: &url, body, bearer, time });
         asked.map_err(|error| match &error {
             fetch::Error::Status { status: 400, said, .. } if said.contains("context length") => {
                 Refusal::TooLong

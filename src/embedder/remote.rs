@@ -146,7 +146,7 @@ impl Remote {
             return Err(Fault::new(fault::INVALID, text));
         }
         let dialect: Box<dyn Dialect> = match settings.provider {
-            Provider::Ollama => Box::new(ollama::Ollama::new(&url, model)),
+            Provider::Ollama => Box::new(ollama::Ollama::new(&url, model, secret)),
             _ => Box::new(openai::OpenAi::new(&url, model, secret)),
         };
         let fail = |refusal: Refusal| Fault::new(fault::UPSTREAM, format!("embedding: {refusal}"));
@@ -332,7 +332,10 @@ fn next_texts(allowed: usize, n: usize, took: Duration) -> usize {
 }
 
 /// The secret in the variable that the configuration names.
-fn secret(variable: Option<&str>) -> Result<Option<String>, Fault> {
+///
+/// # Errors
+/// `invalid_argument` when it is not set.
+pub fn secret(variable: Option<&str>) -> Result<Option<String>, Fault> {
     let Some(name) = variable else { return Ok(None) };
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
     let missing = || {

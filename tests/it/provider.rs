@@ -732,22 +732,32 @@ fn nothing_leaves_this_machine_that_was_not_named() {
 
 #[test]
 fn the_key_goes_in_the_header_and_nowhere_else() {
-    let server = Server::start(Script::default());
-    let place = vault();
-    let url = format!("{}/v1", server.url);
-    let config = configure(&place, "openai", &url, "key_env = \"SYNOD_TEST_KEY\"\n");
-    let vault = place.path().join("vault");
-    let args = ["index", vault.to_str().expect("UTF-8"), "--wait", "--config", &config];
-    let mut command = place.command(&args);
-    command.env("SYNOD_TEST_KEY", "s3cret-of-mine");
-    let (code, out, err) = super::program::outcome(command);
-    assert_eq!(code, 0, "{err}");
-    assert!(server.script().keys.iter().all(|key| key == "Bearer s3cret-of-mine"));
-    assert!(!server.script().keys.is_empty());
-    assert!(!format!("{out}{err}").contains("s3cret"));
-    for entry in walk(&place.data()) {
-        let bytes = std::fs::read(&entry).expect("a file");
-        assert!(!bytes.windows(14).any(|w| w == b"s3cret-of-mine"), "{}", entry.display());
+    for (provider, path) in [("openai", "/v1"), ("ollama", "")] {
+        let server = Server::start(Script::default());
+        let place = vault();
+        let url = format!("{}{path}", server.url);
+        let config = configure(&place, provider, &url, "key_env = \"SYNOD_TEST_KEY\"\n");
+        let vault = place.path().join("vault");
+        let run = |args: &[&str]| {
+            let mut command = place.command(args);
+            command.env("SYNOD_TEST_KEY", "s3cret-of-mine");
+            let (code, out, err) = super::program::outcome(command);
+            assert_eq!(code, 0, "{provider}: {err}");
+            let keys = server.script().keys;
+            assert!(keys.iter().all(|key| key == "Bearer s3cret-of-mine"), "{keys:?}");
+            assert!(!format!("{out}{err}").contains("s3cret"));
+            keys.len()
+        };
+        let vault = vault.to_str().expect("UTF-8");
+        let n = run(&["index", vault, "--wait", "--config", &config]);
+        assert!(n > 0, "{provider}: no key was sent");
+        if provider == "ollama" {
+            assert_eq!(run(&["model", "pull", "--config", &config]), n + 1);
+        }
+        for entry in walk(&place.data()) {
+            let bytes = std::fs::read(&entry).expect("a file");
+            assert!(!bytes.windows(14).any(|w| w == b"s3cret-of-mine"), "{}", entry.display());
+        }
     }
 }
 
