@@ -24,6 +24,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(120);
 const QUERY_BYTES_MAX: usize = 1_024;
 /// A query is not cut below this to fit a window, in bytes.
 const QUERY_BYTES_MIN: usize = 64;
+/// A server that says when it wants to be asked again is waited for this long in all, for one
+/// request of passages; and this long at least, each time.
+const TURNED_AWAY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(250));
 /// Texts of one request, at most.
 const TEXTS_MAX: usize = 32;
 /// Texts of the first request, whose time says how many the next may have.
@@ -187,18 +190,18 @@ impl Remote {
 
     /// Asks, and remembers how that went.
     fn ask(&self, texts: &[String], what: What) -> Result<Vec<Vec<f32>>, Refusal> {
-        let start = Instant::now();
-        let result = self
-            .dialect
-            .embed(texts, what.time())
-            .and_then(|given| checked(given.vectors, texts.len(), self.dimensions));
+        let (given, took) = match what {
+            What::Query => timed(&*self.dialect, texts, what.time()),
+            What::Passages => patient(&*self.dialect, texts),
+        };
+        let result = given.and_then(|given| checked(given.vectors, texts.len(), self.dimensions));
         let mut state = self.state();
         match &result {
             Ok(_) => {
                 state.paused = None;
                 // Of queries, which are short, many would make the next request a long one.
                 if what == What::Passages {
-                    state.texts = next_texts(state.texts, texts.len(), start.elapsed());
+                    state.texts = next_texts(state.texts, texts.len(), took);
                 }
             }
             // The text is to blame, not the server.
@@ -323,6 +326,33 @@ impl Embedder for Remote {
     }
 }
 
+/// Asks, and says how long that took.
+fn timed(
+    dialect: &dyn Dialect,
+    texts: &[String],
+    time: Duration,
+) -> (Result<Embedded, Refusal>, Duration) {
+    let start = Instant::now();
+    (dialect.embed(texts, time), start.elapsed())
+}
+
+/// The same of passages, again where the server is busy and says until when: nobody waits for
+/// them. The time is that of the last try.
+fn patient(dialect: &dyn Dialect, texts: &[String]) -> (Result<Embedded, Refusal>, Duration) {
+    let mut left = TURNED_AWAY.0;
+    loop {
+        let (given, took) = timed(dialect, texts, PASSAGES_TIME);
+        let wait = match &given {
+            Err(Refusal::Fetch(fetch::Error::Status { retry_after, .. })) => *retry_after,
+            _ => None,
+        };
+        let wait = wait.map(|wait| wait.max(TURNED_AWAY.1)).filter(|wait| *wait <= left);
+        let Some(wait) = wait else { return (given, took) };
+        left -= wait;
+        std::thread::sleep(wait);
+    }
+}
+
 /// Texts of the next request, after one of `n` texts took so long where `allowed` might have been
 /// sent: as many as take [`REQUEST_TIME`], and twice as many at most.
 fn next_texts(allowed: usize, n: usize, took: Duration) -> usize {
@@ -384,7 +414,7 @@ enum Reading {
 
 /// Measures a model: the most words after which another last word still changes the vector.
 fn measure(dialect: &dyn Dialect) -> Result<Measured, Refusal> {
-    let first = dialect.embed(&[WORD.to_owned()], PASSAGES_TIME)?;
+    let first = patient(dialect, &[WORD.to_owned()]).0?;
     let dimensions = first.vectors.first().map_or(0, Vec::len);
     checked(first.vectors, 1, dimensions)?;
     if dimensions == 0 {
@@ -411,7 +441,7 @@ fn measure(dialect: &dyn Dialect) -> Result<Measured, Refusal> {
 /// How the model reads `n` words.
 fn reads(dialect: &dyn Dialect, n: usize) -> Result<Reading, Refusal> {
     let text = |last: &str| format!("{}{last}", format!("{WORD} ").repeat(n - 1));
-    let given = match dialect.embed(&[text(WORD), text("stone")], PASSAGES_TIME) {
+    let given = match patient(dialect, &[text(WORD), text("stone")]).0 {
         Ok(given) => given,
         Err(Refusal::TooLong) => return Ok(Reading::Refused),
         Err(other) => return Err(other),

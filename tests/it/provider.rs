@@ -24,6 +24,8 @@ pub struct Script {
     /// `nan`, `zeros`, `short`, `few`, `404`, `429`, `500`, `503`, `drop`, `hang`: what goes wrong
     /// with embeddings.
     wrong: &'static str,
+    /// Each request of this number is turned away with 429, to be sent again at once.
+    turned_away: Option<usize>,
     /// Words of each request for vectors.
     pub asked: Vec<usize>,
     /// The texts of all of them.
@@ -57,6 +59,7 @@ impl Default for Script {
             digest: "aaaaaaaaaaaabbbb".to_owned(),
             models: vec!["toy:latest".to_owned()],
             wrong: "",
+            turned_away: None,
             asked: Vec::new(),
             texts: Vec::new(),
             pace: Duration::ZERO,
@@ -108,8 +111,11 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>) {
         work(&body, script);
         let Some((status, reply)) = answer(&line, &body, script) else { return };
         let reply = reply.to_string();
+        let says_when = status == 429 && script.lock().expect("the script").turned_away.is_some();
+        let again = if says_when { "retry-after: 0\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{again}\
+             content-length: {}\r\n\r\n",
             reply.len()
         );
         if stream.write_all(format!("{head}{reply}").as_bytes()).is_err() {
@@ -184,6 +190,9 @@ fn answer(line: &str, body: &Value, script: &Mutex<Script>) -> Option<(u16, Valu
         body["input"].as_array()?.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
     let words = |text: &String| text.split_whitespace().count();
     script.asked.push(texts.iter().map(words).sum());
+    if script.turned_away.is_some_and(|each| script.asked.len().is_multiple_of(each)) {
+        return Some((429, json!({"error": {"message": "rate limit reached"}})));
+    }
     script.texts.extend(texts.iter().cloned());
     match script.wrong {
         "drop" => return None,
@@ -432,6 +441,19 @@ fn what_is_no_vector_is_refused_and_words_still_answer() {
         assert_eq!(reply["hits"][0]["path"], "garage.md", "{wrong}");
         assert_eq!(reply["degraded"], json!(["semantic"]), "{wrong}");
     }
+}
+
+#[test]
+fn a_server_that_says_when_to_ask_again_is_asked_again() {
+    let server = Server::start(Script { turned_away: Some(4), ..Script::default() });
+    let place = vault();
+    let config = configure(&place, "openai", &format!("{}/v1", server.url), "");
+    let (code, _, err) = index(&place, &config);
+    assert_eq!(code, 0, "{err}");
+    // While it was measured and later, too.
+    assert!(server.script().asked.len() > 9, "{:?}", server.script().asked);
+    server.change(|script| script.turned_away = None);
+    assert_eq!(search(&place, &config, "car")["hits"][0]["path"], "garage.md");
 }
 
 #[test]
