@@ -87,18 +87,28 @@ pub fn made_for(settings: &Embedding) -> Option<MadeFor> {
     there.then(|| table::made_for(&settings.model)).flatten()
 }
 
-/// The embedding model that the configuration names; nothing where none is named or installed.
+/// The embedding model that the configuration names, for an index that it has or will have vectors
+/// in; nothing where none is named or installed.
 ///
 /// # Errors
-/// As [`Local::open`] and [`Remote::open`].
-pub fn open(settings: &Embedding) -> Result<Option<Arc<dyn Embedder>>, Fault> {
+/// As [`Local::open`], [`Remote::open`] and [`Remote::known_to`].
+pub fn open(
+    settings: &Embedding,
+    index: Option<&Index>,
+) -> Result<Option<Arc<dyn Embedder>>, Fault> {
     match settings.provider {
         _ if settings.model.is_empty() => Ok(None),
         Provider::Local => {
             let local = installed(&settings.model)?.map(|local| local.called(recipe(settings)));
             Ok(local.map(|local| Arc::new(local) as Arc<dyn Embedder>))
         }
-        Provider::Ollama | Provider::Openai => Ok(Some(Arc::new(Remote::open(settings)?))),
+        Provider::Ollama | Provider::Openai => {
+            let remote = Remote::open(settings)?;
+            Ok(Some(Arc::new(match index {
+                Some(index) => remote.known_to(index)?,
+                None => remote,
+            })))
+        }
     }
 }
 
@@ -156,7 +166,7 @@ fn check_collections(settings: &Embedding, index: &Index) {
 }
 
 fn once(settings: &Embedding, index: &Index) {
-    match open(settings) {
+    match open(settings, Some(index)) {
         Ok(Some(embedder)) => ready(index, embedder),
         Ok(None) => {}
         Err(fault) => tracing::error!(error = %fault, "no search by meaning"),
@@ -171,7 +181,6 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
         return None;
     }
     let settings = settings.clone();
-    let remote = settings.provider != Provider::Local;
     let opening = Opening::of(&settings, &index);
     let work = move || {
         let _opening = opening;
@@ -179,46 +188,67 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
         if let Some(why) = misnamed(&settings) {
             tracing::warn!(why, "the model of the configuration is missing");
         }
-        if !remote {
-            once(&settings, &index);
-        }
-        let mut former = Former::default();
-        let mut known: Option<(Arc<Remote>, Instant)> = None;
-        let mut wait = RETRY.0;
-        loop {
-            tend(&settings, &index);
-            let looked = known.as_ref().is_some_and(|(_, at)| at.elapsed() < LOOK);
-            if !remote || looked {
-                // Another process may have taken a space back, or filled one.
-                former.serve(&settings, &index);
-                index.set_opening(false);
-                std::thread::sleep(RETRY.0);
-                continue;
-            }
-            if let Some((remote, at)) = &mut known {
-                *at = Instant::now();
-                if remote.is_same() != Some(false) {
-                    continue;
-                }
-                tracing::warn!("the server has another model under the same name now");
-            }
-            match Remote::open(&settings) {
-                Ok(remote) => {
-                    wait = RETRY.0;
-                    let remote = Arc::new(remote);
-                    ready(&index, Arc::clone(&remote) as Arc<dyn Embedder>);
-                    known = Some((remote, Instant::now()));
-                }
-                Err(fault) => {
-                    tracing::error!(error = %fault, "no search by meaning; it is tried again");
-                    former.serve(&settings, &index);
-                    std::thread::sleep(wait);
-                    wait = (wait * 2).min(RETRY.1);
-                }
-            }
+        match settings.provider {
+            Provider::Local => keep_local(&settings, &index),
+            Provider::Ollama | Provider::Openai => keep_remote(&settings, &index),
         }
     };
     std::thread::Builder::new().name("model".to_owned()).spawn(work).ok()
+}
+
+fn keep_local(settings: &Embedding, index: &Index) {
+    once(settings, index);
+    let mut former = Former::default();
+    loop {
+        tend(settings, index);
+        // Another process may have taken a space back, or filled one.
+        former.serve(settings, index);
+        index.set_opening(false);
+        std::thread::sleep(RETRY.0);
+    }
+}
+
+fn keep_remote(settings: &Embedding, index: &Index) {
+    let mut former = Former::default();
+    let mut known: Option<(Arc<Remote>, Instant)> = None;
+    let mut wait = RETRY.0;
+    loop {
+        tend(settings, index);
+        if known.as_mut().is_some_and(is_another) {
+            tracing::warn!("the server has another model under the same name now");
+            known = None;
+        }
+        if known.is_some() {
+            former.serve(settings, index);
+            index.set_opening(false);
+            std::thread::sleep(RETRY.0);
+            continue;
+        }
+        match Remote::open(settings).and_then(|remote| remote.known_to(index)) {
+            Ok(remote) => {
+                wait = RETRY.0;
+                let remote = Arc::new(remote);
+                ready(index, Arc::clone(&remote) as Arc<dyn Embedder>);
+                known = Some((remote, Instant::now()));
+            }
+            Err(fault) => {
+                tracing::error!(error = %fault, "no search by meaning; it is tried again");
+                former.serve(settings, index);
+                std::thread::sleep(wait);
+                wait = (wait * 2).min(RETRY.1);
+            }
+        }
+    }
+}
+
+/// Whether a server says that it has another model than the one that was opened; asked when it was
+/// not for a while, and when it gave what that model would not.
+fn is_another((remote, at): &mut (Arc<Remote>, Instant)) -> bool {
+    if at.elapsed() < LOOK && !remote.is_doubtful() {
+        return false;
+    }
+    *at = Instant::now();
+    matches!(remote.is_same(), Ok(false))
 }
 
 /// One look at the models of a process that stays: those that nobody asked for a while rest, and
@@ -268,7 +298,7 @@ impl Former {
         if settings == *today || leaves || !(local || near || same) {
             return;
         }
-        match open(&settings) {
+        match open(&settings, Some(index)) {
             Ok(Some(embedder)) if embedder.is_called(&name) => index.set_former(embedder),
             Ok(_) => {
                 tracing::warn!(space = name, "the model of the space that answers is gone");

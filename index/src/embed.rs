@@ -10,6 +10,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::fit::MadeFor;
 use crate::queue::{Queue, TRIES};
+use crate::space::alike;
 use crate::update::{self, Updater};
 use crate::vector;
 use std::collections::{HashMap, HashSet};
@@ -36,6 +37,12 @@ pub trait Embedder: Send + Sync {
     /// Whether its space has this name, or has it with older programs.
     fn is_called(&self, name: &str) -> bool {
         self.space() == name || self.old_name() == Some(name)
+    }
+
+    /// Its vector of a text that is always the same, where the name of its space may be that of
+    /// another model too ([`Index::space_for`](crate::Index::space_for)); kept with the space.
+    fn probe(&self) -> Option<&[f32]> {
+        None
     }
 
     /// How it is opened again, in whatever form whoever opens it understands; kept with its space.
@@ -251,8 +258,23 @@ impl Updater {
         if known.recipe != recipe {
             db::set_recipe(self.db(), known.id, &recipe)?;
         }
+        if let Some(probe) = embedder.probe() {
+            self.keep_probe(&known, probe)?;
+        }
         self.first(known.id)?;
         Ok(known)
+    }
+
+    /// Refuses another model than the one that filled a space.
+    fn keep_probe(&self, space: &Space, probe: &[f32]) -> Result<()> {
+        match db::probe(self.db(), space.id)? {
+            None => db::set_probe(self.db(), space.id, probe),
+            Some(known) if alike(&known, probe) => Ok(()),
+            Some(_) => {
+                let text = format!("another model filled `{}` before", space.name);
+                Err(Error::Embedding(text))
+            }
+        }
     }
 
     /// Reads the documents that wait next and finds which of their texts have no vector.

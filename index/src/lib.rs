@@ -83,7 +83,7 @@ pub use reach::Reach;
 pub use read::{Outline, ReadArgs, Reading, Target};
 pub use related::{Neighbour, Related, RelatedArgs};
 pub use search::{Detail, Explain, Found, Hit, Mode, SearchArgs};
-pub use space::{GraphWork, SpaceStatus};
+pub use space::{GraphWork, SpaceStatus, alike};
 pub use status::{SourceStatus, Status, Why};
 pub use turn::Ahead;
 pub use update::{Outcome, Progress, Report, SourceSpec, Updater};

@@ -2,13 +2,15 @@
 //! is whole, and can be taken back.
 //!
 //! A space is told by its name. One that an older program named, which told less apart, gets its
-//! name of today from whoever comes first.
+//! name of today from whoever comes first. Where a name cannot tell which model is behind it, a
+//! vector is kept by which it is known again.
 //! Invariant: vectors of two spaces are never compared. Invariant: the space that answered before
 //! is kept until the next switch.
 
 use crate::Index;
 use crate::compact::Compaction;
 use crate::db::{self, Role, Space};
+use crate::disk;
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::hnsw::{self, VectorIndex};
@@ -50,7 +52,48 @@ pub(crate) fn space_of(db: &Connection, embedder: &dyn Embedder) -> Result<Optio
     Ok(Some(space).filter(|_| !later))
 }
 
+/// Cosine from which two vectors of one text are of one model: what servers round, and in which
+/// batch it was, moves them by less, other weights by more.
+const ALIKE: f32 = 0.999;
+
+/// Whether two vectors of one text are of one model.
+pub fn alike(one: &[f32], other: &[f32]) -> bool {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let lengths = (dot(one, one) * dot(other, other)).sqrt();
+    one.len() == other.len() && dot(one, other) >= ALIKE * lengths && lengths > 0.0
+}
+
 impl Index {
+    /// What the space is called of a model whose `name` may be that of others too, by its vector of
+    /// a text that is always the same: the name of the space that the very model filled; else
+    /// `name`, with a hash of the vector behind it where another model has that.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn space_for(&self, name: &str, probe: &[f32]) -> Result<String> {
+        let marked = format!("{name} probe ");
+        let bytes: Vec<u8> = probe.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let hash = disk::hash(&bytes);
+        let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let own = format!("{marked}{hash}");
+        self.read_db(|db| {
+            let mut taken = false;
+            for space in db::spaces(db)? {
+                if space.name != name && !space.name.starts_with(&marked) {
+                    continue;
+                }
+                match db::probe(db, space.id)? {
+                    Some(known) if alike(&known, probe) => return Ok(space.name),
+                    // An archive brought it.
+                    None if space.name == own => taken = true,
+                    // One of an older program keeps no vector: what is there first counts.
+                    known => taken |= known.is_some() && space.name == name,
+                }
+            }
+            Ok(if taken { own } else { name.to_owned() })
+        })
+    }
+
     /// Passages of the sources that an embedder takes which have no vector in its space.
     ///
     /// # Errors

@@ -197,7 +197,7 @@ fn adopt(
     if known || settings.provider != Provider::Local {
         return Ok(());
     }
-    if let Ok(Some(embedder)) = embedder::open(settings) {
+    if let Ok(Some(embedder)) = embedder::open(settings, Some(index)) {
         updater.adopt(&*embedder)?;
     }
     Ok(())

@@ -21,7 +21,7 @@ const HEAD: &str = "set,part,mode,questions,ndcg10,recall10,mrr10";
 pub fn run(session: &Session, args: &EvalArgs) -> Result<ExitCode, Failure> {
     let work = args.work.clone().unwrap_or_else(|| session.data.join("eval"));
     let settings = &session.loaded.config.embedding;
-    let embedder = if args.lexical_only { None } else { embedder::open(settings)? };
+    let embedder = if args.lexical_only { None } else { embedder::open(settings, None)? };
     if embedder.is_none() && !args.lexical_only {
         note("no embedding model is installed: words alone are measured");
     }

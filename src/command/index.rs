@@ -70,7 +70,7 @@ fn here(
         say(&format!("{:#}\n", json!({ "sources": rows, "generation": total.generation })));
     }
     if args.wait && !args.lexical_only {
-        embed(session, &mut updater)?;
+        embed(session, index, &mut updater)?;
     }
     // Others may have left requests while this process held the lock, and wait for them.
     job::drain(&mut updater, &Store::open(&session.data)?)?;
@@ -79,8 +79,8 @@ fn here(
 }
 
 /// Embeds everything that is not, where an embedding model is installed.
-fn embed(session: &Session, updater: &mut Updater) -> Result<(), Failure> {
-    let Some(embedder) = embedder::open(&session.loaded.config.embedding)? else {
+fn embed(session: &Session, index: &Index, updater: &mut Updater) -> Result<(), Failure> {
+    let Some(embedder) = embedder::open(&session.loaded.config.embedding, Some(index))? else {
         note(&embedder::why_none(&session.loaded.config.embedding));
         return Ok(());
     };
@@ -220,7 +220,7 @@ fn embedded_elsewhere(session: &Session, index: &Arc<Index>) -> Result<(), Failu
     if let Ok(style) = ProgressStyle::with_template("meaning {bar:24} {pos}/{len} passages") {
         bar.set_style(style);
     }
-    let Some(embedder) = embedder::open(&session.loaded.config.embedding)? else {
+    let Some(embedder) = embedder::open(&session.loaded.config.embedding, Some(index))? else {
         let why = embedder::why_none(&session.loaded.config.embedding);
         note(&format!("{why} here; whoever writes may have a model"));
         return Ok(());
@@ -228,7 +228,7 @@ fn embedded_elsewhere(session: &Session, index: &Arc<Index>) -> Result<(), Failu
     let (mut total, mut last) = (0, (u64::MAX, Instant::now()));
     loop {
         match Updater::new(Arc::clone(index), now_ms) {
-            Ok(mut updater) => return embed(session, &mut updater),
+            Ok(mut updater) => return embed(session, index, &mut updater),
             Err(Error::NotWriter) => {}
             Err(error) => return Err(error.into()),
         }

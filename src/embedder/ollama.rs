@@ -76,7 +76,7 @@ fn same(a: &str, b: &str) -> bool {
 }
 
 impl Dialect for Ollama {
-    fn revision(&self) -> Result<String, Refusal> {
+    fn revision(&self) -> Result<Option<String>, Refusal> {
         let said = self.ask("/api/tags", None, TAGS_TIME)?;
         let models = said["models"].as_array().cloned().unwrap_or_default();
         let named = |row: &&Value| row["name"].as_str().is_some_and(|n| same(n, &self.model));
@@ -85,7 +85,7 @@ impl Dialect for Ollama {
         if digest.is_empty() {
             return Err(Refusal::Wrong("ollama says no digest of the model".to_owned()));
         }
-        Ok(digest.chars().take(12).collect())
+        Ok(Some(digest.chars().take(12).collect()))
     }
 
     fn embed(&self, texts: &[String], time: Duration) -> Result<Embedded, Refusal> {

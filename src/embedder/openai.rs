@@ -34,9 +34,9 @@ impl OpenAi {
 }
 
 impl Dialect for OpenAi {
-    /// The API has no digest: the name is all there is.
-    fn revision(&self) -> Result<String, Refusal> {
-        Ok("named".to_owned())
+    /// The API has no digest: the name is all there is, and some servers take any.
+    fn revision(&self) -> Result<Option<String>, Refusal> {
+        Ok(None)
     }
 
     fn embed(&self, texts: &[String], time: Duration) -> Result<Embedded, Refusal> {

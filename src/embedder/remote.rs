@@ -1,14 +1,16 @@
 //! The index's embedder over a server: its window is measured, its vectors are checked, and a
-//! server that does not answer costs a search nothing but the meaning.
+//! server that does not answer costs a search nothing but the meaning. Invariant: once a server was
+//! seen to have another model under the same name, nothing more is asked of it under this one.
 
 use super::part::{HALVINGS_MAX, halves, mean, unit};
 use super::{head, ollama, openai, table};
 use crate::config::{Embedding, Provider};
 use crate::fault::{self, Fault};
 use crate::fetch;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use synod_index::{Embedder, MadeFor};
+use synod_index::{Embedder, Index, MadeFor, alike};
 
 /// Longest wait for the vector of a query; the search goes on without it.
 const QUERY_TIME: Duration = Duration::from_secs(5);
@@ -40,11 +42,11 @@ const TOKEN_BYTES: usize = 3;
 
 /// What servers differ in.
 pub trait Dialect: Send + Sync {
-    /// What the server calls the model, and what changes when the model does: a digest.
+    /// What changes when the model behind the name does: a digest; `None` where servers say none.
     ///
     /// # Errors
     /// `Missing` when it has no such model.
-    fn revision(&self) -> Result<String, Refusal>;
+    fn revision(&self) -> Result<Option<String>, Refusal>;
 
     /// A vector for each text, and the tokens that were counted, if the server says so.
     ///
@@ -83,7 +85,9 @@ pub enum Refusal {
 pub struct Remote {
     dialect: Box<dyn Dialect>,
     place: String,
-    revision: String,
+    revision: Option<String>,
+    /// Without a digest, the vector of [`WORD`], by which the model is known again.
+    probe: Option<Vec<f32>>,
     space: String,
     recipe: String,
     made_for: Option<MadeFor>,
@@ -95,6 +99,10 @@ pub struct Remote {
     /// May passages of this collection go there?
     cloud: Option<Vec<String>>,
     state: Mutex<State>,
+    /// It gave what cannot be used: it may have another model.
+    doubtful: AtomicBool,
+    /// It has.
+    gone: AtomicBool,
 }
 
 /// What a request is for.
@@ -119,6 +127,8 @@ struct State {
     texts: usize,
     /// Not asked before; and why.
     paused: Option<(Instant, String)>,
+    /// It was asked since it was last seen to have the same model.
+    asked: bool,
 }
 
 impl Remote {
@@ -158,14 +168,16 @@ impl Remote {
         let own = |set: &Option<String>, known: &str| set.clone().unwrap_or(known.to_owned());
         let query = own(&settings.query_prefix, known.map_or("", |k| k.query));
         let passage = own(&settings.passage_prefix, known.map_or("", |k| k.passage));
-        let Measured { dimensions, window, silent } = measure(&*dialect).map_err(fail)?;
-        let mut space = format!("{place}/{model}@{revision} {dimensions}d window {window} parts");
+        let Measured { dimensions, window, silent, probe } = measure(&*dialect).map_err(fail)?;
+        let named = revision.as_deref().unwrap_or("named");
+        let mut space = format!("{place}/{model}@{named} {dimensions}d window {window} parts");
         if !passage.is_empty() {
             space.push_str(&format!(" {passage:?}"));
         }
         Ok(Remote {
             dialect,
             place: format!("{place} at {}", fetch::shown(&url)),
+            probe: revision.is_none().then_some(probe),
             revision,
             space,
             recipe: super::recipe(settings),
@@ -175,13 +187,48 @@ impl Remote {
             passage,
             bytes_max: silent.then_some(window * TOKEN_BYTES),
             cloud: away.then(|| settings.cloud_collections.clone()),
-            state: Mutex::new(State { texts: TEXTS_FIRST, paused: None }),
+            state: Mutex::new(State { texts: TEXTS_FIRST, paused: None, asked: false }),
+            doubtful: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         })
     }
 
-    /// Whether the server still has the very model that was opened; `None` when it does not say.
-    pub fn is_same(&self) -> Option<bool> {
-        self.dialect.revision().ok().map(|revision| revision == self.revision)
+    /// The same with a space of its own, where another model filled that of its name in this index.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub fn known_to(self, index: &Index) -> Result<Self, Fault> {
+        let Some(probe) = self.probe.clone() else { return Ok(self) };
+        let space = index.space_for(&self.space, &probe)?;
+        Ok(Remote { space, ..self })
+    }
+
+    /// Whether the server still has the very model that was opened.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn is_same(&self) -> Result<bool, Refusal> {
+        self.doubtful.store(false, Ordering::Relaxed);
+        let same = self.dialect.revision()? == self.revision && self.gives_the_same()?;
+        if !same {
+            self.gone.store(true, Ordering::Relaxed);
+        }
+        Ok(same)
+    }
+
+    /// Whether it gave something lately that the model which was opened would not.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Relaxed)
+    }
+
+    fn gives_the_same(&self) -> Result<bool, Refusal> {
+        // Who was not asked may have let its model go, and would load it for this.
+        let Some(probe) = self.probe.as_ref().filter(|_| self.state().asked) else {
+            return Ok(true);
+        };
+        let given = self.dialect.embed(&[WORD.to_owned()], PASSAGES_TIME)?;
+        self.state().asked = false;
+        Ok(given.vectors.first().is_some_and(|vector| alike(vector, probe)))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -190,12 +237,20 @@ impl Remote {
 
     /// Asks, and remembers how that went.
     fn ask(&self, texts: &[String], what: What) -> Result<Vec<Vec<f32>>, Refusal> {
+        if self.gone.load(Ordering::Relaxed) {
+            let text = "it has another model under the same name now";
+            return Err(Refusal::Wrong(text.to_owned()));
+        }
         let (given, took) = match what {
             What::Query => timed(&*self.dialect, texts, what.time()),
             What::Passages => patient(&*self.dialect, texts),
         };
         let result = given.and_then(|given| checked(given.vectors, texts.len(), self.dimensions));
         let mut state = self.state();
+        state.asked = true;
+        if matches!(result, Err(Refusal::Wrong(_))) {
+            self.doubtful.store(true, Ordering::Relaxed);
+        }
         match &result {
             Ok(_) => {
                 state.paused = None;
@@ -264,6 +319,10 @@ impl Remote {
 impl Embedder for Remote {
     fn space(&self) -> &str {
         &self.space
+    }
+
+    fn probe(&self) -> Option<&[f32]> {
+        self.probe.as_deref()
     }
 
     fn recipe(&self) -> String {
@@ -402,6 +461,8 @@ struct Measured {
     window: usize,
     /// It cuts longer texts without a word.
     silent: bool,
+    /// The vector of [`WORD`].
+    probe: Vec<f32>,
 }
 
 /// What became of a text of some words.
@@ -416,7 +477,7 @@ enum Reading {
 fn measure(dialect: &dyn Dialect) -> Result<Measured, Refusal> {
     let first = patient(dialect, &[WORD.to_owned()]).0?;
     let dimensions = first.vectors.first().map_or(0, Vec::len);
-    checked(first.vectors, 1, dimensions)?;
+    let probe = checked(first.vectors, 1, dimensions)?.pop().unwrap_or_default();
     if dimensions == 0 {
         return Err(Refusal::Wrong("it gave a vector without values".to_owned()));
     }
@@ -435,7 +496,7 @@ fn measure(dialect: &dyn Dialect) -> Result<Measured, Refusal> {
         let doubled = if beyond > WINDOW_MAX { window * 2 } else { usize::MAX };
         next = doubled.min((window + beyond) / 2);
     }
-    Ok(Measured { dimensions, window, silent })
+    Ok(Measured { dimensions, window, silent, probe })
 }
 
 /// How the model reads `n` words.

@@ -7,6 +7,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use synod::config::{Embedding, Provider};
+use synod::embedder::Remote;
+use synod_index::Embedder;
 
 /// Values of the scripted model's vectors.
 const DIMENSIONS: usize = 16;
@@ -20,9 +23,11 @@ pub struct Script {
     /// Status and words of that refusal, where they are not Ollama's.
     refusal: Option<(u16, &'static str)>,
     digest: String,
+    /// Another one has other vectors.
+    seed: usize,
     models: Vec<String>,
-    /// `nan`, `zeros`, `short`, `few`, `404`, `429`, `500`, `503`, `drop`, `hang`: what goes wrong
-    /// with embeddings.
+    /// `nan`, `zeros`, `short`, `long`, `few`, `404`, `429`, `500`, `503`, `drop`, `hang`: what goes
+    /// wrong with embeddings.
     wrong: &'static str,
     /// Each request of this number is turned away with 429, to be sent again at once.
     turned_away: Option<usize>,
@@ -57,6 +62,7 @@ impl Default for Script {
             silent: false,
             refusal: None,
             digest: "aaaaaaaaaaaabbbb".to_owned(),
+            seed: 0,
             models: vec!["toy:latest".to_owned()],
             wrong: "",
             turned_away: None,
@@ -236,12 +242,14 @@ fn vector(text: &str, script: &Script) -> Value {
     for word in text.split_whitespace().take(script.window) {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
         let meaning = MEANINGS.iter().position(|words| words.contains(&word.as_str()));
-        values[meaning.unwrap_or(4 + word.len() % 8)] += if meaning.is_some() { 5.0 } else { 0.1 };
+        let at = meaning.unwrap_or(4 + word.len() % 8) + script.seed;
+        values[at % DIMENSIONS] += if meaning.is_some() { 5.0 } else { 0.1 };
     }
     match script.wrong {
         "nan" => values.map(|_| Value::Null).to_vec().into(),
         "zeros" => json!(vec![0.0; DIMENSIONS]),
         "short" => json!(&values[..3]),
+        "long" => json!([&values[..], &[0.01]].concat()),
         _ => json!(values),
     }
 }
@@ -580,6 +588,87 @@ fn another_model_under_the_same_name_fills_a_space_of_its_own() {
     assert_eq!(index(&place, &config).0, 0);
     let (_, out, _) = place.outcome(&["model", "spaces", "--config", &config]);
     assert!(out.contains("answers: ollama/toy@aaaaaaaaaaaa"), "{out}");
+}
+
+/// A name of OpenAI's API, behind which there may be any model.
+fn named(server: &Server) -> Embedding {
+    Embedding {
+        provider: Provider::Openai,
+        model: "toy".to_owned(),
+        url: Some(format!("{}/v1", server.url)),
+        ..Embedding::default()
+    }
+}
+
+#[test]
+fn another_model_behind_a_name_is_known_by_what_it_gives() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "openai", &format!("{}/v1", server.url), "");
+    let with = |seed: usize| {
+        server.change(|script| script.seed = seed);
+        let (code, _, err) = index(&place, &config);
+        assert_eq!(code, 0, "{seed}: {err}");
+        let reply = search(&place, &config, "car");
+        assert_eq!(reply["hits"][0]["path"], "garage.md", "{seed}: {reply}");
+        let lines = spaces(&place, &config);
+        let answers = lines.iter().find_map(|line| line.strip_prefix("answers: "));
+        let name = answers.and_then(|line| line.split(", ").next()).expect("one");
+        (name.to_owned(), lines.len())
+    };
+    let (first, n) = with(0);
+    assert!(n == 1 && first.starts_with("openai/toy@named 16d") && first.ends_with("parts"));
+    let (second, n) = with(5);
+    assert!(n == 2 && second.starts_with(&format!("{first} probe ")), "{second}");
+    assert_eq!(with(0).0, first);
+    assert_eq!(with(5).0, second);
+}
+
+#[test]
+fn a_server_that_was_given_another_model_is_asked_nothing_more_under_the_old_one() {
+    let server = Server::start(Script::default());
+    let remote = Remote::open(&named(&server)).expect("the server");
+    let n_asked = || server.script().asked.len();
+    let before = n_asked();
+    assert_eq!(remote.is_same().ok(), Some(true));
+    assert_eq!(n_asked(), before, "nobody asked it: it may rest");
+    remote.query("car").expect("a vector");
+    assert_eq!(remote.is_same().ok(), Some(true));
+    remote.query("car").expect("a vector");
+    server.change(|script| script.seed = 5);
+    assert_eq!(remote.is_same().ok(), Some(false));
+    let before = n_asked();
+    let passages = remote.passages(&["a car".to_owned()]).expect_err("another model");
+    for why in [remote.query("car").expect_err("another model"), passages] {
+        assert!(why.contains("another model under the same name"), "{why}");
+    }
+    assert_eq!(n_asked(), before);
+    // Where it does not answer nothing is said of its model.
+    let other = Remote::open(&named(&server)).expect("the server");
+    server.change(|script| script.wrong = "drop");
+    assert!(other.query("car").is_err() && other.is_same().is_err());
+}
+
+#[test]
+fn a_model_with_other_vectors_behind_a_name_is_taken_up_by_a_running_server() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "openai", &format!("{}/v1", server.url), "");
+    assert_eq!(index(&place, &config).0, 0);
+    let mut client = with_model(&place, &config);
+    server.change(|script| script.wrong = "long");
+    // Each time another query: what was asked last is known.
+    let mut n = 0;
+    let mut search = || {
+        n += 1;
+        client.answered("search", json!({"query": format!("automobile {n}")}))
+    };
+    let reply = search();
+    assert_eq!(reply["degraded"], json!(["semantic"]), "{reply}");
+    let reply = poll("the other model answers", PATIENCE, || {
+        Some(search()).filter(|reply| reply["degraded"] == json!([]))
+    });
+    assert_eq!(reply["hits"][0]["path"], "garage.md", "{reply}");
 }
 
 /// The lines of `synod model spaces`.

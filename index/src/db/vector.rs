@@ -126,6 +126,27 @@ pub fn set_recipe(db: &Connection, space: i64, recipe: &str) -> Result<()> {
     Ok(())
 }
 
+fn probe_key(space: i64) -> String {
+    format!("probe:{space}")
+}
+
+/// The vector by which the model of a space is known again, if one was kept.
+pub fn probe(db: &Connection, space: i64) -> Result<Option<Vec<f32>>> {
+    let mut statement = db.prepare_cached("SELECT value FROM meta WHERE key=?")?;
+    let bytes: Option<Vec<u8>> =
+        statement.query_row([probe_key(space)], |row| row.get(0)).optional()?;
+    let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    Ok(bytes.map(|bytes| bytes.chunks_exact(4).map(value).collect()))
+}
+
+/// Keeps it.
+pub fn set_probe(db: &Connection, space: i64, probe: &[f32]) -> Result<()> {
+    let bytes: Vec<u8> = probe.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)";
+    db.execute(sql, params![probe_key(space), bytes])?;
+    Ok(())
+}
+
 /// Forgets a space with all its vectors.
 pub fn remove_space(db: &Connection, space: i64) -> Result<()> {
     for sql in [
@@ -136,6 +157,7 @@ pub fn remove_space(db: &Connection, space: i64) -> Result<()> {
     ] {
         db.execute(sql, [space])?;
     }
+    db.execute("DELETE FROM meta WHERE key=?", [probe_key(space)])?;
     Ok(())
 }
 
@@ -212,6 +234,8 @@ pub fn renumber_space(db: &Connection, space: i64, number: i64, n_rows: u32) -> 
     let sql = "UPDATE space SET id=?, n_rows=?, change=change+1 WHERE id=?";
     db.execute(sql, params![number, n_rows, space])?;
     db.execute("UPDATE recipe SET space=? WHERE space=?", params![number, space])?;
+    let keys = [probe_key(number), probe_key(space)];
+    db.execute("UPDATE meta SET key=? WHERE key=?", keys)?;
     for role in [Role::Serving, Role::Former, Role::Held] {
         if with_role(db, role)? == Some(space) {
             set_role(db, role, Some(number))?;
@@ -382,6 +406,23 @@ pub(super) fn forget(db: &Connection, file: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_vector_that_tells_a_model_goes_with_its_space() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        db.execute_batch("CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID").unwrap();
+        add_space(&db, "named", 2).unwrap();
+        let id = space(&db, "named").unwrap().unwrap().id;
+        assert_eq!(probe(&db, id).unwrap(), None);
+        set_probe(&db, id, &[0.6, -0.8]).unwrap();
+        let number = reserve_space(&db).unwrap();
+        renumber_space(&db, id, number, 0).unwrap();
+        assert_eq!(probe(&db, id).unwrap(), None);
+        assert_eq!(probe(&db, number).unwrap(), Some(vec![0.6, -0.8]));
+        remove_space(&db, number).unwrap();
+        assert_eq!(probe(&db, number).unwrap(), None);
+    }
 
     #[test]
     fn what_is_embedded_of_one_document_is_forgotten_without_a_look_at_the_others() {

@@ -254,6 +254,63 @@ fn a_query_never_meets_vectors_of_another_space(mode: VectorIndex) {
     assert_eq!(engine.paths_in("vehicle", Mode::Hybrid)[0], "garage.md");
 }
 
+/// An embedder whose name others may have, too.
+struct Named {
+    concepts: Arc<Concepts>,
+    space: String,
+    probe: [f32; 2],
+}
+
+impl Embedder for Named {
+    fn space(&self) -> &str {
+        &self.space
+    }
+
+    fn probe(&self) -> Option<&[f32]> {
+        Some(&self.probe)
+    }
+
+    fn dimensions(&self) -> usize {
+        DIMENSIONS
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        self.concepts.passages(texts)
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        self.concepts.query(text)
+    }
+}
+
+#[test]
+fn a_model_whose_name_others_have_is_known_by_a_vector() {
+    let place = garage();
+    let concepts = Concepts::new("named", VectorIndex::Auto);
+    // An older program kept no vector.
+    let mut engine = place.scanned().embedded(&concepts);
+    let n = concepts.n_texts();
+    let index = Arc::clone(&engine.index);
+    let named = |probe: [f32; 2]| {
+        let space = index.space_for("named", &probe).expect("a name");
+        Named { concepts: Arc::clone(&concepts), space, probe }
+    };
+    let (one, other) = ([1.0, 0.0], [0.6, 0.8]);
+    assert_eq!(named(one).space, "named", "what is there first counts");
+    embed_all(&mut engine.updater, &named(one));
+    assert_eq!(concepts.n_texts(), n, "it would be embedded again");
+    let second = named(other);
+    assert!(second.space.starts_with("named probe "), "{}", second.space);
+    embed_all(&mut engine.updater, &second);
+    assert_eq!(concepts.n_texts(), 2 * n);
+    // Servers round.
+    assert_eq!(named([2.0, 0.001]).space, "named");
+    assert_eq!(named([0.599, 0.801]).space, second.space);
+    let wrong = Named { space: "named".to_owned(), ..named(other) };
+    let refused = engine.updater.embed(&wrong, &mut Work::default());
+    assert!(matches!(refused, Err(Error::Embedding(_))), "{refused:?}");
+}
+
 fn what_is_no_vector_is_refused_and_what_waited_waits_on(mode: VectorIndex) {
     let place = garage();
     let mut engine = place.scanned();
