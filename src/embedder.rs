@@ -175,7 +175,8 @@ fn once(settings: &Embedding, index: &Index) {
 
 /// The same for a process that stays: a server that is not there is asked again, and one that has
 /// another model under the same name is opened anew; so is a folder that was found to hold another
-/// one. Models that nobody asks rest. The thread ends with the process.
+/// one, and a model that is installed meanwhile is taken up. Models that nobody asks rest. The
+/// thread ends with the process.
 pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
     if settings.model.is_empty() {
         return None;
@@ -199,8 +200,16 @@ pub fn keep(settings: &Embedding, index: Arc<Index>) -> Option<JoinHandle<()>> {
 fn keep_local(settings: &Embedding, index: &Index) {
     once(settings, index);
     let mut former = Former::default();
+    let (mut wait, mut again) = (RETRY.0, Instant::now() + RETRY.0);
     loop {
         tend(settings, index);
+        // Installed since, or mended; one that cannot be opened is tried less and less often.
+        if index.embedder().is_none() && again <= Instant::now() && is_installed(settings) {
+            index.set_opening(true);
+            once(settings, index);
+            again = Instant::now() + wait;
+            wait = (wait * 2).min(RETRY.1);
+        }
         // Another process may have taken a space back, or filled one.
         former.serve(settings, index);
         index.set_opening(false);

@@ -760,6 +760,28 @@ fn a_model_that_is_not_open_yet_is_not_missing() {
 }
 
 #[test]
+fn a_model_that_is_installed_while_a_server_runs_is_taken_up() {
+    let place = garage();
+    let models = place.path().join("models");
+    std::fs::create_dir_all(&models).expect("a folder");
+    let vault = place.path().join("vault");
+    let index = ["index", vault.to_str().expect("UTF-8")];
+    assert_eq!(with_model(&place, &index, &models).0, 0);
+    let mut command = place.command(&["serve", "--stdio"]);
+    command.env("SYNOD_MODELS", &models);
+    let mut client = super::program::Client::of(command);
+    client.initialize("2025-11-25");
+    let mut degraded = || client.answered("index_status", json!({}))["degraded"].clone();
+    assert_eq!(degraded(), json!(["semantic"]));
+    // As an installation does: its folder is there whole or not at all.
+    let new = place.path().join("new");
+    small(&new);
+    std::fs::rename(&new, models.join("all-MiniLM-L6-v2")).expect("moved");
+    poll("the model is taken up", PATIENCE, || (degraded() == json!([])).then_some(()));
+    assert!(client.end().success());
+}
+
+#[test]
 fn a_model_of_the_configuration_that_is_not_there_is_named() {
     let place = garage();
     let models = place.path().join("models");
