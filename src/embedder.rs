@@ -169,7 +169,10 @@ fn once(settings: &Embedding, index: &Index) {
     match open(settings, Some(index)) {
         Ok(Some(embedder)) => ready(index, embedder),
         Ok(None) => {}
-        Err(fault) => tracing::error!(error = %fault, "no search by meaning"),
+        Err(fault) => {
+            tracing::error!(error = %fault, "no search by meaning");
+            index.set_failure(Some(fault.to_string()));
+        }
     }
 }
 
@@ -223,7 +226,7 @@ fn keep_remote(settings: &Embedding, index: &Index) {
     let mut wait = RETRY.0;
     loop {
         tend(settings, index);
-        if known.as_mut().is_some_and(is_another) {
+        if known.as_mut().is_some_and(|known| is_another(known, index)) {
             tracing::warn!("the server has another model under the same name now");
             known = None;
         }
@@ -242,6 +245,7 @@ fn keep_remote(settings: &Embedding, index: &Index) {
             }
             Err(fault) => {
                 tracing::error!(error = %fault, "no search by meaning; it is tried again");
+                index.set_failure(Some(fault.to_string()));
                 former.serve(settings, index);
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(RETRY.1);
@@ -251,13 +255,18 @@ fn keep_remote(settings: &Embedding, index: &Index) {
 }
 
 /// Whether a server says that it has another model than the one that was opened; asked when it was
-/// not for a while, and when it gave what that model would not.
-fn is_another((remote, at): &mut (Arc<Remote>, Instant)) -> bool {
+/// not for a while, and when it gave what that model would not. Of a server that failed it is seen
+/// then whether it embeds again: nobody else may ask.
+fn is_another((remote, at): &mut (Arc<Remote>, Instant), index: &Index) -> bool {
     if at.elapsed() < LOOK && !remote.is_doubtful() {
         return false;
     }
     *at = Instant::now();
-    matches!(remote.is_same(), Ok(false))
+    let same = remote.is_same();
+    if matches!(same, Ok(true)) && index.failure().is_some() {
+        index.set_failure(remote.query("sea").err());
+    }
+    matches!(same, Ok(false))
 }
 
 /// One look at the models of a process that stays: those that nobody asked for a while rest, and
@@ -281,6 +290,7 @@ fn ready(index: &Index, embedder: Arc<dyn Embedder>) {
     let (space, place) = (embedder.space(), embedder.place());
     tracing::info!(space, place, "the embedding model is ready");
     index.set_embedder(embedder);
+    index.set_failure(None);
 }
 
 /// The space whose model could not be opened, and when it is tried again.

@@ -123,6 +123,8 @@ pub struct Index {
     embedders: RwLock<Embedders>,
     /// The model of the configuration is there, and is not open yet.
     opening: AtomicBool,
+    /// Why it does not embed.
+    failure: RwLock<Option<String>>,
     asked: Mutex<HashMap<u32, u32>>,
     rate: RwLock<f32>,
     watching: RwLock<HashMap<i64, Watching>>,
@@ -224,6 +226,7 @@ impl Index {
             counted: Mutex::new(None),
             embedders: RwLock::default(),
             opening: AtomicBool::new(false),
+            failure: RwLock::default(),
             asked: Mutex::default(),
             rate: RwLock::default(),
             watching: RwLock::default(),
@@ -262,6 +265,18 @@ impl Index {
     /// Whether a model is being opened, by what was said last.
     pub fn is_opening(&self) -> bool {
         self.opening.load(Ordering::Relaxed)
+    }
+
+    /// Says why texts cannot be embedded, or that they can.
+    pub fn set_failure(&self, why: Option<String>) {
+        if self.failure() != why {
+            *self.failure.write().unwrap_or_else(PoisonError::into_inner) = why;
+        }
+    }
+
+    /// Why texts cannot be embedded, by what was said last.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Gives the index the model of the space that answers while another one's is filled.

@@ -114,7 +114,7 @@ impl Index {
             let view = &current.view;
             let dense = self.dense(db, view, &mut Found::default())?;
             let Some(dense) = dense else { return Ok(Vec::new()) };
-            let query = QueryVector::new(&known(&dense, text, &[])?);
+            let query = QueryVector::new(&self.known(&dense, text, &[])?);
             let cosines = dense.cosines(&query).into_vec();
             let mut places: Vec<usize> = (0..dense.n_passages()).collect();
             places.sort_unstable_by(|a, b| cosines[*b].total_cmp(&cosines[*a]).then(a.cmp(b)));
@@ -158,7 +158,7 @@ impl Index {
         way: Way,
         found: &mut Found,
     ) -> Option<Meaning<'d>> {
-        match known(dense, &args.query, &args.also) {
+        match self.known(dense, &args.query, &args.also) {
             Ok(vector) => {
                 found.wordy = false;
                 if dense.coverage < WHOLE {
@@ -183,18 +183,20 @@ impl Index {
             }
         }
     }
-}
 
-/// The same without asking again for what was asked last.
-fn known(dense: &Dense, query: &str, also: &[String]) -> Result<Vec<f32>> {
-    let texts: Vec<String> = std::iter::once(query.to_owned()).chain(also.to_vec()).collect();
-    let last = lock(&dense.last).clone();
-    if let Some((_, vector)) = last.filter(|(asked, _)| *asked == texts) {
-        return Ok(vector);
+    /// The vector of a query, without asking again for what was asked last.
+    fn known(&self, dense: &Dense, query: &str, also: &[String]) -> Result<Vec<f32>> {
+        let texts: Vec<String> = std::iter::once(query.to_owned()).chain(also.to_vec()).collect();
+        let last = lock(&dense.last).clone();
+        if let Some((_, vector)) = last.filter(|(asked, _)| *asked == texts) {
+            return Ok(vector);
+        }
+        let asked = asked(&*dense.embedder, query, also);
+        self.set_failure(asked.as_ref().err().map(ToString::to_string));
+        let vector = asked?;
+        *lock(&dense.last) = Some((texts, vector.clone()));
+        Ok(vector)
     }
-    let vector = asked(&*dense.embedder, query, also)?;
-    *lock(&dense.last) = Some((texts, vector.clone()));
-    Ok(vector)
 }
 
 /// The vector of a query; other wordings of it draw it towards them, each with half its weight.

@@ -48,6 +48,8 @@ pub struct Status {
     pub model: bool,
     /// It is there, and is still being opened.
     pub opening: bool,
+    /// Why texts could not be embedded when that was last tried in this process.
+    pub failure: Option<String>,
     /// How many notes are written in each language that can be told, by its code.
     pub written: Vec<(String, u64)>,
 }
@@ -131,7 +133,8 @@ impl Index {
             source.watching = self.watching(source.source.id);
         }
         let opening = opening && !model;
-        Status { freshness, doing: self.doing(), rate: self.rate(), model, opening, ..status }
+        let (doing, rate, failure) = (self.doing(), self.rate(), self.failure());
+        Status { freshness, doing, rate, model, opening, failure, ..status }
     }
 
     fn count(&self) -> Result<Status> {

@@ -12,6 +12,9 @@ impl Loop {
     pub(super) fn embed(&mut self, updater: &mut Updater) -> bool {
         if self.embedding.is_busy() {
             let Some((embedder, made)) = self.embedding.answer() else { return false };
+            if made.is_ok() {
+                self.index.set_failure(None);
+            }
             let kept = made.and_then(|made| updater.embedded(&*embedder, &mut self.meaning, made));
             return self.note_embedded(kept);
         }
@@ -72,6 +75,9 @@ impl Loop {
             }
             Err(error) => {
                 tracing::error!(error = %error, "cannot embed; it is tried again");
+                if matches!(error, Error::Embedding(_)) {
+                    self.index.set_failure(Some(error.to_string()));
+                }
                 self.embed_at = Some(Instant::now() + EMBED_AGAIN);
             }
         }

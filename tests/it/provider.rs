@@ -830,6 +830,35 @@ fn a_server_that_is_long_gone_is_found_again() {
 }
 
 #[test]
+fn a_status_says_why_nothing_is_embedded_until_something_is() {
+    let server = Server::start(Script::default());
+    let place = vault();
+    let config = configure(&place, "ollama", &server.url, "");
+    assert_eq!(index(&place, &config).0, 0);
+    let mut client = with_model(&place, &config);
+    let mut status = || client.answered("index_status", json!({}));
+    assert_eq!(status()["degraded"], json!([]));
+    // Nobody asks for anything: it is a note that waits.
+    server.change(|script| script.wrong = "500");
+    place.write("vault/quay.md", "# Quay\n\nA bollard of granite.\n");
+    let failing = poll("the reason", PATIENCE, || {
+        Some(status()).filter(|status| status["degraded"] == json!(["semantic"]))
+    });
+    let why = failing["embedding"]["warning"].as_str().unwrap_or_default();
+    assert!(why.contains("answered 500"), "{failing}");
+    server.change(|script| script.wrong = "");
+    let well = poll("the end of it", PATIENCE, || {
+        Some(status()).filter(|status| status["degraded"] == json!([]))
+    });
+    assert_eq!(well["embedding"]["warning"], Value::Null, "{well}");
+    // And a query that fails.
+    server.change(|script| script.wrong = "500");
+    client.answered("search", json!({"query": "automobile tyres"}));
+    let failing = client.answered("index_status", json!({}));
+    assert_eq!(failing["degraded"], json!(["semantic"]), "{failing}");
+}
+
+#[test]
 fn nothing_leaves_this_machine_that_was_not_named() {
     let place = vault();
     let config = configure(&place, "openai", "https://embeddings.invalid/v1", "");

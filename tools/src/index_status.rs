@@ -65,8 +65,8 @@ struct EmbeddingReply {
     filling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filling_coverage: Option<f64>,
-    // Where most notes are in languages that the model was not made for, or while it is being
-    // opened; the schema, whose tokens every client pays, only names it.
+    // Where the model fails, where most notes are in languages that it was not made for, or while
+    // it is being opened; the schema, whose tokens every client pays, only names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -130,7 +130,7 @@ impl Operation for IndexStatus {
         let made_for = embedder.as_ref().and_then(|embedder| embedder.made_for());
         let embedding = embedding(&status, made_for);
         // A model that is there and not open yet is not missing.
-        let there = status.model || status.opening;
+        let there = (status.model || status.opening) && status.failure.is_none();
         let searched = there && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
         let degraded = if searched { Vec::new() } else { vec!["semantic".to_owned()] };
         let sources: Vec<SourceReply> = (status.sources.into_iter().filter(wanted))
@@ -234,7 +234,9 @@ fn embedding(status: &Status, made_for: Option<MadeFor>) -> Option<EmbeddingRepl
         seconds_left: rate.map(|rate| (waiting as f32 / rate).ceil() as u64),
         filling: filling.map(|space| space.name.clone()),
         filling_coverage: filling.map(|space| coverage(space.waiting)),
-        warning: status.misfit(made_for).or_else(|| status.opening.then(|| OPENING.to_owned())),
+        warning: (status.failure.clone())
+            .or_else(|| status.misfit(made_for))
+            .or_else(|| status.opening.then(|| OPENING.to_owned())),
     })
 }
 
