@@ -28,12 +28,15 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 /// Between two looks whether a server still has the same model.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// The installed model of this name; nothing where no name is set or no such model is installed.
+/// The installed model that the configuration names, opened as that says; nothing where no name is
+/// set or no such model is installed.
 ///
 /// # Errors
 /// As [`Local::open`].
-pub fn installed(name: &str) -> Result<Option<Local>, Fault> {
-    folder(name).map(|folder| Local::open(&folder)).transpose()
+pub fn installed(settings: &Embedding) -> Result<Option<Local>, Fault> {
+    let (query, passage) = (settings.query_prefix.as_deref(), settings.passage_prefix.as_deref());
+    let open = |folder: PathBuf| Local::announced(&folder, query, passage);
+    folder(&settings.model).map(open).transpose()
 }
 
 /// The folder of the installed model of this name.
@@ -99,7 +102,7 @@ pub fn open(
     match settings.provider {
         _ if settings.model.is_empty() => Ok(None),
         Provider::Local => {
-            let local = installed(&settings.model)?.map(|local| local.called(recipe(settings)));
+            let local = installed(settings)?.map(|local| local.called(recipe(settings)));
             Ok(local.map(|local| Arc::new(local) as Arc<dyn Embedder>))
         }
         Provider::Ollama | Provider::Openai => {

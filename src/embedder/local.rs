@@ -36,8 +36,8 @@ pub struct Local {
     space: String,
     old_name: String,
     dimensions: usize,
-    query: &'static str,
-    passage: &'static str,
+    query: String,
+    passage: String,
     recipe: String,
     made_for: Option<MadeFor>,
     threads: usize,
@@ -71,7 +71,8 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(folder: &Path, precision: Precision) -> synod_embed::Result<Self> {
+    /// Reads the model in `folder`, whose passages have `passage` before them.
+    fn of(folder: &Path, precision: Precision, passage: &str) -> synod_embed::Result<Self> {
         let model = Model::open(folder, precision)?;
         let revision = model.revision();
         let name = name(folder);
@@ -83,7 +84,6 @@ impl Opened {
             None => model,
         };
         let (window, dimensions) = (model.window(), model.dimensions());
-        let passage = known.map_or("", |known| known.passage);
         let revision = &revision[..12];
         let weights = if precision == Precision::Int8 { "7-bit" } else { "f32" };
         let mut old_name =
@@ -114,15 +114,38 @@ impl Local {
         Local::with(folder, Precision::Int8)
     }
 
+    /// The same with texts announced to it as is said, and not as is known of a model of its name.
+    ///
+    /// # Errors
+    /// As [`Local::open`].
+    pub fn announced(
+        folder: &Path,
+        query: Option<&str>,
+        passage: Option<&str>,
+    ) -> Result<Self, Fault> {
+        Local::of(folder, Precision::Int8, query, passage)
+    }
+
     /// The same with weights as they are kept for measurements too.
     ///
     /// # Errors
     /// As [`Local::open`].
     pub fn with(folder: &Path, precision: Precision) -> Result<Self, Fault> {
-        let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
-        let Opened { model, space, old_name } = Opened::of(folder, precision).map_err(fail)?;
+        Local::of(folder, precision, None, None)
+    }
+
+    fn of(
+        folder: &Path,
+        precision: Precision,
+        query: Option<&str>,
+        passage: Option<&str>,
+    ) -> Result<Self, Fault> {
         let known = table::known(&name(folder));
-        let (query, passage) = known.map_or(("", ""), |k| (k.query, k.passage));
+        let query = query.unwrap_or(known.map_or("", |known| known.query));
+        let passage = passage.unwrap_or(known.map_or("", |known| known.passage));
+        let fail = |error: synod_embed::Error| Fault::new(fault::UNPROCESSABLE, error.to_string());
+        let opened = Opened::of(folder, precision, passage).map_err(fail)?;
+        let Opened { model, space, old_name } = opened;
         Ok(Local {
             dimensions: model.dimensions(),
             model: Kept::new(model, IDLE, Instant::now()),
@@ -130,8 +153,8 @@ impl Local {
             precision,
             space,
             old_name,
-            query,
-            passage,
+            query: query.to_owned(),
+            passage: passage.to_owned(),
             recipe: String::new(),
             made_for: table::made_for(&name(folder)),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -194,7 +217,8 @@ impl Local {
     /// be compared with those that it gave.
     fn open_again(&self) -> Result<Arc<Model>, String> {
         let start = Instant::now();
-        let opened = Opened::of(&self.folder, self.precision).map_err(|e| e.to_string())?;
+        let opened = Opened::of(&self.folder, self.precision, &self.passage);
+        let opened = opened.map_err(|e| e.to_string())?;
         if opened.space != self.space {
             self.changed.store(true, Ordering::Relaxed);
             let (found, known) = (opened.space, &self.space);

@@ -442,6 +442,33 @@ fn what_is_asked_while_a_model_is_given_back_has_its_vectors() {
 }
 
 #[test]
+fn a_model_in_process_is_given_the_prefixes_of_the_configuration() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("small");
+    small(&folder);
+    let open = |query_prefix: Option<&str>, passage_prefix: Option<&str>| {
+        let settings = Embedding {
+            model: folder.to_str().expect("UTF-8").to_owned(),
+            query_prefix: query_prefix.map(str::to_owned),
+            passage_prefix: passage_prefix.map(str::to_owned),
+            ..Embedding::default()
+        };
+        synod::embedder::open(&settings, None).expect("the model").expect("it is installed")
+    };
+    let plain = Local::open(&folder).expect("the model");
+    assert_eq!(open(None, None).space(), plain.space());
+    // A query is no part of what is kept.
+    let asked = open(Some("rye "), None);
+    assert_eq!(asked.space(), plain.space());
+    assert_eq!(asked.query("bread"), plain.query("rye bread"));
+    assert_ne!(asked.query("bread"), plain.query("bread"));
+    let told = open(None, Some("rye "));
+    assert!(told.space().contains("\"rye \""), "{}", told.space());
+    let texts = |text: &str| [text.to_owned()];
+    assert_eq!(told.passages(&texts("bread")), plain.passages(&texts("rye bread")));
+}
+
+#[test]
 fn a_resting_model_whose_folder_is_gone_says_so_until_it_is_back() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("small");
