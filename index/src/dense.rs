@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::hnsw::{Graphs, VectorIndex};
 use crate::scan::Cosines;
 use crate::vector::{QueryVector, Rows};
-use crate::view::{NONE, View};
+use crate::view::{Entry, NONE, View};
 use rusqlite::Connection;
 use std::ops::Range;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub struct Dense {
     headed: Vec<u32>,
     /// Every row is measured, whatever it costs.
     exact: bool,
-    /// Share of the passages that have a vector, 0 to 1.
+    /// Share of the passages that have a vector, of those that are to have one, 0 to 1.
     pub coverage: f32,
     /// The short way to the nearest, where there are graphs.
     reach: Option<Reach>,
@@ -86,6 +86,16 @@ impl Kept {
 
     fn passages(&self, entry: usize) -> Range<usize> {
         self.firsts[entry] as usize..self.firsts[entry + 1] as usize
+    }
+
+    /// Passages without a vector. A document without a text, such as a picture, is one passage to
+    /// the words and none to a model.
+    fn n_missing(&self, view: &View) -> usize {
+        let missing = |(at, entry): (usize, &Entry)| match entry {
+            Entry { n_chunks: 1, body_len, .. } if *body_len < 0.5 => 0,
+            _ => self.rows[self.passages(at)].iter().filter(|row| **row == NONE).count(),
+        };
+        view.entries.iter().enumerate().map(missing).sum()
     }
 
     /// Reads all of a space.
@@ -201,7 +211,8 @@ impl Dense {
             }
             starts.push(numbers.len() as u32);
         }
-        let coverage = numbers.len() as f32 / view.n_chunks.max(1) as f32;
+        let wanted = numbers.len() + kept.n_missing(view);
+        let coverage = numbers.len() as f32 / wanted.max(1) as f32;
         let heads = (0..).zip(&kept.heads).filter(|(_, row)| **row != NONE);
         let headed: Vec<u32> = heads.map(|(entry, _)| entry).collect();
         numbers.extend(headed.iter().map(|entry| kept.heads[*entry as usize]));

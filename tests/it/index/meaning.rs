@@ -152,6 +152,23 @@ fn other_words_of_the_same_meaning_are_found(mode: VectorIndex) {
     assert_eq!(hits[0].explain.expect("explained").meaning, Some(1.0));
 }
 
+#[test]
+fn what_has_no_text_waits_for_no_vector() {
+    let place = garage();
+    place.write("map.png", b"\x00\x01\x02binary\xff\xff");
+    place.write("empty.md", "");
+    let engine = place.scanned();
+    assert_eq!(engine.index.status().expect("a status").sources[0].documents, 5);
+    let mut engine = engine.embedded(&Concepts::new("concepts", VectorIndex::Auto));
+    let found = engine.search("vehicle");
+    assert!(found.notes.is_empty() && !found.wordy, "{:?}", found.notes);
+    // Another note does.
+    place.write("attic.md", "# Attic\n\nDust and letters.\n");
+    engine.scan();
+    let notes = engine.search("a rapid vehicle").notes;
+    assert!(notes.iter().any(|note| note.starts_with("75 % of the passages")), "{notes:?}");
+}
+
 fn vectors_follow_edits_and_are_made_once(mode: VectorIndex) {
     let place = garage();
     place.write("attic.md", "# Attic\n\nDust and letters.\n");
