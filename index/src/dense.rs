@@ -173,6 +173,17 @@ impl Kept {
     }
 }
 
+/// Passages without a vector that an embedder is never given: they may not leave this machine.
+fn n_held_back(db: &Connection, space: &Space, embedder: &dyn Embedder) -> Result<usize> {
+    let sources = db::sources(db)?.into_iter();
+    let held = sources.filter(|source| !embedder.takes(&source.collection));
+    let ids: Vec<i64> = held.map(|source| source.id).collect();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    Ok(db::waiting_passages(db, space.id, &ids)? as usize)
+}
+
 impl Dense {
     /// Reads which documents are embedded as the view knows them; of those that `known` knows as
     /// they are, only what is new.
@@ -211,7 +222,8 @@ impl Dense {
             }
             starts.push(numbers.len() as u32);
         }
-        let wanted = numbers.len() + kept.n_missing(view);
+        let held_back = n_held_back(db, space, &*embedder)?;
+        let wanted = numbers.len() + kept.n_missing(view).saturating_sub(held_back);
         let coverage = numbers.len() as f32 / wanted.max(1) as f32;
         let heads = (0..).zip(&kept.heads).filter(|(_, row)| **row != NONE);
         let headed: Vec<u32> = heads.map(|(entry, _)| entry).collect();

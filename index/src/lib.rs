@@ -255,6 +255,8 @@ impl Index {
     /// Gives the index a model that embeds; searches count meaning from now on.
     pub fn set_embedder(&self, embedder: Arc<dyn Embedder>) {
         self.embedders.write().unwrap_or_else(PoisonError::into_inner).wanted = Some(embedder);
+        // What waits for it is what it may be given.
+        *lock(&self.counted) = None;
     }
 
     /// Says whether a model that is there is still being opened: searches go by words until then.
@@ -282,6 +284,7 @@ impl Index {
     /// Gives the index the model of the space that answers while another one's is filled.
     pub fn set_former(&self, embedder: Arc<dyn Embedder>) {
         self.embedders.write().unwrap_or_else(PoisonError::into_inner).former = Some(embedder);
+        *lock(&self.counted) = None;
     }
 
     /// Lets that one go if it found another model in the place of its own; true if it did. Whoever

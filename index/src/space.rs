@@ -30,7 +30,7 @@ pub struct SpaceStatus {
     pub dimensions: usize,
     /// Vectors that it holds.
     pub vectors: u64,
-    /// Passages without a vector.
+    /// Passages without a vector; where its embedder is there, of those that it may be given.
     pub waiting: u64,
     /// What it is to the index; `None` for one that is filled.
     pub role: Option<Role>,
@@ -136,10 +136,16 @@ impl Index {
     /// # Errors
     /// `Sql`.
     pub fn spaces(&self) -> Result<Vec<SpaceStatus>> {
+        let embedders = self.embedders();
         self.read_db(|db| {
-            let sources: Vec<i64> = db::sources(db)?.iter().map(|source| source.id).collect();
+            let sources = db::sources(db)?;
             let mut out = Vec::new();
             for space in db::spaces(db)? {
+                let embedder = embedders.iter().find(|embedder| embedder.is_called(&space.name));
+                let taken = sources.iter().filter(|source| {
+                    embedder.is_none_or(|embedder| embedder.takes(&source.collection))
+                });
+                let taken: Vec<i64> = taken.map(|source| source.id).collect();
                 let mut role = None;
                 for known in [Role::Held, Role::Former, Role::Serving] {
                     if db::with_role(db, known)? == Some(space.id) {
@@ -147,7 +153,7 @@ impl Index {
                     }
                 }
                 out.push(SpaceStatus {
-                    waiting: db::waiting_passages(db, space.id, &sources)?,
+                    waiting: db::waiting_passages(db, space.id, &taken)?,
                     name: space.name,
                     recipe: space.recipe,
                     dimensions: space.dimensions,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Write as _;
-use synod_index::{Doing, Embedder, Freshness, MadeFor, Role, SourceKind, SourceStatus, Status};
+use synod_index::{Doing, Embedder, Freshness, Role, SourceKind, SourceStatus, Status};
 use synod_store::Scope;
 
 pub struct IndexStatus;
@@ -127,8 +127,7 @@ impl Operation for IndexStatus {
             |s: &SourceStatus| args.source.as_ref().is_none_or(|name| s.source.is_called(name));
         let (freshness, doing) = (status.freshness, status.doing.clone());
         let embedder = cx.index.embedder();
-        let made_for = embedder.as_ref().and_then(|embedder| embedder.made_for());
-        let embedding = embedding(&status, made_for);
+        let embedding = embedding(&status, embedder.as_deref());
         // A model that is there and not open yet is not missing.
         let there = (status.model || status.opening) && status.failure.is_none();
         let searched = there && embedding.as_ref().is_some_and(|e| e.coverage > 0.0);
@@ -218,10 +217,21 @@ impl EmbeddingReply {
     }
 }
 
-/// How far the space that answers is, and the one that will take its place.
-fn embedding(status: &Status, made_for: Option<MadeFor>) -> Option<EmbeddingReply> {
-    let passages: u64 = status.sources.iter().map(|source| source.chunks).sum();
-    let coverage = |waiting: u64| 1.0 - waiting.min(passages) as f64 / passages.max(1) as f64;
+/// How far the space that answers is, and the one that will take its place: of the passages that
+/// the embedding model may be given. `embedded_by` of a source says that it may not.
+fn embedding(status: &Status, embedder: Option<&dyn Embedder>) -> Option<EmbeddingReply> {
+    let taken = |source: &&SourceStatus| {
+        embedder.is_none_or(|embedder| embedder.takes(&source.source.collection))
+    };
+    let sum = |passages: u64, source: &SourceStatus| passages + source.chunks;
+    let all = status.sources.iter().fold(0, sum);
+    let passages = status.sources.iter().filter(taken).fold(0, sum);
+    let coverage = |waiting: u64| match passages {
+        // Nothing may be embedded of what is there.
+        0 if all > 0 => 0.0,
+        _ => 1.0 - waiting.min(passages) as f64 / passages.max(1) as f64,
+    };
+    let made_for = embedder.and_then(|embedder| embedder.made_for());
     let serving = status.spaces.iter().find(|space| space.role == Some(Role::Serving))?;
     let filling = status.spaces.iter().find(|space| space.role.is_none());
     let waiting = filling.map_or(serving.waiting, |space| space.waiting);
@@ -281,7 +291,7 @@ fn source(pending: u64, status: SourceStatus, embedder: Option<&dyn Embedder>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use synod_index::{Progress, Run, Source};
+    use synod_index::{Progress, Run, Source, SpaceStatus};
 
     fn of(id: i64, name: &str, scanned_ms: Option<i64>) -> SourceStatus {
         let source = Source {
@@ -302,6 +312,57 @@ mod tests {
             n_errors: 0,
             watching: None,
         }
+    }
+
+    /// An embedding model beyond this machine, which is given what is public.
+    struct Away;
+
+    impl Embedder for Away {
+        fn space(&self) -> &'static str {
+            "away"
+        }
+
+        fn dimensions(&self) -> usize {
+            1
+        }
+
+        fn takes(&self, collection: &str) -> bool {
+            collection == "public"
+        }
+
+        fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+            Ok(vec![vec![1.0]; texts.len()])
+        }
+
+        fn query(&self, _text: &str) -> Result<Vec<f32>, String> {
+            Ok(vec![1.0])
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_embedded_is_no_part_of_what_is() {
+        let source = |name: &str| {
+            let mut status = of(1, name, Some(1));
+            status.source.collection = name.to_owned();
+            SourceStatus { chunks: 4, ..status }
+        };
+        let space = |waiting: u64| SpaceStatus {
+            name: "away".to_owned(),
+            recipe: String::new(),
+            dimensions: 1,
+            vectors: 4,
+            waiting,
+            role: Some(Role::Serving),
+        };
+        let coverage = |names: &[&str], waiting: u64| {
+            let sources = names.iter().map(|name| source(name)).collect();
+            let status = Status { sources, spaces: vec![space(waiting)], ..Status::default() };
+            embedding(&status, Some(&Away)).map(|reply| reply.coverage)
+        };
+        assert_eq!(coverage(&["public", "private"], 0), Some(1.0));
+        assert_eq!(coverage(&["public", "private"], 1), Some(0.75));
+        assert_eq!(coverage(&["private"], 0), Some(0.0));
+        assert_eq!(coverage(&[], 0), Some(1.0));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use synod_index::{Embedder, Error, Filters, Index, Mode, SearchArgs, Updater, VectorIndex, Work};
+use synod_index::{
+    Embedder, Error, Filters, Index, Mode, SearchArgs, SourceSpec, Updater, VectorIndex, Work,
+};
 
 /// Words that mean the same.
 const SAME: &[&[&str]] = &[
@@ -487,6 +489,55 @@ fn what_was_prepared_is_not_sent_once_it_may_not_be() {
     given.1.store(true, Ordering::Relaxed);
     while engine.updater.embed(&given, &mut work).expect("embedded").waiting > 0 {}
     assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 0);
+}
+
+/// An embedder beyond this machine, which is not given what is private.
+struct Away(Arc<Concepts>);
+
+impl Embedder for Away {
+    fn space(&self) -> &str {
+        self.0.space
+    }
+
+    fn dimensions(&self) -> usize {
+        DIMENSIONS
+    }
+
+    fn takes(&self, collection: &str) -> bool {
+        collection != "private"
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+        self.0.passages(texts)
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<f32>, String> {
+        self.0.query(text)
+    }
+}
+
+#[test]
+fn what_may_not_leave_this_machine_waits_for_no_vector() {
+    let (place, private) = (garage(), tempfile::tempdir().expect("a folder"));
+    std::fs::write(private.path().join("diary.md"), "# Diary\n\nA walk.\n").expect("written");
+    let mut engine = place.scanned();
+    let spec = SourceSpec { collection: Some("private".to_owned()), ..SourceSpec::default() };
+    let source = engine.updater.add_source(private.path(), &spec).expect("a source");
+    engine.updater.scan(&source, &|_| true).expect("scanned");
+    let away = Arc::new(Away(Concepts::new("away", VectorIndex::Auto)));
+    embed_all(&mut engine.updater, &*away);
+    let waiting = |engine: &Engine| engine.index.status().expect("a status").spaces[0].waiting;
+    assert_eq!(waiting(&engine), 1, "nobody knows yet who is given what");
+    engine.index.set_embedder(Arc::clone(&away) as Arc<dyn Embedder>);
+    assert_eq!(waiting(&engine), 0);
+    let found = engine.search("vehicle");
+    assert!(found.notes.is_empty() && !found.wordy, "{:?}", found.notes);
+    // Another note does.
+    place.write("attic.md", "# Attic\n\nDust and letters.\n");
+    engine.scan();
+    assert_eq!(waiting(&engine), 1);
+    let notes = engine.search("a rapid vehicle").notes;
+    assert!(notes.iter().any(|note| note.starts_with("75 % of the passages")), "{notes:?}");
 }
 
 /// An embedder whose space older programs call less.
