@@ -86,8 +86,11 @@ fn others() -> Vec<String> {
 /// The languages that the model of the configuration was made for, by its name: it is not opened.
 /// `None` where they are not known, or where there is no such model.
 pub fn made_for(settings: &Embedding) -> Option<MadeFor> {
-    let there = settings.provider != Provider::Local || folder(&settings.model).is_some();
-    there.then(|| table::made_for(&settings.model)).flatten()
+    let model = settings.model.as_str();
+    match settings.provider {
+        Provider::Local => folder(model).and_then(|_| table::made_for(model)),
+        Provider::Ollama | Provider::Openai => table::made_for(table::served(model)),
+    }
 }
 
 /// The embedding model that the configuration names, for an index that it has or will have vectors

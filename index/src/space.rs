@@ -109,6 +109,14 @@ impl Index {
         })
     }
 
+    /// Whether there is a space of this name.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn has_space(&self, name: &str) -> Result<bool> {
+        self.read_db(|db| Ok(db::space(db, name)?.is_some()))
+    }
+
     /// The model of the space that answers, if it is there.
     ///
     /// # Errors

@@ -94,6 +94,9 @@ pub struct Remote {
     dimensions: usize,
     query: String,
     passage: String,
+    /// The name of its space and what is before a query with programs that knew nothing of a model
+    /// of this name.
+    before: Option<(String, String)>,
     /// Longest text that is sent, in bytes, where the server cuts longer ones without a word.
     bytes_max: Option<usize>,
     /// May passages of this collection go there?
@@ -164,13 +167,16 @@ impl Remote {
         };
         let fail = |refusal: Refusal| Fault::new(fault::UPSTREAM, format!("embedding: {refusal}"));
         let revision = dialect.revision().map_err(fail)?;
-        let known = table::known(model);
+        let known = table::known(table::served(model));
         let own = |set: &Option<String>, known: &str| set.clone().unwrap_or(known.to_owned());
         let query = own(&settings.query_prefix, known.map_or("", |k| k.query));
         let passage = own(&settings.passage_prefix, known.map_or("", |k| k.passage));
         let Measured { dimensions, window, silent, probe } = measure(&*dialect).map_err(fail)?;
         let named = revision.as_deref().unwrap_or("named");
         let mut space = format!("{place}/{model}@{named} {dimensions}d window {window} parts");
+        let news = table::known(model).is_none() && settings.passage_prefix.is_none();
+        let before = (news && !passage.is_empty())
+            .then(|| (space.clone(), settings.query_prefix.clone().unwrap_or_default()));
         if !passage.is_empty() {
             space.push_str(&format!(" {passage:?}"));
         }
@@ -181,10 +187,11 @@ impl Remote {
             revision,
             space,
             recipe: super::recipe(settings),
-            made_for: table::made_for(model),
+            made_for: table::made_for(table::served(model)),
             dimensions,
             query,
             passage,
+            before,
             bytes_max: silent.then_some(window * TOKEN_BYTES),
             cloud: away.then(|| settings.cloud_collections.clone()),
             state: Mutex::new(State { texts: TEXTS_FIRST, paused: None, asked: false }),
@@ -198,9 +205,20 @@ impl Remote {
     /// # Errors
     /// Those of the index.
     pub fn known_to(self, index: &Index) -> Result<Self, Fault> {
-        let Some(probe) = self.probe.clone() else { return Ok(self) };
-        let space = index.space_for(&self.space, &probe)?;
-        Ok(Remote { space, ..self })
+        let remote = self.as_before(index)?;
+        let Some(probe) = remote.probe.clone() else { return Ok(remote) };
+        let space = index.space_for(&remote.space, &probe)?;
+        Ok(Remote { space, ..remote })
+    }
+
+    /// A space that was filled before anything was known of the model goes on as it was: nothing is
+    /// embedded again that nobody asked for.
+    fn as_before(self, index: &Index) -> Result<Self, Fault> {
+        let Some((space, query)) = self.before.clone() else { return Ok(self) };
+        if index.has_space(&self.space)? || !index.has_space(&space)? {
+            return Ok(self);
+        }
+        Ok(Remote { space, query, passage: String::new(), ..self })
     }
 
     /// Whether the server still has the very model that was opened.

@@ -78,6 +78,13 @@ const fn row(
     Known { names, query, passage, window, made_for }
 }
 
+/// A model's name as a server has it, without what LM Studio puts before every one. Names of
+/// OpenAI's own models begin so too; nothing is known of those.
+pub fn served(name: &str) -> &str {
+    let bare = name.rsplit('/').next().unwrap_or(name);
+    bare.strip_prefix("text-embedding-").unwrap_or(name)
+}
+
 /// What is known of a model by its name, as `owner/name:tag` or any part of that.
 pub fn known(name: &str) -> Option<&'static Known> {
     let name = bare(name);
@@ -111,6 +118,18 @@ mod tests {
         assert_eq!(query("all-minilm:l6-v2"), Some(""));
         assert!(query("qwen3-embedding:0.6b").is_some_and(|q| q.starts_with("Instruct: ")));
         assert_eq!(query("something-else"), None);
+    }
+
+    #[test]
+    fn names_of_lm_studio_are_known() {
+        let passage = |name: &str| known(served(name)).map(|row| row.passage);
+        for name in ["text-embedding-nomic-embed-text-v1.5", "nomic-ai/nomic-embed-text-v1.5"] {
+            assert_eq!(passage(name), Some("search_document: "), "{name}");
+        }
+        assert_eq!(passage("text-embedding-multilingual-e5-small@q8_0"), Some("passage: "));
+        for name in ["text-embedding-3-small", "text-embedding-ada-002", "text-embedding-004"] {
+            assert_eq!(passage(name), None, "{name}");
+        }
     }
 
     #[test]

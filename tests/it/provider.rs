@@ -26,8 +26,8 @@ pub struct Script {
     /// Another one has other vectors.
     seed: usize,
     models: Vec<String>,
-    /// `nan`, `zeros`, `short`, `long`, `few`, `404`, `429`, `500`, `503`, `drop`, `hang`: what goes
-    /// wrong with embeddings.
+    /// `nan`, `zeros`, `short`, `long`, `few`, `404`, `429`, `500`, `503`, `drop`, `hang`: what
+    /// goes wrong with embeddings.
     wrong: &'static str,
     /// Each request of this number is turned away with 429, to be sent again at once.
     turned_away: Option<usize>,
@@ -305,6 +305,41 @@ fn both_dialects_find_what_is_said_in_other_words() {
         assert!((90..=100).contains(&window), "{out}");
         assert!(out.starts_with(&format!("answers: {provider}/toy@")), "{out}");
     }
+}
+
+#[test]
+fn a_model_of_lm_studio_has_its_prefixes_unless_a_space_was_filled_without() {
+    let server = Server::start(Script::default());
+    let write = |place: &Place, more: &str| {
+        let url = &server.url;
+        let text = format!(
+            "[embedding]\nprovider = \"openai\"\nmodel = \"text-embedding-nomic-embed-text-v1.5\"\n\
+             url = \"{url}/v1\"\n{more}"
+        );
+        place.write("synod.toml", text).to_str().expect("UTF-8").to_owned()
+    };
+    let asked = |place: &Place, config: &str| {
+        server.change(|script| script.texts.clear());
+        let (code, _, err) = index(place, config);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(search(place, config, "car")["hits"][0]["path"], "garage.md");
+        server.script().texts
+    };
+    let begins = |texts: &[String], with: &str| texts.iter().any(|text| text.starts_with(with));
+    let place = vault();
+    let config = write(&place, "");
+    let texts = asked(&place, &config);
+    assert!(begins(&texts, "search_document: ") && begins(&texts, "search_query: car"));
+    // As an older program filled it.
+    let place = vault();
+    asked(&place, &write(&place, "query_prefix = \"\"\npassage_prefix = \"\"\n"));
+    place.write("vault/attic.md", "# Attic\n\nDust and letters.\n");
+    let config = write(&place, "");
+    let texts = asked(&place, &config);
+    assert!(begins(&texts, "car") && !begins(&texts, "search_"), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("Dust")), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.contains("brakes")), "it was embedded again");
+    assert_eq!(spaces(&place, &config).len(), 1);
 }
 
 /// A vault of so many notes in German, and in English.
