@@ -422,19 +422,12 @@ pub fn load(
         }
     }
     let built_in = serde_json::to_value(Config::default()).unwrap_or_default();
-    let mut keys = Vec::new();
-    leaves("", &built_in, &mut |key| keys.push(key.to_owned()));
-    let lists = ["source", "provider", "model"];
-    for key in keys.iter().filter(|key| !lists.contains(&key.as_str())) {
-        let variable = format!("SYNOD_{}", key.replace('.', "_").to_uppercase());
-        // Settings of Spec-Kit are known by a shorter name too.
-        let short = variable.strip_prefix("SYNOD_").filter(|name| name.starts_with("SPEC_KIT_"));
-        let text = environment(&variable).or_else(|| environment(short?));
-        if let Some(text) = text {
-            let value = typed(&built_in, key, &text)
+    for (key, variable) in variables() {
+        if let Some(text) = text_of(&variable, environment) {
+            let value = typed(&built_in, &key, &text)
                 .map_err(|why| Error::Variable { variable: variable.clone(), why })?;
-            put(&mut tree, key, value);
-            origins.insert(key.clone(), Origin::Environment(variable));
+            put(&mut tree, &key, value);
+            origins.insert(key, Origin::Environment(variable));
         }
     }
     for (key, value) in flags {
@@ -452,6 +445,25 @@ pub fn load(
         return Err(Error::Value { key, value, wanted: LEVEL });
     }
     Ok(Loaded { config, origins, file: found })
+}
+
+/// Every setting that a variable can set, by its dotted key, with the name of the variable.
+pub fn variables() -> Vec<(String, String)> {
+    let built_in = serde_json::to_value(Config::default()).unwrap_or_default();
+    let mut out = Vec::new();
+    leaves("", &built_in, &mut |key| {
+        if !["source", "provider", "model"].contains(&key) {
+            let variable = format!("SYNOD_{}", key.replace('.', "_").to_uppercase());
+            out.push((key.to_owned(), variable));
+        }
+    });
+    out
+}
+
+/// What the variable of a setting holds; settings of Spec-Kit are known by a shorter name too.
+pub fn text_of(variable: &str, environment: Environment) -> Option<String> {
+    let short = variable.strip_prefix("SYNOD_").filter(|name| name.starts_with("SPEC_KIT_"));
+    environment(variable).or_else(|| environment(short?))
 }
 
 /// Refuses amounts that are none: what is no number would be no limit.

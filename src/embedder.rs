@@ -348,9 +348,12 @@ fn numbers(value: &Value) -> Vec<f32> {
     values.iter().map(|value| value.as_f64().map_or(f32::NAN, |value| value as f32)).collect()
 }
 
-/// The folder of installed models: `SYNOD_MODELS`, or the person's own.
+/// The variable that names the folder of installed models.
+pub const MODELS: &str = "SYNOD_MODELS";
+
+/// The folder of installed models: [`MODELS`], or the person's own.
 pub fn models() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("SYNOD_MODELS") {
+    if let Some(named) = std::env::var_os(MODELS) {
         return Some(PathBuf::from(named)).filter(|path| !path.as_os_str().is_empty());
     }
     crate::cli::data_folder().map(|data| data.join("models"))

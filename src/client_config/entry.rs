@@ -45,11 +45,49 @@ fn laid(under: &Map<String, Value>, over: Map<String, Value>) -> Map<String, Val
     for (key, value) in over {
         let value = match (under.get(&key), value) {
             (Some(Value::Object(under)), Value::Object(over)) => Value::Object(laid(under, over)),
+            // The person has put the value where it was asked for.
+            (Some(Value::String(own)), Value::String(new)) if is_open(&new) && !is_open(own) => {
+                Value::String(own.clone())
+            }
             (_, value) => value,
         };
         out.insert(key, value);
     }
     out
+}
+
+/// Whether a text of an entry waits for a value that the person has to write.
+fn is_open(text: &str) -> bool {
+    text.contains("<value of ")
+}
+
+/// What the person has to do so that the variables which `launch` refers to reach the server; None
+/// where it refers to none.
+pub fn awaited(client: &Client, launch: &Launch) -> Option<String> {
+    let Launch::Stdio { env, .. } = launch else { return None };
+    let referred = env.iter().filter(|(name, value)| matches!(variable(name, value), Ok(Some(_))));
+    let names: Vec<&str> = referred.map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let title = client.title;
+    let quoted = |text: String| format!("`{text}`");
+    Some(match client.expansion {
+        Expansion::None => {
+            let names: Vec<String> = names.into_iter().map(placeholder).map(quoted).collect();
+            format!(
+                "{title} hands on no variables: write the values in the place of {} yourself",
+                names.join(", ")
+            )
+        }
+        _ => {
+            let names: Vec<String> = names.into_iter().map(str::to_owned).map(quoted).collect();
+            format!(
+                "{title} hands these on by name; set them where it starts: {}",
+                names.join(", ")
+            )
+        }
+    })
 }
 
 fn stdio(

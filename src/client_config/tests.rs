@@ -437,3 +437,12 @@ fn an_entry_that_already_says_so_keeps_its_own_layout() {
     let before = "{\"mcpServers\": {\"synod\":\n{ // by hand\n\"url\" :\"http://h/mcp\",}}}";
     assert_eq!(planned(client("cursor"), &launch, before), before);
 }
+
+#[test]
+fn what_the_person_wrote_in_the_place_of_a_value_stays() {
+    let desktop = client("claude-desktop");
+    let written = planned(desktop, &stdio(), "");
+    let filled = written.replace(&placeholder("SYNOD_TOKEN"), "mine");
+    assert_ne!(filled, written);
+    assert_eq!(planned(desktop, &stdio(), &filled), filled);
+}

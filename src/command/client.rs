@@ -2,7 +2,9 @@
 
 use super::{note, say};
 use crate::cli::{ClientConfigArgs, Failure, Session};
-use crate::client_config::{self, CLIENTS, Launch, Os, Places};
+use crate::client_config::{self, CLIENTS, Client, Launch, Os, Places};
+use crate::config::{self, Config, Environment};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
     let Some(path) = path else {
         note(&format!("{}: {}", client.title, client.note));
         say(&client_config::snippet(client, &launch)?);
+        tell_of_variables(session, client, &launch);
         return Ok(ExitCode::SUCCESS);
     };
     let change = if args.undo {
@@ -52,6 +55,9 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
     }
     if !client.note.is_empty() {
         note(client.note);
+    }
+    if !args.undo {
+        tell_of_variables(session, client, &launch);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -89,7 +95,78 @@ pub fn stdio(session: &Session) -> std::io::Result<Launch> {
     if session.common.read_only {
         launch.push("--read-only".to_owned());
     }
-    Ok(Launch::Stdio { command, args: launch, env: Vec::new() })
+    let env = handed_on(session, &|name| std::env::var(name).ok());
+    Ok(Launch::Stdio { command, args: launch, env })
+}
+
+/// Says what the person has to do so that keys reach a server which the client starts.
+pub fn tell_of_variables(session: &Session, client: &Client, launch: &Launch) {
+    let Launch::Stdio { env, .. } = launch else { return };
+    if let Some(text) = client_config::awaited(client, launch) {
+        note(&text);
+    }
+    let is_there = |name: &&String| env.iter().any(|(there, _)| there == *name);
+    let named = keys(&session.loaded.config);
+    let unset: BTreeSet<&String> = named.filter(|name| !is_there(name)).collect();
+    if !unset.is_empty() {
+        let unset: Vec<String> = unset.into_iter().map(|name| format!("`{name}`")).collect();
+        note(&format!(
+            "named by the configuration and not set here, so not handed on: {}; set them and run \
+             this again",
+            unset.join(", ")
+        ));
+    }
+}
+
+/// What a server needs of this environment: clients hand on next to nothing of theirs. Places and
+/// settings go as values, keys and what may hold one as `${NAME}`.
+fn handed_on(session: &Session, environment: Environment) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    let (common, xdg) = (&session.common, Os::here() == Os::Linux);
+    let own = common.config.is_none() && common.data.is_none();
+    for (name, needed) in
+        [("XDG_DATA_HOME", xdg), ("XDG_CONFIG_HOME", xdg && own), (crate::embedder::MODELS, true)]
+    {
+        if let Some(folder) = environment(name).filter(|folder| needed && !folder.is_empty()) {
+            // A client starts the server wherever it likes.
+            let folder =
+                std::path::absolute(&folder).map_or(folder, |full| full.display().to_string());
+            out.push((name.to_owned(), folder));
+        }
+    }
+    for (key, variable) in config::variables() {
+        // HTTP alone goes by these.
+        if key.starts_with("server.") || key == "access.require_token" {
+            continue;
+        }
+        if let Some(value) = config::text_of(&variable, environment) {
+            let value = if may_be_secret(&key, &value) { reference(&variable) } else { value };
+            out.push((variable, value));
+        }
+    }
+    for name in keys(&session.loaded.config) {
+        let is_set = environment(name).is_some_and(|value| !value.is_empty());
+        if is_set && !out.iter().any(|(there, _)| there == name) {
+            out.push((name.clone(), reference(name)));
+        }
+    }
+    out
+}
+
+/// The variables of keys that a configuration names.
+fn keys(config: &Config) -> impl Iterator<Item = &String> {
+    let of_providers = config.provider.iter().flat_map(|row| &row.key_env);
+    of_providers.chain(&config.embedding.key_env).chain(&config.council.webhook_secret_env)
+}
+
+/// Whether a setting may hold a secret itself: a URL with a password or parameters, or a place that
+/// only its owner knows, as those of webhooks are.
+fn may_be_secret(key: &str, value: &str) -> bool {
+    key == "council.webhooks" || key == "embedding.url" && value.contains(['@', '?'])
+}
+
+fn reference(name: &str) -> String {
+    format!("${{{name}}}")
 }
 
 /// Where this person's files are.
@@ -99,5 +176,61 @@ pub fn places() -> Places {
         home: crate::job::home().unwrap_or_default(),
         project: std::env::current_dir().unwrap_or_default(),
         appdata: std::env::var_os("APPDATA").map(PathBuf::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Common;
+
+    const CONFIG: &str = "[[provider]]\nname = \"a\"\nkey_env = [\"A_KEY\", \"B_KEY\"]\n\
+                          [embedding]\nkey_env = \"A_KEY\"\n";
+
+    #[test]
+    fn what_the_server_needs_goes_along_and_no_key_does() {
+        let variables = [
+            ("A_KEY", "sk-1"),
+            ("SYNOD_MODELS", "models"),
+            ("SYNOD_LIMITS_CALLS_MAX", "3"),
+            ("SYNOD_SERVER_HTTP", "127.0.0.1:1"),
+            ("SYNOD_ACCESS_REQUIRE_TOKEN", "true"),
+            ("SYNOD_EMBEDDING_URL", "http://u:sk-2@h/v1"),
+            ("SPEC_KIT_AI", "claude"),
+            ("XDG_DATA_HOME", "/data"),
+            ("XDG_CONFIG_HOME", ""),
+            ("PATH", "/bin"),
+        ];
+        let environment =
+            |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("synod.toml");
+        std::fs::write(&path, CONFIG).unwrap();
+        let loaded = config::load(Some(&path), true, &environment, &[]).unwrap();
+        let data = dir.path().to_owned();
+        let session = Session { common: Common::default(), loaded, data };
+        let env = handed_on(&session, &environment);
+        let of = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        let models = of("SYNOD_MODELS").map(std::path::Path::new);
+        assert!(models.is_some_and(|path| path.is_absolute() && path.ends_with("models")));
+        assert_eq!(of("SYNOD_LIMITS_CALLS_MAX"), Some("3"));
+        assert_eq!(of("SYNOD_SPEC_KIT_AI"), Some("claude"));
+        assert_eq!(of("SYNOD_EMBEDDING_URL"), Some("${SYNOD_EMBEDDING_URL}"));
+        assert_eq!(of("A_KEY"), Some("${A_KEY}"));
+        for none in ["B_KEY", "PATH", "SYNOD_SERVER_HTTP", "SYNOD_ACCESS_REQUIRE_TOKEN"] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(of("XDG_DATA_HOME"), (Os::here() == Os::Linux).then_some("/data"));
+        assert_eq!(of("XDG_CONFIG_HOME"), None);
+        assert_eq!(env.iter().filter(|(name, _)| name == "A_KEY").count(), 1);
+        assert!(!env.iter().any(|(_, value)| value.contains("sk-")), "{env:?}");
+        // Every client takes it.
+        let launch = Launch::Stdio { command: "synod".to_owned(), args: Vec::new(), env };
+        for client in CLIENTS {
+            let text = client_config::snippet(client, &launch).unwrap();
+            assert!(text.contains("A_KEY"), "{}", client.name);
+            let told = client_config::awaited(client, &launch).unwrap();
+            assert!(told.contains("A_KEY"), "{told}");
+        }
     }
 }
