@@ -143,7 +143,7 @@ pub struct LedgerArgs {
 
 #[derive(Args, Debug)]
 pub struct UpArgs {
-    /// Folders to index; the one you are in by default.
+    /// Folders to index; where nothing is indexed yet, the one you are in by default.
     pub paths: Vec<PathBuf>,
     /// Address and port; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT")]

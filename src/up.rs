@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use synod_index::{Source, SourceKind};
+use synod_index::{Index, Source, SourceKind};
 use synod_store::NewJob;
 use synod_tools::{INDEX_JOB, IngestOp};
 use tokio_util::sync::CancellationToken;
@@ -187,7 +187,7 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
     let mut paths = args.paths.clone();
     // In read-only mode what is indexed is served, and nothing is fetched.
     let read_only = config.access.read_only;
-    if paths.is_empty() && config.source.is_empty() && !read_only {
+    if paths.is_empty() && config.source.is_empty() && !read_only && !has_folders(session)? {
         paths.push(std::env::current_dir()?);
     }
     let mut roots: Vec<PathBuf> = Vec::new();
@@ -207,6 +207,12 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
         }
         welcome(session, running, bound)
     })
+}
+
+/// Whether folders were indexed before: then those are meant where none is named.
+fn has_folders(session: &Session) -> Result<bool, Failure> {
+    let sources = Index::open(&session.data)?.sources()?;
+    Ok(sources.iter().any(|source| source.kind != SourceKind::Pushed))
 }
 
 /// Gets the embedding model of the configuration, where it is not installed and can be had, and

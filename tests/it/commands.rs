@@ -485,6 +485,20 @@ fn up_takes_the_repository_it_stands_in() {
 }
 
 #[test]
+fn up_serves_what_is_indexed_and_adds_nothing_to_it() {
+    let place = vault();
+    place.write("home/letter.md", "# Letter\n");
+    // The home directory itself would be refused.
+    let mut command = place.command(&["up", "--http", "127.0.0.1:0", "--lexical-only"]);
+    command.current_dir(place.path().join("home"));
+    let server = Server::of(command);
+    poll("the welcome", PATIENCE, || server.stdout().contains("Stop:").then_some(()));
+    assert!(server.stdout().contains("vault: 5 documents"), "{}", server.stdout());
+    let status = get(server.address, "/v1/index").json();
+    assert_eq!(status["sources"].as_array().map(Vec::len), Some(1), "{status}");
+}
+
+#[test]
 fn up_names_commands_that_the_shell_finds() {
     let place = Place::new();
     place.write("vault/tide.md", "# Tide\n");
