@@ -52,16 +52,48 @@ pub fn note(text: &str) {
 
 /// How this program is called from a shell: by its name where the path leads to one, else by where
 /// it lies, as after `cargo run`.
-pub fn called() -> String {
+fn called() -> String {
     let file = format!("synod{}", std::env::consts::EXE_SUFFIX);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let known = std::env::split_paths(&path).any(|folder| folder.join(&file).is_file());
     match std::env::current_exe() {
-        Ok(here) if !known => match here.display().to_string() {
-            here if here.contains(' ') => format!("\"{here}\""),
-            here => here,
-        },
+        Ok(here) if !known => quoted(&here.display().to_string()),
         _ => "synod".to_owned(),
+    }
+}
+
+/// A command for the person to type, `words` as a shell reads them: what is about this data
+/// directory, this configuration and these rights goes along.
+pub fn typed(session: &Session, words: &str) -> String {
+    let flags = flags(session).into_iter().map(|flag| format!(" {}", quoted(&flag)));
+    format!("{} {words}{}", called(), flags.collect::<String>())
+}
+
+/// The flags with which another process does what this one does.
+pub fn flags(session: &Session) -> Vec<String> {
+    let common = &session.common;
+    let mut out = Vec::new();
+    if common.data.is_some() {
+        out.extend(["--data".to_owned(), session.data.display().to_string()]);
+    }
+    if let Some(config) = &common.config {
+        // The other one is called elsewhere.
+        let config = std::path::absolute(config).unwrap_or_else(|_| config.clone());
+        out.extend(["--config".to_owned(), config.display().to_string()]);
+    }
+    let rights = [("--read-only", common.read_only), ("--allow-write", common.allow_write)];
+    out.extend(rights.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag.to_owned()));
+    out
+}
+
+/// A word as a shell reads it whole.
+pub fn quoted(word: &str) -> String {
+    let plain = |each: char| each.is_alphanumeric() || "_-+=:,./@%".contains(each);
+    let plain_here = |each: char| plain(each) || cfg!(windows) && each == '\\';
+    match word {
+        word if !word.is_empty() && word.chars().all(plain_here) => word.to_owned(),
+        word if cfg!(windows) => format!("\"{word}\""),
+        word => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -150,4 +182,19 @@ pub fn located(failure: Failure, data: &Path) -> Failure {
         format!(" (the data directory is `{}`)", data.display())
     };
     format!("{text}{why}{place}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    fn a_shell_reads_a_quoted_word_whole() {
+        let odd = "a b 'c' \"d\" $e `f` \\ * ~ \n;";
+        for word in ["plain/path-1.toml", "", "~/x", odd] {
+            let line = format!("printf %s {}", super::quoted(word));
+            let said = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&said.stdout), word);
+        }
+        assert_eq!(super::quoted("plain/path-1.toml"), "plain/path-1.toml");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::cli::{Failure, ServeArgs, Session, UpArgs};
 use crate::client_config;
 use crate::command::client::{places, stdio};
-use crate::command::{called, note, say};
+use crate::command::{note, say, typed};
 use crate::config::{Config, Provider};
 use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
@@ -133,7 +133,8 @@ fn serve_http(
     let running = Running::start(session, config)?;
     note(&format!("listening on http://{bound}"));
     if !bound.ip().is_loopback() {
-        note("beyond loopback every caller needs a token: `synod token add NAME`");
+        let add = typed(session, "token add NAME");
+        note(&format!("beyond loopback every caller needs a token: `{add}`"));
     }
     ready(&running, bound)?;
     let served: Result<(), Fault> = runtime.block_on(async {
@@ -332,13 +333,14 @@ fn welcome(
     if names.is_empty() {
         names = vec!["claude-desktop", "claude-code", "vscode", "cursor", "zed"];
     }
-    let synod = called();
     for name in names {
-        say(&format!("  {synod} client-config {name} --write\n"));
+        let words = format!("client-config {name} --write");
+        say(&format!("  {}\n", typed(session, &words)));
     }
     say("\nor paste this into any client that reads `mcpServers`:\n\n");
     let client = client_config::find("claude-desktop")?;
     say(&client_config::snippet(client, &launch)?);
-    say(&format!("\nTry it:  {synod} search \"what did we decide\"\nStop:    Ctrl-C\n"));
+    let search = typed(session, "search \"what did we decide\"");
+    say(&format!("\nTry it:  {search}\nStop:    Ctrl-C\n"));
     Ok(())
 }

@@ -71,10 +71,12 @@ pub fn launch(session: &Session, args: &ClientConfigArgs) -> Result<Launch, Fail
                  it; `--token-env NAME` keeps a token out of it"
             ));
         }
-        if session.common.read_only {
-            note(
-                "`--read-only` is left out: it is the server at that URL which has to run with it",
-            );
+        let common = &session.common;
+        let rights = [("--read-only", common.read_only), ("--allow-write", common.allow_write)];
+        for (flag, _) in rights.into_iter().filter(|(_, set)| *set) {
+            note(&format!(
+                "`{flag}` is left out: it is the server at that URL which has to run with it"
+            ));
         }
         return Ok(Launch::Http { url: url.clone(), token_env: args.token_env.clone() });
     }
@@ -84,19 +86,10 @@ pub fn launch(session: &Session, args: &ClientConfigArgs) -> Result<Launch, Fail
 /// The stdio launch with full paths: clients inherit no shell profile.
 pub fn stdio(session: &Session) -> std::io::Result<Launch> {
     let command = std::env::current_exe()?.to_string_lossy().into_owned();
-    let mut launch = vec!["serve".to_owned(), "--stdio".to_owned()];
-    if session.common.data.is_some() {
-        launch.extend(["--data".to_owned(), session.data.to_string_lossy().into_owned()]);
-    }
-    if let Some(config) = &session.common.config {
-        let config = std::path::absolute(config)?;
-        launch.extend(["--config".to_owned(), config.to_string_lossy().into_owned()]);
-    }
-    if session.common.read_only {
-        launch.push("--read-only".to_owned());
-    }
+    let mut args = vec!["serve".to_owned(), "--stdio".to_owned()];
+    args.extend(super::flags(session));
     let env = handed_on(session, &|name| std::env::var(name).ok());
-    Ok(Launch::Stdio { command, args: launch, env })
+    Ok(Launch::Stdio { command, args, env })
 }
 
 /// Says what the person has to do so that keys reach a server which the client starts.

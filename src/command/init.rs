@@ -1,6 +1,6 @@
 //! `synod init`: looks around and writes a configuration file.
 
-use super::{note, say};
+use super::{note, quoted, say};
 use crate::cli::{Failure, InitArgs, Session, config_file};
 use crate::client_config::{self, CLIENTS};
 use crate::command::client::places;
@@ -59,7 +59,7 @@ pub fn run(session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
     write(&client_config::follow(&target)?, &text)?;
     let start = match config_file().is_some_and(|usual| usual == target) {
         true => "`synod up`".to_owned(),
-        false => format!("`synod up --config {}`", target.display()),
+        false => format!("`synod up --config {}`", quoted(&target.display().to_string())),
     };
     note(&format!("wrote {}; start with {start}", target.display()));
     Ok(ExitCode::SUCCESS)

@@ -516,6 +516,35 @@ fn up_names_commands_that_the_shell_finds() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_command_prints_is_about_the_same_index_and_the_same_rights() {
+    let place = Place::new();
+    let vault = place.write("vault/tide.md", "# Tide\n");
+    let vault = vault.parent().expect("a folder").display().to_string();
+    let data = place.path().join("d two").display().to_string();
+    let flags = ["--data", &data, "--allow-write"];
+    let up = ["up", &vault, "--http", "127.0.0.1:0", "--lexical-only"];
+    let server = Server::of(place.command(&[&up[..], &flags].concat()));
+    poll("the welcome", PATIENCE, || server.stdout().contains("Stop:").then_some(()));
+    let said = server.stdout();
+    for words in ["--write", "search \"what did we decide\""] {
+        let wanted = format!("{words} --data '{data}' --allow-write\n");
+        assert!(said.contains(&wanted), "{said}");
+    }
+    let file = place.path().join("client.json").display().to_string();
+    let client = ["client-config", "cursor", "--file", &file, "--write"];
+    let (code, _, why) = place.outcome(&[&client[..], &flags].concat());
+    assert_eq!(code, 0, "{why}");
+    let written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("written")).expect("JSON");
+    let args = &written["mcpServers"]["synod"]["args"];
+    assert_eq!(*args, json!(["serve", "--stdio", "--data", data, "--allow-write"]));
+    let by_url = [&client[..], &["--url", "http://127.0.0.1:1/mcp"], &flags].concat();
+    let (code, _, why) = place.outcome(&by_url);
+    assert!(code == 0 && why.contains("`--allow-write` is left out"), "{why}");
+}
+
 #[test]
 fn a_repair_keeps_every_pushed_text_that_can_be_read() {
     let place = vault();
