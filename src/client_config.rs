@@ -26,7 +26,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use client::{CLIENTS, Client, Os, Places, find};
+pub use client::{CLIENTS, Client, MOVING, Os, Places, find};
 pub use diff::diff;
 pub use entry::{awaited, placeholder, secret_of_url};
 pub use file::{apply, backup_path, follow, marker_path, read, undo};

@@ -25,6 +25,8 @@ pub struct Client {
     pub(super) expansion: Expansion,
     /// Copilot CLI hides all tools of a server whose entry does not list `tools`.
     pub(super) lists_tools: bool,
+    /// What it leaves under home once it was used, beside its own file and the folder of that.
+    pub(super) traces: &'static [&'static str],
 }
 
 /// The operating system whose places are meant.
@@ -54,12 +56,41 @@ pub struct Places {
     pub project: PathBuf,
     /// `%APPDATA%`; without it, Windows uses `AppData/Roaming` under home.
     pub appdata: Option<PathBuf>,
+    /// Those of the variables [`MOVING`] that are set, with the folders that they name.
+    pub moved: Vec<(&'static str, PathBuf)>,
+}
+
+/// The folder of configurations on Linux, else `.config` under home.
+const CONFIG: &str = "XDG_CONFIG_HOME";
+/// Variables that name the folder of a client's files, or of those of many.
+pub const MOVING: [&str; 3] = [CONFIG, "CODEX_HOME", "COPILOT_HOME"];
+
+impl Places {
+    fn moved_by(&self, variable: &str) -> Option<PathBuf> {
+        let found = self.moved.iter().find(|(name, _)| *name == variable);
+        found.map(|(_, folder)| folder.clone())
+    }
+
+    /// A path under home, or where the system's variable has put what is usually there.
+    fn under_home(&self, rest: &str) -> PathBuf {
+        let config = self.moved_by(CONFIG).filter(|_| self.os == Os::Linux);
+        match (rest.strip_prefix(".config/"), config) {
+            (Some(rest), Some(config)) => joined(config, rest),
+            _ => joined(self.home.clone(), rest),
+        }
+    }
 }
 
 /// Where the file lies; parts are separated by `/`.
 #[derive(Debug)]
 pub(super) enum Place {
     Home(&'static str),
+    /// `file` in `folder` under home, or in the folder that `variable` names.
+    Moved {
+        variable: &'static str,
+        folder: &'static str,
+        file: &'static str,
+    },
     Project(&'static str),
     /// `mac` and `linux` under home, `windows` under `%APPDATA%`.
     ByOs {
@@ -127,6 +158,7 @@ const USUAL: Client = Client {
     http: URL,
     expansion: Expansion::None,
     lists_tools: false,
+    traces: &[],
 };
 
 /// Every client that Synod can be entered into.
@@ -154,6 +186,7 @@ pub const CLIENTS: &[Client] = &[
         stdio: TYPED,
         http: URL_TYPED,
         expansion: Expansion::Braces,
+        traces: &[".claude", ".claude.json"],
         ..USUAL
     },
     Client {
@@ -167,13 +200,18 @@ pub const CLIENTS: &[Client] = &[
         stdio: TYPED,
         http: URL_TYPED,
         expansion: Expansion::EnvBraces,
+        traces: &[".vscode"],
         ..USUAL
     },
     Client {
         name: "copilot-cli",
         title: "GitHub Copilot CLI",
-        note: "restart `copilot`; `$COPILOT_HOME` moves the folder `~/.copilot`",
-        place: Place::Home(".copilot/mcp-config.json"),
+        note: "restart `copilot`; where `$COPILOT_HOME` is set, it reads that folder",
+        place: Place::Moved {
+            variable: "COPILOT_HOME",
+            folder: ".copilot",
+            file: "mcp-config.json",
+        },
         stdio: Stdio::Split { kind: Some("local") },
         http: URL_TYPED,
         expansion: Expansion::Braces,
@@ -200,6 +238,7 @@ pub const CLIENTS: &[Client] = &[
         place: Place::Project(".cursor/mcp.json"),
         stdio: TYPED,
         expansion: Expansion::EnvBraces,
+        traces: &[".cursor"],
         ..USUAL
     },
     Client {
@@ -237,9 +276,9 @@ pub const CLIENTS: &[Client] = &[
         name: "codex",
         title: "Codex",
         note: "restart Codex; variables are handed on by name, so export them where Codex starts; \
-               `$CODEX_HOME` moves the folder `~/.codex`",
+               where `$CODEX_HOME` is set, it reads that folder",
         servers_key: "mcp_servers",
-        place: Place::Home(".codex/config.toml"),
+        place: Place::Moved { variable: "CODEX_HOME", folder: ".codex", file: "config.toml" },
         format: Format::Toml,
         expansion: Expansion::ByName,
         ..USUAL
@@ -281,42 +320,46 @@ pub const CLIENTS: &[Client] = &[
         stdio: Stdio::Joined { kind: "local" },
         http: Some(Http { url_key: "url", kind: Some("remote") }),
         expansion: Expansion::CurlyEnv,
+        traces: &[".config/opencode", ".local/share/opencode"],
         ..USUAL
     },
 ];
 
 impl Client {
-    /// Whether the client seems to be used here: its file is there, or the folder made for it, in
-    /// the project or at home.
+    /// Whether the client seems to be used here: its file is there, or the folder made for it, or a
+    /// trace of it at home.
     pub fn seems_used(&self, places: &Places) -> bool {
         let Some(path) = self.path(places) else { return false };
         let own = |folder: &std::path::Path| *folder != places.home && *folder != places.project;
         let made = path.parent().is_some_and(|folder| own(folder) && folder.is_dir());
-        let at_home = match &self.place {
-            Place::Project(rest) => {
-                let folder = rest.split_once('/').map(|(folder, _)| places.home.join(folder));
-                folder.is_some_and(|folder| folder.is_dir())
-            }
-            _ => false,
-        };
-        path.is_file() || made || at_home
+        let mut traces = self.traces.iter().map(|trace| places.under_home(trace));
+        path.is_file() || made || traces.any(|trace| trace.exists())
     }
 
     /// The file of this client; None where it takes pasted text only.
     pub fn path(&self, places: &Places) -> Option<PathBuf> {
         let (base, rest) = match (&self.place, places.os) {
             (Place::Home(rest), _) => (places.home.clone(), *rest),
+            (Place::Moved { variable, folder, file }, _) => {
+                let usual = || places.home.join(folder);
+                (places.moved_by(variable).unwrap_or_else(usual), *file)
+            }
             (Place::Project(rest), _) => (places.project.clone(), *rest),
             (Place::ByOs { mac, .. }, Os::MacOs) => (places.home.clone(), *mac),
-            (Place::ByOs { linux, .. }, Os::Linux) => (places.home.clone(), *linux),
+            (Place::ByOs { linux, .. }, Os::Linux) => return Some(places.under_home(linux)),
             (Place::ByOs { windows, .. }, Os::Windows) => {
                 let roaming = || places.home.join("AppData").join("Roaming");
                 (places.appdata.clone().unwrap_or_else(roaming), *windows)
             }
             (Place::Pasted, _) => return None,
         };
-        Some(rest.split('/').fold(base, |path, part| path.join(part)))
+        Some(joined(base, rest))
     }
+}
+
+/// `rest`, whose parts are separated by `/`, below `base`.
+fn joined(base: PathBuf, rest: &str) -> PathBuf {
+    rest.split('/').fold(base, |path, part| path.join(part))
 }
 
 /// The client called `name`, without regard to case.

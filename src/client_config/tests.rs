@@ -327,6 +327,7 @@ fn paths_follow_the_system() {
         home: PathBuf::from("/home/u"),
         project: PathBuf::from("/srv/p"),
         appdata: appdata.map(PathBuf::from),
+        moved: Vec::new(),
     };
     let of = |name, places: &Places| client(name).path(places).unwrap();
     let (linux, mac) = (places(Os::Linux, None), places(Os::MacOs, None));
@@ -347,6 +348,56 @@ fn paths_follow_the_system() {
         paths.dedup();
         // Two clients in one file would share a backup.
         assert_eq!(paths.len(), CLIENTS.len() - 1);
+    }
+}
+
+#[test]
+fn paths_follow_the_variables_that_move_them() {
+    let moved = ["XDG_CONFIG_HOME", "CODEX_HOME", "COPILOT_HOME"];
+    assert_eq!(moved, MOVING);
+    let places = |os| Places {
+        os,
+        home: PathBuf::from("/h"),
+        project: PathBuf::from("/p"),
+        appdata: None,
+        moved: moved.into_iter().zip(["/x", "/y", "/z"].map(PathBuf::from)).collect(),
+    };
+    for (name, os, path) in [
+        ("codex", Os::MacOs, "/y/config.toml"),
+        ("copilot-cli", Os::Windows, "/z/mcp-config.json"),
+        ("zed", Os::Linux, "/x/zed/settings.json"),
+        ("zed", Os::MacOs, "/h/.config/zed/settings.json"),
+        ("claude-desktop", Os::Linux, "/x/Claude/claude_desktop_config.json"),
+        ("gemini-cli", Os::Linux, "/h/.gemini/settings.json"),
+    ] {
+        assert_eq!(client(name).path(&places(os)).unwrap(), Path::new(path), "{name}");
+    }
+}
+
+#[test]
+fn a_client_is_seen_by_what_it_leaves_behind() {
+    for (name, trace) in [
+        ("claude-code", ".claude/settings.json"),
+        ("claude-code", ".claude.json"),
+        ("opencode", "xdg/opencode/opencode.json"),
+        ("cursor", ".cursor/argv.json"),
+        ("vscode", ".vscode/argv.json"),
+        ("codex", ".codex/auth.json"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places {
+            os: Os::Linux,
+            home: home.path().to_owned(),
+            project: home.path().join("project"),
+            appdata: None,
+            moved: vec![("XDG_CONFIG_HOME", home.path().join("xdg"))],
+        };
+        assert!(!CLIENTS.iter().any(|client| client.seems_used(&places)), "nothing is there");
+        let file = home.path().join(trace);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "").unwrap();
+        let used = CLIENTS.iter().filter(|client| client.seems_used(&places));
+        assert_eq!(used.map(|client| client.name).collect::<Vec<_>>(), [name], "{trace}");
     }
 }
 

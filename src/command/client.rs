@@ -5,7 +5,7 @@ use crate::cli::{ClientConfigArgs, Failure, Session};
 use crate::client_config::{self, CLIENTS, Client, Launch, Os, Places};
 use crate::config::{self, Config, Environment};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Runs the command.
@@ -164,12 +164,24 @@ fn reference(name: &str) -> String {
 
 /// Where this person's files are.
 pub fn places() -> Places {
+    let home = crate::job::home().unwrap_or_default();
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    // What is not a full path counts for none of the programs that read these.
+    let set = |name| Some((name, folder(name).filter(|folder| folder.is_absolute())?));
     Places {
         os: Os::here(),
-        home: crate::job::home().unwrap_or_default(),
-        project: std::env::current_dir().unwrap_or_default(),
-        appdata: std::env::var_os("APPDATA").map(PathBuf::from),
+        project: project(&home, std::env::current_dir().unwrap_or_default()),
+        home,
+        appdata: folder("APPDATA"),
+        moved: client_config::MOVING.into_iter().filter_map(set).collect(),
     }
+}
+
+/// The project that a folder belongs to: the nearest repository around it, else itself. A home
+/// directory that is kept in git is no project of the folders in it.
+fn project(home: &Path, here: PathBuf) -> PathBuf {
+    let top = here.ancestors().find(|folder| folder.join(".git").exists());
+    top.filter(|top| *top != home).map(Path::to_path_buf).unwrap_or(here)
 }
 
 #[cfg(test)]
@@ -179,6 +191,20 @@ mod tests {
 
     const CONFIG: &str = "[[provider]]\nname = \"a\"\nkey_env = [\"A_KEY\", \"B_KEY\"]\n\
                           [embedding]\nkey_env = \"A_KEY\"\n";
+
+    #[test]
+    fn a_project_is_the_repository_around_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        for folder in ["home/.git", "home/repo/.git", "home/repo/src/deep", "home/notes"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for (here, wanted) in
+            [("repo/src/deep", "repo"), ("repo", "repo"), ("notes", "notes"), ("", "")]
+        {
+            assert_eq!(project(&home, home.join(here)), home.join(wanted), "{here}");
+        }
+    }
 
     #[test]
     fn what_the_server_needs_goes_along_and_no_key_does() {
