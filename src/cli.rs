@@ -45,7 +45,7 @@ pub struct Common {
 pub enum Command {
     /// Index folders, serve them, and show how to connect a client: the command to start with.
     Up(UpArgs),
-    /// Find vaults, repositories and clients, and write a configuration file.
+    /// Find vaults, repositories, Ollama and clients; write a configuration, connect them.
     Init(InitArgs),
     /// Serve MCP on stdio, or everything over HTTP.
     Serve(ServeArgs),

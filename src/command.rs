@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod archive;
+pub mod around;
 pub mod client;
 pub mod council;
 pub mod eval;
@@ -87,7 +88,7 @@ pub fn flags(session: &Session) -> Vec<String> {
 }
 
 /// A word as a shell reads it whole.
-pub fn quoted(word: &str) -> String {
+fn quoted(word: &str) -> String {
     let plain = |each: char| each.is_alphanumeric() || "_-+=:,./@%".contains(each);
     let plain_here = |each: char| plain(each) || cfg!(windows) && each == '\\';
     match word {

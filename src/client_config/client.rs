@@ -336,6 +336,11 @@ impl Client {
         path.is_file() || made || traces.any(|trace| trace.exists())
     }
 
+    /// Whether its file lies in a project, and counts there alone.
+    pub fn is_of_project(&self) -> bool {
+        matches!(self.place, Place::Project(_))
+    }
+
     /// The file of this client; None where it takes pasted text only.
     pub fn path(&self, places: &Places) -> Option<PathBuf> {
         let (base, rest) = match (&self.place, places.os) {

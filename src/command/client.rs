@@ -2,7 +2,7 @@
 
 use super::{note, say};
 use crate::cli::{ClientConfigArgs, Failure, Session};
-use crate::client_config::{self, CLIENTS, Client, Launch, Os, Places};
+use crate::client_config::{self, CLIENTS, Change, Client, Kind, Launch, Os, Places};
 use crate::config::{self, Config, Environment};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,19 +37,9 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
     say(&client_config::diff(&change));
     note(change.kind.says());
     if args.write || args.undo {
-        let kept = client_config::apply(&change)?;
-        let gone = !path.exists();
-        say(&format!("{} {}\n", if gone { "deleted" } else { "wrote" }, path.display()));
-        if args.write {
-            let undone = [client_config::backup_path(&path), client_config::marker_path(&path)];
-            note(&match undone.contains(&kept) {
-                true => format!("kept for --undo: {}", kept.display()),
-                false => format!(
-                    "what it held is kept as {}; --undo goes back to before the first change",
-                    kept.display()
-                ),
-            });
-        }
+        let mut lines = carry_out(&change)?.into_iter();
+        say(&format!("{}\n", lines.next().unwrap_or_default()));
+        lines.for_each(|line| note(&line));
     } else {
         note("nothing was written; add `--write` to write it");
     }
@@ -60,6 +50,25 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
         tell_of_variables(session, client, &launch);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a change, and says what was done, then where what is needed to go back is kept.
+pub fn carry_out(change: &Change) -> Result<Vec<String>, Failure> {
+    let path = &change.path;
+    let kept = client_config::apply(change)?;
+    let done = if path.exists() { "wrote" } else { "deleted" };
+    let mut lines = vec![format!("{done} {}", path.display())];
+    if matches!(change.kind, Kind::Add | Kind::Replace) {
+        let undone = [client_config::backup_path(path), client_config::marker_path(path)];
+        lines.push(match undone.contains(&kept) {
+            true => format!("kept for --undo: {}", kept.display()),
+            false => format!(
+                "what it held is kept as {}; --undo goes back to before the first change",
+                kept.display()
+            ),
+        });
+    }
+    Ok(lines)
 }
 
 /// How the client reaches this program and this data directory.

@@ -1,52 +1,219 @@
-//! `synod init`: looks around and writes a configuration file.
+//! `synod init`: looks around, writes a configuration file and connects clients.
+//!
+//! Stdout has the text of the file and nothing else; what is said about it goes to stderr.
 
-use super::{note, quoted, say};
-use crate::cli::{Failure, InitArgs, Session, config_file};
-use crate::client_config::{self, CLIENTS};
-use crate::command::client::places;
+use super::around::{self, Found, Ollama};
+use super::{client, note, say, typed};
+use crate::cli::{Common, Failure, InitArgs, Session, config_file};
+use crate::client_config::{self, CLIENTS, Client, Places};
+use serde_json::json;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Folders that are looked at below home, levels deep.
-const DEPTH: usize = 3;
-/// Folders looked at in all.
-const FOLDERS_MAX: usize = 20_000;
 /// Sources that are proposed.
 const FOUND_MAX: usize = 50;
+/// Further ones that stand in the file as comments.
+const SPARE_MAX: usize = 200;
 /// Former files that are kept beside a configuration.
 const KEPT_MAX: usize = 1_000;
 
 /// Runs the command.
 pub fn run(session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
-    let found = crate::job::home().map(|home| look(&home)).unwrap_or_default();
+    let here = client::places();
+    let found = around::look(&here);
+    let host = std::env::var("OLLAMA_HOST").unwrap_or_default();
+    let ollama = around::ollama(&host);
+    let text = text(&found, ollama.as_ref());
+    if !session.common.json {
+        say(&text);
+    }
+    tell(&found, ollama.as_ref());
+    let used: Vec<&Client> = CLIENTS.iter().filter(|client| client.seems_used(&here)).collect();
+    let names: Vec<&str> = used.iter().map(|client| client.name).collect();
+    if !names.is_empty() {
+        note(&format!("clients found: {}", names.join(", ")));
+    }
+    let target = target(session, args);
+    if !args.dry_run {
+        write_new(target.as_ref().map_err(ToString::to_string)?, args.force, &text)?;
+    }
+    let target = target.ok();
+    let with_file = with_file(session, target.as_deref());
+    if let Some(target) = target.as_ref().filter(|_| !args.dry_run) {
+        let start = typed(&with_file, "up");
+        note(&format!("wrote {}; start with `{start}`", target.display()));
+    }
+    let asks = !args.dry_run && !session.common.json;
+    if asks && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        connect(&with_file, &used, &here)?;
+    } else if !names.is_empty() {
+        note("connect them with (each shows the change first, and can be undone):");
+        for name in &names {
+            note(&format!("  {}", typed(&with_file, &format!("client-config {name} --write"))));
+        }
+    }
+    if session.common.json {
+        let (listed, spare) = parted(&found);
+        say(&format!(
+            "{:#}\n",
+            json!({
+                "file": target, "written": !args.dry_run, "text": text, "sources": listed,
+                "left_out": spare, "all_looked_at": !found.cut,
+                "ollama": ollama.map(|ollama| ollama.url), "clients": names,
+            })
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The session of whoever goes by the file that is made.
+fn with_file(session: &Session, target: Option<&Path>) -> Session {
+    let usual = session.common.data.is_none() && config_file().as_deref() == target;
+    let config = target.filter(|_| !usual).map(Path::to_path_buf);
+    Session {
+        common: Common { config, ..session.common.clone() },
+        loaded: session.loaded.clone(),
+        data: session.data.clone(),
+    }
+}
+
+/// What is proposed, and what was found beyond that.
+fn parted(found: &Found) -> (&[PathBuf], &[PathBuf]) {
+    found.folders.split_at(found.folders.len().min(FOUND_MAX))
+}
+
+/// The text of the file.
+fn text(found: &Found, ollama: Option<&Ollama>) -> String {
     let mut text =
         String::from("# Written by `synod init`. `synod config --example` shows every setting.\n");
-    for path in &found {
+    let (listed, spare) = parted(found);
+    for path in listed {
         let path = toml_string(&path.to_string_lossy());
         text.push_str(&format!("\n[[source]]\npath = {path}\n"));
     }
-    if found.is_empty() {
+    if listed.is_empty() {
         text.push_str("\n# No vault or repository was found in the usual places. Add yours:\n");
         text.push_str("# [[source]]\n# path = \"~/Notes\"\n");
     }
-    say(&text);
-    let here = places();
-    let used = CLIENTS.iter().filter(|client| client.seems_used(&here));
-    let installed: Vec<&str> = used.map(|client| client.name).collect();
-    if !installed.is_empty() {
-        note(&format!(
-            "clients found: {}; connect one with `synod client-config NAME`",
-            installed.join(", ")
+    if !spare.is_empty() {
+        text.push_str("\n# More was found. Without the `# ` before them these count too:\n");
+    }
+    // A line break would end the comment.
+    let spare = spare.iter().map(|path| path.to_string_lossy());
+    let spare = spare.filter(|path| !path.contains(char::is_control));
+    for path in spare.take(SPARE_MAX) {
+        text.push_str(&format!("# [[source]]\n# path = {}\n", toml_string(&path)));
+    }
+    if let Some(ollama) = ollama {
+        text.push_str(&of_ollama(ollama));
+    }
+    text
+}
+
+/// What makes models of Ollama usable, as comments.
+fn of_ollama(ollama: &Ollama) -> String {
+    let url = match &*ollama.url {
+        around::OLLAMA => String::new(),
+        url => format!("# url = {}\n", toml_string(url)),
+    };
+    let mut text = String::new();
+    if !ollama.models.is_empty() {
+        text.push_str(&format!(
+            "\n# Ollama answers at {}. Without the `# ` before them these lines let the council\n\
+             # ask its models:\n# [[provider]]\n# name = \"ollama\"\n# dialect = \"ollama\"\n{url}",
+            ollama.url
         ));
     }
-    if args.dry_run {
-        return Ok(ExitCode::SUCCESS);
+    for (name, family) in &ollama.models {
+        let (id, family) = (toml_string(name), toml_string(family));
+        text.push_str(&format!(
+            "# [[model]]\n# id = {id}\n# provider = \"ollama\"\n# family = {family}\n"
+        ));
     }
-    let target = target(session, args)?;
+    if let Some(name) = ollama.embedders.first() {
+        let name = toml_string(name);
+        text.push_str(&format!(
+            "\n# And these let its embedding model find what is said in other words, instead of \
+             the one\n# inside the program:\n\
+             # [embedding]\n# provider = \"ollama\"\n# model = {name}\n{url}"
+        ));
+    }
+    text
+}
+
+/// Says what was found that the person may miss in the file.
+fn tell(found: &Found, ollama: Option<&Ollama>) {
+    let (listed, spare) = parted(found);
+    if !spare.is_empty() {
+        note(&format!(
+            "{} vaults and repositories were found: the first {} are sources, the others stand in \
+             the file as comments",
+            found.folders.len(),
+            listed.len()
+        ));
+    }
+    if found.cut {
+        note("there are too many folders below home to look at all of them");
+    }
+    if let Some(ollama) = ollama {
+        let n = ollama.models.len() + ollama.embedders.len();
+        note(&format!(
+            "Ollama answers at {} with {n} models; the file has them as comments",
+            ollama.url
+        ));
+    }
+}
+
+/// Shows what each client would get, and writes it where the person agrees.
+fn connect(session: &Session, used: &[&Client], here: &Places) -> Result<(), Failure> {
+    let launch = client::stdio(session)?;
+    for client in used {
+        let Some(path) = client.path(here) else { continue };
+        if client.is_of_project() && !here.project.join(".git").exists() {
+            note(&format!(
+                "{} keeps its servers with each project; in one, run `{}`",
+                client.title,
+                typed(session, &format!("client-config {} --write", client.name))
+            ));
+            continue;
+        }
+        let before = client_config::read(&path);
+        let change = match before.and_then(|text| client_config::plan(client, &launch, path, text))
+        {
+            Ok(change) if change.is_empty() => continue,
+            Ok(change) => change,
+            // A file that cannot be edited keeps no other client from being connected.
+            Err(error) => {
+                note(&error.to_string());
+                continue;
+            }
+        };
+        note(&format!("\n{}:\n{}", client.title, client_config::diff(&change)));
+        if agrees("Write this?")? {
+            client::carry_out(&change)?.iter().for_each(|line| note(line));
+            note(client.note);
+            client::tell_of_variables(session, client, &launch);
+        }
+    }
+    Ok(())
+}
+
+/// Asks whoever sits there; anything but a yes is a no.
+fn agrees(question: &str) -> io::Result<bool> {
+    let mut out = io::stderr().lock();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Writes the file; one that is there only by `force`, and what it held is kept.
+fn write_new(target: &Path, force: bool, text: &str) -> Result<(), Failure> {
     let there = target.exists();
-    if there && !args.force {
+    if there && !force {
         return Err(format!(
             "`{}` exists; nothing was written, `--force` replaces it",
             target.display()
@@ -54,15 +221,10 @@ pub fn run(session: &Session, args: &InitArgs) -> Result<ExitCode, Failure> {
         .into());
     }
     if there {
-        note(&format!("what it held is kept as {}", keep(&target)?.display()));
+        note(&format!("what it held is kept as {}", keep(target)?.display()));
     }
-    write(&client_config::follow(&target)?, &text)?;
-    let start = match config_file().is_some_and(|usual| usual == target) {
-        true => "`synod up`".to_owned(),
-        false => format!("`synod up --config {}`", quoted(&target.display().to_string())),
-    };
-    note(&format!("wrote {}; start with {start}", target.display()));
-    Ok(ExitCode::SUCCESS)
+    write(&client_config::follow(target)?, text)?;
+    Ok(())
 }
 
 /// The file that is meant: never one that the person did not name while they named another.
@@ -123,35 +285,37 @@ fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// Vaults and repositories near the person's home.
-fn look(home: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut queue = std::collections::VecDeque::from([(home.to_owned(), 0)]);
-    let mut looked = 0;
-    while let Some((folder, depth)) = queue.pop_front() {
-        looked += 1;
-        if looked > FOLDERS_MAX || found.len() >= FOUND_MAX {
-            break;
-        }
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let is_folder = entry.file_type().is_ok_and(|t| t.is_dir());
-            if !is_folder
-                || name.starts_with('.')
-                || matches!(name.as_ref(), "node_modules" | "target" | "Library")
-            {
-                continue;
-            }
-            let path = entry.path();
-            if path.join(".obsidian").is_dir() || path.join(".git").exists() {
-                found.push(path);
-            } else if depth + 1 < DEPTH {
-                queue.push_back((path, depth + 1));
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text with its comments of settings as settings.
+    fn uncommented(text: &str) -> String {
+        let lines = text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
+        let settings = lines.filter(|line| line.starts_with('[') || line.contains(" = "));
+        settings.map(|line| line.to_owned() + "\n").collect()
     }
-    found.sort();
-    found
+
+    #[test]
+    fn what_stands_in_comments_are_settings() {
+        let folders: Vec<PathBuf> =
+            (0..70).map(|n| PathBuf::from(format!("/src/r \"{n}"))).collect();
+        let found = Found { folders, cut: false };
+        let ollama = Ollama {
+            url: "http://127.0.0.1:9".to_owned(),
+            models: vec![("qwen3:4b".to_owned(), "qwen3".to_owned())],
+            embedders: vec!["nomic-embed-text:latest".to_owned()],
+        };
+        let text = text(&found, Some(&ollama));
+        let as_written: crate::config::Config = toml::from_str(&text).unwrap();
+        assert_eq!(as_written.source.len(), FOUND_MAX);
+        assert!(as_written.provider.is_empty() && as_written.model.is_empty());
+        let all: crate::config::Config = toml::from_str(&uncommented(&text)).unwrap();
+        assert_eq!(all.source.len(), 70);
+        assert_eq!(all.source[69].path, "/src/r \"69");
+        assert_eq!(all.provider[0].url.as_deref(), Some("http://127.0.0.1:9"));
+        assert_eq!((all.model[0].id.as_str(), all.model[0].family.as_str()), ("qwen3:4b", "qwen3"));
+        assert_eq!(all.embedding.model, "nomic-embed-text:latest");
+        assert_eq!(all.embedding.url, all.provider[0].url);
+    }
 }

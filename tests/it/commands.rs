@@ -2,6 +2,7 @@
 
 use super::http::get;
 use super::index::kinds::pdf;
+use super::obtain::serve;
 use super::program::{Place, Server, outcome, poll, root, sql};
 use serde_json::json;
 use std::process::{Command, Stdio};
@@ -309,6 +310,35 @@ fn init_proposes_what_lies_around_and_writes_it_once() {
     assert_eq!(place.outcome(&["index", "--config", &shown]).0, 0);
     let status = place.call("index_status", json!({}));
     assert_eq!(status["sources"].as_array().map(Vec::len), Some(2), "{status}");
+}
+
+#[test]
+fn init_finds_what_obsidian_lists_and_an_ollama_and_says_how_to_connect() {
+    let place = Place::new();
+    let far = place.write("disk/deep/vault/note.md", "# Far\n");
+    let far = far.parent().expect("a folder");
+    let list = json!({"vaults": {"1": {"path": far}}});
+    place.write("home/.config/obsidian/obsidian.json", list.to_string());
+    place.write("home/.claude.json", "{}");
+    let tags = json!({"models": [{"name": "llama3.2:3b", "details": {"family": "llama"}}]});
+    let url = serve([("/api/tags".to_owned(), tags.to_string().into_bytes())].into());
+    let file = place.path().join("my conf.toml").display().to_string();
+    let mut command = place.command(&["init", "--output", &file, "--json"]);
+    command.env("OLLAMA_HOST", &url);
+    let (code, made, said) = outcome(command);
+    assert_eq!(code, 0, "{said}");
+    let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+    let written = std::fs::read_to_string(&file).expect("written");
+    assert_eq!((&made["text"], &made["file"]), (&json!(written), &json!(file)));
+    assert_eq!((&made["written"], &made["ollama"]), (&json!(true), &json!(url)));
+    let source = made["sources"][0].as_str().map(std::path::Path::new).expect("a source");
+    assert!(source.ends_with("disk/deep/vault"), "{made}");
+    assert!(written.contains("# id = \"llama3.2:3b\""), "{written}");
+    assert_eq!(made["clients"], json!(["claude-code"]));
+    assert!(said.contains("client-config claude-code --write --data"), "{said}");
+    assert!(said.contains("my conf.toml'") || cfg!(windows), "{said}");
+    let (code, values, _) = place.outcome(&["config", "--config", &file]);
+    assert!(code == 0 && values.contains("vault"), "{values}");
 }
 
 #[test]

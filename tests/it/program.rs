@@ -81,6 +81,9 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
         command.args(args).env("SYNOD_DATA", self.data()).env_remove("SYNOD_CONFIG");
         command.env("HOME", self.path().join("home"));
+        // Nothing of whoever runs the tests counts: neither folders nor an Ollama server.
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
+        command.env("OLLAMA_HOST", "127.0.0.1:9");
         command
     }
 
