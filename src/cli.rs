@@ -148,7 +148,7 @@ pub struct UpArgs {
     /// Address and port; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT")]
     pub http: Option<String>,
-    /// Index file-system roots and home directories too.
+    /// Index file-system roots, home directories and folders within a source too.
     #[arg(long)]
     pub force: bool,
     /// Words only: no embedding model is fetched or used.
@@ -199,7 +199,7 @@ pub struct IndexArgs {
     /// Remove the source of this name from the index.
     #[arg(long, value_name = "SOURCE", conflicts_with = "paths")]
     pub remove: Option<String>,
-    /// Take file-system roots and home directories too.
+    /// Take file-system roots, home directories and folders within a source too.
     #[arg(long)]
     pub force: bool,
 }

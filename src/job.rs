@@ -137,6 +137,7 @@ impl Request {
                     collection: self.collection.clone(),
                     home: home(),
                     force: self.force,
+                    apart: !self.force,
                     ..SourceSpec::default()
                 };
                 let source = updater.add_source(&path, &spec)?;

@@ -15,13 +15,13 @@ use crate::reload::Reload;
 use crate::world::World;
 use crate::writer::{self, Waker};
 use crate::{now_ms, obtain};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use synod_index::{Index, Source, SourceKind};
-use synod_store::NewJob;
+use synod_store::{JobState, NewJob};
 use synod_tools::{INDEX_JOB, IngestOp};
 use tokio_util::sync::CancellationToken;
 
@@ -185,35 +185,44 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
     if args.lexical_only {
         config.embedding.model = String::new();
     }
-    let mut paths = args.paths.clone();
     // In read-only mode what is indexed is served, and nothing is fetched.
     let read_only = config.access.read_only;
-    if paths.is_empty() && config.source.is_empty() && !read_only && !has_folders(session)? {
-        paths.push(std::env::current_dir()?);
-    }
-    let mut roots: Vec<PathBuf> = Vec::new();
-    for path in &paths {
-        roots.push(synod_index::jail::source_root(path, job::home().as_deref(), args.force)?);
-    }
+    let roots = if read_only { Vec::new() } else { roots(session, args)? };
     let address = args.http.clone().unwrap_or_else(|| config.server.http.clone());
     let explicit = args.http.is_some();
     let address = free_address(&address, explicit)?;
     serve_http(session, config, &address, |running, bound| {
+        let mut left = Vec::new();
         for root in &roots {
-            leave(running, root, args.force)?;
+            left.push(leave(running, root, args.force)?);
         }
         running.waker.wake();
         if !args.lexical_only && !read_only {
             get_model(running);
         }
-        welcome(session, running, bound)
+        welcome(session, running, bound, &left)
     })
 }
 
-/// Whether folders were indexed before: then those are meant where none is named.
-fn has_folders(session: &Session) -> Result<bool, Failure> {
-    let sources = Index::open(&session.data)?.sources()?;
-    Ok(sources.iter().any(|source| source.kind != SourceKind::Pushed))
+/// The folders that are meant: those that are named, else the one that this is called in, where no
+/// folder is indexed yet.
+fn roots(session: &Session, args: &UpArgs) -> Result<Vec<PathBuf>, Failure> {
+    let home = job::home();
+    let root = |path: &Path| synod_index::jail::source_root(path, home.as_deref(), args.force);
+    let mut roots = Vec::new();
+    for path in &args.paths {
+        roots.push(root(path)?);
+    }
+    let index = Index::open(&session.data)?;
+    let is_folder = |source: &Source| source.kind != SourceKind::Pushed;
+    let none = session.loaded.config.source.is_empty() && !index.sources()?.iter().any(is_folder);
+    if args.paths.is_empty() && none {
+        roots.push(root(&std::env::current_dir()?)?);
+    }
+    for root in roots.iter().filter(|_| !args.force) {
+        index.refuse_nested(root)?;
+    }
+    Ok(roots)
 }
 
 /// Gets the embedding model of the configuration, where it is not installed and can be had, and
@@ -268,7 +277,8 @@ fn free_address(address: &str, explicit: bool) -> Result<String, Failure> {
     }
 }
 
-fn leave(running: &Running, root: &std::path::Path, force: bool) -> Result<(), Failure> {
+/// Leaves the request to add a folder, and gives its id.
+fn leave(running: &Running, root: &Path, force: bool) -> Result<String, Failure> {
     let mut request = Request { force, ..Request::new(IngestOp::Add) };
     request.args.path = Some(root.to_string_lossy().into_owned());
     let now_ms = now_ms();
@@ -276,7 +286,7 @@ fn leave(running: &Running, root: &std::path::Path, force: bool) -> Result<(), F
     let (args, priority) = (request.text()?, synod_tools::PRIORITY);
     let job = NewJob { id: &id, kind: INDEX_JOB, args: &args, key: None, priority, now_ms };
     running.world.door.context().store.leave(&job)?;
-    Ok(())
+    Ok(id)
 }
 
 /// Whether the first look at a source of the configuration is still to come.
@@ -293,6 +303,7 @@ fn welcome(
     session: &Session,
     running: &Running,
     bound: std::net::SocketAddr,
+    left: &[String],
 ) -> Result<(), Failure> {
     let cx = running.world.door.context();
     let start = std::time::Instant::now();
@@ -315,6 +326,10 @@ fn welcome(
             said = seconds;
             note(&job::progress_line(&jobs, run.as_ref()));
         }
+    }
+    for id in left {
+        let job = cx.store.job(id)?.filter(|job| job.state == JobState::Failed);
+        job.and_then(|job| job.result).iter().for_each(|why| note(why));
     }
     let status = cx.index.status()?;
     for source in &status.sources {

@@ -35,6 +35,7 @@ pub mod limit;
 mod list;
 mod meaning;
 pub mod mount;
+mod nest;
 mod pack;
 pub mod path;
 mod place;
@@ -462,6 +463,20 @@ impl Index {
     /// The sources.
     pub fn sources(&self) -> Result<Vec<Source>> {
         self.read_db(db::sources)
+    }
+
+    /// Refuses a folder, by its resolved path, that has files in common with a source.
+    ///
+    /// # Errors
+    /// `Source`, with the name of that source.
+    pub fn refuse_nested(&self, root: &Path) -> Result<()> {
+        nest::refuse(root, &self.sources()?, &self.skipped())
+    }
+
+    /// The data directory, which may lie inside a source and must not be indexed itself.
+    pub(crate) fn skipped(&self) -> Vec<PathBuf> {
+        let data = self.dir().parent().unwrap_or(self.dir());
+        vec![data.canonicalize().unwrap_or_else(|_| data.to_owned())]
     }
 
     /// The generation of the newest commit.

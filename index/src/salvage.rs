@@ -154,6 +154,7 @@ impl Salvage {
                 home: None,
                 // It was a source before.
                 force: true,
+                apart: false,
             };
             if let Err(error) = updater.add_source(Path::new(&source.root), &spec) {
                 refused.push((source, error));

@@ -292,7 +292,8 @@ impl Updater {
     /// collection that `spec` gives, if it gives any.
     ///
     /// # Errors
-    /// `Source` for folders that may not be one, and for a known one where another has the name.
+    /// `Source` for folders that may not be one, for one that shares files with another where it is
+    /// to be apart, and for a known one where another has the name.
     pub fn add_source(&mut self, root: &Path, spec: &SourceSpec) -> Result<Source> {
         let home = spec.home.as_deref();
         let sources = self.sources()?;
@@ -304,6 +305,9 @@ impl Updater {
         let shown = root.to_string_lossy().into_owned();
         if let Some(known) = sources.iter().find(|s| s.root == shown) {
             return self.renamed(known, spec, &sources);
+        }
+        if spec.apart {
+            crate::nest::refuse(&root, &sources, &self.skipped())?;
         }
         let kind = spec.kind.unwrap_or_else(|| kind_of(&root));
         let collection = spec.collection.clone().unwrap_or_else(|| default_collection(kind));
@@ -345,8 +349,7 @@ impl Updater {
 
     /// The data directory, which may lie inside a source and must not index itself.
     pub fn skipped(&self) -> Vec<PathBuf> {
-        let data = self.index.dir().parent().unwrap_or(self.index.dir());
-        vec![data.canonicalize().unwrap_or_else(|_| data.to_owned())]
+        self.index.skipped()
     }
 
     /// What was read in another way than this program's is read again: files by the next scan,
@@ -801,6 +804,8 @@ pub struct SourceSpec {
     pub home: Option<PathBuf>,
     /// Take it all the same.
     pub force: bool,
+    /// It may have no file in common with another source.
+    pub apart: bool,
 }
 
 impl SourceSpec {

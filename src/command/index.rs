@@ -159,6 +159,7 @@ fn spec(args: &IndexArgs) -> SourceSpec {
         collection: args.collection.clone(),
         home: job::home(),
         force: args.force,
+        apart: !args.force,
         ..SourceSpec::default()
     }
 }

@@ -529,6 +529,36 @@ fn up_serves_what_is_indexed_and_adds_nothing_to_it() {
 }
 
 #[test]
+fn a_folder_of_a_source_is_no_second_one_unless_that_is_said() {
+    let place = vault();
+    place.write("vault/reference/pool.md", "# Pool\n");
+    place.write("vault/.gitignore", "drafts/\n");
+    place.write("vault/drafts/x.md", "draft\n");
+    let folder = |path: &str| place.path().join(path).display().to_string();
+    let (inner, outer, drafts) = (folder("vault/reference"), folder(""), folder("vault/drafts"));
+    let up = ["up", &inner, "--http", "127.0.0.1:0", "--lexical-only"];
+    let add = json!({"op": "add", "path": inner}).to_string();
+    for (args, says) in [
+        (&["index", &inner][..], "lies in the source `vault`"),
+        (&["index", &outer], "holds the source `vault`"),
+        (&up, "lies in the source `vault`"),
+        (&["call", "ingest", &add], "lies in the source `vault`"),
+    ] {
+        let (code, _, why) = place.outcome(args);
+        assert!(code == 1 && why.contains(says) && why.contains("--force"), "{args:?}: {why}");
+    }
+    let count = || place.call("index_status", json!({}))["sources"].as_array().map(Vec::len);
+    assert_eq!(count(), Some(1));
+    // What the vault leaves out is in no source yet, and what is one already is one.
+    let force = ["index", &inner, "--force"];
+    for args in [&["index", &drafts][..], &force, &["index", &inner]] {
+        let (code, _, why) = place.outcome(args);
+        assert_eq!(code, 0, "{args:?}: {why}");
+    }
+    assert_eq!(count(), Some(3));
+}
+
+#[test]
 fn up_names_commands_that_the_shell_finds() {
     let place = Place::new();
     place.write("vault/tide.md", "# Tide\n");

@@ -167,7 +167,8 @@ fn check(cx: &Context, args: &IngestArgs) -> Result<String, Error> {
                 )));
             }
             let home = cx.home.as_deref();
-            synod_index::jail::source_root(std::path::Path::new(path), home, false)?;
+            let root = synod_index::jail::source_root(std::path::Path::new(path), home, false)?;
+            cx.index.refuse_nested(&root)?;
             Ok(format!("add `{path}` as a source and index it"))
         }
         IngestOp::Push => {
