@@ -240,8 +240,31 @@ pub fn specs(config: &Config) -> SpecSettings {
     }
 }
 
+/// What of a configuration counts for nothing, in words: nothing fails for it.
+pub fn warnings(config: &Config, environment: Environment) -> Vec<String> {
+    let mut out = strangers(config);
+    out.extend(unsigned(config, environment));
+    out
+}
+
+/// Which names of the council are those of no model, in words.
+pub fn strangers(config: &Config) -> Vec<String> {
+    let Council { panel, judge, .. } = &config.council;
+    // A replay may bring models of its own.
+    if config.provider.iter().any(|row| row.dialect == Dialect::Replay.name()) {
+        return Vec::new();
+    }
+    let panel = panel.iter().map(|name| ("council.panel", name));
+    let named = panel.chain(judge.iter().map(|name| ("council.judge", name)));
+    let strange = named.filter(|(_, name)| !config.model.iter().any(|row| row.id == **name));
+    let told = |(key, name): (&str, &String)| {
+        format!("`{key}` names `{name}`, which is the `id` of no `[[model]]`")
+    };
+    strange.map(told).collect()
+}
+
 /// Why none of the configured webhooks is told, if nothing signs them.
-pub fn unsigned(config: &Config, environment: Environment) -> Option<String> {
+fn unsigned(config: &Config, environment: Environment) -> Option<String> {
     let council = &config.council;
     if council.webhooks.is_empty() || webhook_secret(config, environment).is_some() {
         return None;
@@ -352,6 +375,18 @@ mod tests {
         let some = |name: &str| (name == "HOOK").then(|| "secret".to_owned());
         assert_eq!(settings(&config(&text), &some).unwrap().webhooks.len(), 1);
         assert_eq!(unsigned(&config(&text), &some), None);
+    }
+
+    #[test]
+    fn names_of_no_model_are_told() {
+        let rows = "[[provider]]\nname = \"p\"\n[[model]]\nid = \"a\"\nprovider = \"p\"\n";
+        let council = "[council]\npanel = [\"a\", \"b\"]\njudge = \"c\"\n";
+        let told = |text: String| warnings(&config(&text), &|_| None);
+        let why = told(format!("{rows}{council}"));
+        assert!(why.len() == 2 && why[0].contains("`b`") && why[1].contains("`c`"), "{why:?}");
+        assert!(why[1].contains("`council.judge`"), "{why:?}");
+        let replay = "[[provider]]\nname = \"r\"\ndialect = \"replay\"\n";
+        assert_eq!(told(format!("{rows}{replay}{council}")), [""; 0]);
     }
 
     #[test]

@@ -388,6 +388,8 @@ pub enum Error {
 
 /// What an amount of dollars may be.
 const AMOUNT: &str = "an amount of dollars, 0 or more; leave it out for no limit";
+/// What `source.path` is.
+const FOLDER: &str = "the folder that is indexed, and every `[[source]]` names one";
 /// What `log.level` may be.
 const LEVEL: &str = "`error`, `warn`, `info`, `debug`, `trace` or `off`, with targets as in \
                      `info,synod=debug`";
@@ -425,6 +427,7 @@ pub fn load(
     for (key, variable) in variables() {
         if let Some(text) = text_of(&variable, environment) {
             let value = typed(&built_in, &key, &text)
+                .and_then(|value| alone(&key, value))
                 .map_err(|why| Error::Variable { variable: variable.clone(), why })?;
             put(&mut tree, &key, value);
             origins.insert(key, Origin::Environment(variable));
@@ -445,6 +448,19 @@ pub fn load(
         return Err(Error::Value { key, value, wanted: LEVEL });
     }
     Ok(Loaded { config, origins, file: found })
+}
+
+/// A value as long as its key can have it, else why not.
+fn alone(key: &str, value: Value) -> Result<Value, String> {
+    let mut tree = Value::Object(Map::new());
+    put(&mut tree, key, value.clone());
+    let fits = serde_json::from_value::<Config>(tree);
+    fits.map(|_| value).map_err(|error| worded(&error.to_string()))
+}
+
+/// What serde says of a value, in our words.
+fn worded(message: &str) -> String {
+    message.replace("unknown variant", "unknown value").replace('\n', ", ")
 }
 
 /// Every setting that a variable can set, by its dotted key, with the name of the variable.
@@ -501,6 +517,10 @@ fn parse(path: &Path, text: &str) -> Result<Value, Error> {
     let config: Result<Config, _> = toml::from_str(text);
     if let Ok(config) = &config {
         check_amounts(config)?;
+        if config.source.iter().any(|row| row.path.trim().is_empty()) {
+            let (key, value) = ("source.path".to_owned(), String::new());
+            return Err(Error::Value { key, value, wanted: FOLDER });
+        }
     }
     if let Err(error) = config {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
@@ -513,7 +533,14 @@ fn parse(path: &Path, text: &str) -> Result<Value, Error> {
             })?;
             (strsim::jaro_winkler(near, wrong) > 0.7).then(|| format!("; did you mean `{near}`?"))
         });
-        let what = message.split(", expected").next().unwrap_or(&message).replace("field", "key");
+        // All keys of a table are too many to be told; all values of a key are not.
+        let unknown = message.strip_prefix("unknown field").and_then(|m| m.split(", exp").next());
+        let at = error.span().and_then(|span| key_at(text, span.start));
+        let what = match (unknown, at) {
+            (Some(rest), _) => format!("unknown key{rest}"),
+            (None, Some(key)) => format!("`{key}`: {}", worded(&message)),
+            (None, None) => worded(&message),
+        };
         return Err(Error::File {
             path: path.to_owned(),
             what,
@@ -527,6 +554,17 @@ fn parse(path: &Path, text: &str) -> Result<Value, Error> {
         line: String::new(),
         hint: String::new(),
     })
+}
+
+/// The dotted key on whose line a value stands.
+fn key_at(text: &str, at: usize) -> Option<String> {
+    let (head, rest) = (text.get(..at)?, text.get(at..)?);
+    let (begun, left) = (head.rsplit('\n').next()?, rest.split('\n').next()?);
+    let line = format!("{begun}{left}");
+    let key = line.split_once('=')?.0.trim();
+    let above = head.lines().rev().find_map(|line| line.trim_start().strip_prefix('['));
+    let table = above.and_then(|rest| rest.trim_start_matches('[').split(']').next());
+    Some(table.map_or_else(|| key.to_owned(), |table| format!("{}.{key}", table.trim())))
 }
 
 fn known_keys() -> Vec<String> {
@@ -676,6 +714,19 @@ mod tests {
         ] {
             let error = with(text, &[]).unwrap_err().to_string();
             assert!(error.contains(&format!("`{key}`")), "{text}: {error}");
+        }
+        let choices = "unknown value `lokal`, expected one of `local`, `ollama`, `openai`";
+        let error = with("\n[embedding]\nprovider = \"lokal\"", &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!("`embedding.provider`: {choices} in")), "{error}");
+        assert!(error.ends_with("line 3"), "{error}");
+        let error = with("[[source]]\npath = 3", &[]).unwrap_err().to_string();
+        assert!(error.contains("`source.path`: invalid type: integer `3`, expected"), "{error}");
+        let variable = [("SYNOD_EMBEDDING_PROVIDER", "lokal")];
+        let error = with("", &variable).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{}` does not fit: {choices}", variable[0].0)), "{error}");
+        for rows in ["[[source]]\n", "[[source]]\npath = \" \"\nname = \"x\"\n"] {
+            let error = with(rows, &[]).unwrap_err().to_string();
+            assert!(error.contains("`source.path`"), "{error}");
         }
         for amount in ["nan", "inf", "-1", "much"] {
             let error = with("", &[("SYNOD_COUNCIL_DAY_USD", amount)]).unwrap_err().to_string();

@@ -185,7 +185,7 @@ impl Look {
         cx.engine.reload(catalog).map_err(|error| format!("config: {error}"))?;
         cx.guard.put(guard);
         cx.council.put(council);
-        if let Some(why) = catalog::unsigned(&wanted, &environment) {
+        for why in catalog::warnings(&wanted, &environment) {
             tracing::warn!("{why}");
         }
         self.world.config.put(wanted);

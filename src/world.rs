@@ -124,7 +124,7 @@ impl World {
     pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
         let environment = |name: &str| std::env::var(name).ok();
         let config = self.config.get();
-        if let Some(why) = crate::catalog::unsigned(&config, &environment) {
+        for why in crate::catalog::warnings(&config, &environment) {
             tracing::warn!("{why}");
         }
         let secret = crate::catalog::webhook_secret(&config, &environment);

@@ -2,6 +2,7 @@
 
 use super::tool::{plain, print};
 use super::{note, say};
+use crate::catalog;
 use crate::cli::{AskArgs, CouncilArgs, Failure, Session, SessionArgs};
 use crate::config::council::ProviderConfig;
 use crate::eval::answers::{Question, Recorded};
@@ -53,6 +54,7 @@ pub fn run(mut session: Session, args: CouncilArgs) -> Result<ExitCode, Failure>
             call[name] = value.into();
         }
     }
+    catalog::strangers(&session.loaded.config).iter().for_each(|why| note(why));
     let answer = plain(&session, "orchestrate", call)?;
     print(&session, &answer);
     let said = &answer.structured;
