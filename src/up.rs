@@ -15,12 +15,13 @@ use crate::reload::Reload;
 use crate::world::World;
 use crate::writer::{self, Waker};
 use crate::{now_ms, obtain};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use synod_index::{Index, Source, SourceKind};
+use synod_index::{Index, Source, SourceKind, SourceStatus};
 use synod_store::{JobState, NewJob};
 use synod_tools::{INDEX_JOB, IngestOp};
 use tokio_util::sync::CancellationToken;
@@ -200,7 +201,8 @@ pub fn up(session: &Session, args: &UpArgs) -> Result<ExitCode, Failure> {
         if !args.lexical_only && !read_only {
             get_model(running);
         }
-        welcome(session, running, bound, &left)
+        await_index(running, &left)?;
+        welcome(session, running, bound)
     })
 }
 
@@ -298,13 +300,8 @@ fn is_unread(running: &Running) -> Result<bool, Failure> {
     Ok(none || folders.any(|source| source.scanned_ms.is_none()))
 }
 
-/// Waits for the first index with a word about it, then says how to go on.
-fn welcome(
-    session: &Session,
-    running: &Running,
-    bound: std::net::SocketAddr,
-    left: &[String],
-) -> Result<(), Failure> {
+/// Waits for the first index with a word about it.
+fn await_index(running: &Running, left: &[String]) -> Result<(), Failure> {
     let cx = running.world.door.context();
     let start = std::time::Instant::now();
     let mut said = 0;
@@ -331,20 +328,41 @@ fn welcome(
         let job = cx.store.job(id)?.filter(|job| job.state == JobState::Failed);
         job.and_then(|job| job.result).iter().for_each(|why| note(why));
     }
-    let status = cx.index.status()?;
+    Ok(())
+}
+
+/// Says what is served, and how to go on.
+fn welcome(
+    session: &Session,
+    running: &Running,
+    bound: std::net::SocketAddr,
+) -> Result<(), Failure> {
+    let status = running.world.door.context().index.status()?;
+    let here = places();
+    let used = client_config::CLIENTS.iter().filter(|client| client.seems_used(&here));
+    let mut names: Vec<&str> = used.map(|client| client.name).collect();
+    if session.common.json {
+        let row = |source: &SourceStatus| {
+            json!({
+                "name": source.source.name, "path": source.source.root,
+                "documents": source.documents, "passages": source.chunks,
+            })
+        };
+        let rows: Vec<Value> = status.sources.iter().map(row).collect();
+        let (page, mcp) = (format!("http://{bound}/"), format!("http://{bound}/mcp"));
+        let said = json!({ "page": page, "mcp": mcp, "sources": rows, "clients": names });
+        say(&format!("{said:#}\n"));
+        return Ok(());
+    }
     for source in &status.sources {
         say(&format!(
             "{}: {} documents, {} passages ({})\n",
             source.source.name, source.documents, source.chunks, source.source.root
         ));
     }
-    let launch = stdio(session)?;
     say(&format!("\nstatus page   http://{bound}/\n"));
     say(&format!("MCP           http://{bound}/mcp\n"));
     say("\nConnect a client (each shows the change first, and can be undone):\n");
-    let here = places();
-    let used = client_config::CLIENTS.iter().filter(|client| client.seems_used(&here));
-    let mut names: Vec<&str> = used.map(|client| client.name).collect();
     if names.is_empty() {
         names = vec!["claude-desktop", "claude-code", "vscode", "cursor", "zed"];
     }
@@ -354,7 +372,7 @@ fn welcome(
     }
     say("\nor paste this into any client that reads `mcpServers`:\n\n");
     let client = client_config::find("claude-desktop")?;
-    say(&client_config::snippet(client, &launch)?);
+    say(&client_config::snippet(client, &stdio(session)?)?);
     let search = typed(session, "search \"what did we decide\"");
     say(&format!("\nTry it:  {search}\nStop:    Ctrl-C\n"));
     Ok(())

@@ -368,7 +368,11 @@ pub fn token(session: &Session, action: &TokenAction) -> Result<ExitCode, Failur
             if !store.revoke_token(name, now_ms())? {
                 return Err(format!("no token `{name}` to revoke; see `synod token list`").into());
             }
-            say(&format!("revoked {name}\n"));
+            if session.common.json {
+                say(&format!("{:#}\n", json!({ "name": name, "revoked": true })));
+            } else {
+                say(&format!("revoked {name}\n"));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -4,51 +4,83 @@ use super::{note, say};
 use crate::cli::{ClientConfigArgs, Failure, Session};
 use crate::client_config::{self, CLIENTS, Change, Client, Kind, Launch, Os, Places};
 use crate::config::{self, Config, Environment};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Runs the command.
 pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failure> {
-    let Some(name) = &args.client else {
-        for client in CLIENTS {
-            say(&format!("{:16} {}\n", client.name, client.title));
-        }
-        return Ok(ExitCode::SUCCESS);
-    };
+    let Some(name) = &args.client else { return Ok(list(session)) };
     let client = client_config::find(name)?;
     let launch = launch(session, args)?;
     let path = args.file.clone().or_else(|| client.path(&places()));
-    let Some(path) = path else {
-        note(&format!("{}: {}", client.title, client.note));
-        say(&client_config::snippet(client, &launch)?);
-        tell_of_variables(session, client, &launch);
-        return Ok(ExitCode::SUCCESS);
-    };
+    let Some(path) = path else { return pasted(session, client, &launch) };
     let change = if args.undo {
         client_config::undo(client, &path)?
     } else {
         client_config::plan(client, &launch, path.clone(), client_config::read(&path)?)?
     };
-    if change.is_empty() {
+    let diff = client_config::diff(&change);
+    let writes = (args.write || args.undo) && !change.is_empty();
+    if session.common.json {
+        let done = if writes { carry_out(&change)? } else { Vec::new() };
+        let does = (!change.is_empty()).then(|| change.kind.says());
+        say(&format!(
+            "{:#}\n",
+            json!({
+                "client": client.name, "file": path, "diff": diff, "change": does,
+                "written": writes, "done": done, "note": client.note,
+            })
+        ));
+    } else if change.is_empty() {
         say(&format!("{} needs no change\n", path.display()));
         return Ok(ExitCode::SUCCESS);
-    }
-    say(&client_config::diff(&change));
-    note(change.kind.says());
-    if args.write || args.undo {
-        let mut lines = carry_out(&change)?.into_iter();
-        say(&format!("{}\n", lines.next().unwrap_or_default()));
-        lines.for_each(|line| note(&line));
     } else {
-        note("nothing was written; add `--write` to write it");
-    }
-    if !client.note.is_empty() {
-        note(client.note);
+        say(&diff);
+        note(change.kind.says());
+        if writes {
+            let mut lines = carry_out(&change)?.into_iter();
+            say(&format!("{}\n", lines.next().unwrap_or_default()));
+            lines.for_each(|line| note(&line));
+        } else {
+            note("nothing was written; add `--write` to write it");
+        }
+        if !client.note.is_empty() {
+            note(client.note);
+        }
     }
     if !args.undo {
         tell_of_variables(session, client, &launch);
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names the clients.
+fn list(session: &Session) -> ExitCode {
+    if session.common.json {
+        let row = |client: &Client| json!({ "name": client.name, "title": client.title });
+        let rows: Vec<Value> = CLIENTS.iter().map(row).collect();
+        say(&format!("{:#}\n", json!({ "clients": rows })));
+    } else {
+        for client in CLIENTS {
+            say(&format!("{:16} {}\n", client.name, client.title));
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Shows what is to be pasted into a client that has no file.
+fn pasted(session: &Session, client: &Client, launch: &Launch) -> Result<ExitCode, Failure> {
+    let text = client_config::snippet(client, launch)?;
+    if session.common.json {
+        let shown = json!({ "client": client.name, "text": text, "note": client.note });
+        say(&format!("{shown:#}\n"));
+    } else {
+        note(&format!("{}: {}", client.title, client.note));
+        say(&text);
+    }
+    tell_of_variables(session, client, launch);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -140,6 +140,12 @@ pub fn sessions(session: &Session, args: &SessionArgs) -> Result<ExitCode, Failu
         (None, Some(id)) => json!({ "op": "history", "id": id }),
         (None, None) => json!({ "op": "list" }),
     };
-    print(session, &plain(session, "session", call)?);
+    let lists = call["op"] == "list";
+    let mut answer = plain(session, "session", call)?;
+    if lists && answer.structured["sessions"].is_null() {
+        // Whoever asks for a list gets one, also where nothing is on it.
+        answer.structured["sessions"] = json!([]);
+    }
+    print(session, &answer);
     Ok(ExitCode::SUCCESS)
 }

@@ -389,6 +389,35 @@ fn init_keeps_what_it_replaces_and_follows_links() {
 }
 
 #[test]
+fn whoever_asks_for_json_gets_it() {
+    let place = vault();
+    let read = |args: &[&str]| -> serde_json::Value {
+        let (code, said, why) = place.outcome(&[args, &["--json"]].concat());
+        assert_eq!(code, 0, "{args:?}: {why}");
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"))
+    };
+    assert_eq!(read(&["session"]), json!({"sessions": []}));
+    assert_eq!(read(&["client-config"])["clients"].as_array().map(Vec::len), Some(13));
+    assert!(read(&["client-config", "jetbrains"])["text"].to_string().contains("mcpServers"));
+    let file = place.path().join("client.json").display().to_string();
+    let client = ["client-config", "cursor", "--file", &file];
+    for (more, written) in [(&[] as &[&str], false), (&["--write"], true), (&["--undo"], true)] {
+        let said = read(&[&client[..], more].concat());
+        assert_eq!((&said["written"], &said["file"]), (&json!(written), &json!(file)), "{said}");
+        assert!(said["diff"].to_string().contains("synod"), "{said}");
+    }
+    assert!(!std::path::Path::new(&file).exists(), "it was taken back");
+    assert_eq!(place.outcome(&["token", "add", "ci"]).0, 0);
+    assert_eq!(read(&["token", "revoke", "ci"]), json!({"name": "ci", "revoked": true}));
+    let up = ["up", "--http", "127.0.0.1:0", "--lexical-only", "--json"];
+    let server = Server::of(place.command(&up));
+    let said = poll("the welcome", PATIENCE, || serde_json::from_str(&server.stdout()).ok());
+    let said: serde_json::Value = said;
+    assert_eq!(said["mcp"], format!("http://{}/mcp", server.address));
+    assert_eq!(said["sources"][0]["documents"], 5, "{said}");
+}
+
+#[test]
 fn completions_and_the_manual_know_every_command() {
     let place = Place::new();
     let commands = ["up", "init", "serve", "index", "search", "read", "call", "doctor", "token"];
