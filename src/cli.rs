@@ -3,6 +3,7 @@
 use crate::command;
 use crate::config::{self, Loaded};
 use crate::fault::Fault;
+use crate::job;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -89,7 +90,11 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the manual page.
-    Man,
+    Man {
+        /// Of this command; of the whole program by default.
+        #[arg(value_name = "COMMAND")]
+        name: Option<String>,
+    },
     /// Print a generated document.
     #[command(hide = true)]
     Doc {
@@ -397,10 +402,10 @@ pub struct ClientConfigArgs {
     /// The client; leave it out for the list.
     pub client: Option<String>,
     /// Write the change after showing it.
-    #[arg(long)]
+    #[arg(long, requires = "client")]
     pub write: bool,
     /// Take back what `--write` did.
-    #[arg(long, conflicts_with = "write")]
+    #[arg(long, requires = "client", conflicts_with = "write")]
     pub undo: bool,
     /// Connect to this running server instead of starting one.
     #[arg(long, value_name = "URL")]
@@ -579,18 +584,8 @@ fn dispatch(session: Session, matches: &ArgMatches) -> Result<ExitCode, Failure>
         Command::Model(args) => command::model::run(&session, &args.action),
         Command::ClientConfig(args) => command::client::run(&session, &args),
         Command::Token(args) => command::admin::token(&session, &args.action),
-        Command::Completions { shell } => {
-            let mut text: Vec<u8> = Vec::new();
-            clap_complete::generate(shell, &mut self::command(), "synod", &mut text);
-            command::say_bytes(&text);
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Man => {
-            let mut text: Vec<u8> = Vec::new();
-            clap_mangen::Man::new(self::command()).render(&mut text)?;
-            command::say_bytes(&text);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => command::admin::completions(shell),
+        Command::Man { name } => command::admin::manual(name.as_deref()),
         Command::Doc { name } => command::admin::document(&name),
         Command::ExtractPdf => Ok(crate::extract::run()),
     }
@@ -650,6 +645,12 @@ impl Common {
 impl Session {
     /// `making`: the configuration file need not be there yet.
     fn new(common: Common, making: bool) -> Result<Self, Failure> {
+        // Clients hand on what stands in their files, where no shell reads a `~`.
+        let common = Common {
+            data: common.data.map(job::from_home),
+            config: common.config.map(job::from_home),
+            ..common
+        };
         let loaded = common.load(making)?;
         let data = match common.data.clone().or_else(data_folder) {
             Some(data) => data,
@@ -672,7 +673,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 }
 
 fn config_folder() -> Option<PathBuf> {
-    let home = crate::job::home();
+    let home = job::home();
     if cfg!(target_os = "windows") {
         return Some(variable("APPDATA")?.join("synod"));
     }
@@ -685,7 +686,7 @@ fn config_folder() -> Option<PathBuf> {
 
 /// The person's folder of data.
 pub fn data_folder() -> Option<PathBuf> {
-    let home = crate::job::home();
+    let home = job::home();
     if cfg!(target_os = "windows") {
         return Some(variable("LOCALAPPDATA")?.join("synod"));
     }

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use client::{CLIENTS, Client, MOVING, Os, Places, find};
 pub use diff::diff;
-pub use entry::{awaited, placeholder, secret_of_url};
+pub use entry::{awaited, endpoint, placeholder, secret_of_url};
 pub use file::{apply, backup_path, follow, marker_path, read, undo};
 
 /// The name of our entry in every client.

@@ -161,6 +161,10 @@ pub fn may_run(session: &Session, command: &Command) -> Result<(), Failure> {
 
 /// A failure of the disk below the data directory, with what to do and where; others as they are.
 pub fn located(failure: Failure, data: &Path) -> Failure {
+    // That is about a folder of the person's.
+    if matches!(failure.downcast_ref(), Some(synod_index::Error::Source(_))) {
+        return failure;
+    }
     let why = match (failure.downcast_ref(), failure.downcast_ref(), failure.downcast_ref()) {
         (Some(synod_index::Error::ReadOnly), _, _) => Some(""),
         (_, Some(synod_store::Error::ReadOnly), _) => Some(""),

@@ -354,7 +354,8 @@ pub const MODELS: &str = "SYNOD_MODELS";
 /// The folder of installed models: [`MODELS`], or the person's own.
 pub fn models() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os(MODELS) {
-        return Some(PathBuf::from(named)).filter(|path| !path.as_os_str().is_empty());
+        let named = crate::job::from_home(PathBuf::from(named));
+        return Some(named).filter(|path| !path.as_os_str().is_empty());
     }
     crate::cli::data_folder().map(|data| data.join("models"))
 }

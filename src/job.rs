@@ -236,3 +236,8 @@ pub fn expand_home(path: &str) -> PathBuf {
         _ => PathBuf::from(path),
     }
 }
+
+/// The same of a path that need not be text.
+pub fn from_home(path: PathBuf) -> PathBuf {
+    path.to_str().map(expand_home).unwrap_or(path)
+}

@@ -215,6 +215,15 @@ pub fn secret_of_url(url: &str) -> Option<&str> {
     full.find(secret)
 }
 
+/// A URL with the path where Synod speaks MCP, where it has no path at all.
+pub fn endpoint(url: &str) -> String {
+    let host = url.split_once("://").map_or("", |(_, rest)| rest);
+    match host.strip_suffix('/').unwrap_or(host) {
+        host if host.is_empty() || host.contains(['/', '?', '#']) => url.to_owned(),
+        _ => format!("{}/mcp", url.trim_end_matches('/')),
+    }
+}
+
 fn check_url(url: &str) -> Result<(), Error> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let rest = rest.filter(|rest| !rest.is_empty()).ok_or(Error::BadUrl)?;

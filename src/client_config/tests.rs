@@ -497,3 +497,18 @@ fn what_the_person_wrote_in_the_place_of_a_value_stays() {
     assert_ne!(filled, written);
     assert_eq!(planned(desktop, &stdio(), &filled), filled);
 }
+
+#[test]
+fn a_url_without_a_path_gets_the_one_of_mcp() {
+    for (url, wanted) in [
+        ("http://127.0.0.1:7717", "http://127.0.0.1:7717/mcp"),
+        ("https://h/", "https://h/mcp"),
+        ("https://h/mcp", "https://h/mcp"),
+        ("https://h/proxy/", "https://h/proxy/"),
+        ("https://h?a=b", "https://h?a=b"),
+        ("http://", "http://"),
+        ("nothing", "nothing"),
+    ] {
+        assert_eq!(endpoint(url), wanted, "{url}");
+    }
+}

@@ -1,8 +1,8 @@
 //! `synod config`, `doctor`, `token`, and the generated documents.
 
 use super::state::{self, State};
-use super::{note, open_index, say};
-use crate::cli::{ConfigArgs, DoctorArgs, Failure, LedgerArgs, Session, TokenAction};
+use super::{note, open_index, say, say_bytes};
+use crate::cli::{self, ConfigArgs, DoctorArgs, Failure, LedgerArgs, Session, TokenAction};
 use crate::config::{self, Origin};
 use crate::{doc, embedder, now_ms};
 use serde_json::{Value, json};
@@ -339,7 +339,16 @@ pub fn token(session: &Session, action: &TokenAction) -> Result<ExitCode, Failur
     let store = Store::open(&session.data)?;
     match action {
         TokenAction::Add { name, scopes } => {
-            let secret = store.make_token(name, &parse_scopes(scopes)?, now_ms())?;
+            let scopes = parse_scopes(scopes)?;
+            if name.trim().is_empty() || scopes.is_empty() {
+                let all = Scope::ALL.map(Scope::name).join(", ");
+                let text = format!(
+                    "a token needs a name and a scope at least, as in `synod token add laptop \
+                     --scopes read:context`; scopes are {all}"
+                );
+                return Err(text.into());
+            }
+            let secret = store.make_token(name, &scopes, now_ms())?;
             if session.common.json {
                 say(&format!("{:#}\n", json!({ "name": name, "secret": secret })));
             } else {
@@ -376,6 +385,38 @@ pub fn token(session: &Session, action: &TokenAction) -> Result<ExitCode, Failur
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `synod completions`
+pub fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
+    let mut text: Vec<u8> = Vec::new();
+    clap_complete::generate(shell, &mut cli::command(), "synod", &mut text);
+    say_bytes(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `synod man`: the page of a command (`up`, or `synod-call-search` as pages say), or of all.
+pub fn manual(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let mut whole = cli::command().disable_help_subcommand(true);
+    // Names as pages have them are made now.
+    whole.build();
+    let name = name.unwrap_or_default();
+    let (mut at, mut rest) = (&whole, name.strip_prefix("synod").unwrap_or(name));
+    while !rest.is_empty() {
+        let found = at.get_subcommands().find_map(|sub| Some((sub, behind(rest, sub)?)));
+        (at, rest) = found.ok_or_else(|| format!("no command `{name}`; see `synod --help`"))?;
+    }
+    let mut text: Vec<u8> = Vec::new();
+    clap_mangen::Man::new(at.clone()).render(&mut text)?;
+    say_bytes(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What follows in the name of a page behind the name of a command.
+fn behind<'a>(page: &'a str, command: &clap::Command) -> Option<&'a str> {
+    let page = page.strip_prefix('-').unwrap_or(page);
+    let left = page.strip_prefix(command.get_name()).filter(|_| !command.is_hide_set())?;
+    (left.is_empty() || left.starts_with('-')).then_some(left)
 }
 
 /// `synod doc NAME`: what the repository's generated files are made of.

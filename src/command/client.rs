@@ -15,7 +15,17 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
     let client = client_config::find(name)?;
     let launch = launch(session, args)?;
     let path = args.file.clone().or_else(|| client.path(&places()));
-    let Some(path) = path else { return pasted(session, client, &launch) };
+    let Some(path) = path else {
+        if args.write || args.undo {
+            return Err(format!(
+                "{} has no file that could be changed: run `synod client-config {}` and paste what \
+                 it prints, or name a file with `--file`",
+                client.title, client.name
+            )
+            .into());
+        }
+        return pasted(session, client, &launch);
+    };
     let change = if args.undo {
         client_config::undo(client, &path)?
     } else {
@@ -119,18 +129,36 @@ pub fn launch(session: &Session, args: &ClientConfigArgs) -> Result<Launch, Fail
                 "`{flag}` is left out: it is the server at that URL which has to run with it"
             ));
         }
-        return Ok(Launch::Http { url: url.clone(), token_env: args.token_env.clone() });
+        let endpoint = client_config::endpoint(url);
+        if endpoint != *url {
+            note(&format!("MCP is served at `/mcp`, so `{endpoint}` is the URL that is meant"));
+        }
+        return Ok(Launch::Http { url: endpoint, token_env: args.token_env.clone() });
     }
     Ok(stdio(session)?)
 }
 
 /// The stdio launch with full paths: clients inherit no shell profile.
 pub fn stdio(session: &Session) -> std::io::Result<Launch> {
-    let command = std::env::current_exe()?.to_string_lossy().into_owned();
+    let command = program()?.to_string_lossy().into_owned();
     let mut args = vec!["serve".to_owned(), "--stdio".to_owned()];
     args.extend(super::flags(session));
     let env = handed_on(session, &|name| std::env::var(name).ok());
     Ok(Launch::Stdio { command, args, env })
+}
+
+/// This program by a name that stays when another version takes its place: the link that leads to
+/// it from PATH, or as it was called, else where it lies.
+fn program() -> std::io::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let real = here.canonicalize().unwrap_or_else(|_| here.clone());
+    let file = format!("synod{}", std::env::consts::EXE_SUFFIX);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let known = std::env::split_paths(&path).map(|folder| folder.join(&file));
+    let typed = std::env::args_os().next().map(PathBuf::from);
+    let mut ways = known.chain(typed).filter_map(|way| std::path::absolute(way).ok());
+    let found = ways.find(|way| way.canonicalize().is_ok_and(|end| end == real));
+    Ok(found.unwrap_or(here))
 }
 
 /// Says what the person has to do so that keys reach a server which the client starts.

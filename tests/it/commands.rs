@@ -431,6 +431,67 @@ fn completions_and_the_manual_know_every_command() {
     let (code, text, _) = place.outcome(&["man"]);
     assert!(code == 0 && text.starts_with(".ie") || text.contains(".TH"), "a manual page");
     assert!(commands.iter().all(|command| text.contains(command)));
+    for (name, says) in
+        [("up", "synod\\-up"), ("synod-client-config", "undo"), ("synod-call-search", "query")]
+    {
+        let (code, text, why) = place.outcome(&["man", name]);
+        assert!(code == 0 && text.contains(says), "{name}: {why}{text}");
+    }
+    let (code, _, why) = place.outcome(&["man", "doc"]);
+    assert!(code == 1 && why.contains("no command `doc`"), "{why}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_entry_holds_the_link_and_not_what_it_leads_to() {
+    let place = Place::new();
+    let bin = place.write("bin/none", "").with_file_name("synod");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_synod"), &bin).expect("a link");
+    let args = ["client-config", "jetbrains"];
+    let mut by_path = place.command(&args);
+    by_path.env("PATH", bin.parent().expect("a folder"));
+    let mut by_link = Command::new(&bin);
+    by_link.args(args).env("SYNOD_DATA", place.data()).env("HOME", place.path());
+    for command in [by_path, by_link] {
+        let (code, said, why) = outcome(command);
+        assert!(code == 0 && said.contains(&*bin.to_string_lossy()), "{said}{why}");
+    }
+}
+
+#[test]
+fn a_home_directory_is_read_where_no_shell_does() {
+    let place = Place::new();
+    let mut command = place.command(&["config", "--json"]);
+    command.env("SYNOD_DATA", "~/mine").current_dir(place.path());
+    let (code, said, why) = outcome(command);
+    assert_eq!(code, 0, "{why}");
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["data"], json!(place.path().join("home/mine")));
+    assert!(!place.path().join("~").exists());
+}
+
+#[test]
+fn what_does_not_fit_is_said_once_and_nothing_else() {
+    let place = vault();
+    for (code, args, says) in [
+        (2, &["client-config", "--write"][..], "CLIENT"),
+        (2, &["client-config", "--undo"], "CLIENT"),
+        (1, &["client-config", "jetbrains", "--write"], "--file"),
+        (1, &["client-config", "jetbrains", "--undo"], "--file"),
+        (1, &["token", "add", ""], "a name and a scope"),
+        (1, &["token", "add", "x", "--scopes", ""], "a name and a scope"),
+        (1, &["index", "nosuch"], "`nosuch`"),
+    ] {
+        let (found, _, why) = place.outcome(args);
+        assert!(found == code && why.contains(says), "{args:?}: {found} {why}");
+        assert!(!why.contains("data directory"), "{args:?}: {why}");
+    }
+    let (_, _, why) = place.outcome(&["call", "search", r#"{"query": "tide", "limt": 3}"#]);
+    assert!(why.contains("unknown field `limt`; it takes"), "{why}");
+    assert_eq!(why.matches("`cursor`").count(), 1, "{why}");
+    let args = ["client-config", "cursor", "--url", "http://127.0.0.1:7717"];
+    let (_, said, why) = place.outcome(&args);
+    assert!(said.contains("\"http://127.0.0.1:7717/mcp\"") && why.contains("/mcp"), "{said}{why}");
 }
 
 #[test]

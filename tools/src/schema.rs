@@ -201,6 +201,11 @@ pub fn parse<T: DeserializeOwned + JsonSchema>(tool: &str, args: Value) -> Resul
             .map(|p| p.keys().map(String::as_str).collect())
             .unwrap_or_default();
         let names = names.join("`, `");
+        // What serde expected instead is what it takes, and is told once.
+        let unknown = error.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+        let unknown = unknown.filter(|name| args.get(*name).is_some());
+        let told = unknown.map(|name| format!("unknown field `{name}`"));
+        let error = told.unwrap_or(error);
         Error::Args(format!("{tool}: {error}; it takes `{names}`"))
     })
 }
