@@ -203,13 +203,20 @@ fn support(stances: &[Stance], own: usize, held: &[f64]) -> f64 {
 /// What a text says to a claim that stands beside its claims so and whose words it holds to the
 /// share `held`.
 fn stance(theirs: &[Beside], held: f64) -> Stance {
-    let nearest = theirs.iter().max_by(|a, b| a.alike.abs().total_cmp(&b.alike.abs()));
+    // What denies a claim in its own words is beside it before what is somewhat like it.
+    let near = |claim: &Beside| match claim.conflict {
+        Some("opposite") => claim.overlap,
+        _ => claim.alike.abs(),
+    };
+    let nearest =
+        theirs.iter().max_by(|a, b| near(a).total_cmp(&near(b)).then(a.alike.total_cmp(&b.alike)));
     let Some(nearest) = nearest else { return Stance::Silent };
     let conflict = nearest.conflict.filter(|_| nearest.overlap >= CONTRADICTS);
     // A number that differs makes a sentence of the same words another claim.
     let supports = held >= CONTAINED || nearest.alike >= SUPPORTS;
     match conflict {
         Some("number") => Stance::Contradicts("number"),
+        Some("opposite") => Stance::Contradicts("negation"),
         _ if supports => Stance::Supports(nearest.alike.abs().max(held)),
         Some(what) => Stance::Contradicts(what),
         None => Stance::Silent,
@@ -244,6 +251,15 @@ mod tests {
         let lanes = &judged[1];
         assert!(lanes.stances[1..].iter().all(|s| *s == Stance::Silent), "{lanes:?}");
         assert!(opened.support > lanes.support);
+        let texts = [
+            "The drug is safe for children. The trial showed serious attacks.",
+            "The drug is not safe for children. The trial showed no serious attacks.",
+            "The drug is not safe for children. The drug is safe for children.",
+        ];
+        let judged = judge(&texts, "Tell me about it", None);
+        assert_eq!(judged[0].stances[1], Stance::Contradicts("negation"), "{judged:?}");
+        assert_eq!(judged[1].stances[1], Stance::Contradicts("negation"), "{judged:?}");
+        assert!(matches!(judged[0].stances[2], Stance::Supports(_)), "said as well: {judged:?}");
         assert!(judge(&[], "", None).is_empty());
     }
 }

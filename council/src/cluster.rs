@@ -30,7 +30,7 @@ pub fn equal(values: &[&str]) -> Vec<Cluster> {
 /// How much each two texts say the same, 0 to 1, as a square. `meaning` are cosines of their
 /// embeddings, if there are any: the larger of both counts. Numbers that differ keep two
 /// apart whatever else they share, and so do the signs of one name where both have one or one is
-/// that name alone: their similarity has a minus sign.
+/// that name alone, and that one denies what the other says: their similarity has a minus sign.
 pub fn similarity(contents: &[Content], meaning: Option<(&[Vec<f64>], Scale)>) -> Vec<Vec<f64>> {
     let n = contents.len();
     let filed = Filed::new(contents);
@@ -53,7 +53,7 @@ pub(crate) fn likeness(score: f64, conflict: Option<&str>) -> f64 {
     match conflict {
         Some("number") => -score.min(APART),
         // Also where they share no word: a third that names both puts them together otherwise.
-        Some("sign") => -score.clamp(f64::MIN_POSITIVE, APART),
+        Some("sign" | "opposite") => -score.clamp(f64::MIN_POSITIVE, APART),
         Some(_) => score * 0.6,
         None => score,
     }
@@ -181,6 +181,17 @@ mod tests {
         }
         assert_eq!(members(&["na\u{ef}ve", "NAI\u{308}VE!"], None).len(), 1);
         assert_eq!(members(&["It was her", "It was him"], None).len(), 2);
+    }
+
+    #[test]
+    fn what_one_denies_is_not_what_the_other_says() {
+        for near in [None, Some(0.95)] {
+            let short = ["Safe", "Safe", "Not safe", "Safe", "Not safe"];
+            assert_eq!(members(&short, near), [vec![0, 1, 3], vec![2, 4]]);
+            let should = ["We should migrate to Rust", "We should not migrate to Rust"];
+            assert_eq!(members(&should, near).len(), 2);
+        }
+        assert_eq!(members(&["It is unsafe", "No, it is unsafe"], None).len(), 1);
     }
 
     #[test]

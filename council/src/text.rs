@@ -125,6 +125,19 @@ const NEGATIONS: &[&str] = &[
     "nothing", "nunca", "pas", "shouldnt", "wasnt", "werent", "without", "wont", "wouldnt",
 ];
 
+/// Words that may stand beside a negation and leave it one, sorted.
+const EMPHASIS: &[&str] = &[
+    "absolutely",
+    "actually",
+    "certainly",
+    "clearly",
+    "definitely",
+    "quite",
+    "really",
+    "very",
+    "yet",
+];
+
 /// Lower-case words and numbers, with the sign that makes a short word another (`O-`, `C++`), also
 /// where it is written out (`O negative`); Chinese, Japanese and Korean by pairs of characters,
 /// which have no spaces, one alone as it is.
@@ -363,6 +376,9 @@ pub struct Content {
     pub numbers: Vec<String>,
     /// It turns something around.
     pub negated: bool,
+    /// A sentence of it does: an opening `No,` answers the question, and what follows stands as it
+    /// is.
+    pub turned: bool,
     /// The whole text in one spelling where no word of it says anything: `It`, `The Who`, an emoji.
     pub whole: String,
 }
@@ -406,8 +422,11 @@ impl Asked {
         let all = words(text);
         let mut content = Content::default();
         let says = |word: &&String| STOP.binary_search(&word.as_str()).is_err();
-        for word in &all {
-            content.negated |= NEGATIONS.binary_search(&word.as_str()).is_ok();
+        let reply = usize::from(opens_with_no(text));
+        for (at, word) in all.iter().enumerate() {
+            let negation = NEGATIONS.binary_search(&word.as_str()).is_ok();
+            content.negated |= negation;
+            content.turned |= negation && at >= reply;
             let stem = stem(word);
             if asked.contains(stem) {
                 if says(&word) {
@@ -434,6 +453,15 @@ impl Asked {
         content.numbers.dedup();
         content
     }
+}
+
+/// Whether a text begins with a `No` that stands for itself: `No, it is unsafe`, but not `No risk`.
+fn opens_with_no(text: &str) -> bool {
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let Some((word, rest)) = text.split_at_checked(2) else { return false };
+    let rest = rest.trim_start_matches(['*', '_']);
+    let over = rest.trim_start().starts_with([',', '.', ';', ':', '!', '\u{2013}', '\u{2014}']);
+    word.eq_ignore_ascii_case("no") && (over || rest.starts_with('\n'))
 }
 
 /// The content of a text beside what the question says already.
@@ -471,7 +499,8 @@ fn ratio(part: f64, whole: f64) -> f64 {
 }
 
 /// Whether two texts cannot say the same, whatever else they share: both have numbers and none in
-/// common, or one negates.
+/// common, or one is the `opposite` of the other. Where only one negates something, be it something
+/// else, they may: `negation`.
 pub fn conflict(a: &Content, b: &Content) -> Option<&'static str> {
     apart(a, b, || a.numbers.iter().any(|n| b.numbers.contains(n)))
 }
@@ -503,7 +532,30 @@ fn apart(a: &Content, b: &Content, agree: impl Fn() -> bool) -> Option<&'static 
     if !a.numbers.is_empty() && !b.numbers.is_empty() && !agree() {
         return Some("number");
     }
-    (a.negated != b.negated).then_some("negation")
+    match () {
+        () if opposed(a, b) => Some("opposite"),
+        () if a.negated != b.negated => Some("negation"),
+        () => None,
+    }
+}
+
+/// Whether one denies what the other says: it negates, the other has all of its other words, and
+/// one more at most. What has a word of its own may deny that: `in the north, not the south`.
+fn opposed(a: &Content, b: &Content) -> bool {
+    if a.turned == b.turned {
+        return false;
+    }
+    let (denies, says) = if a.turned { (a, b) } else { (b, a) };
+    let has = |word: &String| says.words.contains_key(word) || says.asked.contains_key(word);
+    let n = plain(denies).count();
+    n > 0 && plain(denies).all(has) && plain(says).count() <= n + 1
+}
+
+/// The words of a text, those of the question too, but for negations and what stands beside them.
+fn plain(content: &Content) -> impl Iterator<Item = &String> {
+    let all = content.words.keys().chain(content.asked.keys());
+    let among = |list: &[&str], word: &str| list.binary_search(&word).is_ok();
+    all.filter(move |word| !among(NEGATIONS, word) && !among(EMPHASIS, word))
 }
 
 /// Many texts, filed by what stands in them: one is compared with all of them by looking up its
@@ -605,7 +657,8 @@ mod tests {
 
     #[test]
     fn lists_are_sorted() {
-        assert!(STOP.is_sorted() && NEGATIONS.is_sorted(), "they are looked up by halves");
+        let sorted = STOP.is_sorted() && NEGATIONS.is_sorted() && EMPHASIS.is_sorted();
+        assert!(sorted, "they are looked up by halves");
     }
 
     #[test]
@@ -732,7 +785,34 @@ mod tests {
         let say = |text: &str| content(text, "when?");
         assert_eq!(conflict(&say("in 1901"), &say("in 1902")), Some("number"));
         assert_eq!(conflict(&say("in May 1901"), &say("1901")), None);
-        assert_eq!(conflict(&say("it is safe"), &say("it is not safe")), Some("negation"));
+        assert_eq!(conflict(&say("it is safe"), &say("it is not safe")), Some("opposite"));
+    }
+
+    #[test]
+    fn what_denies_the_words_of_another_is_its_opposite() {
+        let say = |text: &str| content(text, "is it safe, and part of the north or the south?");
+        for (a, b) in [
+            ("Safe", "Not safe"),
+            ("It is safe.", "It is really not safe."),
+            ("Yes, it is safe", "No, it isn't safe"),
+            ("We should migrate to Postgres.", "We should not migrate to Postgres."),
+            ("No risk", "Risk"),
+            ("It is 5", "It is not 5"),
+        ] {
+            assert_eq!(conflict(&say(a), &say(b)), Some("opposite"), "{a} {b}");
+            assert_eq!(conflict(&say(b), &say(a)), Some("opposite"), "{b} {a}");
+        }
+        for (a, b) in [
+            ("It is unsafe", "No, it is unsafe"),
+            ("It is unsafe", "**No**: it is unsafe"),
+            ("It is part of the north", "It is part of the north, not the south"),
+            ("Safe without a doubt", "Safe"),
+            ("It rains in the green hills", "It does not rain"),
+            ("Paris", "None"),
+            ("in 1902", "not in 1901 but in 1902"),
+        ] {
+            assert_ne!(conflict(&say(a), &say(b)), Some("opposite"), "{a} {b}");
+        }
     }
 
     proptest! {

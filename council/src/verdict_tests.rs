@@ -121,6 +121,21 @@ fn phrases_that_a_sign_tells_apart_are_two_and_the_same_text_is_one() {
 }
 
 #[test]
+fn opposites_are_two_answers_with_a_dissent() {
+    let votes = [("a", "Safe"), ("b", "Not safe"), ("c", "Safe"), ("d", "Safe"), ("e", "Not safe")];
+    let mut short = case(Kind::Short, &votes);
+    short.question = "Is it safe?".to_owned();
+    let verdict = decide(&short);
+    assert_eq!((verdict.groups.len(), verdict.dissent.len()), (2, 2), "{verdict:#?}");
+    assert_eq!(verdict.groups[0].votes, [0, 2, 3]);
+    let yes = "The drug is safe for children. The trial showed no serious attacks.";
+    let no = "The drug is not safe for children. The trial showed serious attacks.";
+    let long = decide(&case(Kind::Long, &[("a", yes), ("b", yes), ("c", no)]));
+    assert_eq!(long.groups[0].votes, [0, 1], "{long:#?}");
+    assert!(long.contradictions.iter().any(|c| c.against == 2 && c.what == "negation"));
+}
+
+#[test]
 fn a_known_trap_caps_the_trust() {
     let mut trapped = case(Kind::Number, &[("a", "5"), ("b", "5"), ("c", "5"), ("d", "5")]);
     assert!(decide(&trapped).trust.unwrap() > 0.9);
