@@ -91,7 +91,7 @@ pub fn extract(
         let value = read(kind, given, options, Place::Announced)?.ok_or(Abstained::Unmarked)?;
         return said_something(kind, value, How::Given);
     }
-    let trimmed = text.trim();
+    let trimmed = spoken(text);
     if trimmed.is_empty() {
         return Err(Abstained::Empty);
     }
@@ -119,6 +119,25 @@ pub fn extract(
         return Ok(Answer { value, how: How::Line });
     }
     Err(if refuses(trimmed) { Abstained::Refusal } else { Abstained::Unmarked })
+}
+
+/// What stands around that which a model thought aloud before it answered.
+const THOUGHT: &[(&str, &str)] = &[("<think>", "</think>"), ("<thinking>", "</thinking>")];
+
+/// What a text says once its model has thought aloud: nothing where the thought has no end. A
+/// template may have left the opening mark out; the closing one ends its line then.
+pub(crate) fn spoken(text: &str) -> &str {
+    let mut said = text.trim();
+    for (open, close) in THOUGHT {
+        while let Some(thought) = said.strip_prefix(*open) {
+            said = thought.split_once(*close).map_or("", |(_, rest)| rest.trim_start());
+        }
+        if let Some((thought, rest)) = said.split_once(*close) {
+            let ends = rest.trim_start_matches([' ', '\t', '\r']).starts_with('\n');
+            said = if ends && !thought.contains(*open) { rest.trim_start() } else { said };
+        }
+    }
+    said
 }
 
 /// Words of a long text that can still be a refusal as a whole.
@@ -399,7 +418,7 @@ const REFUSALS: &[&str] = &[
 
 /// Whether a text refuses or does not know.
 pub fn refuses(text: &str) -> bool {
-    let start: String = text.trim().chars().take(60).collect();
+    let start: String = spoken(text).chars().take(60).collect();
     let start = start.to_lowercase().replace('\u{2019}', "'");
     REFUSALS.iter().any(|refusal| start.starts_with(refusal))
 }
@@ -598,6 +617,31 @@ mod tests {
         assert_eq!(why(Kind::Number, "It depends."), Abstained::Unmarked);
         assert_eq!(options_of("Which?\n(A) one\n(B) two\nC. three"), ["one", "two", "three"]);
         assert!(options_of("A. Smith wrote it").is_empty());
+    }
+
+    #[test]
+    fn what_was_thought_aloud_is_no_answer() {
+        for text in [
+            "<think>London or Paris? London.</think>Paris",
+            " <think>\nLondon\n</think>\n\nParis ",
+            "<thinking>London</thinking><think>Rome</think> Paris",
+            "It may be London.\n</think>\n\nParis",
+            "Paris",
+        ] {
+            assert_eq!(value(Kind::Short, text).as_deref(), Some("Paris"), "{text}");
+        }
+        let thought = "<think>Answer: 3? No.</think>\nAnswer: 4";
+        assert_eq!(value(Kind::Number, thought).as_deref(), Some("4"));
+        let cut = extract(Kind::Number, "<think>The answer is 3", None, &[]);
+        assert_eq!(cut, Err(Abstained::Empty), "it was cut before it said anything");
+        let refusal = extract(Kind::Long, "<think>Hm.</think>I cannot help.", None, &[]);
+        assert_eq!(refusal, Err(Abstained::Refusal));
+        // A text may speak of the marks.
+        for text in
+            ["the `</think>` mark", "<b>Paris</b>", "between <think> and </think>\nit thinks"]
+        {
+            assert_eq!(value(Kind::Short, text).as_deref(), Some(text));
+        }
     }
 
     proptest! {

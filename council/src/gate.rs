@@ -5,7 +5,7 @@
 
 use crate::claim::{Stance, judge};
 use crate::cluster::{PHRASES, equal, linked, similarity};
-use crate::extract::{Abstained, extract, options_of, refuses};
+use crate::extract::{Abstained, extract, options_of, refuses, spoken};
 use crate::head::named;
 use crate::kind::{Kind, classify};
 use crate::text::content;
@@ -41,6 +41,8 @@ pub struct Divergence {
 /// 1 from any answer and 0 from another refusal. `meaning` are cosines of the texts' embeddings, as
 /// a square; they count for phrases and long texts.
 pub fn divergence(asked: &Asked, answers: &[&str], meaning: Option<&[Vec<f64>]>) -> Divergence {
+    let answers: Vec<&str> = answers.iter().map(|text| spoken(text)).collect();
+    let answers = answers.as_slice();
     let kind = asked.kind.unwrap_or_else(|| classify(asked.question, asked.options, answers));
     let n = answers.len();
     let spoke: Vec<usize> = (0..n).filter(|at| !answers[*at].trim().is_empty()).collect();

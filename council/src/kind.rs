@@ -52,7 +52,8 @@ pub fn classify(question: &str, options: &[String], answers: &[&str]) -> Kind {
     if options.len() >= 2 || extract::options_of(question).len() >= 2 {
         return Kind::Choice;
     }
-    let said: Vec<&str> = answers.iter().copied().filter(|text| !extract::refuses(text)).collect();
+    let said = answers.iter().map(|text| extract::spoken(text));
+    let said: Vec<&str> = said.filter(|text| !text.is_empty() && !extract::refuses(text)).collect();
     let most = |fits: fn(&str) -> bool| {
         let n = said.iter().filter(|text| fits(text)).count();
         n > 0 && n * 3 >= said.len() * 2
@@ -79,6 +80,8 @@ mod tests {
         let long = "word ".repeat(80);
         assert_eq!(classify("Should we?", &[], &[&long, &long]), Kind::Long);
         assert_eq!(classify("Should we?", &[], &[]), Kind::Long);
+        let thought = format!("<think>{long}</think>Yes");
+        assert_eq!(classify("Should we?", &[], &[&thought, &thought, "<think>cut"]), Kind::Short);
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.name()), Some(kind));
         }
