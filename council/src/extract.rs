@@ -98,10 +98,12 @@ pub fn extract(
     if kind == Kind::Long || kind == Kind::Short {
         // Advice may begin with regret.
         let short = trimmed.split_whitespace().count() <= REFUSAL_WORDS_MAX;
-        if refuses(trimmed) && (short || kind == Kind::Short) {
+        let marked = (kind == Kind::Short).then(|| phrase(trimmed)).flatten();
+        // So may what ends with its answer in a line of its own.
+        let ended = marked.as_ref().is_some_and(|(_, how)| *how == How::Said);
+        if refuses(trimmed) && !ended && (short || kind == Kind::Short) {
             return Err(Abstained::Refusal);
         }
-        let marked = (kind == Kind::Short).then(|| phrase(trimmed)).flatten();
         let (value, how) = marked.unwrap_or_else(|| (trimmed.to_owned(), How::Whole));
         return said_something(kind, value, how);
     }
@@ -159,12 +161,35 @@ fn before_next_question(text: &str) -> &str {
     if kept.is_empty() { text } else { kept }
 }
 
-/// A phrase that a text marks as its answer.
+/// A phrase that a text marks as its answer. Of what is said in words only the last line counts,
+/// as models are asked to end: a sentence may go on with what the answer is not.
 fn phrase(text: &str) -> Option<(String, How)> {
-    let mut marked = candidates(text).into_iter().filter(|(_, how)| *how != How::Said);
-    let (value, how) = marked.next()?;
+    let marked = candidates(text).into_iter().filter(|(_, how)| *how != How::Said);
+    let ended = concluded(text).map(|value| (value.to_owned(), How::Said));
+    let (value, how) = marked.chain(ended).next()?;
     let value = value.trim().to_owned();
     (!value.is_empty()).then_some((value, how))
+}
+
+/// What a text says behind `Answer:` in its last line, or below it where nothing is behind it.
+pub(crate) fn concluded(text: &str) -> Option<&str> {
+    let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.next()?;
+    let said = match behind_answer(last) {
+        Some(said) => said,
+        None => behind_answer(lines.next()?).filter(|said| said.is_empty()).map(|_| last)?,
+    };
+    let said = said.trim_matches(['*', '`', ' ']);
+    (!said.is_empty()).then_some(said)
+}
+
+/// What is behind the `Answer:` or `**Final answer:**` with which a line begins.
+fn behind_answer(line: &str) -> Option<&str> {
+    let line = line.trim_start_matches(['*', '_', '#', '>', '`', '-', ' ']);
+    let lower = lowered(line);
+    let behind = ["final answer", "answer"].iter().find_map(|mark| lower.strip_prefix(mark))?;
+    let behind = line.get(line.len() - behind.len()..)?.trim_start_matches(['*', '_', ' ']);
+    Some(behind.strip_prefix(':')?.trim_matches(['*', '_', '`', ' ']))
 }
 
 /// What is read of a candidate: one sentence of what was said in words, but for a choice the line:
@@ -642,6 +667,32 @@ mod tests {
         {
             assert_eq!(value(Kind::Short, text).as_deref(), Some(text));
         }
+    }
+
+    #[test]
+    fn the_last_line_is_the_answer_where_it_says_so() {
+        for text in [
+            "Go is nice, but Rust is safer.\nAnswer: Rust",
+            "Go is nice.\n\n**Answer:** Rust\n",
+            "Go is nice.\n**Answer: `Rust`**",
+            "Go is nice.\n### Final Answer: *Rust*",
+            "Go is nice.\n**Answer**:\n\nRust",
+            "I cannot praise Go.\nAnswer: Rust",
+            "Answer: Rust",
+        ] {
+            assert_eq!(value(Kind::Short, text).as_deref(), Some("Rust"), "{text}");
+        }
+        for text in
+            ["The answer is Rust, not Go", "Answer: Rust\nGo is nice.", "Answer:", "**Answer**"]
+        {
+            assert_eq!(value(Kind::Short, text).as_deref(), Some(text), "it is read as a whole");
+        }
+        let boxed = value(Kind::Short, "\\boxed{Rust}\nAnswer: as above");
+        assert_eq!(boxed.as_deref(), Some("Rust"));
+        let unknown = extract(Kind::Short, "Hm.\nAnswer: I don't know", None, &[]);
+        assert_eq!(unknown, Err(Abstained::Refusal));
+        let long = "Go is nice.\nAnswer: Rust";
+        assert_eq!(value(Kind::Long, long).as_deref(), Some(long));
     }
 
     proptest! {

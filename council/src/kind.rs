@@ -53,17 +53,23 @@ pub fn classify(question: &str, options: &[String], answers: &[&str]) -> Kind {
         return Kind::Choice;
     }
     let said = answers.iter().map(|text| extract::spoken(text));
-    let said: Vec<&str> = said.filter(|text| !text.is_empty() && !extract::refuses(text)).collect();
+    let says = |text: &&str| !text.is_empty() && !extract::refuses(end(text));
+    let said: Vec<&str> = said.filter(says).collect();
     let most = |fits: fn(&str) -> bool| {
         let n = said.iter().filter(|text| fits(text)).count();
         n > 0 && n * 3 >= said.len() * 2
     };
-    let short = |text: &str| text.split_whitespace().count() <= SHORT_WORDS_MAX;
+    let short = |text: &str| end(text).split_whitespace().count() <= SHORT_WORDS_MAX;
     match () {
         () if most(extract::marked_number) => Kind::Number,
         () if most(short) => Kind::Short,
         () => Kind::Long,
     }
+}
+
+/// What is marked in the last line is the answer, however long the way to it was.
+fn end(text: &str) -> &str {
+    extract::concluded(text).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -80,6 +86,10 @@ mod tests {
         let long = "word ".repeat(80);
         assert_eq!(classify("Should we?", &[], &[&long, &long]), Kind::Long);
         assert_eq!(classify("Should we?", &[], &[]), Kind::Long);
+        let ended = format!("{long}\nAnswer: Rust");
+        assert_eq!(classify("Which language?", &[], &[&ended, &ended, &long]), Kind::Short);
+        let ended = format!("{long}\nAnswer: {long}");
+        assert_eq!(classify("Which language?", &[], &[&ended, &ended]), Kind::Long);
         let thought = format!("<think>{long}</think>Yes");
         assert_eq!(classify("Should we?", &[], &[&thought, &thought, "<think>cut"]), Kind::Short);
         for kind in Kind::ALL {

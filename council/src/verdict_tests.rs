@@ -136,6 +136,24 @@ fn opposites_are_two_answers_with_a_dissent() {
 }
 
 #[test]
+fn phrases_are_read_where_models_are_asked_to_say_them() {
+    let long =
+        "Both compile to one file and have good tools for tests and for formatting. ".repeat(4);
+    for way in ["Go is nice, but Rust is safer.", long.as_str()] {
+        let end = |name: &str| format!("{way}\nAnswer: {name}");
+        let (rust, go) = (end("Rust"), end("Go"));
+        let votes = [("a", &rust), ("b", &go), ("c", &rust), ("d", &go), ("e", &go)];
+        let votes = votes.map(|(model, text)| (model, text.as_str()));
+        let mut case = case(Kind::Short, &votes);
+        case.kind = None;
+        let verdict = decide(&case);
+        let sizes: Vec<usize> = verdict.groups.iter().map(|group| group.votes.len()).collect();
+        assert_eq!((verdict.kind, sizes), (Kind::Short, vec![3, 2]), "{way}");
+        assert_eq!(verdict.groups[0].answer, "Go");
+    }
+}
+
+#[test]
 fn a_known_trap_caps_the_trust() {
     let mut trapped = case(Kind::Number, &[("a", "5"), ("b", "5"), ("c", "5"), ("d", "5")]);
     assert!(decide(&trapped).trust.unwrap() > 0.9);
