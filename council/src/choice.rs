@@ -40,6 +40,14 @@ const VERBS: &[&str] = &[
     "are", "can", "cannot", "could", "did", "does", "doesn", "fails", "has", "is", "isn", "may",
     "might", "must", "seems", "should", "was", "wasn", "would",
 ];
+/// Words behind a letter that was announced which show that it is no article, `A because it is
+/// cheap`, sorted: `A can of paint` and `A must for all` are read as they were.
+const ARTICLE_ENDS: &[&str] = &[
+    "are", "as", "because", "cannot", "could", "did", "does", "doesn", "fails", "for", "has", "is",
+    "isn", "it", "seems", "should", "since", "that", "was", "wasn", "would",
+];
+/// The same behind the letter `I`, which speaks of itself in other words.
+const SELF_ENDS: &[&str] = &["because", "has", "is", "isn", "seems", "since"];
 /// Words of a sentence that calls a letter the answer and says nothing else, sorted.
 const CHOSEN: &[&str] =
     &["answer", "best", "choice", "correct", "final", "is", "my", "one", "option", "right", "the"];
@@ -59,7 +67,8 @@ pub fn named(text: &str, options: &[String], place: Place) -> Named {
     let plain = bare(text);
     let said = spelled(plain);
     let texts: Vec<String> = options.iter().map(|option| spelled(bare(option))).collect();
-    let lead = lead(plain, n).filter(|lead| place != Place::Last || !begun(*lead, &texts));
+    let lead = lead(plain, n, place == Place::Announced)
+        .filter(|lead| place != Place::Last || !begun(*lead, &texts));
     let single = lead.is_some() && said.chars().count() == 1;
     if !single && let Some(at) = only(&texts, &said) {
         return option(at);
@@ -123,8 +132,9 @@ struct Lead<'a> {
 }
 
 /// The letter of one of `n` options at the beginning of a text. A lower-case one counts alone: `a`
-/// begins many sentences.
-fn lead(text: &str, n: usize) -> Option<Lead<'_>> {
+/// begins many sentences. So do `A` and `I`, unless a word such as `option` stands before them or,
+/// where the text was `announced` as the answer, one that follows no article.
+fn lead(text: &str, n: usize, announced: bool) -> Option<Lead<'_>> {
     let named = NAMES.iter().find_map(|word| text.strip_prefix(word));
     let stripped = named.unwrap_or(text);
     let opened = stripped.trim_start_matches(['(', '[', '{', '*', ' ']);
@@ -137,9 +147,15 @@ fn lead(text: &str, n: usize) -> Option<Lead<'_>> {
     // `D'Alembert`, `C-reactive`, `C++` are words.
     let alone = next.is_none_or(|c| !c.is_alphanumeric() && !"'\u{2019}-\u{2212}+#".contains(c));
     // `A number of …` and `I think …` name no option.
+    let behind = rest.strip_prefix(' ').unwrap_or(rest);
+    let ended = |words: &[&str]| words.binary_search(&first_word(behind)).is_ok();
+    let name = match written {
+        'A' => named.is_some() || announced && ended(ARTICLE_ENDS),
+        'I' => (named.is_some() || announced) && ended(SELF_ENDS),
+        _ => true,
+    };
     let sentence = next == Some(' ')
-        && (written.is_lowercase() && !bracket
-            || matches!(written, 'A' | 'I') && rest[1..].starts_with(char::is_lowercase));
+        && (written.is_lowercase() && !bracket || !name && behind.starts_with(char::is_lowercase));
     let sure = named.is_some() || rest.starts_with([')', ']', '}']);
     (alone && !sentence).then_some(Lead { written, at, sure, rest })
 }
@@ -207,7 +223,7 @@ fn another(lead: Lead, n: usize) -> bool {
 fn following<'a>(lead: Lead<'a>, n: usize) -> Option<(&'a str, Lead<'a>)> {
     let rest = lead.rest.trim_start_matches(|c: char| CLOSERS.contains(c));
     let behind = joined(rest)?;
-    let other = self::lead(behind, n)?;
+    let other = self::lead(behind, n, false)?;
     let joint = rest[..rest.len() - behind.len()].trim();
     // `B, i.e. the second` names one.
     (other.sure || other.written.is_uppercase()).then_some((joint, other))
@@ -479,7 +495,9 @@ mod tests {
             assert_eq!(at(text, &colours, Place::Last), wanted, "{text}");
         }
         assert_eq!(at("B is wrong.", &["It", "is wrong"], Place::Last), 'B', "its own text");
-        assert!(VERBS.is_sorted() && CHOSEN.is_sorted() && REMARKS.is_sorted());
+        for words in [VERBS, CHOSEN, REMARKS, ARTICLE_ENDS, SELF_ENDS] {
+            assert!(words.is_sorted(), "they are looked up by halves");
+        }
     }
 
     #[test]
@@ -503,6 +521,36 @@ mod tests {
         ] {
             assert_eq!(read(text, &ten), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn an_article_and_a_person_are_no_options_but_their_letters_are() {
+        let ten = ["x"; 10];
+        for (text, wanted) in [
+            ("A because it is cheap", 'A'),
+            ("A since x holds", 'A'),
+            ("A is right, B is not", 'A'),
+            ("**A** because it is cheap", 'A'),
+            ("Option A because it is cheap", 'A'),
+            ("Option A is best", 'A'),
+            ("Choice A best fits", 'A'),
+            ("Option I is best", 'I'),
+            ("I because it is cheap", 'I'),
+            ("A number of things", '-'),
+            ("A can of paint", '-'),
+            ("I would say so", '-'),
+            ("I am for it", '-'),
+            ("Option I would take", '-'),
+            ("a because it is cheap", '-'),
+        ] {
+            assert_eq!(read(text, &ten), wanted, "{text}");
+        }
+        for (text, wanted) in
+            [("Option A is best", 'A'), ("A since then is known", '-'), ("A is wrong", '-')]
+        {
+            assert_eq!(at(text, &ten, Place::Whole), wanted, "{text}");
+        }
+        assert_eq!(at("Option A is wrong.", &ten, Place::Last), '-');
     }
 
     #[test]
