@@ -1,4 +1,5 @@
-//! Numbers as people and models write them, as exact fractions.
+//! Numbers as people and models write them, as exact fractions; and, as words, those that stand in
+//! a text beside other words.
 //!
 //! Invariant: two texts give the same [`Fraction`] exactly when they say the same number; nothing
 //! is rounded, and what does not fit 127 bits is no number.
@@ -348,6 +349,48 @@ fn unit(text: &str) -> bool {
         && !text.starts_with(['+', '*', '/', '-'])
 }
 
+/// Day, month and year of a date with points: `20.07.1969`, but not the version `1.2.3`.
+pub(crate) fn dotted(word: &str) -> Option<[String; 3]> {
+    if !(8..=10).contains(&word.len()) || !word.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let mut parts = word.split('.');
+    let date = [parts.next()?, parts.next()?, parts.next()?];
+    let fits = |place: usize, chars: usize| date.get(place).is_some_and(|p| p.len() == chars);
+    let small = date.iter().filter(|part| matches!(part.len(), 1 | 2)).count() == 2;
+    let year = fits(0, 4) || fits(2, 4);
+    (small && year && parts.next().is_none()).then(|| date.map(str::to_owned))
+}
+
+/// A number in a text as it is compared with others: `05`, `5th` and `5.0` are 5.
+pub(crate) fn counted(word: &str) -> String {
+    let bare = ["st", "nd", "rd", "th"].iter().find_map(|end| word.strip_suffix(end));
+    let bare = bare.unwrap_or(word);
+    let (whole, part) = bare.split_once('.').unwrap_or((bare, ""));
+    if !whole.bytes().chain(part.bytes()).all(|b| b.is_ascii_digit()) {
+        return word.to_owned();
+    }
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    match part.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        part => format!("{whole}.{part}"),
+    }
+}
+
+/// Whether one of these numbers is none of the others, or is said more often. A year of two digits
+/// is any that ends so: `1979-80`.
+pub(crate) fn lacks(numbers: &[String], others: &[String]) -> bool {
+    let short = |a: &str, b: &str| a.len() == 2 && b.len() == 4 && b.ends_with(a);
+    let mut left: Vec<&str> = others.iter().map(String::as_str).collect();
+    numbers.iter().any(|number| {
+        let same = left.iter().position(|other| other == number);
+        let found = same
+            .or_else(|| left.iter().position(|other| short(number, other) || short(other, number)));
+        found.map(|at| left.swap_remove(at)).is_none()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,6 +459,21 @@ mod tests {
         }
         assert_eq!(parse("12,34"), None, "no group of three");
         assert_eq!(shown(&"9".repeat(60)), None, "too long for 127 bits");
+    }
+
+    #[test]
+    fn numbers_in_a_text_are_compared_by_what_they_count() {
+        let words = ["007", "0.50", "1990", "2nd", "5mg", "0", "1.2.3"];
+        assert_eq!(words.map(counted), ["7", "0.5", "1990", "2", "5mg", "0", "1.2.3"]);
+        let lacks = |numbers: &[&str], others: &[&str]| {
+            let owned = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+            super::lacks(&owned(numbers), &owned(others))
+        };
+        assert!(lacks(&["3", "2020"], &["2020", "5"]));
+        assert!(lacks(&["3", "3"], &["3"]), "said more often");
+        assert!(!lacks(&["2020"], &["2020", "5"]) && !lacks(&[], &["1"]));
+        assert!(!lacks(&["1979", "80"], &["1979", "1980"]));
+        assert!(lacks(&["15", "2015"], &["12", "2015"]));
     }
 
     proptest! {
