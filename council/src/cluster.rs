@@ -95,9 +95,13 @@ impl Scale {
     }
 }
 
-/// Average linkage: the two nearest groups become one while they are at least [`SAME`] alike.
-pub fn linked(similarity: &[Vec<f64>]) -> Vec<Cluster> {
-    let mut groups: Vec<Vec<usize>> = (0..similarity.len()).map(|at| vec![at]).collect();
+/// Average linkage: the two nearest groups become one while they are at least [`SAME`] alike. Of
+/// pairs that are equally near the order of their `texts` decides, by place: who was asked first
+/// changes nothing.
+pub fn linked(similarity: &[Vec<f64>], texts: &[&str]) -> Vec<Cluster> {
+    let mut order: Vec<usize> = (0..similarity.len()).collect();
+    order.sort_by_key(|at| texts.get(*at).copied());
+    let mut groups: Vec<Vec<usize>> = order.into_iter().map(|at| vec![at]).collect();
     loop {
         let mut nearest: Option<(f64, usize, usize)> = None;
         for a in 0..groups.len() {
@@ -115,8 +119,8 @@ pub fn linked(similarity: &[Vec<f64>]) -> Vec<Cluster> {
         let Some((_, into, from)) = nearest else { break };
         let moved = groups.remove(from);
         groups[into].extend(moved);
-        groups[into].sort_unstable();
     }
+    groups.iter_mut().for_each(|members| members.sort_unstable());
     groups.sort_unstable();
     groups.into_iter().map(|members| Cluster { members }).collect()
 }
@@ -142,18 +146,16 @@ mod tests {
             ["Wilhelm Röntgen", "Röntgen, in 1901", "Marie Curie", "It was Wilhelm Rontgen"];
         let contents: Vec<_> = texts.iter().map(|text| content(text, "who?")).collect();
         let square = similarity(&contents, None);
-        let groups = linked(&square);
+        let groups = linked(&square, &texts);
         assert_eq!(groups.len(), 2, "{square:?}");
         assert_eq!(groups[0].members, [0, 1, 3]);
         let support = support(&square);
         assert!(support[0] > support[2]);
         // Paraphrases are alike by meaning alone; numbers that differ keep them apart.
-        let contents: Vec<_> = ["a car", "an automobile", "1990", "1991"]
-            .iter()
-            .map(|text| content(text, "what?"))
-            .collect();
+        let texts = ["a car", "an automobile", "1990", "1991"];
+        let contents: Vec<_> = texts.iter().map(|text| content(text, "what?")).collect();
         let near = vec![vec![0.9; 4]; 4];
-        let groups = linked(&similarity(&contents, Some((near.as_slice(), PHRASES))));
+        let groups = linked(&similarity(&contents, Some((near.as_slice(), PHRASES))), &texts);
         assert!(groups.iter().any(|g| g.members.starts_with(&[0, 1])), "{groups:?}");
         assert!(!groups.iter().any(|g| g.members.contains(&2) && g.members.contains(&3)));
     }
@@ -165,7 +167,7 @@ mod tests {
     }
 
     fn members(texts: &[&str], near: Option<f64>) -> Vec<Vec<usize>> {
-        linked(&square(texts, near)).into_iter().map(|group| group.members).collect()
+        linked(&square(texts, near), texts).into_iter().map(|group| group.members).collect()
     }
 
     #[test]
@@ -219,14 +221,44 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_answers_changes_nothing() {
+        let texts = [
+            "Wilhelm R\u{f6}ntgen",
+            "R\u{f6}ntgen, in 1901",
+            "Marie Curie",
+            "It was Wilhelm Rontgen",
+            "Curie and R\u{f6}ntgen",
+        ];
+        let said = |order: &[usize]| -> Vec<Vec<&str>> {
+            let turned: Vec<&str> = order.iter().map(|at| texts[*at]).collect();
+            let said = |group: Vec<usize>| {
+                let mut said: Vec<&str> = group.into_iter().map(|at| turned[at]).collect();
+                said.sort_unstable();
+                said
+            };
+            let mut groups: Vec<Vec<&str>> = members(&turned, None).into_iter().map(said).collect();
+            groups.sort_unstable();
+            groups
+        };
+        let first = said(&[0, 1, 2, 3, 4]);
+        for order in [[4, 3, 2, 1, 0], [2, 4, 0, 1, 3], [4, 2, 3, 0, 1], [1, 4, 3, 2, 0]] {
+            assert_eq!(said(&order), first, "{order:?}");
+        }
+    }
+
+    #[test]
     fn ties_and_empty_texts_have_one_outcome() {
         // The first of equally near pairs; the third is then too far on average.
         let even = vec![vec![1.0, 0.6, 0.6], vec![0.6, 1.0, 0.0], vec![0.6, 0.0, 1.0]];
-        let found: Vec<_> = linked(&even).into_iter().map(|group| group.members).collect();
-        assert_eq!(found, [vec![0, 1], vec![2]]);
+        let found = |texts: [&str; 3]| -> Vec<Vec<usize>> {
+            linked(&even, &texts).into_iter().map(|group| group.members).collect()
+        };
+        assert_eq!(found(["a", "b", "c"]), [vec![0, 1], vec![2]]);
+        assert_eq!(found(["c", "b", "a"]), [vec![0, 2], vec![1]], "by what they say, not by place");
+        assert_eq!(found(["a"; 3]), [vec![0, 1], vec![2]]);
         assert_eq!(members(&["", ""], None).len(), 2, "nothing said is nothing in common");
         assert_eq!(square(&[""], None), [[1.0]]);
-        assert!(equal(&[]).is_empty() && linked(&[]).is_empty() && support(&[]).is_empty());
+        assert!(equal(&[]).is_empty() && linked(&[], &[]).is_empty() && support(&[]).is_empty());
         assert_eq!(equal(&["", ""]).len(), 1);
         assert_eq!(support(&square(&["O-"], None)), [0.0]);
     }

@@ -97,7 +97,7 @@ fn distances(
             });
             let contents: Vec<_> = phrases.collect();
             let meaning = meaning.map(|cosines| (cosines, PHRASES));
-            apart(&linked(&similarity(&contents, meaning)), n)
+            apart(&linked(&similarity(&contents, meaning), answers), n)
         }
         Kind::Choice | Kind::Number | Kind::Value => {
             let value = |(at, said): (usize, &Result<String, Abstained>)| match said {

@@ -161,7 +161,7 @@ impl<'a> Hall<'a> {
         let mut judged = Vec::new();
         let clusters = match self.kind {
             Kind::Choice | Kind::Number | Kind::Value => equal(&values),
-            Kind::Short => linked(&self.phrases()),
+            Kind::Short => linked(&self.phrases(), &values),
             Kind::Long => {
                 // Claims are counted only where cosines of them came along: it takes a while.
                 let n =
@@ -169,7 +169,7 @@ impl<'a> Hall<'a> {
                         values.iter().map(|text| claim::claims(text).len()).sum::<usize>()
                     });
                 judged = claim::judge(&values, &self.case.question, n.and_then(meaning));
-                linked(&alike(&values, &judged))
+                linked(&alike(&values, &judged), &values)
             }
         };
         self.clusters = clusters;
