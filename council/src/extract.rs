@@ -423,29 +423,48 @@ const REFUSALS: &[&str] = &[
     "i do not know",
     "i'm not sure",
     "i am not sure",
+    "not sure",
     "i cannot",
     "i can't",
     "i'm sorry",
     "i am sorry",
     "sorry,",
     "as an ai",
+    "as a language model",
+    "as a large language model",
     "i'm unable",
     "i am unable",
-    "unknown",
+    "i'm not able",
+    "i am not able",
+    "i won't answer",
+    "i will not answer",
+    "i decline",
+    "i must decline",
+    "i have to decline",
+    "i respectfully decline",
+    "i must respectfully decline",
     "there is no information",
     "no answer",
     "n/a",
     "i have no information",
+    "i have no idea",
     "cannot answer",
     "i do not have",
     "i don't have",
 ];
 
+/// The same of texts that say so where no word follows: `Unknown Pleasures` is an answer.
+const UNKNOWN: &[&str] = &["unknown", "no idea", "unsure"];
+
 /// Whether a text refuses or does not know.
 pub fn refuses(text: &str) -> bool {
     let start: String = spoken(text).chars().take(60).collect();
     let start = start.to_lowercase().replace('\u{2019}', "'");
-    REFUSALS.iter().any(|refusal| start.starts_with(refusal))
+    let alone = |word: &&str| {
+        let rest = start.strip_prefix(*word).map(str::trim_start);
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '\''))
+    };
+    REFUSALS.iter().any(|refusal| start.starts_with(refusal)) || UNKNOWN.iter().any(alone)
 }
 
 /// Whether a text marks a number as its answer, or is one.
@@ -642,6 +661,29 @@ mod tests {
         assert_eq!(why(Kind::Number, "It depends."), Abstained::Unmarked);
         assert_eq!(options_of("Which?\n(A) one\n(B) two\nC. three"), ["one", "two", "three"]);
         assert!(options_of("A. Smith wrote it").is_empty());
+    }
+
+    #[test]
+    fn a_refusal_is_one_in_other_words_and_a_title_is_none() {
+        for text in [
+            "Not sure.",
+            "I must decline to say.",
+            "I won\u{2019}t answer that.",
+            "I'm not able to say",
+            "As a language model I have no opinion.",
+            "I have no idea",
+            "No idea!",
+            "Unknown.",
+            "unknown (no record is left)",
+            "Unsure",
+        ] {
+            assert!(refuses(text), "{text}");
+            let found = extract(Kind::Short, text, None, &[]);
+            assert_eq!(found, Err(Abstained::Refusal), "{text}");
+        }
+        for text in ["Unknown Pleasures", "No Idea\u{2019}s Original", "Unknowns", "Surely"] {
+            assert_eq!(value(Kind::Short, text).as_deref(), Some(text), "{text}");
+        }
     }
 
     #[test]
