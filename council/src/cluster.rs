@@ -3,6 +3,7 @@
 //! Exact kinds: by equality. Phrases: by similarity with average linkage; the caller may give
 //! similarities of meaning beside those of words.
 
+use crate::number::Unit;
 use crate::text::{Content, Filed, signs_differ};
 
 /// Answers that say the same.
@@ -25,6 +26,35 @@ pub fn equal(values: &[&str]) -> Vec<Cluster> {
         }
     }
     out
+}
+
+/// Answers of which those are the same that have one value and no two units of one quantity. What
+/// has no such unit goes with most of those that have one.
+pub fn measured(answers: &[(&str, Option<Unit>)]) -> Vec<Cluster> {
+    let values: Vec<&str> = answers.iter().map(|(value, _)| *value).collect();
+    let unit = |at: usize| answers.get(at).and_then(|(_, unit)| *unit);
+    equal(&values).into_iter().flat_map(|cluster| by_unit(cluster, unit)).collect()
+}
+
+fn by_unit(cluster: Cluster, unit: impl Fn(usize) -> Option<Unit>) -> Vec<Cluster> {
+    let units: Vec<Unit> = cluster.members.iter().filter_map(|at| unit(*at)).collect();
+    let differs = |at: usize| unit(at).is_some_and(|one| units.iter().any(|u| u.differs(one)));
+    let (apart, others): (Vec<usize>, Vec<usize>) =
+        cluster.members.iter().partition(|at| differs(**at));
+    let mut parts: Vec<Vec<usize>> = Vec::new();
+    for at in apart {
+        match parts.iter_mut().find(|part| part.first().is_some_and(|one| unit(*one) == unit(at))) {
+            Some(part) => part.push(at),
+            None => parts.push(vec![at]),
+        }
+    }
+    // Of equals the first.
+    let Some(most) = parts.iter_mut().rev().max_by_key(|part| part.len()) else {
+        return vec![cluster];
+    };
+    most.extend(others);
+    most.sort_unstable();
+    parts.into_iter().map(|members| Cluster { members }).collect()
 }
 
 /// How much each two texts say the same, 0 to 1, as a square. `meaning` are cosines of their
@@ -136,6 +166,7 @@ pub fn support(similarity: &[Vec<f64>]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::unit_of;
     use crate::text::content;
 
     #[test]
@@ -158,6 +189,19 @@ mod tests {
         let groups = linked(&similarity(&contents, Some((near.as_slice(), PHRASES))), &texts);
         assert!(groups.iter().any(|g| g.members.starts_with(&[0, 1])), "{groups:?}");
         assert!(!groups.iter().any(|g| g.members.contains(&2) && g.members.contains(&3)));
+    }
+
+    #[test]
+    fn one_number_of_two_units_is_two_answers() {
+        let found = |texts: &[&str]| -> Vec<Vec<usize>> {
+            let answers: Vec<_> = texts.iter().map(|text| ("5", unit_of(text))).collect();
+            measured(&answers).into_iter().map(|cluster| cluster.members).collect()
+        };
+        assert_eq!(found(&["5 mg", "5 g", "5 grams", "5 g"]), [vec![0], vec![1, 2, 3]]);
+        assert_eq!(found(&["5", "5 mg", "5 g", "5 g"]), [vec![1], vec![0, 2, 3]]);
+        assert_eq!(found(&["5 hours", "5 g", "5 mg"]), [vec![0, 1], vec![2]]);
+        assert_eq!(found(&["5", "$5", "5 dollars", "5 minutes"]), [vec![0, 1, 2, 3]]);
+        assert!(measured(&[]).is_empty());
     }
 
     fn square(texts: &[&str], near: Option<f64>) -> Vec<Vec<f64>> {

@@ -5,7 +5,7 @@
 
 use crate::choice::{Named, Place, named};
 use crate::kind::Kind;
-use crate::number;
+use crate::number::{self, Unit};
 use unicode_normalization::UnicodeNormalization;
 
 /// How an answer was found.
@@ -46,6 +46,18 @@ pub struct Answer {
     pub value: String,
     /// How it was found.
     pub how: How,
+    /// Of a number, if one that makes a difference was said: `5 mg` is not `5 g`.
+    pub unit: Option<Unit>,
+}
+
+impl Answer {
+    /// The value with its unit.
+    pub fn shown(&self) -> String {
+        match self.unit {
+            Some(unit) => format!("{} {}", self.value, unit.name),
+            None => self.value.clone(),
+        }
+    }
 }
 
 /// Why a text holds no answer.
@@ -89,7 +101,7 @@ pub fn extract(
 ) -> Result<Answer, Abstained> {
     if let Some(given) = given {
         let value = read(kind, given, options, Place::Announced)?.ok_or(Abstained::Unmarked)?;
-        return said_something(kind, value, How::Given);
+        return said_something(kind, value, How::Given, given);
     }
     let trimmed = spoken(text);
     if trimmed.is_empty() {
@@ -105,20 +117,20 @@ pub fn extract(
             return Err(Abstained::Refusal);
         }
         let (value, how) = marked.unwrap_or_else(|| (trimmed.to_owned(), How::Whole));
-        return said_something(kind, value, how);
+        return said_something(kind, value, how, trimmed);
     }
     let trimmed = before_next_question(trimmed);
     for (candidate, how) in candidates(trimmed) {
         let told = told(kind, &candidate, how);
         if let Some(value) = read(kind, told, options, Place::Announced)? {
-            return said_something(kind, value, how);
+            return said_something(kind, value, how, told);
         }
     }
     let place = if trimmed.contains('\n') { Place::Last } else { Place::Whole };
     if let Some(line) = last_line(trimmed)
         && let Some(value) = read(kind, line, options, place)?
     {
-        return Ok(Answer { value, how: How::Line });
+        return Ok(Answer { value, how: How::Line, unit: unit(kind, line) });
     }
     Err(if refuses(trimmed) { Abstained::Refusal } else { Abstained::Unmarked })
 }
@@ -145,12 +157,17 @@ pub(crate) fn spoken(text: &str) -> &str {
 /// Words of a long text that can still be a refusal as a whole.
 const REFUSAL_WORDS_MAX: usize = 60;
 
-/// A value that does not itself say that nothing is known.
-fn said_something(kind: Kind, value: String, how: How) -> Result<Answer, Abstained> {
+/// A value that does not itself say that nothing is known; `said` is what it was read from.
+fn said_something(kind: Kind, value: String, how: How, said: &str) -> Result<Answer, Abstained> {
     match matches!(kind, Kind::Short | Kind::Value) && refuses(&value) {
         true => Err(Abstained::Refusal),
-        false => Ok(Answer { value, how }),
+        false => Ok(Answer { value, how, unit: unit(kind, said) }),
     }
+}
+
+/// The unit of a number.
+fn unit(kind: Kind, said: &str) -> Option<Unit> {
+    if kind == Kind::Number { number::unit_of(said) } else { None }
 }
 
 /// A text up to where its model goes on with a question of its own, as base models do.

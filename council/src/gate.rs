@@ -4,10 +4,11 @@
 //! are apart here too, where it compares by equality.
 
 use crate::claim::{Stance, judge};
-use crate::cluster::{PHRASES, equal, linked, similarity};
-use crate::extract::{Abstained, extract, options_of, refuses, spoken};
+use crate::cluster::{PHRASES, linked, measured, similarity};
+use crate::extract::{Abstained, Answer, extract, options_of, refuses, spoken};
 use crate::head::named;
 use crate::kind::{Kind, classify};
+use crate::number::Unit;
 use crate::text::content;
 
 /// What was asked, as the verdict takes it.
@@ -70,10 +71,10 @@ fn distances(
     let question = asked.question;
     let of_question = options_of(question);
     let options = if asked.options.is_empty() { &of_question[..] } else { asked.options };
-    let read = |text: &&str| extract(kind, text, None, options).map(|answer| answer.value);
-    let said: Vec<Result<String, Abstained>> = answers.iter().map(read).collect();
+    let read = |text: &&str| extract(kind, text, None, options);
+    let said: Vec<Result<Answer, Abstained>> = answers.iter().map(read).collect();
     // Where an answer is marked, regret before it is no refusal.
-    let refused = |(text, said): (&&str, &Result<String, Abstained>)| match kind.is_exact() {
+    let refused = |(text, said): (&&str, &Result<Answer, Abstained>)| match kind.is_exact() {
         true => *said == Err(Abstained::Refusal),
         false => refuses(text),
     };
@@ -92,7 +93,7 @@ fn distances(
         }
         Kind::Short => {
             let phrases = answers.iter().zip(&said).map(|(text, said)| match said {
-                Ok(value) => content(value, question),
+                Ok(answer) => content(&answer.value, question),
                 Err(_) => content(text, question),
             });
             let contents: Vec<_> = phrases.collect();
@@ -100,13 +101,14 @@ fn distances(
             apart(&linked(&similarity(&contents, meaning), answers), n)
         }
         Kind::Choice | Kind::Number | Kind::Value => {
-            let value = |(at, said): (usize, &Result<String, Abstained>)| match said {
-                Ok(value) => value.clone(),
+            let value = |(at, said): (usize, &Result<Answer, Abstained>)| match said {
+                Ok(answer) => (answer.value.clone(), answer.unit),
                 // What marks no answer is like nothing else.
-                Err(_) => format!("\u{0}{at}"),
+                Err(_) => (format!("\u{0}{at}"), None),
             };
-            let values: Vec<String> = said.iter().enumerate().map(value).collect();
-            apart(&equal(&values.iter().map(String::as_str).collect::<Vec<_>>()), n)
+            let values: Vec<(String, Option<Unit>)> = said.iter().enumerate().map(value).collect();
+            let values = values.iter().map(|(value, unit)| (value.as_str(), *unit));
+            apart(&measured(&values.collect::<Vec<_>>()), n)
         }
     };
     move |a, b| match (refused[a], refused[b]) {

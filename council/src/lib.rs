@@ -26,7 +26,7 @@ pub use calibrate::{Calibration, Label, table};
 pub use extract::{Abstained, Answer, How, OPTIONS_MAX, extract, options_of, refuses};
 pub use kind::{Kind, classify};
 pub use lot::Lots;
-pub use number::{Fraction, parse as parse_number};
+pub use number::{Fraction, Unit, parse as parse_number};
 pub use panel::stop;
 pub use posterior::{Posterior, Shape, Voter, ability, logistic, logit, posterior};
 pub use reliability::{

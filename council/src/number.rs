@@ -349,6 +349,93 @@ fn unit(text: &str) -> bool {
         && !text.starts_with(['+', '*', '/', '-'])
 }
 
+/// A unit that makes another value of a number, beside others of the same quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The place of its quantity in [`UNITS`].
+    quantity: usize,
+    /// As it is shown.
+    pub name: &'static str,
+}
+
+impl Unit {
+    /// Whether one number of both units is two values: `5 mg` and `5 g`. `5 m` and `5 minutes` may
+    /// be the same.
+    pub fn differs(self, other: Unit) -> bool {
+        self.quantity == other.quantity && self.name != other.name
+    }
+}
+
+/// By quantity: units by name, and how they are written in lower case. Words of two meanings are
+/// left out: `in`, `pounds`.
+const UNITS: &[&[(&str, &[&str])]] = &[
+    &[
+        ("ug", &["ug", "mcg", "microgram", "micrograms"]),
+        ("mg", &["mg", "milligram", "milligrams"]),
+        ("g", &["g", "gram", "grams"]),
+        ("kg", &["kg", "kilogram", "kilograms"]),
+    ],
+    &[
+        ("mm", &["mm", "millimeter", "millimeters", "millimetre", "millimetres"]),
+        ("cm", &["cm", "centimeter", "centimeters", "centimetre", "centimetres"]),
+        ("m", &["m", "meter", "meters", "metre", "metres"]),
+        ("km", &["km", "kilometer", "kilometers", "kilometre", "kilometres"]),
+        ("inches", &["inch", "inches"]),
+        ("feet", &["ft", "foot", "feet"]),
+        ("miles", &["mile", "miles"]),
+    ],
+    &[
+        ("ml", &["ml", "milliliter", "milliliters", "millilitre", "millilitres"]),
+        ("l", &["l", "liter", "liters", "litre", "litres"]),
+    ],
+    &[
+        ("seconds", &["second", "seconds"]),
+        ("minutes", &["minute", "minutes"]),
+        ("hours", &["hour", "hours"]),
+        ("days", &["day", "days"]),
+        ("weeks", &["week", "weeks"]),
+        ("months", &["month", "months"]),
+        ("years", &["year", "years"]),
+    ],
+    &[
+        ("dollars", &["$", "dollar", "dollars", "usd"]),
+        ("cents", &["cent", "cents"]),
+        ("euros", &["\u{20ac}", "euro", "euros", "eur"]),
+        ("\u{a3}", &["\u{a3}", "gbp"]),
+        ("\u{a5}", &["\u{a5}", "yen", "jpy"]),
+        ("rupees", &["\u{20b9}", "rupee", "rupees", "inr"]),
+    ],
+    &[
+        ("\u{b0}C", &["\u{b0}c", "celsius"]),
+        ("\u{b0}F", &["\u{b0}f", "fahrenheit"]),
+        ("kelvin", &["kelvin", "kelvins"]),
+    ],
+];
+
+/// The first known unit in a text that says a number.
+pub fn unit_of(text: &str) -> Option<Unit> {
+    if text.len() > NUMBER_BYTES_MAX {
+        return None;
+    }
+    let mut plain = text.to_lowercase().replace(['\u{b5}', '\u{3bc}'], "u");
+    for degree in ["^{\\circ}", "^\\circ", "\\circ", "\u{b0} "] {
+        plain = plain.replace(degree, "\u{b0}");
+    }
+    // `$5$` is a formula, `\$5` and `$5` are dollars.
+    let formula = plain.matches('$').count() > 1;
+    let sign =
+        |c: char| matches!(c, '$' | '\u{20ac}' | '\u{a3}' | '\u{a5}' | '\u{20b9}' | '\u{b0}');
+    let words = plain.split(|c: char| !c.is_alphabetic() && !sign(c));
+    let mut words = words.filter(|word| !formula || *word != "$");
+    let known = |word: &str| {
+        UNITS.iter().enumerate().find_map(|(quantity, units)| {
+            let unit = units.iter().find(|(_, written)| written.contains(&word));
+            unit.map(|&(name, _)| Unit { quantity, name })
+        })
+    };
+    words.find_map(known)
+}
+
 /// Day, month and year of a date with points: `20.07.1969`, but not the version `1.2.3`.
 pub(crate) fn dotted(word: &str) -> Option<[String; 3]> {
     if !(8..=10).contains(&word.len()) || !word.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -459,6 +546,34 @@ mod tests {
         }
         assert_eq!(parse("12,34"), None, "no group of three");
         assert_eq!(shown(&"9".repeat(60)), None, "too long for 127 bits");
+    }
+
+    #[test]
+    fn units_of_one_quantity_differ_and_no_others() {
+        let name = |text: &str| unit_of(text).map(|unit| unit.name);
+        for (text, unit) in [
+            ("5 mg", Some("mg")),
+            ("5\u{b5}g", Some("ug")),
+            ("5\\text{ cm}", Some("cm")),
+            ("5 cm^2", Some("cm")),
+            ("5 dollars", Some("dollars")),
+            ("$5", Some("dollars")),
+            ("\\$5.00", Some("dollars")),
+            ("$5$", None),
+            ("20 \u{b0}C", Some("\u{b0}C")),
+            ("20^\\circ F", Some("\u{b0}F")),
+            ("90^\\circ", None),
+            ("5%", None),
+            ("5 apples", None),
+            ("", None),
+        ] {
+            assert_eq!(name(text), unit, "{text}");
+        }
+        let differ = |a: &str, b: &str| unit_of(a).unwrap().differs(unit_of(b).unwrap());
+        assert!(
+            differ("5 mg", "5 g") && differ("20 \u{b0}C", "20 \u{b0}F") && differ("$5", "5 cents")
+        );
+        assert!(!differ("5 m", "5 minutes") && !differ("$5", "5 dollars"));
     }
 
     #[test]

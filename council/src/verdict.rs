@@ -4,7 +4,7 @@
 //! similarities of meaning) stands in the case, so that a stored one gives the same verdict again.
 
 use crate::claim::{self, Judged, Stance};
-use crate::cluster::{Cluster, PHRASES, SAME, equal, linked, similarity};
+use crate::cluster::{Cluster, PHRASES, SAME, linked, measured, similarity};
 use crate::extract::{Abstained, Answer, extract, options_of};
 use crate::kind::{Kind, classify};
 use crate::lot::Lots;
@@ -160,7 +160,10 @@ impl<'a> Hall<'a> {
         };
         let mut judged = Vec::new();
         let clusters = match self.kind {
-            Kind::Choice | Kind::Number | Kind::Value => equal(&values),
+            Kind::Choice | Kind::Number | Kind::Value => {
+                let units = self.answers.iter().map(|(_, a)| (a.value.as_str(), a.unit));
+                measured(&units.collect::<Vec<_>>())
+            }
             Kind::Short => linked(&self.phrases(), &values),
             Kind::Long => {
                 // Claims are counted only where cosines of them came along: it takes a while.
@@ -454,7 +457,7 @@ impl Hall<'_> {
                     .min(trust * found.raw[at] / found.raw[found.winner].max(1e-12)),
                 false => 0.0,
             };
-            let answer = self.answers[cluster.members[0]].1.value.clone();
+            let answer = self.shown(cluster);
             Group { answer, votes, share, posterior }
         };
         let mut order: Vec<usize> = (0..self.clusters.len()).collect();
@@ -463,6 +466,18 @@ impl Hall<'_> {
             first.then(found.raw[*b].total_cmp(&found.raw[*a])).then(a.cmp(b))
         });
         order.into_iter().map(group).collect()
+    }
+
+    /// The answer of a cluster as its first one says it; with the unit where it alone tells it from
+    /// another.
+    fn shown(&self, cluster: &Cluster) -> String {
+        let mut members = cluster.members.iter().map(|at| &self.answers[*at].1);
+        let differs = |one: &Answer| {
+            let mut others = self.answers.iter().filter(|(_, other)| other.value == one.value);
+            others.any(|(_, o)| one.unit.zip(o.unit).is_some_and(|(a, b)| a.differs(b)))
+        };
+        let first = &self.answers[cluster.members[0]].1;
+        members.find(|one| differs(one)).map_or_else(|| first.value.clone(), Answer::shown)
     }
 
     fn dissent(&self, groups: &[Group]) -> Vec<Dissenter> {

@@ -154,6 +154,19 @@ fn phrases_are_read_where_models_are_asked_to_say_them() {
 }
 
 #[test]
+fn a_number_keeps_the_unit_that_tells_it_from_another() {
+    let votes = [("a", "5 mg"), ("b", "5 g"), ("c", "5"), ("d", "Answer: 5 g"), ("e", "5 mg")];
+    let verdict = decide(&case(Kind::Number, &votes));
+    let groups: Vec<(&str, &[usize])> =
+        verdict.groups.iter().map(|g| (g.answer.as_str(), g.votes.as_slice())).collect();
+    assert!(groups.contains(&("5 mg", [0, 2, 4].as_slice())), "{groups:?}");
+    assert!(groups.contains(&("5 g", [1, 3].as_slice())), "{groups:?}");
+    let same = [("a", "$5"), ("b", "5 dollars"), ("c", "5"), ("d", "\\boxed{5 \\text{ dollars}}")];
+    let verdict = decide(&case(Kind::Number, &same));
+    assert_eq!((verdict.groups.len(), verdict.groups[0].answer.as_str()), (1, "5"));
+}
+
+#[test]
 fn a_known_trap_caps_the_trust() {
     let mut trapped = case(Kind::Number, &[("a", "5"), ("b", "5"), ("c", "5"), ("d", "5")]);
     assert!(decide(&trapped).trust.unwrap() > 0.9);

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synod_council::text::{conflict, content, overlap, signs_differ};
 use synod_council::verdict::{Case, Group, Verdict};
-use synod_council::{Kind, extract, options_of};
+use synod_council::{Answer, Kind, extract, options_of};
 use synod_store::Scope;
 
 pub struct Feedback;
@@ -97,7 +97,7 @@ fn right(case: &Case, found: &Verdict, correct: &str) -> Result<Option<usize>, E
         .or_else(|_| extract(found.kind, correct, None, options));
     match (said, named) {
         (Ok(said), _) => {
-            let agreed = agrees(&found.groups, found.kind, &said.value, &case.question);
+            let agreed = agrees(&found.groups, found.kind, &said, &case.question);
             Ok(agreed.or(named))
         }
         (Err(_), Some(named)) => Ok(Some(named)),
@@ -110,11 +110,20 @@ fn right(case: &Case, found: &Verdict, correct: &str) -> Result<Option<usize>, E
 }
 
 /// The cluster that says the same as `correct`.
-fn agrees(groups: &[Group], kind: Kind, correct: &str, question: &str) -> Option<usize> {
+fn agrees(groups: &[Group], kind: Kind, correct: &Answer, question: &str) -> Option<usize> {
     if kind.is_exact() {
-        return groups.iter().position(|group| group.answer == correct);
+        let (value, shown) = (correct.value.as_str(), correct.shown());
+        // A unit stands there only where it tells two clusters apart: else the first is meant.
+        let bare = |answer: &str| {
+            let rest = answer.strip_prefix(value);
+            kind == Kind::Number
+                && correct.unit.is_none()
+                && rest.is_some_and(|rest| rest.starts_with(' '))
+        };
+        let exact = groups.iter().position(|g| g.answer == value || g.answer == shown);
+        return exact.or_else(|| groups.iter().position(|group| bare(&group.answer)));
     }
-    let theirs = content(correct, question);
+    let theirs = content(&correct.value, question);
     let alike = |group: &Group| {
         let ours = content(&group.answer, question);
         // The opposite shares its words, `O-` those of `O+`.
@@ -131,6 +140,10 @@ mod tests {
     use super::*;
 
     fn found(answers: &[&str], correct: &str) -> Option<usize> {
+        of(Kind::Short, answers, correct)
+    }
+
+    fn of(kind: Kind, answers: &[&str], correct: &str) -> Option<usize> {
         let group = |answer: &&str| Group {
             answer: (*answer).to_owned(),
             votes: Vec::new(),
@@ -138,7 +151,8 @@ mod tests {
             posterior: 0.0,
         };
         let groups: Vec<Group> = answers.iter().map(group).collect();
-        agrees(&groups, Kind::Short, correct, "which one?")
+        let correct = extract(kind, "", Some(correct), &[]).expect("an answer");
+        agrees(&groups, kind, &correct, "which one?")
     }
 
     #[test]
@@ -157,5 +171,10 @@ mod tests {
             "of equals the first"
         );
         assert_eq!(found(&[], "It"), None);
+        let number = |answers: &[&str], correct| of(Kind::Number, answers, correct);
+        assert_eq!(number(&["8", "5"], "5 mg"), Some(1));
+        assert_eq!(number(&["5 g", "5 mg"], "5 milligrams"), Some(1));
+        assert_eq!(number(&["5 g", "5 mg"], "5 kg"), None);
+        assert_eq!(number(&["50 g", "5 g", "5 mg"], "5"), Some(1));
     }
 }
