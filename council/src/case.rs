@@ -115,8 +115,10 @@ pub struct Group {
 pub struct Dissenter {
     /// Its place in the case.
     pub vote: usize,
-    /// What it says instead.
+    /// Whose answer it shares instead.
     pub group: usize,
+    /// What it says, in its own words.
+    pub answer: String,
     /// It is known to be right more often here than the best of the majority.
     pub expert: bool,
     /// It is the strongest of those who answered, and agreement may be a shared mistake here.

@@ -487,6 +487,12 @@ impl Hall<'_> {
             members.map(|(ability, _)| ability).fold(f64::NEG_INFINITY, f64::max)
         });
         let apart = self.apart(groups);
+        let own = |vote: usize, group: &Group| {
+            let said = self.answers.iter().find(|(place, _)| *place == vote);
+            // A value is the same in all words.
+            let said = said.filter(|_| !self.kind.is_exact());
+            said.map_or_else(|| group.answer.clone(), |(_, answer)| answer.value.clone())
+        };
         let mut out: Vec<Dissenter> = Vec::new();
         for (group, members) in groups.iter().enumerate().skip(1) {
             for vote in &members.votes {
@@ -496,6 +502,7 @@ impl Hall<'_> {
                 out.push(Dissenter {
                     vote: *vote,
                     group,
+                    answer: own(*vote, members),
                     expert: known(*vote).is_some_and(better),
                     strongest: apart == Some(*vote),
                 });

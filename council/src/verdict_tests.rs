@@ -27,7 +27,9 @@ fn the_larger_group_wins_and_the_rest_is_said() {
     let verdict = decide(&case);
     assert_eq!(verdict.groups[0].answer, "7");
     assert_eq!(verdict.groups[0].votes, [0, 1]);
-    assert_eq!(verdict.dissent, [Dissenter { vote: 2, group: 1, expert: false, strongest: false }]);
+    let answer = "8".to_owned();
+    let eight = Dissenter { vote: 2, group: 1, answer, expert: false, strongest: false };
+    assert_eq!(verdict.dissent, [eight]);
     assert_eq!(verdict.abstained, [(3, Abstained::Refusal)]);
     let trust = verdict.trust.unwrap();
     assert!((0.4..0.95).contains(&trust), "{trust}");
@@ -164,6 +166,21 @@ fn a_number_keeps_the_unit_that_tells_it_from_another() {
     let same = [("a", "$5"), ("b", "5 dollars"), ("c", "5"), ("d", "\\boxed{5 \\text{ dollars}}")];
     let verdict = decide(&case(Kind::Number, &same));
     assert_eq!((verdict.groups.len(), verdict.groups[0].answer.as_str()), (1, "5"));
+}
+
+#[test]
+fn who_dissents_is_shown_in_his_own_words() {
+    let votes = [
+        ("a", "Wilhelm R\u{f6}ntgen"),
+        ("b", "R\u{f6}ntgen"),
+        ("c", "Wilhelm Rontgen"),
+        ("d", "Marie Curie"),
+        ("e", "It was Marie Curie, I think"),
+    ];
+    let verdict = decide(&case(Kind::Short, &votes));
+    let said: Vec<(usize, &str)> =
+        verdict.dissent.iter().map(|d| (d.group, d.answer.as_str())).collect();
+    assert_eq!(said, [(1, "Marie Curie"), (1, "It was Marie Curie, I think")]);
 }
 
 #[test]

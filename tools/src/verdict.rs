@@ -333,7 +333,7 @@ fn reply(id: &str, case: &Case, verdict: &Verdict, degraded: Vec<String>) -> Ver
         dissent: (verdict.dissent.iter())
             .map(|d| DissentReply {
                 model: name(d.vote),
-                answer: shown(&verdict.groups[d.group].answer),
+                answer: shown(&d.answer),
                 expert: d.expert,
                 strongest: d.strongest,
             })
