@@ -102,7 +102,7 @@ pub fn begin(engine: &Engine, store: &Store, data: &Path) -> Result<Arc<Till>, F
     let random = synod_store::random()?;
     let owner = format!("{}:{}", synod_store::new_id("p", now_ms(), random), std::process::id());
     let data = data.to_owned();
-    let till = Arc::new(Till::with(owner, move || Ok(Arc::new(Store::open(&data)?)))?);
+    let till = Arc::new(Till::with(owner, move || Ok(Arc::new(Store::open_again(&data)?)))?);
     let (before, after) = (Arc::clone(&till), Arc::clone(&till));
     engine.on_reserve(Arc::new(move |wanted: &Wanted| reserve(&before, wanted)));
     engine.on_charge(Arc::new(move |charge: &Charge| settle(&after, charge)));

@@ -70,7 +70,7 @@ impl World {
             true => None,
             false => {
                 let data = data.to_owned();
-                Some(Arc::new(Ledger::with(move || Ok(Arc::new(Store::open(&data)?)))?))
+                Some(Arc::new(Ledger::with(move || Ok(Arc::new(Store::open_again(&data)?)))?))
             }
         };
         let cx = Context {

@@ -345,6 +345,19 @@ impl Store {
         Ok(Store { held: Mutex::new(Held { db, place: Some(place) }), read_only: false })
     }
 
+    /// Opens the store below `data` where there is one, for another connection of who had it open:
+    /// what was deleted meanwhile is not made anew.
+    ///
+    /// # Errors
+    /// `Data` when it is gone; those of [`Store::open`].
+    pub fn open_again(data: &Path) -> Result<Self> {
+        let path = data.join("state.db");
+        if !path.exists() {
+            return Err(gone(&path));
+        }
+        Self::open(data)
+    }
+
     /// Opens the store below `data` without writing anything there.
     fn open_still(data: &Path) -> Result<Self> {
         let path = data.join("state.db");
