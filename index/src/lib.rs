@@ -48,6 +48,7 @@ mod read;
 mod recover;
 mod related;
 mod retry;
+mod rule;
 pub mod salvage;
 mod scan;
 mod score;

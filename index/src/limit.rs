@@ -80,6 +80,9 @@ pub const DEAD_ROWS_MIN: u32 = 10_000;
 pub const RACY: Duration = Duration::from_secs(2);
 /// Levels of folders below a source that are walked.
 pub const WALK_DEPTH_MAX: usize = 64;
+/// Bytes of a file that says what is left out (an ignore file, Obsidian's list); one with more
+/// counts for nothing.
+pub const IGNORE_BYTES_MAX: u64 = MIB as u64;
 /// Links kept of one document; a generated page may hold more. This and the bounds below: what is
 /// beyond them is left out, its words stay findable, and the row of the document says so.
 pub const LINKS_MAX: usize = 5_000;

@@ -513,7 +513,7 @@ impl Updater {
             return self.silent_after(source, outcome);
         }
         outcome.unchanged += total - reads;
-        outcome.failed += walked.errors.len();
+        outcome.failed += walked.errors.len() + self.note_rules(source, &walked)?;
         self.note_unread(source, &held, &walked, &outcome);
         self.note_history(source, head.as_deref())?;
         db::scanned(&self.db, source.id, (self.now_ms)())?;
@@ -539,6 +539,15 @@ impl Updater {
         self.unread.set_away(source.id, true);
         let generation = db::generation(&self.db)?;
         Ok(Outcome { failed: 1, generation, ..Outcome::default() })
+    }
+
+    /// Notes what is wrong with ignore files, and how many those are. After the run: one that is a
+    /// document of its own was read well in it.
+    fn note_rules(&self, source: &Source, walked: &Walked) -> Result<usize> {
+        for (path, reason) in &walked.rules {
+            db::put_problem(&self.db, source.id, path, reason)?;
+        }
+        Ok(walked.rules.len())
     }
 
     /// Remembers what is to be tried again.
@@ -607,7 +616,7 @@ impl Updater {
         if outcome.silent || !self.index.answers(source) {
             return self.silent_after(source, outcome);
         }
-        outcome.failed += walked.errors.len();
+        outcome.failed += walked.errors.len() + self.note_rules(source, &walked)?;
         self.note_unread(source, &held, &walked, &outcome);
         self.note_history(source, head.as_deref())?;
         self.saved = Some(Instant::now());

@@ -5,8 +5,8 @@
 
 use crate::disk::Stamp;
 use crate::limit::WALK_DEPTH_MAX;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use ignore::{DirEntry, IncrementalIgnore, Match, WalkBuilder, WalkState};
+use crate::rule::{self, Ignored};
+use ignore::{DirEntry, WalkBuilder, WalkState};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -36,10 +36,8 @@ const HIDDEN_KEPT: &[&str] = &[
     ".vscode",
 ];
 
-/// Files that say what is left out, in any folder; those that count most last.
-const IGNORE_FILES: &[&str] = &[EXCLUDE, ".gitignore", ".ignore", ".synodignore"];
-/// What a person's git leaves out of one repository; it lies where [`exclude_of`] says.
-const EXCLUDE: &str = ".git/info/exclude";
+/// Where Obsidian keeps its list of excluded files.
+const OBSIDIAN: &str = ".obsidian/app.json";
 
 /// A file as the walk saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +57,9 @@ pub struct Walked {
     pub errors: Vec<(String, String)>,
     /// Those of them that may be readable in a moment.
     pub unread: Vec<String>,
+    /// What is wrong with files that say what is left out: relative path and reason. It says
+    /// nothing of which files there are.
+    pub rules: Vec<(String, String)>,
 }
 
 impl Walked {
@@ -119,19 +120,28 @@ pub(crate) fn walk_counted(
     n_seen: &Arc<AtomicU64>,
 ) -> Walked {
     let out = Arc::new(Mutex::new(Walked::default()));
-    let excluded = Arc::new(obsidian_filters(root));
+    let ignored = Arc::new(Ignored::new(root));
+    let (excluded, obsidian) = match obsidian_filters(root) {
+        Ok(filters) => (filters, None),
+        Err(why) => (Filters::default(), Some((OBSIDIAN.to_owned(), why))),
+    };
     let skip: Arc<[PathBuf]> = skip.into();
-    let filter_root = root.to_owned();
+    let (filter_root, rules) = (root.to_owned(), Arc::clone(&ignored));
     let n_seen = Arc::clone(n_seen);
-    let mut builder = builder(root);
+    let mut builder = WalkBuilder::new(root);
     builder
+        .standard_filters(false)
+        .follow_links(false)
+        .max_depth(Some(WALK_DEPTH_MAX))
         .filter_entry(move |entry| {
             n_seen.fetch_add(1, Ordering::Relaxed);
             let about = |only: &Only| {
                 let path = entry.path().strip_prefix(&filter_root).ok().and_then(slashed);
                 path.is_none_or(|path| path.is_empty() || only.wants(&path))
             };
-            only.as_ref().is_none_or(about) && wanted(entry, &filter_root, &excluded, &skip)
+            only.as_ref().is_none_or(about)
+                && wanted(entry, &filter_root, &excluded, &skip)
+                && !is_ignored(entry, &rules)
         })
         .threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
     builder.build_parallel().run(|| {
@@ -145,83 +155,9 @@ pub(crate) fn walk_counted(
     let mut walked = std::mem::take(&mut *lock(&out));
     walked.files.sort_by(|a, b| a.path.cmp(&b.path));
     walked.errors.sort();
+    walked.rules = ignored.problems();
+    walked.rules.extend(obsidian);
     walked
-}
-
-/// What ignore files leave out, as walks and [`Rules`] have it. What lies above `root` is somebody
-/// else's, and so is what a person's git leaves out everywhere: only [`above`] says what counts.
-fn builder(root: &Path) -> WalkBuilder {
-    let mut builder = WalkBuilder::new(root);
-    builder
-        .hidden(false)
-        .follow_links(false)
-        .require_git(false)
-        .parents(false)
-        .git_global(false)
-        .max_depth(Some(WALK_DEPTH_MAX))
-        .add_custom_ignore_filename(".synodignore");
-    for IgnoreFile { folder, file } in above(root) {
-        // Its lines are about its own folder. One that does not parse is left out.
-        builder.current_dir(folder);
-        let _ = builder.add_ignore(file);
-    }
-    builder
-}
-
-/// A file that says what is left out, and the folder that its lines are about.
-struct IgnoreFile {
-    folder: PathBuf,
-    file: PathBuf,
-}
-
-/// The ignore files in `folders`, of which each lies in the one before; those that count most last.
-fn ignore_files(folders: &[&Path]) -> Vec<IgnoreFile> {
-    let mut found = Vec::new();
-    for name in IGNORE_FILES {
-        for folder in folders {
-            let file = if *name == EXCLUDE { exclude_of(folder) } else { folder.join(name) };
-            if file.is_file() {
-                found.push(IgnoreFile { folder: (*folder).to_owned(), file });
-            }
-        }
-    }
-    found
-}
-
-/// Where the [`EXCLUDE`] of a folder is. `.git` of a linked worktree and of a submodule is a file
-/// that names the folder of git; that of a worktree names the one that all of them have in common.
-fn exclude_of(folder: &Path) -> PathBuf {
-    let git = folder.join(".git");
-    if !git.is_file() {
-        return folder.join(EXCLUDE);
-    }
-    let text = std::fs::read_to_string(&git).unwrap_or_default();
-    let Some(named) = text.strip_prefix("gitdir:") else { return folder.join(EXCLUDE) };
-    let own = folder.join(named.trim());
-    let common = std::fs::read_to_string(own.join("commondir"));
-    common.map_or_else(|_| own.clone(), |common| own.join(common.trim())).join("info/exclude")
-}
-
-/// The ignore files above `root` that hold for it: those of the git repository that it is a folder
-/// of. None where the repository leaves out `root` itself: who names a folder wants what is in it.
-fn above(root: &Path) -> Vec<IgnoreFile> {
-    let top = root.ancestors().find(|folder| folder.join(".git").exists());
-    let Some(top) = top else { return Vec::new() };
-    if top == root {
-        // What lies in there the walk itself reads, but not all that a file leads to.
-        let file = exclude_of(root);
-        let led = root.join(".git").is_file() && file.is_file();
-        return Vec::from_iter(led.then(|| IgnoreFile { folder: root.to_owned(), file }));
-    }
-    let inside = |folder: &&Path| folder.starts_with(top);
-    let mut folders: Vec<&Path> = root.ancestors().skip(1).take_while(inside).collect();
-    folders.reverse();
-    let files = ignore_files(&folders);
-    let mut own = root.ancestors().take_while(|folder| *folder != top);
-    if own.any(|folder| ignored_by(&files, folder, true).is_some()) {
-        return Vec::new();
-    }
-    files
 }
 
 /// The rules of a walk, asked for single paths. Ignore files are read once, when a path below them
@@ -230,7 +166,7 @@ pub(crate) struct Rules {
     root: PathBuf,
     skip: Vec<PathBuf>,
     excluded: Filters,
-    ignored: Option<IncrementalIgnore>,
+    ignored: Option<Ignored>,
     /// Questions until what was read is forgotten: what is kept of folders that come and go is
     /// bounded.
     left: usize,
@@ -245,8 +181,8 @@ impl Rules {
         Rules {
             root: root.to_owned(),
             skip: skip.to_vec(),
-            excluded: obsidian_filters(root),
-            ignored: builder(root).build_matchers().into_iter().next(),
+            excluded: obsidian_filters(root).unwrap_or_default(),
+            ignored: Some(Ignored::new(root)),
             left: RULES_ASKED_MAX,
         }
     }
@@ -277,7 +213,10 @@ impl Rules {
             *self = Rules::new(&self.root, &self.skip);
         }
         self.left -= 1;
-        self.ignored.as_mut().is_some_and(|rules| rules.matched(path, is_dir).is_ignore())
+        let too_deep = path.split('/').count() > WALK_DEPTH_MAX;
+        self.ignored
+            .as_ref()
+            .is_some_and(|rules| too_deep || rules.leaves_out(&self.root.join(path), is_dir))
     }
 }
 
@@ -290,10 +229,6 @@ fn visit(entry: Result<DirEntry, ignore::Error>, root: &Path, out: &Mutex<Walked
         Ok(entry) => entry,
         Err(error) => return note_error(&error, root, out),
     };
-    if let Some(error) = entry.error() {
-        // A broken ignore file: said, and the walk goes on.
-        lock(out).errors.push((".ignore".to_owned(), error.to_string()));
-    }
     if !entry.file_type().is_some_and(|t| t.is_file()) {
         return;
     }
@@ -315,7 +250,7 @@ fn visit(entry: Result<DirEntry, ignore::Error>, root: &Path, out: &Mutex<Walked
 }
 
 fn note_error(error: &ignore::Error, root: &Path, out: &Mutex<Walked>) {
-    // What else fails is an ignore file above the root, and those that count were read before.
+    // What else may fail is about links and patterns, and a walk follows none and has none.
     let Some(reason) = error.io_error() else { return };
     if reason.kind() == ErrorKind::NotFound {
         // It went away while it was walked: its absence is what the walk reports.
@@ -385,6 +320,11 @@ fn wanted(entry: &DirEntry, root: &Path, excluded: &Filters, skip: &[PathBuf]) -
     !relative.is_some_and(|path| excluded.matches(&path))
 }
 
+fn is_ignored(entry: &DirEntry, rules: &Ignored) -> bool {
+    let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
+    entry.depth() > 0 && rules.leaves_out(entry.path(), is_dir)
+}
+
 /// Obsidian's "excluded files": path prefixes, or patterns between slashes.
 #[derive(Default)]
 struct Filters {
@@ -406,10 +346,13 @@ impl Filters {
     }
 }
 
-fn obsidian_filters(root: &Path) -> Filters {
+/// Fails with why they are not read, without a word of what the file holds.
+fn obsidian_filters(root: &Path) -> Result<Filters, String> {
     let mut filters = Filters::default();
-    let Ok(text) = std::fs::read_to_string(root.join(".obsidian/app.json")) else { return filters };
-    let Ok(app) = serde_json::from_str::<serde_json::Value>(&text) else { return filters };
+    let bytes = rule::bytes_of(Some(root), &root.join(OBSIDIAN))
+        .map_err(|why| format!("{why}, so what Obsidian excludes is not left out"))?;
+    let app = bytes.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let Some(app) = app else { return Ok(filters) };
     for filter in app["userIgnoreFilters"].as_array().into_iter().flatten() {
         let Some(filter) = filter.as_str() else { continue };
         match filter.strip_prefix('/').and_then(|f| f.strip_suffix('/')) {
@@ -421,19 +364,19 @@ fn obsidian_filters(root: &Path) -> Filters {
             None => filters.prefixes.push(filter.to_owned()),
         }
     }
-    filters
+    Ok(filters)
 }
 
 /// Why a walk of `root` leaves out the file at `path`, in words that name the rule; `None` when no
 /// rule of this program does.
 pub fn why_left_out(root: &Path, path: &str, skip: &[PathBuf]) -> Option<String> {
-    let excluded = obsidian_filters(root);
+    let excluded = obsidian_filters(root).unwrap_or_default();
     let full = root.join(path);
     let within = |folder: &&Path| folder.starts_with(root);
     let mut folders: Vec<&Path> = full.ancestors().skip(1).take_while(within).collect();
     folders.reverse();
-    let mut files = above(root);
-    files.extend(ignore_files(&folders));
+    let mut files = rule::above(root);
+    files.extend(rule::ignore_files(root, &folders));
     let mut here = root.to_owned();
     let mut relative = String::new();
     for part in path.split('/') {
@@ -461,32 +404,12 @@ pub fn why_left_out(root: &Path, path: &str, skip: &[PathBuf]) -> Option<String>
         if excluded.matches(&relative) {
             return Some(format!("{} is among Obsidian's excluded files", shown()));
         }
-        if let Some(rule) = ignored_by(&files, &here, here.is_dir()) {
+        if let Some(rule) = rule::ignored_by(&files, &here, here.is_dir()) {
             return Some(format!("{} is ignored by {rule}", shown()));
         }
     }
     (path.split('/').count() > WALK_DEPTH_MAX)
         .then(|| format!("it lies deeper than {WALK_DEPTH_MAX} folders"))
-}
-
-/// The line that leaves `path` out: of the ignore file that counts most among those with a line for
-/// it, the last one. `files` as [`ignore_files`] has them.
-fn ignored_by(files: &[IgnoreFile], path: &Path, is_dir: bool) -> Option<String> {
-    let about = |file: &&IgnoreFile| path != file.folder && path.starts_with(&file.folder);
-    for IgnoreFile { folder, file } in files.iter().rev().filter(about) {
-        let mut builder = GitignoreBuilder::new(folder);
-        // A line that does not parse is left out, as in the walk.
-        let _ = builder.add(file);
-        let rules = builder.build().unwrap_or_else(|_| Gitignore::empty());
-        match rules.matched(path, is_dir) {
-            Match::None => {}
-            Match::Whitelist(_) => return None,
-            Match::Ignore(glob) => {
-                return Some(format!("the line `{}` of {}", glob.original(), file.display()));
-            }
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -573,6 +496,55 @@ mod tests {
         // A repository of its own in there obeys its own rules.
         write(&vault, &[(".git/HEAD", ""), (".gitignore", "a.md\n")]);
         assert_eq!(paths(&vault), [".gitignore", "b/c.md"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_ignore_file_is_never_read_and_named_without_a_line_of_it() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("vault");
+        write(dir.path(), &[("token", "a.md\nxoxb{secret\n")]);
+        write(&root, &[("a.md", ""), ("b.md", ""), ("own/list", "b.md\n"), (".git/info/x", "")]);
+        for name in ["link", "zero", "pipe", "large", "broken"] {
+            write(&root, &[(format!("{name}/a.md").as_str(), "")]);
+        }
+        symlink("../token", root.join(".ignore")).unwrap();
+        symlink("own/list", root.join(".synodignore")).unwrap();
+        symlink("../../../token", root.join(".git/info/exclude")).unwrap();
+        symlink("../../token", root.join("link/.gitignore")).unwrap();
+        symlink("/dev/zero", root.join("zero/.gitignore")).unwrap();
+        let pipe = root.join("pipe/.gitignore");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "no pipe");
+        fs::write(root.join("large/.gitignore"), "a.md\n".repeat(1 << 18)).unwrap();
+        fs::write(root.join("broken/.gitignore"), "x\nsecret{\na.md\n").unwrap();
+        fs::create_dir(root.join(".obsidian")).unwrap();
+        symlink("/dev/zero", root.join(".obsidian/app.json")).unwrap();
+        let walked = walk(&root, &[]);
+        let found: Vec<_> = walked.files.iter().map(|file| file.path.as_str()).collect();
+        let mut left = ["broken/.gitignore", "large/.gitignore"].to_vec();
+        left.extend(["a.md", "large/a.md", "link/a.md", "own/list", "pipe/a.md", "zero/a.md"]);
+        left.sort_unstable();
+        assert_eq!(found, left, "a link within the source is followed: `b.md` is left out");
+        assert!(walked.errors.is_empty(), "{:?}", walked.errors);
+        let named: Vec<_> = walked.rules.iter().map(|(path, _)| path.as_str()).collect();
+        let mut wrong = [".git/info/exclude", ".ignore", "broken/.gitignore"].to_vec();
+        wrong.extend(["large/.gitignore", "link/.gitignore", "pipe/.gitignore"]);
+        wrong.extend(["zero/.gitignore", OBSIDIAN]);
+        assert_eq!(named, wrong);
+        for (path, why) in &walked.rules {
+            assert!(!why.contains("secret"), "{path}: {why}");
+        }
+        let broken = walked.rules.iter().find(|(path, _)| path == "broken/.gitignore").unwrap();
+        assert!(broken.1.ends_with("line 2"), "{}", broken.1);
+        let mut rules = Rules::new(&root, &[]);
+        for path in &left {
+            assert!(!rules.leave_out(path, false), "{path}");
+        }
+        for path in ["b.md", "broken/a.md"] {
+            assert!(rules.leave_out(path, false) && why_left_out(&root, path, &[]).is_some());
+        }
     }
 
     #[test]
