@@ -25,6 +25,8 @@ pub const TOKEN_BYTES_MAX: usize = 120;
 pub const HEADER_BYTES_MAX: usize = 400;
 /// Most words of a query that are scored; the rest is left out with a note.
 pub const QUERY_TERMS_MAX: usize = 64;
+/// Most other wordings of one query.
+pub const WORDINGS_MAX: usize = 32;
 /// Words of one query that stand nowhere whose parts and compounds are looked for.
 pub const LOST_WORDS_MAX: usize = 8;
 /// Terms among which those that end in such a word are looked for, all segments together: a pass

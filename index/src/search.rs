@@ -8,7 +8,7 @@ use crate::filter::{self, Filters};
 use crate::fuse::Meaning;
 use crate::hit::{ask_roots, hit, roots};
 use crate::language::Language;
-use crate::limit::HITS_MAX;
+use crate::limit::{HITS_MAX, QUERY_TERMS_MAX, WORDINGS_MAX};
 use crate::meaning::Way;
 use crate::query::{self, Leaf, Query};
 use crate::rank::{Ranking, Scored};
@@ -211,6 +211,12 @@ impl Index {
         args: &SearchArgs,
         top: usize,
     ) -> Result<Answer> {
+        if args.also.len() > WORDINGS_MAX {
+            return Err(Error::Argument(format!(
+                "`also` has {} wordings, the most is {WORDINGS_MAX}; leave some of them out",
+                args.also.len()
+            )));
+        }
         let view = &current.view;
         let mut query = parse_all(&db::languages(db)?, &args.query, &args.also);
         let mut found = Found { generation: view.generation, ..Found::default() };
@@ -547,6 +553,8 @@ fn parse_all(languages: &[Language], text: &str, also: &[String]) -> Query {
         for (leaf, weight) in other.scored.into_iter().chain(phrases) {
             match query.scored.iter_mut().find(|(known, _)| *known == leaf) {
                 Some(row) => row.1 += weight / 2.0,
+                // Each is compared with all of them.
+                None if query.scored.len() >= 2 * QUERY_TERMS_MAX => {}
                 None => query.scored.push((leaf, weight / 2.0)),
             }
         }
@@ -554,7 +562,6 @@ fn parse_all(languages: &[Language], text: &str, also: &[String]) -> Query {
     if left_out {
         query.notes.push("filters and excluded words count only in `query`, not in `also`".into());
     }
-    query.scored.truncate(2 * crate::limit::QUERY_TERMS_MAX);
     if !query.is_wordless() {
         query.asks_for_something();
     }

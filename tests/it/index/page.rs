@@ -47,6 +47,19 @@ fn pages_of_any_size_are_slices_of_the_whole() {
 }
 
 #[test]
+fn more_wordings_than_are_weighed_are_refused_with_the_bound() {
+    let place = place();
+    let engine = place.scanned();
+    let ask = |n: usize| SearchArgs {
+        also: (0..n).map(|at| format!("word{at} moon")).collect(),
+        ..args("tide")
+    };
+    assert!(!engine.index.search(&ask(32)).expect("hits").hits.is_empty());
+    let refused = engine.index.search(&ask(33)).map(|found| found.total);
+    assert!(refused.is_err_and(|error| error.to_string().contains("the most is 32")));
+}
+
+#[test]
 fn files_that_changed_leave_no_page_short_and_repeat_nothing() {
     let place = place();
     let engine = place.scanned();
