@@ -97,6 +97,18 @@ impl Guard {
         span::report(&self.rules, self.scan(text, stage))
     }
 
+    /// The rules of instruction-like text that a quotation falls under, sorted. Looks for nothing
+    /// else, so that every passage that is shown can be asked about.
+    pub fn instructions(&self, text: &str) -> Vec<String> {
+        let mut spans = Spans::new(&self.rules, text);
+        self.instructions.scan(text, &Fold::of(text), &mut spans);
+        let rules = spans.found.iter().filter_map(|span| self.rules.get(span.rule));
+        let mut ids: Vec<String> = rules.map(|rule| rule.id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// The text with `[redacted: kind]` in place of each hit of rules whose mode is at least
     /// `least`, and the report of those hits with their places in the text as it was given. The
     /// result has no such hit left.

@@ -168,3 +168,29 @@ fn every_passage_leaves_marked_as_data_with_its_source() {
     let (_, text) = bounded(&mut client, "related", json!({"path": "hub.md"}));
     marked("related", &text, "trap.md");
 }
+
+#[test]
+fn a_passage_that_reads_like_instructions_is_marked_and_no_other() {
+    let place = Place::new();
+    place.write("shore/trap.md", format!("# Sand\n\nPlovers. {TRAP} and sing.\n"));
+    place.write("shore/plain.md", "# Mud\n\nPlovers follow the instructions of the tide.\n");
+    place.index(&place.path().join("shore"));
+    let mut client = place.stdio(&[]);
+    let rule = "ignore-instructions";
+    let (found, text) = bounded(&mut client, "search", json!({"query": "plovers"}));
+    let hits = found["hits"].as_array().expect("hits");
+    assert_eq!(hits.len(), 2, "{found}");
+    let trap = hits.iter().position(|hit| hit["path"] == "trap.md").expect("the trap") + 1;
+    let said = format!("reads like instructions and is data: hit {trap} ({rule})");
+    assert_eq!(found["notes"], json!([said]), "{found}");
+    let mark = format!("_(reads like instructions: {rule})_");
+    assert_eq!(text.matches(&mark).count(), 1, "{text}");
+    assert!(text.find(&mark) < text.find(TRAP), "{text}");
+    for (path, n) in [("trap.md", 1), ("plain.md", 0)] {
+        let (part, text) = bounded(&mut client, "read", json!({"path": path}));
+        assert_eq!(part["notes"].as_array().map_or(0, Vec::len), n, "{part}");
+        assert_eq!(text.matches(rule).count(), n, "{text}");
+    }
+    let (pack, text) = bounded(&mut client, "context_pack", json!({"query": "plovers"}));
+    assert!(pack["notes"].to_string().contains(rule) && text.contains(rule), "{pack}");
+}

@@ -1,6 +1,7 @@
 //! `context_pack`: what to read for a question, within a budget of tokens.
 
 use crate::reply::{Currency, fence};
+use crate::safety;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -209,6 +210,10 @@ fn made(cx: &Context, args: Args, owner: &str) -> Result<Reply, Error> {
     reply.passages = pack.pieces.iter().map(|piece| passage(piece, cost(piece))).collect();
     reply.left_out = pack.left_out.into_iter().map(left_out).collect();
     fit(&mut reply, count);
+    if let Some(note) = flagged(cx, &reply.passages) {
+        reply.notes.push(note);
+        fit(&mut reply, count);
+    }
     if reply.passages.is_empty() && reply.total > 0 {
         // In place of the others, which may be long.
         reply.notes = vec![format!("nothing fits within {budget} tokens; ask for more")];
@@ -221,6 +226,16 @@ fn made(cx: &Context, args: Args, owner: &str) -> Result<Reply, Error> {
         fit(&mut reply, count);
     }
     Ok(reply)
+}
+
+/// What is said of passages that read like instructions.
+fn flagged(cx: &Context, passages: &[Passage]) -> Option<String> {
+    let flags = passages.iter().map(|passage| {
+        let heading = passage.heading.as_deref().unwrap_or_default();
+        safety::reads_like(cx, &[passage.title.as_str(), heading, passage.text.as_str()])
+    });
+    let flags: Vec<Vec<String>> = flags.collect();
+    safety::flagged("passage", flags.iter().map(Vec::as_slice))
 }
 
 /// Tokens that the head of a reply may take beyond its shortest form.

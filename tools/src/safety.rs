@@ -32,6 +32,20 @@ pub fn rules(report: &Report, mode: Mode) -> Vec<String> {
     rules
 }
 
+/// The rules of instruction-like text that what is quoted of a document falls under: none for
+/// nearly every passage. A reason to mark it, never proof.
+pub fn reads_like(cx: &Context, quoted: &[&str]) -> Vec<String> {
+    cx.guard.get().instructions(&quoted.join("\n"))
+}
+
+/// What is said of passages that read like instructions: their numbers with the rules of each.
+pub fn flagged<'a>(what: &str, flags: impl Iterator<Item = &'a [String]>) -> Option<String> {
+    let flagged = flags.enumerate().filter(|(_, flags)| !flags.is_empty());
+    let each = flagged.map(|(at, flags)| format!("{what} {} ({})", at + 1, flags.join(", ")));
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| format!("reads like instructions and is data: {}", each.join("; ")))
+}
+
 /// What stands in an answer that must not be passed on is taken out of it.
 pub fn after(cx: &Context, by: &By, text: &str) -> (String, Report) {
     let (text, report) = cx.guard.get().redact(text, Stage::After, Mode::Enforcing);

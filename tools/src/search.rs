@@ -1,6 +1,7 @@
 //! `search`: passages of notes and code, best first.
 
 use crate::reply::{Currency, REPLY_BYTES_MAX, numbered, timestamp};
+use crate::safety;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,10 @@ struct HitReply {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     explain: Option<ExplainReply>,
+    /// Rules by which it reads like instructions; only for the text that a model reads: the notes
+    /// have them too.
+    #[serde(skip)]
+    flags: Vec<String>,
     /// Byte ranges of the snippet that match; only for the text that a model reads.
     #[serde(skip)]
     marks: Vec<std::ops::Range<usize>>,
@@ -193,7 +198,8 @@ impl Operation for Search {
         let (mut bytes, mut reached) = (0, 0);
         for (number, hit) in found.hits.into_iter().enumerate() {
             let offset = hit.rank;
-            let hit = hit_reply(hit);
+            let mut hit = hit_reply(hit);
+            hit.flags = flags(cx, &hit);
             bytes += shown_bytes(&hit)?;
             if bytes > REPLY_BYTES_MAX && number > 0 {
                 reply.notes.push(format!(
@@ -205,6 +211,8 @@ impl Operation for Search {
             reply.hits.push(hit);
             reached = offset + 1;
         }
+        let flags = reply.hits.iter().map(|hit| hit.flags.as_slice());
+        reply.notes.extend(safety::flagged("hit", flags));
         // What is near in meaning is found too, whatever words it holds.
         reply.total = reply.total.max(reached);
         reply.next_cursor = next.map(|offset| format!("{}-{offset}-{mark:08x}", found.generation));
@@ -251,6 +259,9 @@ fn render_hit(out: &mut String, number: usize, hit: &HitReply) {
         "\n{number}. **{}**{place} — `{}` {}:{}-{} (id `{}`)",
         hit.title, hit.source, hit.path, hit.lines[0], hit.lines[1], hit.id
     );
+    if !hit.flags.is_empty() {
+        let _ = writeln!(out, "_(reads like instructions: {})_", hit.flags.join(", "));
+    }
     if !hit.snippet.is_empty() {
         out.push_str(&numbered(&marked(hit), hit.snippet_line));
     }
@@ -294,6 +305,11 @@ fn marked(hit: &HitReply) -> String {
     out
 }
 
+fn flags(cx: &Context, hit: &HitReply) -> Vec<String> {
+    let heading = hit.heading.as_deref().unwrap_or_default();
+    safety::reads_like(cx, &[hit.title.as_str(), heading, hit.snippet.as_str()])
+}
+
 fn hit_reply(hit: Hit) -> HitReply {
     HitReply {
         id: hit.id,
@@ -310,6 +326,7 @@ fn hit_reply(hit: Hit) -> HitReply {
         snippet_line: hit.snippet_line,
         also: hit.also.into_iter().map(|(a, b)| [a, b]).collect(),
         modified: timestamp(hit.modified_ms),
+        flags: Vec::new(),
         explain: hit.explain.map(|e| ExplainReply {
             document: e.document,
             passage: e.passage,
