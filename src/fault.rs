@@ -6,6 +6,7 @@
 use crate::now_ms;
 use serde_json::{Value, json};
 use std::fmt;
+use synod_tools::shown;
 
 /// A stable code, with the HTTP status it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +178,8 @@ impl From<synod_llm::Failure> for Fault {
 impl From<synod_index::Error> for Fault {
     fn from(error: synod_index::Error) -> Self {
         use synod_index::Error as E;
-        let text = error.to_string();
+        // It names files and headings.
+        let text = shown(&error.to_string()).into_owned();
         let damaged = error.is_damage();
         if let Some(why) = error.disk() {
             return Fault::new(STORAGE, format!("{text}: {why}"));
@@ -193,15 +195,17 @@ impl From<synod_index::Error> for Fault {
                 let hint = if nearest.is_empty() {
                     "search for it, or see `index_status` for what is indexed".to_owned()
                 } else {
-                    format!("nearest is `{}`", nearest.join("`, `"))
+                    format!("nearest is `{}`", shown(&nearest.join("`, `")))
                 };
+                let what = shown(&what);
                 let (what, more) = what.split_once("; ").unwrap_or((&what, ""));
                 let hint = if more.is_empty() { hint } else { more.to_owned() };
                 Fault { hint, ..Fault::new(NOT_FOUND, what) }
             }
             E::Ambiguous { what, candidates } => {
-                let hint = candidates.iter().map(|c| format!("\n- {c}")).collect::<String>();
-                let what = what.split("; ").next().unwrap_or(&what).to_owned();
+                let hint = candidates.iter().map(|c| format!("\n- {}", shown(c)));
+                let hint: String = hint.collect();
+                let what = shown(what.split("; ").next().unwrap_or(&what)).into_owned();
                 Fault { hint: format!("candidates:{hint}"), ..Fault::new(AMBIGUOUS, what) }
             }
             E::Unreadable { .. } => Fault::new(UNPROCESSABLE, text),

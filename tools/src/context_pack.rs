@@ -1,6 +1,6 @@
 //! `context_pack`: what to read for a question, within a budget of tokens.
 
-use crate::reply::{Currency, fence};
+use crate::reply::{Currency, fence, shown};
 use crate::safety;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
@@ -147,7 +147,7 @@ impl Operation for ContextPack {
             ),
         };
         for note in &reply.notes {
-            let _ = writeln!(out, "_({note})_");
+            let _ = writeln!(out, "_({})_", shown(note));
         }
         out.push_str(&reply.currency.render());
         for passage in &reply.passages {
@@ -266,7 +266,8 @@ fn passage_text(passage: &Passage) -> String {
     let Passage { source, path, lines: [first, last], text, .. } = passage;
     let place = passage.heading.as_ref().or(passage.symbol.as_ref());
     let place = place.filter(|place| **place != passage.title);
-    let place = place.map(|place| format!(" › {place}")).unwrap_or_default();
+    let place = place.map(|place| format!(" › {}", shown(place))).unwrap_or_default();
+    let (source, path) = (shown(source), shown(path));
     let extent = match passage.extent.as_str() {
         short @ ("excerpt" | "signature") => format!(" ({short})"),
         _ => String::new(),
@@ -278,6 +279,7 @@ fn passage_text(passage: &Passage) -> String {
 
 fn omitted_text(omitted: &Omitted) -> String {
     let Omitted { source, path, lines: [first, last], why } = omitted;
+    let (source, path, why) = (shown(source), shown(path), shown(why));
     format!("- {source}/{path}:{first}-{last}, {why}\n")
 }
 

@@ -1,6 +1,6 @@
 //! `index_status`: what is indexed, and how current it is.
 
-use crate::reply::{Currency, JobReply, indexing_text, timestamp};
+use crate::reply::{Currency, JobReply, indexing_text, shown, timestamp};
 use crate::{Call, Context, Effect, Error, INDEX_JOB, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -181,7 +181,7 @@ impl Operation for IndexStatus {
                 s.name, s.kind, s.collection, s.path, s.documents, s.chunks
             );
             for error in &s.errors {
-                let _ = writeln!(out, "  - `{}`: {}", error.path, error.reason);
+                let _ = writeln!(out, "  - `{}`: {}", shown(&error.path), shown(&error.reason));
             }
         }
         if let Some(run) = &reply.indexing {

@@ -52,7 +52,7 @@ pub use ingest::{INDEX_JOB, IngestArgs, IngestOp};
 pub use intent::asks_nobody;
 pub use live::Live;
 pub use orchestrate::COUNCIL_JOB;
-pub use reply::{REPLY_BYTES_MAX, head, indexing_text};
+pub use reply::{REPLY_BYTES_MAX, head, indexing_text, shown};
 pub use round::resume as resume_councils;
 pub use schema::portable;
 pub use seat::prompt;

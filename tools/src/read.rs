@@ -1,6 +1,6 @@
 //! `read`: a document or a part of it, with line numbers.
 
-use crate::reply::{Currency, fence, numbered, timestamp, within};
+use crate::reply::{Currency, fence, numbered, shown, timestamp, within};
 use crate::safety;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
@@ -122,9 +122,9 @@ impl Operation for Read {
     fn render(reply: &Reply) -> String {
         let mut out = format!(
             "**{}** — `{}` {} lines {}-{} of {} (id `{}`, modified {})\n",
-            reply.title,
-            reply.source,
-            reply.path,
+            shown(&reply.title),
+            shown(&reply.source),
+            shown(&reply.path),
             reply.lines[0],
             reply.lines[1],
             reply.total_lines,
@@ -132,20 +132,21 @@ impl Operation for Read {
             reply.modified
         );
         if !reply.aliases.is_empty() {
-            let _ = writeln!(out, "also called {}", reply.aliases.join(", "));
+            let _ = writeln!(out, "also called {}", shown(&reply.aliases.join(", ")));
         }
         if !reply.tags.is_empty() {
             let tags: Vec<String> = reply.tags.iter().map(|t| format!("#{t}")).collect();
-            let _ = writeln!(out, "{}", tags.join(" "));
+            let _ = writeln!(out, "{}", shown(&tags.join(" ")));
         }
         for note in &reply.notes {
-            let _ = writeln!(out, "_({note})_");
+            let _ = writeln!(out, "_({})_", shown(note));
         }
         if !reply.outline.is_empty() {
             out.push_str("\nOutline:\n");
             for row in &reply.outline {
                 let indent = "  ".repeat(row.depth as usize);
-                let _ = writeln!(out, "{indent}- {} ({}-{})", row.text, row.lines[0], row.lines[1]);
+                let [first, last] = row.lines;
+                let _ = writeln!(out, "{indent}- {} ({first}-{last})", shown(&row.text));
             }
         }
         if !reply.text.is_empty() {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use synod_index::{Freshness, Index};
 use synod_store::Job;
@@ -155,6 +156,27 @@ pub fn indexing_text(run: &Value) -> String {
 /// Milliseconds since 1970 as RFC 3339, to the second.
 pub fn timestamp(ms: i64) -> String {
     synod_index::timestamp(ms)
+}
+
+/// A name, a heading or another line that is not ours, in one line of a text: what would begin a
+/// line of its own there, steer a terminal or turn the writing around is spelled out.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}')
+            || matches!(c, '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match odd(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// The beginning of a text, at most so many bytes.

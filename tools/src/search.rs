@@ -1,6 +1,6 @@
 //! `search`: passages of notes and code, best first.
 
-use crate::reply::{Currency, REPLY_BYTES_MAX, numbered, timestamp};
+use crate::reply::{Currency, REPLY_BYTES_MAX, numbered, shown, timestamp};
 use crate::safety;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
@@ -229,7 +229,7 @@ impl Operation for Search {
             }
         }
         for note in &reply.notes {
-            let _ = writeln!(out, "_({note})_");
+            let _ = writeln!(out, "_({})_", shown(note));
         }
         out.push_str(&reply.currency.render());
         for (number, hit) in reply.hits.iter().enumerate() {
@@ -253,11 +253,17 @@ fn found_text(n: usize, worded: usize, total: usize) -> String {
 
 fn render_hit(out: &mut String, number: usize, hit: &HitReply) {
     let place = hit.heading.as_ref().or(hit.symbol.as_ref());
-    let place = place.filter(|p| **p != hit.title).map(|p| format!(" › {p}")).unwrap_or_default();
+    let place = place.filter(|p| **p != hit.title).map(|p| format!(" › {}", shown(p)));
     let _ = writeln!(
         out,
-        "\n{number}. **{}**{place} — `{}` {}:{}-{} (id `{}`)",
-        hit.title, hit.source, hit.path, hit.lines[0], hit.lines[1], hit.id
+        "\n{number}. **{}**{} — `{}` {}:{}-{} (id `{}`)",
+        shown(&hit.title),
+        place.unwrap_or_default(),
+        shown(&hit.source),
+        shown(&hit.path),
+        hit.lines[0],
+        hit.lines[1],
+        hit.id
     );
     if !hit.flags.is_empty() {
         let _ = writeln!(out, "_(reads like instructions: {})_", hit.flags.join(", "));
