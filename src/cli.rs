@@ -522,9 +522,7 @@ pub fn main() -> ExitCode {
     match run(&matches) {
         Ok(code) => code,
         Err(failure) => {
-            use std::io::Write;
-            // Writing to a closed stderr must not turn a failure into a panic.
-            let _ = writeln!(std::io::stderr(), "synod: {failure}");
+            command::note(&format!("synod: {failure}"));
             ExitCode::FAILURE
         }
     }

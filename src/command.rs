@@ -16,7 +16,8 @@ pub mod tool;
 use crate::cli::{Command, Failure, ModelAction, Session, TokenAction};
 use crate::config::Origin;
 use crate::fault::{self, Fault};
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use synod_index::Index;
@@ -29,7 +30,11 @@ pub fn say(text: &str) {
 /// The same for what need not be text.
 pub fn say_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let done = out.write_all(bytes).and_then(|()| out.flush());
+    let done = match out.is_terminal() {
+        true => out.write_all(harmless(&String::from_utf8_lossy(bytes)).as_bytes()),
+        false => out.write_all(bytes),
+    };
+    let done = done.and_then(|()| out.flush());
     if let Err(error) = done {
         unsaid(&error);
     }
@@ -47,8 +52,30 @@ pub fn unsaid(error: &std::io::Error) -> ! {
 
 /// Prints a line to stderr.
 pub fn note(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let text = if out.is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
     // Nobody reads it: nothing to be done.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(out, "{text}");
+}
+
+/// A text as it may go to a terminal: what steers one is spelled out, since notes, names and
+/// answers hold what others wrote. This program sends nothing of the kind itself.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            // An end of a line as Windows has it.
+            '\r' if chars.peek() == Some(&'\n') => {}
+            c if steers(c) => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// How this program is called from a shell: by its name where the path leads to one, else by where
@@ -191,6 +218,17 @@ pub fn located(failure: Failure, data: &Path) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_others_wrote_steers_a_terminal() {
+        let hostile = "a\u{1b}]0;pwned\u{7}b\u{9b}31mc\rd\r\n\te\u{7f}";
+        assert_eq!(harmless(hostile), "a\\u{1b}]0;pwned\\u{7}b\\u{9b}31mc\\rd\n\te\\u{7f}");
+        for plain in ["", "Straße\n\tz\u{301} 🏠\n"] {
+            assert!(matches!(harmless(plain), Cow::Borrowed(text) if text == plain));
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_shell_reads_a_quoted_word_whole() {

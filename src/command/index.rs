@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use synod_index::{Error, Index, Outcome, Progress, Source, SourceSpec, Updater, Work};
 use synod_store::{JobState, NewJob, Store};
-use synod_tools::{INDEX_JOB, IngestOp};
+use synod_tools::{INDEX_JOB, IngestOp, shown};
 
 /// Runs the command.
 pub fn run(session: &Session, args: &IndexArgs) -> Result<ExitCode, Failure> {
@@ -126,7 +126,7 @@ fn scan(
         }
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
-        bar.set_message(progress.current.clone());
+        bar.set_message(shown(&progress.current).into_owned());
         true
     };
     let start = std::time::Instant::now();
@@ -326,7 +326,7 @@ fn wait(
             job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
         bar.set_length(progress["total"].as_u64().unwrap_or(0));
         bar.set_position(progress["done"].as_u64().unwrap_or(0));
-        bar.set_message(progress["current"].as_str().unwrap_or_default().to_owned());
+        bar.set_message(shown(progress["current"].as_str().unwrap_or_default()).into_owned());
         let silent = |age: Duration| age > SILENT;
         if !told && silent(start.elapsed()) && Sign::read(index).age.is_none_or(silent) {
             told = true;
