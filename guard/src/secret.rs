@@ -4,6 +4,7 @@
 //! a secret; they are one only where a name says so. Invariant: every repetition has a bound or
 //! runs over characters that cannot start the pattern again, so that a scan is linear.
 
+use crate::fold::is_invisible;
 use crate::rule::Id;
 use crate::span::Spans;
 use regex::{Captures, Regex};
@@ -26,6 +27,17 @@ const SHAPES: &[(Id, &str)] = &[
     // Hugging Face, Groq, xAI, Perplexity, OpenRouter, Replicate.
     (Id::ProviderKey, r"\b(?:hf_[A-Za-z]{34}|gsk_[A-Za-z0-9]{52}|xai-[A-Za-z0-9]{80})\b"),
     (Id::ProviderKey, r"\b(?:pplx-[A-Za-z0-9]{48,56}|sk-or-v1-[0-9a-f]{64}|r8_[A-Za-z0-9]{37})\b"),
+    // SendGrid, Telegram, DigitalOcean and Shopify, Vault, Docker, Databricks, Notion and Linear,
+    // Atlassian.
+    (Id::ProviderKey, r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
+    (Id::ProviderKey, r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}"),
+    (Id::ProviderKey, r"\b(?:do[opr]_v1_[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32})\b"),
+    (Id::ProviderKey, r"\bhv[bs]\.[A-Za-z0-9_-]{24,}"),
+    (Id::ProviderKey, r"\bdckr_[op]at_[A-Za-z0-9_-]{27,}"),
+    (Id::ProviderKey, r"\bdapi[0-9a-f]{32}\b"),
+    (Id::ProviderKey, r"\b(?:ntn_[A-Za-z0-9]{40,}|lin_(?:api|oauth)_[A-Za-z0-9]{32,})\b"),
+    (Id::ProviderKey, r"\bATATT3x[A-Za-z0-9_=-]{60,}"),
+    (Id::PrivateKey, r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b"),
     (Id::PypiToken, r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
     (Id::SlackToken, r"\bxox[a-z]-(?:[0-9A-Za-z]{1,80}-){1,5}[0-9A-Za-z]{10,}\b"),
     (Id::SlackToken, r"\bxapp-[0-9]-[A-Z0-9]{5,20}-[0-9]{5,20}-[0-9a-f]{16,}\b"),
@@ -35,22 +47,28 @@ const SHAPES: &[(Id, &str)] = &[
     (Id::SynodToken, r"\bsynod_[0-9a-f]{40}\b"),
 ];
 
-/// A name of a secret and the beginning of an assignment. Apart from the value, because both in one
-/// expression overflow the matcher's cache and take a hundred times longer.
+/// A name of a secret and the beginning of an assignment: a sign, the end of a tag or of a cell, or
+/// `value:` in the next line, as Kubernetes has it. Apart from the value, because both in one
+/// expression overflow the matcher's cache and take a hundred times longer. A key of anything is
+/// one only where it is named as variables of the environment are.
 const NAMES: &str = concat!(
-    r#"(?i-u:pass(?:word|wd|phrase)|pwd|secret(?:_?(?:access_?)?key)?|token|credentials?|"#,
+    r#"(?:(?i-u:pass(?:word|wd|phrase)|pwd|_pass|_pw|\bpass|\bpw|"#,
+    r#"secret(?:_?(?:access_?)?key(?:_base)?)?|token|credentials?|"#,
     r#"(?:access|account|api|auth|encryption|master|private|secret|signing)[_-]?key)"#,
-    r#"["'`]?\]?[ \t]{0,4}[:=]"#,
+    r#"|[A-Z0-9]_KEY)["'`]?\]?"#,
+    r#"(?:[ \t]{0,4}[:=]|>|[ \t]{1,4}\||[ \t]*\r?\n[ \t]*value["']?:)"#,
 );
 
 /// What follows it: maybe a type, the rest of the sign, a value: quoted, or bare and then longer.
 const VALUE: &str = concat!(
     r#"\A(?:[ \t]?[A-Za-z&'_<>: ]{1,24}=|[=>])?[ \t]{0,4}"#,
     r#"(?:"([^"\s]{8,})"|'([^'\s]{8,})'|`([^`\s]{8,})`|"#,
-    r#"([A-Za-z0-9+/=_.~!@#%^&*$-]{12,}))"#,
+    r#"([A-Za-z0-9+/=_.~!@#%^&*$-]{8,}))"#,
 );
-/// Fewest bytes of a value without quotation marks, as in the expression.
+/// Fewest bytes of a value without quotation marks, where it is no variable of the environment.
 const BARE_BYTES_MIN: usize = 12;
+/// Fewest bytes of the value of a key of anything.
+const KEY_VALUE_BYTES_MIN: usize = 20;
 /// Bytes after the sign that are read for the value.
 const VALUE_REACH: usize = 560;
 
@@ -59,6 +77,15 @@ const BEARER: &str = concat!(
     r#"(?i-u:authorization["']?[ \t]{0,4}[:=,][ \t]{0,4}["']?(?:bearer|basic|token)[ \t]{1,4})"#,
     r#"([A-Za-z0-9._~+/=-]{12,})"#,
 );
+
+/// An option of a command with its value behind a space.
+const OPTION: &str = concat!(
+    r#"(?i-u:--(?:[a-z0-9]{1,20}-){0,2}(?:pass(?:word|wd|phrase)?|pw|secret|token|"#,
+    r#"(?:access|api|secret)-?key)[ \t]{1,4})["']?([A-Za-z0-9+/=_.~!@#%^&*][^\s"'`]{7,})"#,
+);
+
+/// The signature in a shared address of Azure.
+const SIGNATURE: &str = r"[?&]sig=([A-Za-z0-9%/+]{40,80}(?:%3[dD]|=))";
 
 const URL: &str = r#"://[^\s/:@"'<>`\\]{0,80}:([^\s/@"'<>`\\]{3,200})@[A-Za-z0-9\[]"#;
 
@@ -94,7 +121,8 @@ pub(crate) struct Secrets {
     shapes: Vec<(Id, Regex)>,
     names: Regex,
     value: Regex,
-    bearer: Regex,
+    /// What stands alone behind a word that tells what it is.
+    told: [Regex; 3],
     url: Regex,
     key_opens: Regex,
 }
@@ -106,41 +134,59 @@ impl Secrets {
             shapes: shapes.collect(),
             names: built_in(NAMES),
             value: built_in(VALUE),
-            bearer: built_in(BEARER),
+            told: [BEARER, OPTION, SIGNATURE].map(built_in),
             url: built_in(URL),
             key_opens: built_in(KEY_OPENS),
         }
     }
 
     pub(crate) fn scan(&self, text: &str, spans: &mut Spans) {
+        self.find(text, &mut |id, range| spans.push(id, range));
+        // A key that something invisible is put into is one all the same.
+        let Some((visible, from)) = visible(text) else { return };
+        self.find(&visible, &mut |id, range| {
+            let first = from.get(range.start).copied();
+            let last = range.end.checked_sub(1).and_then(|last| from.get(last)).copied();
+            let (Some(first), Some(last)) = (first, last) else { return };
+            // What holds nothing invisible was found before.
+            if last + 1 - first > range.len() {
+                spans.push(id, first..last + 1);
+            }
+        });
+    }
+
+    fn find(&self, text: &str, push: &mut dyn FnMut(Id, Range<usize>)) {
         for (id, shape) in &self.shapes {
             for found in shape.find_iter(text).filter(|found| is_drawn(found.as_str())) {
-                spans.push(*id, found.range());
+                push(*id, found.range());
             }
         }
         for name in self.names.find_iter(text) {
             let reach = (name.end() + VALUE_REACH..)
                 .find(|at| *at >= text.len() || text.is_char_boundary(*at));
             let after = &text[name.end()..reach.unwrap_or(text.len()).min(text.len())];
-            let value = self.value.captures(after).and_then(|found| assigned(after, &found));
+            let found = self.value.captures(after);
+            let value = found.and_then(|found| assigned(name.as_str(), after, &found));
             if let Some(Range { start, end }) = value {
-                spans.push(Id::Assignment, name.end() + start..name.end() + end);
+                push(Id::Assignment, name.end() + start..name.end() + end);
             }
         }
-        for value in self.bearer.captures_iter(text).filter_map(|found| found.get(1)) {
-            if is_random(value.as_str()) {
-                spans.push(Id::Assignment, value.range());
+        for told in &self.told {
+            for value in told.captures_iter(text).filter_map(|found| found.get(1)) {
+                if is_random(value.as_str()) {
+                    push(Id::Assignment, value.range());
+                }
             }
         }
         for password in self.url.captures_iter(text).filter_map(|found| found.get(1)) {
             if is_password(password.as_str()) {
-                spans.push(Id::UrlPassword, password.range());
+                push(Id::UrlPassword, password.range());
             }
         }
-        self.private_keys(text, spans);
+        self.private_keys(text, push);
     }
 
-    fn private_keys(&self, text: &str, spans: &mut Spans) {
+    fn private_keys(&self, text: &str, push: &mut dyn FnMut(Id, Range<usize>)) {
         // Where the next end stands, looked up once for all beginnings before it.
         let mut close = 0;
         let mut at = 0;
@@ -150,7 +196,7 @@ impl Secrets {
             }
             at = open.end();
             if let Some(end) = key_end(text, open.end(), close) {
-                spans.push(Id::PrivateKey, open.start()..end);
+                push(Id::PrivateKey, open.start()..end);
                 at = end;
             }
         }
@@ -198,23 +244,79 @@ fn is_drawn(key: &str) -> bool {
     entropy(tail) >= 2.0
 }
 
-/// The value of an assignment, if it looks drawn.
-fn assigned(text: &str, found: &Captures) -> Option<Range<usize>> {
+/// A text without what nobody sees in it, and where each of its bytes stands in the text; `None` if
+/// all of it is to be seen.
+fn visible(text: &str) -> Option<(String, Vec<usize>)> {
+    let hidden = |c: char| !c.is_ascii() && is_invisible(c);
+    if !text.contains(hidden) {
+        return None;
+    }
+    let (mut out, mut from) = (String::with_capacity(text.len()), Vec::with_capacity(text.len()));
+    for (at, c) in text.char_indices().filter(|(_, c)| !hidden(*c)) {
+        out.push(c);
+        from.extend(at..at + c.len_utf8());
+    }
+    Some((out, from))
+}
+
+/// The value of an assignment to `name`, if it looks drawn. `name` ends with the sign, `after` is
+/// what follows it.
+fn assigned(name: &str, after: &str, found: &Captures) -> Option<Range<usize>> {
+    let named = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'-';
+    let (word, sign) = name.split_at(name.bytes().take_while(named).count());
+    let any_key = word.len() == 5 && word.ends_with("_KEY");
+    let fits = |value: &str| is_random(value) && (!any_key || is_key(value));
     if let Some(value) = (1..=3).find_map(|n| found.get(n)) {
-        return is_random(value.as_str()).then(|| value.range());
+        return fits(value.as_str()).then(|| value.range());
     }
     let value = found.get(4)?;
-    let ends = |c: char| c.is_whitespace() || ",;\"'`)}]<|".contains(c);
-    let ended = text[value.end()..].chars().next().is_none_or(ends);
+    // `PASS:` is what tests say.
+    if word.eq_ignore_ascii_case("pass") || word.eq_ignore_ascii_case("pw") {
+        return None;
+    }
+    let rest = &after[value.end()..];
+    let ended = match sign.chars().next_back() {
+        Some('|') => rest.trim_start_matches([' ', '\t']).starts_with('|'),
+        Some('>') => rest.starts_with('<'),
+        _ => {
+            let ends = |c: char| c.is_whitespace() || ",;\"'`)}]<|".contains(c);
+            rest.chars().next().is_none_or(ends)
+        }
+    };
     // A sentence ends after the value, and a path or a field is no value.
-    let word = value.as_str().split('&').next().unwrap_or_default().trim_end_matches(['.', '!']);
+    let said = before_parameter(value.as_str()).trim_end_matches(['.', '!', '&']);
+    let environment = sign == "=" && !word.bytes().any(|b| b.is_ascii_lowercase());
+    let (bytes_min, numbers_min) = if environment { (8, 1) } else { (BARE_BYTES_MIN, 2) };
     // Names in code have one number at most: `X509Options`; so do numbers with a base: `0xC002`.
     let digit = |b: &u8| b.is_ascii_digit();
-    let bytes = word.as_bytes();
+    let bytes = said.as_bytes();
     let numbers = bytes.chunk_by(|a, b| digit(a) == digit(b)).filter(|run| digit(&run[0])).count();
-    let plain = numbers < 2 || word.starts_with("0x") || bytes.len() < BARE_BYTES_MIN;
-    let code = word.starts_with(['/', '.', '~', '&', '*', '$', '%']) || is_field(word);
-    (ended && !code && !plain && is_random(word)).then(|| value.start()..value.start() + word.len())
+    let plain = numbers < numbers_min || said.starts_with("0x") || bytes.len() < bytes_min;
+    let code = said.starts_with(['/', '.', '~', '&', '*', '$', '%']) || is_field(said);
+    let end = value.start() + said.len();
+    (ended && !code && !plain && fits(said)).then(|| value.start()..end)
+}
+
+/// A value up to where the next parameter of an address begins.
+fn before_parameter(value: &str) -> &str {
+    let begins = |at: &usize| {
+        let rest = value[at + 1..].as_bytes();
+        let name = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
+        let n = name.count();
+        n > 0 && rest.get(n) == Some(&b'=')
+    };
+    let next = value.match_indices('&').map(|(at, _)| at).find(begins);
+    &value[..next.unwrap_or(value.len())]
+}
+
+/// Whether the value of a key of anything is one of the kind that opens doors: names and ids, which
+/// are keys of rows, have fewer changes or signs between their parts.
+fn is_key(value: &str) -> bool {
+    let is_uuid = value.len() == 36 && value.matches('-').count() == 4;
+    value.len() >= KEY_VALUE_BYTES_MIN
+        && !is_uuid
+        && !value.contains(['.', ':'])
+        && changes(value.as_bytes()) >= value.len() / 5
 }
 
 /// Whether it reads `a.b.c` with names between the dots.

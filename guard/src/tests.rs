@@ -233,6 +233,17 @@ fn keys() -> Vec<(&'static str, String)> {
         ("npm-token", key("npm_", 36, ALNUM)),
         ("openai-key", key("sk-proj-", 120, ALNUM)),
         ("openai-key", key("sk-", 48, ALNUM)),
+        ("private-key", key("AGE-SECRET-KEY-1", 58, BASE32)),
+        ("provider-key", format!("SG.{}.{}", drawn(22, ALNUM), drawn(43, ALNUM))),
+        ("provider-key", format!("{}:AA{}", drawn(10, "123456789"), drawn(33, ALNUM))),
+        ("provider-key", key("dop_v1_", 64, HEX)),
+        ("provider-key", key("shpat_", 32, HEX)),
+        ("provider-key", key("hvs.", 24, ALNUM)),
+        ("provider-key", key("dckr_pat_", 27, ALNUM)),
+        ("provider-key", key("dapi", 32, HEX)),
+        ("provider-key", key("ntn_", 46, ALNUM)),
+        ("provider-key", key("lin_api_", 40, ALNUM)),
+        ("provider-key", key("ATATT3x", 180, ALNUM)),
         ("provider-key", key("gsk_", 52, ALNUM)),
         ("provider-key", key("sk-or-v1-", 64, HEX)),
         ("pypi-token", key("pypi-AgEIcHlwaS5vcmc", 80, ALNUM)),
@@ -254,6 +265,10 @@ fn keys_are_known_by_their_shape() {
             assert_eq!(found(guard, &text, Stage::Before), [(rule.to_owned(), key.clone())]);
         }
     }
+    let parted = |key: &str| format!("{}\u{200b}{}", &key[..12], &key[12..]);
+    let key = parted(&keys()[2].1);
+    let text = format!("é {key}.");
+    assert_eq!(found(guard, &text, Stage::Before), [("github-token".to_owned(), key)]);
     passes(&[
         "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
         "sk-proj-aaaaaaaaaaaaaaaaaaaaaaaa",
@@ -293,9 +308,37 @@ fn values_of_secrets_are_found_where_a_name_says_so() {
             "'secret' => '«q7Rk2vXz9Lm4Tt81»'",
             "Authorization: Bearer «q7Rk2vXz9Lm4Tt81»",
             "the token: «a8Kq03mZx71Lp9Qe».",
+            "DB_PASS=«Kq7vT2m9xL»",
+            "SMTP_PASS=«hunter2hunter2»\n",
+            "DATABASE_PW=«a8Kq03mZx7»",
+            "DB_PASSWORD=«J0RlgLKOmxg»",
+            "SECRET_KEY_BASE=«9f86d081884c7d659a2feaa0c55ad015»",
+            "ANTHROPIC_KEY=«a8Kq03mZx71Lp9Qe5Rt2Yw»",
+            "auth: { user: 'ada', pass: '«q7Rk2vXz9»' }",
+            "password: «Kq7vT2&9xLmZp4R»",
+            "/login?password=«a8Kq03mZx71Lp9»&user=ada",
+            "- name: DB_PASSWORD\n  value: «a8Kq03mZx71Lp9Qe»\n",
+            "<password>«a8Kq03mZx71Lp9Qe»</password>",
+            "psql --password «a8Kq03mZ» tides",
+            "| AWS_SECRET_ACCESS_KEY | «wJ4lrXU7nF3MI9K7MDENGbPx» | old |",
+            "?sv=2024-01-01&sig=«aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW3xY5zA7bC9dE1f%3D»&se=2",
         ],
     );
     passes(&[
+        "pass = True",
+        "let key = map.key2.x3;",
+        "sort_key=created_at_2_x3",
+        "primary_key: user_id2_x3_y4",
+        "PRIMARY_KEY=user_id2_x3_y4_and_z5",
+        "PARTITION_KEY=\"550e8400-e29b-41d4-a716-446655440000\"",
+        "CACHE_KEY = \"v2:user3:profile4:x5y6z7w8\"",
+        "PASS: test_sha256_vs_md5_x86_and_more",
+        "compass: a8Kq03mZx71Lp9Qe",
+        "login(password=hashedPw2Str, x)",
+        "token=abcdefgh&id=12&x=34",
+        "echo $TOKEN | base64sha256x2y3",
+        "if token>max1Tokens2Foo3Bar { }",
+        "tool --token --other2flag3x4",
         "password = \"password\"",
         "password: String,",
         "api_key = os.environ[\"API_KEY_2024\"]",
