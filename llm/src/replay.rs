@@ -176,12 +176,18 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens a file to append to, or makes it; `fsync` waits for the disk after each row.
+    /// Opens a file to append to, or makes it for its owner alone; `fsync` waits for the disk after
+    /// each row.
     ///
     /// # Errors
     /// Those of opening it.
     pub fn open(path: &Path, fsync: bool) -> std::io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).read(true);
+        // It holds whole questions.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
         // A row that a crash has cut must not swallow the next one.
         if ends_inside_a_line(path)? {
             file.write_all(b"\n")?;
@@ -248,6 +254,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("t.jsonl");
         let recorder = Recorder::open(&path, true).expect("opened");
+        #[cfg(unix)]
+        {
+            let mode = std::fs::metadata(&path).expect("a file").permissions();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+        }
         let secrets = ["sk-abcdef".to_owned(), "sk-abcdef-longer".to_owned()];
         recorder.append(&row(" why? ", "old"), &secrets).expect("written");
         let leaky = row("key sk-abcdef-longer", "it is sk-abcdef\nindeed");

@@ -339,6 +339,7 @@ impl Store {
         let fail = |source| Error::Data { path: data.to_owned(), source };
         private_folder(data).map_err(fail)?;
         let path = data.join("state.db");
+        private_file(&path).map_err(fail)?;
         let db = connect(Connection::open(&path)?, data)?;
         let file = Some(identity(&path).map_err(fail)?);
         let place = Place { data: data.to_owned(), file, rest: None, looked: Instant::now() };
@@ -509,6 +510,19 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
+/// Makes a file for its owner alone if it is not there: the folder may be one that all can enter.
+/// What SQLite puts beside it has its permissions.
+fn private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// An id that sorts by time and cannot be guessed: `prefix_`, 10 characters of time, 16 random ones
 /// (Crockford's base 32, as ULIDs).
 pub fn new_id(prefix: &str, now_ms: i64, random: [u8; 10]) -> String {
@@ -554,6 +568,24 @@ mod tests {
         let a = new_id("j", 1_000, [255; 10]);
         let b = new_id("j", 1_001, [0; 10]);
         assert!(a < b && a.len() == 28);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn in_a_folder_that_all_may_enter_the_files_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut n = 0;
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", entry.path().display());
+            n += 1;
+        }
+        assert!(n >= 2, "the database and its log");
+        drop(store);
     }
 
     #[test]
