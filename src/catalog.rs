@@ -55,7 +55,7 @@ fn provider(row: &ProviderConfig, environment: Environment) -> Result<Provider, 
         match environment(variable).filter(|secret| !secret.is_empty()) {
             Some(secret) => keys.push(Key { label: variable.clone(), secret }),
             // A key less; where the provider refuses the call for it, it is named.
-            None => keys_unset.push(variable.clone()),
+            None => keys_unset.push(crate::config::variable(variable).to_owned()),
         }
     }
     Ok(Provider {

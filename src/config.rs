@@ -439,7 +439,7 @@ pub fn load(
     }
     let config: Config = serde_json::from_value(tree).map_err(|error| Error::File {
         path: found.clone().unwrap_or_default(),
-        what: error.to_string(),
+        what: without_text(&error.to_string()),
         line: String::new(),
         hint: String::new(),
     })?;
@@ -460,7 +460,7 @@ fn alone(key: &str, value: Value) -> Result<Value, String> {
 
 /// What serde says of a value, in our words.
 fn worded(message: &str) -> String {
-    message.replace("unknown variant", "unknown value").replace('\n', ", ")
+    without_text(message).replace("unknown variant", "unknown value").replace('\n', ", ")
 }
 
 /// Every setting that a variable can set, by its dotted key, with the name of the variable.
@@ -567,6 +567,16 @@ fn key_at(text: &str, at: usize) -> Option<String> {
     Some(table.map_or_else(|| key.to_owned(), |table| format!("{}.{key}", table.trim())))
 }
 
+/// What is wrong with a value, without the text that it is: who pastes a key where its variable
+/// should be named does not want it in a log.
+fn without_text(message: &str) -> String {
+    let Some((head, rest)) = message.split_once(" string \"") else { return message.to_owned() };
+    match rest.rsplit_once("\", expected ") {
+        Some((_, wanted)) => format!("{head} string, not {wanted}"),
+        None => format!("{head} string"),
+    }
+}
+
 fn known_keys() -> Vec<String> {
     let built_in = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut keys = Vec::new();
@@ -641,11 +651,58 @@ fn values(config: &Config) -> Vec<(String, Value)> {
     out
 }
 
-/// Every value with its origin, as `key = value  # origin`.
+/// The name of a variable of the environment as it may be shown: what is no name may be the secret
+/// itself.
+pub fn variable(name: &str) -> &str {
+    let has = |is: fn(&u8) -> bool| name.bytes().any(|byte| is(&byte));
+    let drawn = name.len() >= 20 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_name && !drawn { name } else { "(no name of a variable)" }
+}
+
+/// A value as it may be shown: addresses hold secrets too.
+fn shown(key: &str, value: Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            Value::Array(items.into_iter().map(|item| shown(key, item)).collect())
+        }
+        Value::Object(map) => {
+            let each = map.into_iter().map(|(key, value)| {
+                let value = shown(&key, value);
+                (key, value)
+            });
+            Value::Object(each.collect())
+        }
+        Value::String(text) => shown_text(key.rsplit('.').next().unwrap_or(key), text).into(),
+        other => other,
+    }
+}
+
+fn shown_text(key: &str, text: String) -> String {
+    if key.ends_with("_env") {
+        return variable(&text).to_owned();
+    }
+    if !text.contains("://") {
+        return text;
+    }
+    if key == "webhooks" {
+        // Whoever knows the path of one may write there.
+        let url = crate::fetch::shown(&text);
+        return match url.split_once("://").and_then(|(_, rest)| rest.split_once('/')) {
+            Some((_, path)) if !path.is_empty() => {
+                format!("{}…", &url[..url.len() - path.len()])
+            }
+            _ => url,
+        };
+    }
+    if text.contains(['@', '?', '#']) { crate::fetch::shown(&text) } else { text }
+}
+
+/// Every value with its origin, as `key = value  # origin`; secrets in addresses are left out.
 pub fn listing(loaded: &Loaded) -> Vec<(String, Value, Origin)> {
     let origin = |key: &str| loaded.origins.get(key).cloned().unwrap_or(Origin::BuiltIn);
     let with_origin = |(key, value): (String, Value)| {
-        let origin = origin(&key);
+        let (origin, value) = (origin(&key), shown(&key, value));
         (key, value, origin)
     };
     values(&loaded.config).into_iter().map(with_origin).collect()
@@ -685,6 +742,41 @@ mod tests {
         assert_eq!(of("limits.calls_max"), Origin::Environment("SYNOD_LIMITS_CALLS_MAX".into()));
         assert_eq!(of("access.read_only"), Origin::Flag);
         assert_eq!(of("log.level"), Origin::BuiltIn);
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let text = r#"
+            [embedding]
+            url = "http://ada:hunter2@localhost:8080/v1"
+            [[provider]]
+            name = "one"
+            url = "https://one.example/v1?api_key=hunter2"
+            key_env = ["ONE_KEY", "sk-proj-hunter2"]
+            [council]
+            webhooks = ["https://hooks.example/services/hunter2"]
+        "#;
+        let rows = listing(&with(text, &[]).unwrap());
+        let all = format!("{rows:?}");
+        assert!(!all.contains("hunter2"), "{all}");
+        let shown = [
+            "http://localhost:8080/v1",
+            "https://one.example/v1",
+            "ONE_KEY",
+            "https://hooks.example/…",
+        ];
+        for shown in shown {
+            assert!(all.contains(shown), "{shown}: {all}");
+        }
+        for text in
+            ["[[provider]]\nkey_env = \"sk-proj-hunter2\"", "[limits]\ncalls_max = \"hunter2\""]
+        {
+            let error = with(text, &[]).unwrap_err().to_string();
+            assert!(error.contains("line 2") && error.contains("string"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert_eq!(variable("OPENAI_API_KEY_2"), "OPENAI_API_KEY_2");
+        assert!(variable("hf_hunter2hunter2hunter2").starts_with('('));
     }
 
     #[test]

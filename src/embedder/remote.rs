@@ -446,6 +446,7 @@ pub fn secret(variable: Option<&str>) -> Result<Option<String>, Fault> {
     let Some(name) = variable else { return Ok(None) };
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
     let missing = || {
+        let name = crate::config::variable(name);
         let text = format!("embedding: the variable `{name}` of `embedding.key_env` is not set");
         Fault::new(fault::INVALID, text)
     };
