@@ -7,6 +7,7 @@
 use crate::dispatch::{Caller, Door};
 use crate::fault::{self, Fault};
 use crate::hub::Hub;
+use crate::stream::HEARTBEAT;
 use rmcp::model::{
     ArgumentInfo, CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult,
     CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock,
@@ -97,6 +98,11 @@ impl Servers {
             prompts: synod_prompts::all()?.iter().map(prompt).collect(),
         });
         Ok(Servers { door, hub, listing })
+    }
+
+    /// Whether the token of whoever keeps a connection open still counts.
+    pub fn still_known(&self, caller: &Caller) -> bool {
+        self.door.still_known(caller).is_ok()
     }
 
     /// A server for one connection. `local` is who calls when the request carries no token;
@@ -599,9 +605,14 @@ impl ServerHandler for Server {
         self.allow_reading(context.request_context())?;
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
         let mut updates = self.subscribe_to(context.request_context(), uris).await?;
+        let caller = self.caller(context.request_context());
+        let mut admit = tokio::time::interval(HEARTBEAT);
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
+                _ = admit.tick() => {
+                    self.door.still_known(&caller).map_err(|fault| protocol(&fault, None))?;
+                }
                 uri = updates.recv() => match uri {
                     Some(uri) => {
                         if context.sink().notify_resource_updated(uri).await.is_err() {

@@ -2,12 +2,14 @@
 //!
 //! A thin adapter: the stream of a session and its posts are the two ends of a pipe to the same
 //! server that stdio has. Deprecated by the protocol; kept while clients in use still need it.
+//! Invariant: a stream is open for no longer than its reader's token counts.
 
 use crate::dispatch::Caller;
 use crate::fault::{self, Fault};
 use crate::http::{refuse, status};
 use crate::mcp::Servers;
 use crate::stdio::Opening;
+use crate::stream::HEARTBEAT;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Extension, Query, State};
@@ -24,6 +26,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, WriteHalf};
+use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 
 /// Sessions at once; one more is refused.
@@ -60,6 +63,7 @@ pub fn routes(servers: Servers, stop: CancellationToken) -> Router {
 /// Removes the session when its stream is dropped, and ends its server.
 struct Closing {
     sessions: Sessions,
+    caller: Caller,
     id: String,
     stop: CancellationToken,
 }
@@ -88,7 +92,7 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
         Session { account: caller.account.clone(), input: tokio::sync::Mutex::new(input) };
     sessions.lock().insert(id.clone(), Arc::new(session));
     let stop = sessions.stop.child_token();
-    let server = sessions.servers.connect(caller, true);
+    let server = sessions.servers.connect(caller.clone(), true);
     let ended = stop.clone();
     tokio::spawn(async move {
         let (read, write) = tokio::io::split(theirs);
@@ -106,14 +110,23 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
         }
     });
     let endpoint = Event::default().event("endpoint").data(format!("/messages?sessionId={id}"));
-    let closing = Closing { sessions: sessions.clone(), id, stop: stop.clone() };
+    let closing = Closing { sessions: sessions.clone(), caller, id, stop: stop.clone() };
     let lines = BufReader::new(output).lines();
-    let messages = stream::unfold((lines, closing), |(mut lines, closing)| async move {
-        let line = tokio::select! {
-            line = lines.next_line() => line.ok().flatten()?,
-            () = closing.stop.cancelled() => return None,
+    let admit = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    let open = (lines, closing, admit);
+    let messages = stream::unfold(open, |(mut lines, closing, mut admit)| async move {
+        let line = loop {
+            tokio::select! {
+                line = lines.next_line() => break line.ok().flatten()?,
+                () = closing.stop.cancelled() => return None,
+                _ = admit.tick() => {
+                    if !closing.sessions.servers.still_known(&closing.caller) {
+                        return None;
+                    }
+                }
+            }
         };
-        Some((Event::default().event("message").data(line), (lines, closing)))
+        Some((Event::default().event("message").data(line), (lines, closing, admit)))
     });
     let events = stream::once(async { endpoint }).chain(messages).map(Ok::<_, Infallible>);
     let mut response =

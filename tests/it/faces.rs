@@ -938,8 +938,8 @@ fn stop(server: &mut Server) {
     }
 }
 
-/// The lines of a stream that listens to a note, from the first on.
-fn listened(at: SocketAddr) -> impl Iterator<Item = String> {
+/// The lines of a stream that listens to a note, from the first on; `headers` with their line ends.
+fn listened(at: SocketAddr, headers: &str) -> impl Iterator<Item = String> {
     let notifications = json!({"resourceSubscriptions": ["note://vault/tide.md"]});
     let params = json!({"notifications": notifications, "_meta": meta()});
     let method = "subscriptions/listen";
@@ -947,13 +947,34 @@ fn listened(at: SocketAddr) -> impl Iterator<Item = String> {
     let head = format!(
         "POST /mcp HTTP/1.1\r\nHost: {at}\r\nAccept: application/json, text/event-stream\r\n\
          Content-Type: application/json\r\nMCP-Protocol-Version: {MODERN}\r\n\
-         Mcp-Method: {method}\r\nContent-Length: {}\r\n\r\n",
+         Mcp-Method: {method}\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     let mut stream = TcpStream::connect(at).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.write_all(format!("{head}{body}").as_bytes()).expect("sent");
     BufReader::new(stream).lines().map_while(Result::ok)
+}
+
+#[test]
+fn whoever_listens_is_shown_out_once_its_token_is_revoked() {
+    let place = vault();
+    let bearer = token(&place, "page", "read:context");
+    let server = place.http(&[], &[]);
+    let at = server.address;
+    let header = format!("Authorization: {bearer}\r\n");
+    let mut listening = listened(at, &header);
+    assert!(listening.any(|line| line.contains("subscriptions/acknowledged")), "nobody listens");
+    let mut stream = TcpStream::connect(at).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let head = format!("GET /sse HTTP/1.1\r\nHost: {at}\r\n{header}\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut legacy = BufReader::new(stream).lines().map_while(Result::ok);
+    assert!(legacy.any(|line| line.starts_with("data: /messages")), "no session");
+    assert_eq!(place.outcome(&["token", "revoke", "page"]).0, 0);
+    // The last chunk, before many signs of life: neither is open for good.
+    assert!(listening.take(20).any(|line| line == "0"), "it still listens");
+    assert!(legacy.take(20).any(|line| line == "0"), "the legacy stream is still open");
 }
 
 #[cfg(unix)]
@@ -964,7 +985,7 @@ fn a_signal_leaves_running_calls_their_answer_and_streams_their_end() {
     let config = place.write("synod.toml", chat.config(&["slow"])).display().to_string();
     let mut server = place.http(&["--config", &config], &[]);
     let at = server.address;
-    let mut lines = listened(at);
+    let mut lines = listened(at, "");
     assert!(lines.any(|line| line.contains("subscriptions/acknowledged")), "nobody listens");
     let args = json!({"op": "infer", "model": "slow", "input": "How many?"});
     let call = json!({"name": "models", "arguments": args});
