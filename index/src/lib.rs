@@ -40,6 +40,7 @@ mod pack;
 pub mod path;
 mod place;
 mod plan;
+mod qualifier;
 pub mod query;
 mod queue;
 mod rank;

@@ -5,6 +5,7 @@
 
 use crate::language::Language;
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
+use crate::qualifier::Qualified;
 use crate::token::{Form, Word, lower, name_key, native_stem, words};
 use unicode_normalization::char::is_combining_mark;
 
@@ -34,7 +35,8 @@ pub struct Query {
     pub run: Option<Leaf>,
     /// That run is a path or a file's name, as far as can be seen.
     pub is_path: bool,
-    /// The name whose definition is asked for, if the query is that: `struct Router`.
+    /// The name whose definition is asked for, if the query is that: `struct Router`,
+    /// `Router.mount`. Of what is a path too, where no document is called so.
     pub defined: Option<String>,
     /// Words that stand free, each by the first of its forms, as it was typed in lower case. Parts
     /// of names and of paths are none.
@@ -295,8 +297,11 @@ impl Query {
         if typed.is_empty() || typed.contains(char::is_whitespace) {
             return;
         }
-        let bare = typed.trim_end_matches("()");
-        self.spelling = Some(bare.rsplit("::").next().unwrap_or(bare).to_owned());
+        let named = named(typed);
+        let name = named.as_ref().map_or(typed.trim_end_matches("()"), |named| named.name);
+        self.spelling = Some(name.to_owned());
+        let key = named.map(|named| name_key(named.name));
+        self.defined = key.filter(|key| !key.is_empty() && self.exact.as_ref() != Some(key));
         let phrase = phrase_of(&words(typed));
         self.run = (phrase.len() > 1).then_some(Leaf::Phrase(phrase));
         let is_ending =
@@ -320,9 +325,9 @@ impl Query {
         if !is_keyword || bare.contains(char::is_whitespace) {
             return;
         }
-        let name = bare.rsplit("::").next().unwrap_or(bare);
-        self.defined = Some(name_key(name)).filter(|key| !key.is_empty());
-        self.spelling = Some(name.to_owned());
+        let Some(named) = Qualified::of(bare) else { return };
+        self.defined = Some(name_key(named.name)).filter(|key| !key.is_empty());
+        self.spelling = Some(named.name.to_owned());
     }
 
     /// Adds the plain words, stop words only when there is nothing else.
@@ -491,16 +496,27 @@ fn phrase_of(words: &[Word]) -> Vec<Vec<String>> {
     out.into_iter().map(|(_, forms)| forms).collect()
 }
 
+/// A run as a name with what it stands in: `sync::Mutex::lock`, `Router.mount()`. A version, an
+/// address and a path with strokes are none.
+fn named(run: &str) -> Option<Qualified<'_>> {
+    let named = Qualified::of(run).filter(|_| !run.contains(['/', '\\', '@']))?;
+    let is_name = |part: &&str| part.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let all = named.around.iter().chain([&named.name]).all(is_name);
+    all.then_some(named)
+}
+
 /// The query as one name, unless it is too long to be one.
 fn whole_name(text: &str) -> Option<String> {
     let n = text.split_whitespace().count();
     if n == 0 || n > NAME_WORDS_MAX || text.len() > 200 {
         return None;
     }
-    // A path of modules ends with the name: `sync::Mutex::lock`, `Mutex.lock()`.
+    // A path of modules ends with the name: `sync::Mutex::lock`. A title may hold a point, so that
+    // of `Mutex.lock()` the name is noted beside the whole.
     let one = (n == 1).then(|| {
         let bare = text.trim_end_matches("()");
-        bare.rsplit("::").next().unwrap_or(bare)
+        let named = Qualified::of(text).filter(|_| text.contains("::"));
+        named.map_or(bare, |named| named.name)
     });
     let key = name_key(one.unwrap_or(text));
     (!key.is_empty()).then_some(key)
@@ -568,8 +584,25 @@ mod tests {
         }
         assert_eq!(parse("fn spawn_blocking()").spelling.as_deref(), Some("spawn_blocking"));
         assert_eq!(defined("class Router"), Some(name_key("Router")));
+        assert_eq!(defined("struct Guard<T>"), Some(name_key("Guard")));
+        assert_eq!(defined("def Router.mount"), Some(name_key("mount")));
         for text in ["class action", "type system", "function call", "struct", "fn a b", "fn ()"] {
             assert_eq!(defined(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_behind_a_point_asks_for_its_definition() {
+        for text in ["Router.url_path", "Router#url_path", "router.Router.url_path()"] {
+            let query = parse(text);
+            assert_eq!(query.defined.as_deref(), Some("urlpath"), "{text}");
+            assert_eq!(query.spelling.as_deref(), Some("url_path"), "{text}");
+        }
+        assert_eq!(parse("Node.js").exact.as_deref(), Some("nodejs"), "a title");
+        assert_eq!(parse("sync::Mutex<T>::lock").exact.as_deref(), Some("lock"));
+        assert_eq!(parse("Guard<T>").defined.as_deref(), Some("guard"));
+        for text in ["1.0.21", "ada@example.org", "src/json.rs", "lock", "sync::lock", "a b.c"] {
+            assert_eq!(parse(text).defined, None, "{text}");
         }
     }
 

@@ -445,6 +445,11 @@ struct Bonus {
 impl Bonus {
     fn find(view: &View, query: &Query) -> Result<Self> {
         let mut bonus = Bonus::default();
+        if let Some(run) = query.run.as_ref().filter(|_| query.is_path) {
+            each_posting(view, run, Part::Path, |posting| bonus.pathed.push(posting.entry))?;
+        }
+        // `routing.py` names what `Router.mount` does: a file, if there is one.
+        let is_file = !bonus.pathed.is_empty();
         if let Some(key) = &query.exact {
             view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
             view.exact(&format!("t:{key}"), |_, entry| {
@@ -453,17 +458,14 @@ impl Bonus {
                 }
             })?;
         }
-        if let Some(key) = &query.defined {
+        if let Some(key) = query.defined.as_ref().filter(|_| !is_file) {
             view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
         }
-        if let Some(name) = &query.spelling {
+        if let Some(name) = query.spelling.as_ref().filter(|_| !is_file) {
             view.exact(&format!("v:{name}"), |slot, _| bonus.spelled.push(slot))?;
         }
         if let Some(run) = &query.run {
             each_posting(view, run, Part::Body, |posting| bonus.verbatim.push(posting.slot))?;
-            if query.is_path {
-                each_posting(view, run, Part::Path, |posting| bonus.pathed.push(posting.entry))?;
-            }
         }
         let Bonus { defining, spelled, verbatim, titled, pathed } = &mut bonus;
         for list in [defining, spelled, verbatim, titled, pathed] {

@@ -148,3 +148,24 @@ fn a_keyword_before_a_name_finds_its_definition() {
     assert_eq!(engine.paths("struct Router")[0], "router.rs");
     assert_eq!(engine.paths("fn nest()")[0], "inner.rs");
 }
+
+#[test]
+fn a_name_behind_a_point_finds_its_definition_and_a_file_the_file() {
+    let place = Place::new();
+    let defined =
+        "class Router:\n    \"\"\"Finds.\"\"\"\n\n    def mount(self, path):\n        pass\n";
+    place.write("routing.py", format!("import os\n\n{}{defined}", "x = os.sep\n".repeat(90)));
+    place.write("short.rs", "pub fn py() -> u32 {\n    7\n}\n");
+    for n in 0..6 {
+        let said =
+            "# Router.mount mounts; router mount, routing.py, routing py: mount of a router\n";
+        place.write(&format!("use{n}.py"), format!("{said}app.router.mount('/')\n"));
+    }
+    let engine = place.scanned();
+    for query in ["Router.mount", "Router#mount", "Router::mount", "Router.mount()"] {
+        let hit = engine.search(query).hits.remove(0);
+        assert_eq!(hit.path, "routing.py", "{query}");
+        assert!(hit.lines.1 > 90, "{query}: {:?}", hit.lines);
+    }
+    assert_eq!(engine.paths("routing.py")[0], "routing.py", "`py` is not asked for");
+}
