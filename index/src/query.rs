@@ -33,6 +33,8 @@ pub struct Query {
     pub spelling: Option<String>,
     /// The words of such a run, one behind the other.
     pub run: Option<Leaf>,
+    /// All words of a query of several, one behind the other: a message that was pasted.
+    pub message: Option<Leaf>,
     /// That run is a path or a file's name, as far as can be seen.
     pub is_path: bool,
     /// The name whose definition is asked for, if the query is that: `struct Router`,
@@ -79,6 +81,11 @@ const STOP: &[&str] = &[
 /// Most words of a name that is looked up as a whole.
 const NAME_WORDS_MAX: usize = 8;
 
+/// Fewest and most words of a query that is looked for as it stands, and the fewest of them that
+/// say something: any two words stand side by side somewhere, as `how to install` does.
+const MESSAGE_WORDS: std::ops::RangeInclusive<usize> = 3..=64;
+const MESSAGE_TELLING_MIN: usize = 2;
+
 /// Weight of a run of words joined by punctuation (`1.0.21`, `src/main.rs`) as a phrase.
 const JOINED_WEIGHT: f32 = 1.0;
 
@@ -121,6 +128,7 @@ pub fn parse(text: &str) -> Query {
     if quoted == 0 && query.required.is_empty() && query.excluded.is_empty() {
         query.exact = whole_name(plain.trim());
         query.one_run(plain.trim());
+        query.one_message(plain.trim());
         query.one_definition(plain.trim());
     } else if quoted == 1 && plain.trim().is_empty() && query.excluded.is_empty() {
         query.exact = whole_name(clipped.trim().trim_matches('"'));
@@ -312,6 +320,22 @@ impl Query {
             || typed.starts_with(['.', '/'])
             || typed.ends_with('/')
             || typed.matches('/').count() > 1;
+    }
+
+    /// Notes what stands verbatim if the query is several words: an error message, a sentence.
+    fn one_message(&mut self, typed: &str) {
+        if !typed.contains(char::is_whitespace) {
+            return;
+        }
+        let all = words(typed);
+        let tells = |word: &&Word| {
+            let is_part = matches!(word.form, Form::Part | Form::Unigram);
+            is_part && !is_stop(&lower(&typed[word.bytes.clone()]))
+        };
+        let telling = all.iter().filter(tells).count();
+        let phrase = phrase_of(&all);
+        let is_message = MESSAGE_WORDS.contains(&phrase.len()) && telling >= MESSAGE_TELLING_MIN;
+        self.message = is_message.then_some(Leaf::Phrase(phrase));
     }
 
     /// Notes the name if the query is one behind a keyword.
@@ -659,6 +683,20 @@ mod tests {
             assert_eq!(query.as_typed(forms), Some(&*lower(word)));
             assert_eq!(forms_of(&lower(word), &[]), *forms);
         }
+    }
+
+    #[test]
+    fn several_words_are_looked_for_as_they_stand_too() {
+        let n_words = |text: &str| match parse(text).message {
+            Some(Leaf::Phrase(words)) => words.len(),
+            other => usize::from(other.is_some()),
+        };
+        assert_eq!(n_words("JoinHandle polled after the completion"), 6);
+        assert_eq!(n_words("the lock is held kind:rust"), 4, "a filter is no part of it");
+        for text in ["tide", "polled after", "how to install", "a +lock is held", "\"a b c\" d e"] {
+            assert_eq!(n_words(text), 0, "{text}");
+        }
+        assert_eq!(n_words(&"word ".repeat(65)), 0);
     }
 
     #[test]

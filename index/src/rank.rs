@@ -19,6 +19,9 @@ const NAME_BONUS: f32 = 3.0;
 const SPELLING_BONUS: f32 = 1.0;
 /// For a passage in which a query of one run (`1.0.21`, `ERR_RESET`) stands as it was typed.
 const VERBATIM_BONUS: f32 = 1.0;
+/// Passages that hold a query of several words as it was typed, at most, for each to have the same:
+/// what stands in more of them is a turn of phrase.
+const MESSAGE_PASSAGES_MAX: usize = 8;
 /// For a document whose path holds a query that is one: it comes before texts that name it.
 const PATH_BONUS: f32 = 2.0;
 /// Confidence in the words where the best document holds each of them once, at the usual length:
@@ -466,6 +469,11 @@ impl Bonus {
         }
         if let Some(run) = &query.run {
             each_posting(view, run, Part::Body, |posting| bonus.verbatim.push(posting.slot))?;
+        }
+        if let Some(message) = &query.message {
+            let mut slots = Vec::new();
+            each_posting(view, message, Part::Body, |posting| slots.push(posting.slot))?;
+            bonus.verbatim.extend(slots.iter().filter(|_| slots.len() <= MESSAGE_PASSAGES_MAX));
         }
         let Bonus { defining, spelled, verbatim, titled, pathed } = &mut bonus;
         for list in [defining, spelled, verbatim, titled, pathed] {

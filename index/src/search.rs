@@ -317,6 +317,10 @@ impl Index {
             }
             _ => None,
         };
+        if dense.is_some() && args.mode == Mode::Semantic {
+            // Words stand together by chance, too: only a name counts beside what is meant.
+            query.message = None;
+        }
         let (ranking, mut meaning) = match &dense {
             Some(dense) => self.both(ask, query, dense, found),
             None => (self.rank(ask, query, None), None),

@@ -169,3 +169,29 @@ fn a_name_behind_a_point_finds_its_definition_and_a_file_the_file() {
     }
     assert_eq!(engine.paths("routing.py")[0], "routing.py", "`py` is not asked for");
 }
+
+#[test]
+fn a_message_that_is_pasted_finds_where_it_stands() {
+    let place = Place::new();
+    let filler = "// Some words of ordinary prose stand around it, as in any code.\n".repeat(30);
+    let panics = "fn f() {\n    panic!(\"JoinHandle polled after the completion\");\n}\n";
+    place.write("core.rs", format!("{filler}{panics}{filler}"));
+    for n in 0..20 {
+        let said = "// completion: JoinHandle is polled; polled JoinHandle, completion after.\n";
+        place.write(&format!("other{n:02}.rs"), said.repeat(2));
+    }
+    let often = "fn g() {\n    todo(\"the gate is closed by nobody\");\n}\n";
+    for n in 0..20 {
+        place.write(&format!("often{n:02}.rs"), format!("{filler}{often}"));
+    }
+    place.write("gate.rs", "// gate closed nobody, gate closed nobody\n");
+    let engine = place.scanned();
+    for query in
+        ["JoinHandle polled after the completion", "JoinHandle POLLED after the completion"]
+    {
+        let hit = engine.search(query).hits.remove(0);
+        assert_eq!(hit.path, "core.rs", "{query}");
+        assert!(hit.snippet.contains("panic!"), "{hit:?}");
+    }
+    assert_eq!(engine.paths("the gate is closed by nobody")[0], "gate.rs", "a turn of phrase");
+}
