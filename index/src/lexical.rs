@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::kind::Class;
 use crate::language::Language;
 use crate::limit::Memory;
+use crate::qualifier::qualified_key;
 use crate::segment;
 use crate::token::{WordTokenizer, name_key};
 use crate::view::View;
@@ -66,7 +67,8 @@ pub const PARTS: [Part; 7] =
 pub struct Fields {
     /// By number of [`Part`].
     pub parts: [Field; 7],
-    /// Whole names: `d:` definitions and `t:` titles by key, `v:` definitions as written.
+    /// Whole names: `d:` definitions and `t:` titles by key, `v:` definitions as written, `q:`
+    /// definitions with what they stand in.
     pub exact: Field,
     /// Delete key of a document's passages.
     pub file: Field,
@@ -98,8 +100,8 @@ pub struct PassageText<'a> {
     pub header: &'a str,
     /// Names defined in it, one a line.
     pub names: &'a str,
-    /// Those of them that are definitions people look up by name.
-    pub exact: Vec<&'a str>,
+    /// Those of them that are definitions people look up by name, with the item around them.
+    pub exact: Vec<(&'a str, Option<&'a str>)>,
 }
 
 /// What one document adds beside its passages.
@@ -425,9 +427,12 @@ impl Writer {
             self.text(&mut doc, Part::Head, passage.header, language);
             self.text(&mut doc, Part::Name, passage.names, language);
             let mut exact = String::new();
-            for name in &passage.exact {
+            for (name, outer) in &passage.exact {
                 push_exact(&mut exact, 'd', name);
                 exact.push_str(&format!("v:{name}\n"));
+                if let Some(outer) = outer {
+                    exact.push_str(&format!("q:{}\n", qualified_key(outer, name)));
+                }
             }
             if number == 0 {
                 self.text(&mut doc, Part::Title, document.titles, language);

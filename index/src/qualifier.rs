@@ -3,6 +3,8 @@
 //!
 //! Knows no index: whether there is such a name, and what stands in what, others find out.
 
+use crate::token::name_key;
+
 /// Longer ones are taken as they are, in bytes.
 const NAME_BYTES_MAX: usize = 1_000;
 /// What a name stands in, at most: the nearest.
@@ -36,6 +38,11 @@ impl<'a> Qualified<'a> {
         around.drain(..around.len().saturating_sub(AROUND_MAX));
         Some(Qualified { around, name })
     }
+}
+
+/// The key of a definition with what it stands in.
+pub(crate) fn qualified_key(outer: &str, name: &str) -> String {
+    format!("{}.{}", name_key(outer), name_key(name))
 }
 
 fn is_hash(part: &str) -> bool {

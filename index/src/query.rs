@@ -5,7 +5,7 @@
 
 use crate::language::Language;
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
-use crate::qualifier::Qualified;
+use crate::qualifier::{Qualified, qualified_key};
 use crate::token::{Form, Word, lower, name_key, native_stem, words};
 use unicode_normalization::char::is_combining_mark;
 
@@ -40,6 +40,10 @@ pub struct Query {
     /// The name whose definition is asked for, if the query is that: `struct Router`,
     /// `Router.mount`. Of what is a path too, where no document is called so.
     pub defined: Option<String>,
+    /// That name with what it is said to stand in, as one key.
+    pub qualified: Option<String>,
+    /// What it is said to stand in, which may be a file or a folder.
+    pub qualifier: Option<Leaf>,
     /// Words that stand free, each by the first of its forms, as it was typed in lower case. Parts
     /// of names and of paths are none.
     pub free: Vec<(String, String)>,
@@ -254,12 +258,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 
 impl Query {
     fn quoted(&mut self, sign: Option<char>, inner: &str) {
-        let phrase = phrase_of(&words(inner));
-        let leaf = match phrase.len() {
-            0 => return,
-            1 => Leaf::Word(phrase.into_iter().next().unwrap_or_default()),
-            _ => Leaf::Phrase(phrase),
-        };
+        let Some(leaf) = as_it_stands(inner) else { return };
         let list = if sign == Some('-') { &mut self.excluded } else { &mut self.required };
         if list.len() < QUERY_TERMS_MAX {
             list.push(leaf);
@@ -305,11 +304,10 @@ impl Query {
         if typed.is_empty() || typed.contains(char::is_whitespace) {
             return;
         }
-        let named = named(typed);
-        let name = named.as_ref().map_or(typed.trim_end_matches("()"), |named| named.name);
-        self.spelling = Some(name.to_owned());
-        let key = named.map(|named| name_key(named.name));
-        self.defined = key.filter(|key| !key.is_empty() && self.exact.as_ref() != Some(key));
+        match named(typed) {
+            Some(named) => self.asks_for(&named),
+            None => self.spelling = Some(typed.trim_end_matches("()").to_owned()),
+        }
         let phrase = phrase_of(&words(typed));
         self.run = (phrase.len() > 1).then_some(Leaf::Phrase(phrase));
         let is_ending =
@@ -349,9 +347,20 @@ impl Query {
         if !is_keyword || bare.contains(char::is_whitespace) {
             return;
         }
-        let Some(named) = Qualified::of(bare) else { return };
-        self.defined = Some(name_key(named.name)).filter(|key| !key.is_empty());
+        if let Some(named) = Qualified::of(bare) {
+            self.asks_for(&named);
+        }
+    }
+
+    /// Notes a name whose definition is asked for, and what it is said to stand in.
+    fn asks_for(&mut self, named: &Qualified) {
+        let key = name_key(named.name);
         self.spelling = Some(named.name.to_owned());
+        self.defined = (!key.is_empty() && self.exact.as_ref() != Some(&key)).then_some(key);
+        if let Some(outer) = named.around.last() {
+            self.qualified = Some(qualified_key(outer, named.name));
+            self.qualifier = as_it_stands(outer);
+        }
     }
 
     /// Adds the plain words, stop words only when there is nothing else.
@@ -520,6 +529,15 @@ fn phrase_of(words: &[Word]) -> Vec<Vec<String>> {
     out.into_iter().map(|(_, forms)| forms).collect()
 }
 
+/// A text as it was typed: a word, or words one behind the other.
+fn as_it_stands(text: &str) -> Option<Leaf> {
+    let mut phrase = phrase_of(&words(text));
+    match phrase.len() {
+        0 | 1 => phrase.pop().map(Leaf::Word),
+        _ => Some(Leaf::Phrase(phrase)),
+    }
+}
+
 /// A run as a name with what it stands in: `sync::Mutex::lock`, `Router.mount()`. A version, an
 /// address and a path with strokes are none.
 fn named(run: &str) -> Option<Qualified<'_>> {
@@ -621,6 +639,8 @@ mod tests {
             let query = parse(text);
             assert_eq!(query.defined.as_deref(), Some("urlpath"), "{text}");
             assert_eq!(query.spelling.as_deref(), Some("url_path"), "{text}");
+            assert_eq!(query.qualified.as_deref(), Some("router.urlpath"), "{text}");
+            assert_eq!(query.qualifier, Some(word("router")), "{text}");
         }
         assert_eq!(parse("Node.js").exact.as_deref(), Some("nodejs"), "a title");
         assert_eq!(parse("sync::Mutex<T>::lock").exact.as_deref(), Some("lock"));

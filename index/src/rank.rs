@@ -17,6 +17,11 @@ use crate::view::{NONE, View};
 const NAME_BONUS: f32 = 3.0;
 /// For a definition spelled as the query is: `Acquire` is not `acquire`.
 const SPELLING_BONUS: f32 = 1.0;
+/// For a definition that stands in what its name is qualified by: `Notify::notified` is no
+/// `Watch::notified`. Above what definitions of one name differ in by their words.
+const WITHIN_BONUS: f32 = 2.0;
+/// For one in a file or a folder that is called so: `task::spawn`.
+const HOUSED_BONUS: f32 = 1.0;
 /// For a passage in which a query of one run (`1.0.21`, `ERR_RESET`) stands as it was typed.
 const VERBATIM_BONUS: f32 = 1.0;
 /// Passages that hold a query of several words as it was typed, at most, for each to have the same:
@@ -439,6 +444,10 @@ fn sum(sums: &Scratch, slot: u32, entry: u32) -> f32 {
 #[derive(Default)]
 struct Bonus {
     defining: Vec<u32>,
+    /// The name is qualified.
+    qualified: bool,
+    within: Vec<u32>,
+    housed: Vec<u32>,
     spelled: Vec<u32>,
     verbatim: Vec<u32>,
     titled: Vec<u32>,
@@ -464,6 +473,14 @@ impl Bonus {
         if let Some(key) = query.defined.as_ref().filter(|_| !is_file) {
             view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
         }
+        if let Some(key) = &query.qualified {
+            bonus.qualified = true;
+            view.exact(&format!("q:{key}"), |slot, _| bonus.within.push(slot))?;
+            bonus.defining.extend(&bonus.within);
+        }
+        if let Some(outer) = &query.qualifier {
+            each_posting(view, outer, Part::Path, |posting| bonus.housed.push(posting.entry))?;
+        }
         if let Some(name) = query.spelling.as_ref().filter(|_| !is_file) {
             view.exact(&format!("v:{name}"), |slot, _| bonus.spelled.push(slot))?;
         }
@@ -475,8 +492,8 @@ impl Bonus {
             each_posting(view, message, Part::Body, |posting| slots.push(posting.slot))?;
             bonus.verbatim.extend(slots.iter().filter(|_| slots.len() <= MESSAGE_PASSAGES_MAX));
         }
-        let Bonus { defining, spelled, verbatim, titled, pathed } = &mut bonus;
-        for list in [defining, spelled, verbatim, titled, pathed] {
+        let Bonus { defining, within, housed, spelled, verbatim, titled, pathed, .. } = &mut bonus;
+        for list in [defining, within, housed, spelled, verbatim, titled, pathed] {
             list.sort_unstable();
         }
         Ok(bonus)
@@ -490,12 +507,20 @@ impl Bonus {
     /// The bonus of a passage, and whether it is for a name.
     fn of(&self, slot: u32, entry: u32) -> (f32, bool) {
         let has = |list: &[u32], at: u32| list.binary_search(&at).is_ok();
-        let named = has(&self.defining, slot) || has(&self.titled, entry);
+        let defines = has(&self.defining, slot);
+        let named = defines || has(&self.titled, entry);
         let mut bonus = if named { NAME_BONUS } else { 0.0 };
         if has(&self.spelled, slot) {
             bonus += SPELLING_BONUS;
         }
-        if has(&self.verbatim, slot) {
+        // What a definition says of another says nothing for it; where it stands does.
+        if defines && self.qualified {
+            bonus += match has(&self.within, slot) {
+                true => WITHIN_BONUS,
+                false if has(&self.housed, entry) => HOUSED_BONUS,
+                false => 0.0,
+            };
+        } else if has(&self.verbatim, slot) {
             bonus += VERBATIM_BONUS;
         }
         if has(&self.pathed, entry) {

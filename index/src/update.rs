@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::flight::{Gate, Permit};
 use crate::graph;
 use crate::history::{self, HistoryWork};
-use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed};
+use crate::kind::{self, Chunk, Class, Input, Kind, Link, Parsed, Symbol};
 use crate::language::{self, Written};
 use crate::lexical::{DocumentText, PassageText, Writer};
 use crate::limit::{self, BATCH_KEYS_MAX, CACHE_KIB, HEAD_BYTES_MAX, Memory, RACY};
@@ -1142,11 +1142,12 @@ pub(crate) fn add_words(writer: &Writer, document: &Document) -> Result<()> {
     let passages: Vec<PassageText> = parsed
         .chunks
         .iter()
-        .map(|chunk| PassageText {
+        .zip(exact_names(parsed))
+        .map(|(chunk, exact)| PassageText {
             body: &text[chunk.bytes.clone()],
             header: &chunk.header,
             names: &chunk.names,
-            exact: exact_names(parsed, chunk),
+            exact,
         })
         .collect();
     writer.add(&of_document, &passages)
@@ -1162,14 +1163,24 @@ pub(crate) fn props_of(parsed: &Parsed, written: Option<Written>) -> Vec<(String
     props
 }
 
-fn exact_names<'p>(parsed: &'p Parsed, chunk: &Chunk) -> Vec<&'p str> {
-    let first = parsed.symbols.partition_point(|s| s.bytes.start < chunk.bytes.start);
-    parsed.symbols[first..]
-        .iter()
-        .take_while(|s| s.bytes.start < chunk.bytes.end)
-        .filter(|s| !NOT_DEFINITIONS.contains(&s.kind.as_str()))
-        .map(|s| s.name.as_str())
-        .collect()
+/// By passage: the definitions that people look up by name, each with the item around it.
+fn exact_names(parsed: &Parsed) -> Vec<Vec<(&str, Option<&str>)>> {
+    let mut out = vec![Vec::new(); parsed.chunks.len()];
+    let mut open: Vec<&Symbol> = Vec::new();
+    for symbol in &parsed.symbols {
+        while open.last().is_some_and(|outer| outer.bytes.end < symbol.bytes.end) {
+            open.pop();
+        }
+        let outer = open.last().map(|outer| outer.name.as_str());
+        open.push(symbol);
+        let at = symbol.bytes.start;
+        let n = parsed.chunks.partition_point(|chunk| chunk.bytes.start <= at);
+        let names = n.checked_sub(1).and_then(|n| out.get_mut(n));
+        if let Some(names) = names.filter(|_| !NOT_DEFINITIONS.contains(&symbol.kind.as_str())) {
+            names.push((symbol.name.as_str(), outer));
+        }
+    }
+    out
 }
 
 /// The updater inside a transaction, which is undone if it was not ended when this is dropped.

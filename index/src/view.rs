@@ -706,7 +706,11 @@ mod tests {
                     .collect();
                 let passages: Vec<PassageText> = bodies
                     .iter()
-                    .map(|body| PassageText { body, exact: vec!["alpha"], ..Default::default() })
+                    .map(|body| PassageText {
+                        body,
+                        exact: vec![("alpha", None)],
+                        ..Default::default()
+                    })
                     .collect();
                 writer.add(&document, &passages).unwrap();
             }

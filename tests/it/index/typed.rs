@@ -195,3 +195,30 @@ fn a_message_that_is_pasted_finds_where_it_stands() {
     }
     assert_eq!(engine.paths("the gate is closed by nobody")[0], "gate.rs", "a turn of phrase");
 }
+
+#[test]
+fn a_name_is_found_in_what_it_is_qualified_by_before_what_speaks_of_it() {
+    let place = Place::new();
+    let method = |outer: &str, said: &str| {
+        let body = "    pub fn notified(&self) -> u32 {\n        self.n\n    }\n";
+        format!("pub struct {outer};\n\nimpl<T> {outer}<T> {{\n    /// {said}\n{body}}}\n")
+    };
+    place.write("a/notify.rs", method("Notify", &"Waits for one who tells it so. ".repeat(9)));
+    for (n, outer) in ["Watch", "LocalNotify", "Gate", "Notified", "Pool"].into_iter().enumerate() {
+        let said = "As [`Notify::notified`], see Notify::notified: Notify::notified.";
+        place.write(&format!("b/other{n}.rs"), method(outer, said));
+    }
+    place.write("task/spawn.rs", "/// Begins a run.\npub fn begin() -> u32 {\n    3\n}\n");
+    for n in 0..6 {
+        let said = "/// As task::begin, task::begin, task::begin.\n";
+        place.write(&format!("b/run{n}.rs"), format!("{said}pub fn begin() {{}}\n"));
+    }
+    let engine = place.scanned();
+    for query in
+        ["Notify::notified", "notify.notified()", "fn Notify::notified", "x::Notify::notified"]
+    {
+        assert_eq!(engine.paths(query)[0], "a/notify.rs", "{query}");
+    }
+    assert_eq!(engine.paths("Gate#notified")[0], "b/other2.rs");
+    assert_eq!(engine.paths("task::begin")[0], "task/spawn.rs");
+}
