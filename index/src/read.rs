@@ -176,6 +176,18 @@ pub(crate) fn resolve(
     Ok(target)
 }
 
+/// Every definition that a name means, in the sources that the arguments let through.
+pub(crate) fn definitions(
+    db: &Connection,
+    current: &Current,
+    reach: &Reach,
+    name: &str,
+    source: Option<&str>,
+) -> Result<Vec<(FileRow, Symbol)>> {
+    let (sources, only) = (db::sources(db)?, source.map(str::to_owned));
+    Finder { db, current, reach, sources, only }.definitions(name)
+}
+
 struct Finder<'a> {
     db: &'a Connection,
     current: &'a Current,

@@ -13,7 +13,6 @@ use crate::kind::{Class, Symbol};
 use crate::lexical::Part;
 use crate::reach::{Reach, SILENT};
 use crate::read::{self, ReadArgs};
-use crate::token::name_key;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,7 +94,8 @@ impl Index {
             let generation = db::generation(db)?;
             let current = self.current(generation)?;
             let mut sources = db::sources(db)?;
-            if let Some(only) = &args.target.source
+            let only = args.target.source.as_deref();
+            if let Some(only) = only
                 && sources.iter().any(|s| s.is_called(only))
             {
                 sources.retain(|s| s.is_called(only));
@@ -110,7 +110,8 @@ impl Index {
                 // Several definitions: each is a row, and the uses are of all of them.
                 (Err(crate::Error::Ambiguous { .. }), true) => {
                     let name = symbol.unwrap_or_default();
-                    definitions(db, &current.view, &sources, &name, args.limit, &mut out)?;
+                    let found = read::definitions(db, &current, reach, &name, only)?;
+                    definitions(&sources, found, args.limit, &mut out);
                     uses(db, &current.view, &sources, reach, &[name], args.limit, &mut out)?;
                     return Ok(out);
                 }
@@ -125,8 +126,9 @@ impl Index {
                         Some(name) => vec![name],
                         None => names_of(&target),
                     };
-                    if names.len() == 1 {
-                        definitions(db, &current.view, &sources, &names[0], args.limit, &mut out)?;
+                    if let [name] = &names[..] {
+                        let found = read::definitions(db, &current, reach, name, only)?;
+                        definitions(&sources, found, args.limit, &mut out);
                     }
                     uses(db, &current.view, &sources, reach, &names, args.limit, &mut out)?;
                     note(db, &target, &sources, args.limit, &mut out)?;
@@ -294,37 +296,14 @@ fn changed_together(db: &Connection, target: &read::Target) -> Result<Vec<Neighb
     Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
-fn definitions(
-    db: &Connection,
-    view: &crate::view::View,
-    sources: &[Source],
-    name: &str,
-    limit: usize,
-    out: &mut Related,
-) -> Result<()> {
-    let key = last_key(name);
-    let mut files = Vec::new();
-    view.exact(&format!("d:{key}"), |_, entry| files.push(view.entries[entry as usize].file))?;
-    files.sort_unstable();
-    files.dedup();
-    let mut rows = Vec::new();
-    for file in files {
-        let Some(row) = db::file(db, file)? else { continue };
-        let Some(source) = by_id(sources, row.source) else { continue };
-        for symbol in row.body.symbols.iter().filter(|s| name_key(&s.name) == key) {
-            let lines = Some(symbol.lines);
-            let text = symbol.signature.clone();
-            let uri = uri(source, &row, lines);
-            rows.push(Neighbour { lines, text, uri, ..neighbour(source, &row) });
-        }
-    }
-    out.put("definitions", rows, limit);
-    Ok(())
-}
-
-fn last_key(name: &str) -> String {
-    let bare = name.trim().trim_end_matches("()");
-    name_key(bare.rsplit(['.', ':', '#']).next().unwrap_or(bare))
+fn definitions(sources: &[Source], found: Vec<(FileRow, Symbol)>, limit: usize, out: &mut Related) {
+    let row = |(row, symbol): (FileRow, Symbol)| {
+        let source = by_id(sources, row.source)?;
+        let (lines, text) = (Some(symbol.lines), symbol.signature);
+        let uri = uri(source, &row, lines);
+        Some(Neighbour { lines, text, uri, ..neighbour(source, &row) })
+    };
+    out.put("definitions", found.into_iter().filter_map(row).collect(), limit);
 }
 
 /// Lines that hold a name outside its definitions: callers by name, nothing more precise. Those in

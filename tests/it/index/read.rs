@@ -1,7 +1,7 @@
 //! One document has many names; each of them reads it, and none guesses.
 
 use super::{Place, lines_of, of};
-use synod_index::{Error, ReadArgs, Reading};
+use synod_index::{Error, ReadArgs, Reading, RelatedArgs};
 
 const TIDES: &str = "---\naliases: [Gezeiten, Ebb and flow]\ntitle: The tides\n---\n# The tides\n\n\
     Intro line.\n\n## Low tide\n\nLow words. ^low1\n\n### Moon\n\nMoon words.\n\n\
@@ -158,6 +158,25 @@ fn definitions_are_read_by_name() {
             assert!(near, "{nearest:?}");
         }
         other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn neighbours_of_a_definition_are_of_the_one_that_its_name_means() {
+    let place = place();
+    place.write("src/other.rs", "pub const TAKE: u32 = 1;\npub const POOL: u32 = 2;\n");
+    let engine = place.scanned();
+    for (name, wanted) in [
+        ("Pool::take", vec![(5, 7)]),
+        ("Lake.take()", vec![(15, 17)]),
+        ("take", vec![(5, 7), (15, 17)]),
+        ("Pool", vec![(1, 2)]),
+    ] {
+        let target = ReadArgs { symbol: Some(name.to_owned()), ..ReadArgs::default() };
+        let related = engine.index.related(&RelatedArgs { target, limit: 20 }).expect(name);
+        let rows = related.groups.get("definitions").into_iter().flatten();
+        let found: Vec<(u32, u32)> = rows.filter_map(|row| row.lines).collect();
+        assert_eq!(found, wanted, "{name}");
     }
 }
 
