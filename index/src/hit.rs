@@ -9,12 +9,14 @@ use crate::error::{Error, Result};
 use crate::jail::Root;
 use crate::kind::Class;
 use crate::limit::{LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
+use crate::query;
 use crate::rank::Scored;
 use crate::reach::{Reach, SILENT};
 use crate::search::{Detail, Explain, Hit, SearchArgs};
 use crate::snippet;
+use crate::symbol;
 use crate::token::{self, Sought};
-use crate::view::{NONE, View};
+use crate::view::{Entry, NONE, View};
 use rusqlite::Connection;
 use std::path::Path;
 
@@ -77,7 +79,7 @@ pub(crate) fn hit(
     args: &SearchArgs,
 ) -> Result<Option<Hit>> {
     let entry = view.entries[scored.entry as usize];
-    let Some(row) = db::file_of_hit(db, entry.file)? else { return Ok(None) };
+    let Some(row) = row_of(db, &entry)? else { return Ok(None) };
     let Some((source, root)) = roots.iter().find(|(s, _)| s.id == row.source) else {
         return Ok(None);
     };
@@ -105,8 +107,8 @@ pub(crate) fn hit(
     }
     let sought = sought(db, row.id, forms)?;
     let mut first = hit.lines.0;
-    let indexed = match chunk.filter(|_| same) {
-        Some(chunk) => passage_text(db, root, source, &row, &chunk)?,
+    let indexed = match chunk.as_ref().filter(|_| same) {
+        Some(chunk) => passage_text(db, root, source, &row, chunk)?,
         None => None,
     };
     let text = match indexed {
@@ -125,12 +127,41 @@ pub(crate) fn hit(
     if hit.renewed {
         return Ok(Some(hit));
     }
+    hit.symbol = symbol_of(&hit, &row, chunk.as_ref(), scored, args);
     let further = others.iter().filter(|o| o.passage >= ALSO_SHARE * scored.passage);
     for other in further.take(ALSO_MAX) {
         let (_, number) = view.address(other.slot);
         hit.also.extend(row.chunks.get(number as usize).map(|c| (c.first, c.last)));
     }
     Ok(Some(hit))
+}
+
+/// The row of a hit; of code with its definitions, one of which is shown.
+fn row_of(db: &Connection, entry: &Entry) -> Result<Option<FileRow>> {
+    match entry.class {
+        Class::Code => db::file(db, entry.file),
+        Class::Note => db::file_of_hit(db, entry.file),
+    }
+}
+
+/// The definition that a passage is shown for: the one that is asked for by name, else the one in
+/// which most of the words stand that are shown.
+fn symbol_of(
+    hit: &Hit,
+    row: &FileRow,
+    chunk: Option<&ChunkRow>,
+    scored: &Scored,
+    args: &SearchArgs,
+) -> Option<String> {
+    let symbols = &row.body.symbols;
+    let named = chunk.filter(|_| scored.exact && !symbols.is_empty());
+    let named = named.and_then(|c| symbol::asked(symbols, c, &query::parse(&args.query)));
+    let found = match named {
+        None if symbols.is_empty() || hit.marks.is_empty() => return hit.symbol.clone(),
+        None => symbol::around(symbols, &hit.snippet, hit.snippet_line, &hit.marks),
+        named => named,
+    };
+    found.map(|symbol| symbol.name.clone())
 }
 
 /// Puts as much of a passage into a hit as was asked for.

@@ -59,6 +59,7 @@ mod snippet;
 mod space;
 mod status;
 mod stem;
+mod symbol;
 pub mod token;
 mod touch;
 mod turn;

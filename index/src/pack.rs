@@ -16,6 +16,7 @@ use crate::rank::Scored;
 use crate::reach::SILENT;
 use crate::search::{Answer, Found, SearchArgs};
 use crate::snippet::snippet;
+use crate::symbol;
 use crate::token::Sought;
 use crate::view::{NONE, View};
 use crate::{Current, Index, graph};
@@ -535,7 +536,13 @@ impl<'a> Packer<'a> {
                 let sought = Sought { forms: self.forms, language: of.language };
                 let found = snippet(text, chunk.first, sought, EXCERPT_BYTES_MAX);
                 let last = found.first + found.text.matches('\n').count() as u32;
-                let piece = of.piece(of.best, (found.first, last), found.text);
+                let symbols = &of.row.body.symbols;
+                let symbol = symbol::around(symbols, &found.text, found.first, &found.marks);
+                let symbol = symbol.map(|symbol| symbol.name.clone());
+                let mut piece = of.piece(of.best, (found.first, last), found.text);
+                if !symbols.is_empty() && !found.marks.is_empty() {
+                    piece.symbol = symbol;
+                }
                 vec![Piece { extent: Extent::Excerpt, ..piece }]
             }
             Take::Passages(numbers) => of.runs(numbers),

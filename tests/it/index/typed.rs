@@ -222,3 +222,18 @@ fn a_name_is_found_in_what_it_is_qualified_by_before_what_speaks_of_it() {
     assert_eq!(engine.paths("Gate#notified")[0], "b/other2.rs");
     assert_eq!(engine.paths("task::begin")[0], "task/spawn.rs");
 }
+
+#[test]
+fn a_hit_in_code_names_the_definition_that_its_words_stand_in() {
+    let place = Place::new();
+    let function = |name: &str, body: &str| format!("def {name}(d):\n    return {body}\n\n\n");
+    let all = function("popitem", "d.tail") + &function("poplist", "d.walrus + d.ebb");
+    place.write("multi.py", format!("import heron\n\n\n{all}"));
+    let engine = place.scanned();
+    let symbol = |query: &str| engine.search(query).hits.remove(0).symbol;
+    for query in ["poplist", "popList", "walrus", "\"d.walrus + d.ebb\""] {
+        assert_eq!(symbol(query).as_deref(), Some("poplist"), "{query}");
+    }
+    assert_eq!(symbol("tail").as_deref(), Some("popitem"));
+    assert_eq!(symbol("heron"), None, "it stands in none");
+}
