@@ -214,10 +214,15 @@ fn line_anchor(anchor: &str) -> Option<(u32, u32)> {
 }
 
 /// `notes/a.md:10-40`, `notes/a.md:10`
-pub(crate) fn line_suffix(name: &str) -> Option<(&str, (u32, u32))> {
+fn line_suffix(name: &str) -> Option<(&str, (u32, u32))> {
     let (document, lines) = name.rsplit_once(':')?;
     let (first, last) = lines.split_once('-').unwrap_or((lines, lines));
     Some((document, (first.parse().ok()?, last.parse().ok()?)))
+}
+
+/// The same, and without what may be a column behind the line: `src/a.rs:193:13`.
+pub(crate) fn line_suffixes(name: &str) -> impl Iterator<Item = (&str, (u32, u32))> {
+    std::iter::successors(line_suffix(name), |&(document, _)| line_suffix(document)).take(2)
 }
 
 #[cfg(test)]
@@ -231,6 +236,10 @@ mod tests {
         assert_eq!(line_anchor("Low tide"), None);
         assert_eq!(line_suffix("a/b.md:3-9"), Some(("a/b.md", (3, 9))));
         assert_eq!(line_suffix("Q: what"), None);
+        let all = |name: &'static str| line_suffixes(name).collect::<Vec<_>>();
+        assert_eq!(all("a.rs:193:13"), [("a.rs:193", (13, 13)), ("a.rs", (193, 193))]);
+        assert_eq!(all("a.md:7"), [("a.md", (7, 7))]);
+        assert!(all("Q: what").is_empty());
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub(crate) fn hit(
             None => return Ok(None),
         },
     };
-    quote(&mut hit, &text, first, sought, args.detail);
+    quote(&mut hit, &text, (first, scored.line), sought, args.detail);
     if hit.renewed {
         return Ok(Some(hit));
     }
@@ -144,8 +144,8 @@ fn row_of(db: &Connection, entry: &Entry) -> Result<Option<FileRow>> {
     }
 }
 
-/// The definition that a passage is shown for: the one that is asked for by name, else the one in
-/// which most of the words stand that are shown.
+/// The definition that a passage is shown for: the one around the line or of the name that is asked
+/// for, else the one in which most of the words stand that are shown.
 fn symbol_of(
     hit: &Hit,
     row: &FileRow,
@@ -157,6 +157,7 @@ fn symbol_of(
     let named = chunk.filter(|_| scored.exact && !symbols.is_empty());
     let named = named.and_then(|c| symbol::asked(symbols, c, &query::parse(&args.query)));
     let found = match named {
+        None if scored.line.is_some() => symbol::innermost(symbols, scored.line),
         None if symbols.is_empty() || hit.marks.is_empty() => return hit.symbol.clone(),
         None => symbol::around(symbols, &hit.snippet, hit.snippet_line, &hit.marks),
         named => named,
@@ -164,12 +165,19 @@ fn symbol_of(
     found.map(|symbol| symbol.name.clone())
 }
 
-/// Puts as much of a passage into a hit as was asked for.
-fn quote(hit: &mut Hit, text: &str, first: u32, sought: Sought, detail: Detail) {
+/// Puts as much of a passage into a hit as was asked for; the passage begins with line `first`, and
+/// line `kept` is shown if there is one.
+fn quote(
+    hit: &mut Hit,
+    text: &str,
+    (first, kept): (u32, Option<u32>),
+    sought: Sought,
+    detail: Detail,
+) {
     let found = match detail {
         Detail::Names => return,
-        Detail::Line => snippet::line(text, first, sought, LINE_BYTES_MAX),
-        Detail::Passage => snippet::snippet(text, first, sought, SNIPPET_BYTES_MAX),
+        Detail::Line => snippet::line(text, first, kept, sought, LINE_BYTES_MAX),
+        Detail::Passage => snippet::snippet_at(text, first, kept, sought, SNIPPET_BYTES_MAX),
     };
     hit.snippet = found.text;
     hit.snippet_line = found.first;

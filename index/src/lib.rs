@@ -62,6 +62,7 @@ mod stem;
 mod symbol;
 pub mod token;
 mod touch;
+mod trace;
 mod turn;
 mod update;
 pub mod vector;

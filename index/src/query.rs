@@ -7,6 +7,7 @@ use crate::language::Language;
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
 use crate::qualifier::{Qualified, qualified_key};
 use crate::token::{Form, Word, lower, name_key, native_stem, words};
+use crate::trace::{self, Frame};
 use unicode_normalization::char::is_combining_mark;
 
 /// Something to look for in one document.
@@ -44,6 +45,8 @@ pub struct Query {
     pub qualified: Option<String>,
     /// What it is said to stand in, which may be a file or a folder.
     pub qualifier: Option<Leaf>,
+    /// Lines of files that it names, as compilers and backtraces print them.
+    pub frames: Vec<Frame>,
     /// Words that stand free, each by the first of its forms, as it was typed in lower case. Parts
     /// of names and of paths are none.
     pub free: Vec<(String, String)>,
@@ -116,7 +119,9 @@ pub fn parse(text: &str) -> Query {
             text.len()
         ));
     }
-    let clipped = link_target(clipped);
+    let clipped = trace::plain(link_target(clipped));
+    let clipped = &*clipped;
+    query.frames = trace::frames(clipped);
     let mut plain = String::new();
     let mut quoted = 0;
     for piece in pieces(clipped) {

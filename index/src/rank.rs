@@ -91,6 +91,8 @@ pub struct Scored {
     pub meaning: Option<f32>,
     /// It defines, or is titled, what the query names.
     pub exact: bool,
+    /// The line of it that is asked for.
+    pub line: Option<u32>,
 }
 
 impl Scored {
@@ -104,6 +106,7 @@ impl Scored {
             passage: 0.0,
             meaning: None,
             exact: false,
+            line: None,
         }
     }
 }
@@ -187,7 +190,7 @@ impl Ranker<'_> {
         let passage = own / self.top_passage;
         let score = self.score(sums, own, slot, entry);
         let exact = self.bonus.of(slot, entry).1;
-        Scored { slot, entry, score, document, passage, meaning: None, exact }
+        Scored { slot, entry, score, document, passage, meaning: None, exact, line: None }
     }
 
     /// The `top` best of them as rows, in order.

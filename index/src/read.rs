@@ -1,7 +1,7 @@
 //! Reading: a document, a section, a block, a line range or a definition, by whatever name the
 //! caller has for it. A name with several meanings gives candidates, one with none the nearest.
 
-use crate::anchor::{Likeness, Name, anchored, line_suffix, no_anchor, section, unlinked};
+use crate::anchor::{Likeness, Name, anchored, line_suffixes, no_anchor, section, unlinked};
 use crate::chunk::LineIndex;
 use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::disk::Content;
@@ -334,6 +334,11 @@ impl Finder<'_> {
         if let Some(row) = db::file_at(self.db, source.id, &relative)? {
             return self.target(row, |_| Ok(Part::Whole)).map(Some);
         }
+        for (relative, (first, last)) in line_suffixes(&relative) {
+            if let Some(row) = db::file_at(self.db, source.id, relative)? {
+                return self.target(row, |_| Ok(Part::Lines(first, last))).map(Some);
+            }
+        }
         let Some((relative, anchor)) = relative.split_once('#') else { return Ok(None) };
         match db::file_at(self.db, source.id, relative)? {
             Some(row) => {
@@ -357,7 +362,7 @@ impl Finder<'_> {
         if !whole.is_empty() {
             return self.target(self.one(name, whole)?, |_| Ok(Part::Whole));
         }
-        if let Some((document, lines)) = line_suffix(name) {
+        for (document, lines) in line_suffixes(name) {
             let found = self.documents(document)?;
             if !found.is_empty() {
                 let part = Part::Lines(lines.0, lines.1);

@@ -14,6 +14,7 @@ use crate::query::{self, Leaf, Query};
 use crate::rank::{Ranking, Scored};
 use crate::reach::SILENT;
 use crate::token::native_of;
+use crate::trace;
 use crate::view::View;
 use crate::{Current, Index, lock};
 use rusqlite::Connection;
@@ -225,7 +226,8 @@ impl Index {
         let rows = self.allowed(db, view, &filters, &sources)?;
         let allowed = rows.as_ref().map(|rows| rows.as_slice());
         let ask = Ask { current, args, allowed, top };
-        let ranking = self.ranked(db, ask, &mut query, &mut found)?;
+        let mut ranking = self.ranked(db, ask, &mut query, &mut found)?;
+        trace::lead(db, view, &query.frames, allowed, &mut ranking)?;
         found.total = ranking.matched;
         let forms = query::forms(&query);
         let plain = query.required.is_empty() && query.excluded.is_empty();

@@ -12,6 +12,12 @@ const SIGNS_BYTES: usize = 2 * '…'.len_utf8();
 /// Room for the rest of a word that a cut would part, in bytes; longer ones are parted.
 const WORD_BYTES: usize = 32;
 
+/// What a line weighs that is asked for: more than all words of a passage.
+const KEPT: usize = 1 << 28;
+/// How much less each line further from it weighs, in bits, and how many of them weigh more.
+const KEPT_BITS: usize = 6;
+const KEPT_AROUND: usize = 2;
+
 /// An excerpt and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snippet {
@@ -26,10 +32,22 @@ pub struct Snippet {
 /// The lines of `passage` (whose first line has number `first`) that hold most of what is sought,
 /// within `max` bytes.
 pub fn snippet(passage: &str, first: u32, sought: Sought, max: usize) -> Snippet {
+    snippet_at(passage, first, None, sought, max)
+}
+
+/// The same; line number `kept` is among them, if there is one and the passage has it.
+pub fn snippet_at(
+    passage: &str,
+    first: u32,
+    kept: Option<u32>,
+    sought: Sought,
+    max: usize,
+) -> Snippet {
     let body = passage.trim_end();
     let lines: Vec<&str> = body.split('\n').collect();
     let found = find(body, sought);
-    let weights = weights(&lines, &found, max);
+    let mut weights = weights(&lines, &found, max);
+    keep(&mut weights, first, kept);
     let (mut from, to) = window(&lines, &weights, max);
     while from + 1 < to && lines[from].trim().is_empty() {
         from += 1;
@@ -37,12 +55,14 @@ pub fn snippet(passage: &str, first: u32, sought: Sought, max: usize) -> Snippet
     shown(body, &lines, from..to, first, &found, max)
 }
 
-/// The one line of `passage` that holds most of what is sought, or its first one.
-pub fn line(passage: &str, first: u32, sought: Sought, max: usize) -> Snippet {
+/// The one line of `passage` that holds most of what is sought, or its first one; line number
+/// `kept`, if there is one and the passage has it.
+pub fn line(passage: &str, first: u32, kept: Option<u32>, sought: Sought, max: usize) -> Snippet {
     let body = passage.trim_end();
     let lines: Vec<&str> = body.split('\n').collect();
     let found = find(body, sought);
-    let weights = weights(&lines, &found, max);
+    let mut weights = weights(&lines, &found, max);
+    keep(&mut weights, first, kept);
     let rated = weights.iter().enumerate().filter(|(at, _)| !lines[*at].trim().is_empty());
     // The first one of equals.
     let best = rated.rev().max_by_key(|(_, weight)| **weight).map_or(0, |(at, _)| at);
@@ -168,6 +188,22 @@ fn weights(lines: &[&str], found: &[Word], max: usize) -> Vec<usize> {
     out
 }
 
+/// Makes a line weigh so much that it is shown, and those around it that they are if there is room.
+fn keep(weights: &mut [usize], first: u32, kept: Option<u32>) {
+    let Some(at) = kept.and_then(|line| line.checked_sub(first)).map(|at| at as usize) else {
+        return;
+    };
+    if at < weights.len() {
+        for (n, weight) in weights.iter_mut().enumerate().skip(at.saturating_sub(KEPT_AROUND)) {
+            let away = n.abs_diff(at);
+            if away > KEPT_AROUND {
+                break;
+            }
+            *weight += KEPT >> (KEPT_BITS * away);
+        }
+    }
+}
+
 /// Distinct forms count more than repeated ones.
 fn weight(words: &[Word]) -> usize {
     let mut distinct: Vec<&str> = Vec::new();
@@ -251,7 +287,7 @@ mod tests {
             let text = format!("# Head\n\n{}\n\nlast line\n", paragraph(n));
             for found in [
                 snippet(&text, 5, Sought::plain(&forms), max),
-                line(&text, 5, Sought::plain(&forms), max),
+                line(&text, 5, None, Sought::plain(&forms), max),
             ] {
                 let marked: Vec<&str> =
                     found.marks.iter().map(|m| &found.text[m.clone()]).collect();
@@ -275,7 +311,7 @@ mod tests {
         let text = format!("The tide.{far} tide{far} the ebb of a neap tide{far} ebb\nno more");
         for found in [
             snippet(&text, 1, Sought::plain(&forms), 200),
-            line(&text, 1, Sought::plain(&forms), 200),
+            line(&text, 1, None, Sought::plain(&forms), 200),
         ] {
             assert!(found.text.contains("the ebb of a neap tide"), "{found:?}");
             assert!(found.text.starts_with('…') && found.text.ends_with('…'), "{found:?}");
@@ -287,7 +323,7 @@ mod tests {
         assert!(found.text.contains("The ebb is late. of water of water"), "{found:?}");
         // What is shown counts, and not what the line holds anywhere.
         let text = format!("ebb{far} neap{far} tide\n\nA neap tide.\n");
-        assert_eq!(line(&text, 1, Sought::plain(&forms), 200).text, "A neap tide.");
+        assert_eq!(line(&text, 1, None, Sought::plain(&forms), 200).text, "A neap tide.");
     }
 
     #[test]
@@ -304,6 +340,23 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_line_that_is_asked_for_is_shown_whatever_weighs_more() {
+        let forms = forms_of("tide");
+        let mut lines = vec!["tide tide tide tide"; 6];
+        lines.extend(["low water"; 6]);
+        lines.extend(["the ebb", "begins", "at noon", "or so", "and ends"]);
+        let text = lines.join("\n");
+        let at = |kept: Option<u32>| snippet_at(&text, 11, kept, Sought::plain(&forms), 40).text;
+        assert_eq!(at(Some(23)), "low water\nlow water\nthe ebb\nbegins");
+        assert_eq!(at(Some(25)), "the ebb\nbegins\nat noon\nor so\nand ends");
+        for kept in [None, Some(3), Some(99)] {
+            assert!(at(kept).starts_with("tide"), "{kept:?}");
+        }
+        assert_eq!(line(&text, 11, Some(24), Sought::plain(&forms), 40).text, "begins");
+        assert!(line(&text, 11, None, Sought::plain(&forms), 40).text.starts_with("tide"));
+    }
+
     proptest! {
         #[test]
         fn snippets_are_whole_lines_or_say_so(
@@ -311,7 +364,7 @@ mod tests {
         ) {
             let forms = ["a".to_owned(), "b".to_owned()];
             let sought = Sought::plain(&forms);
-            for found in [snippet(&text, 1, sought, max), line(&text, 1, sought, max)] {
+            for found in [snippet(&text, 1, sought, max), line(&text, 1, None, sought, max)] {
                 let body = found.text.trim_matches('…');
                 prop_assert!(text.contains(body));
                 let cut = found.text.starts_with('…');

@@ -37,7 +37,12 @@ pub(crate) fn around<'s>(
     let lines: Vec<u32> = marks.iter().map(line_of).collect();
     let n_marks = |line: &&u32| lines.iter().filter(|other| other == line).count();
     // The first one of equals.
-    let line = *lines.iter().rev().max_by_key(n_marks)?;
+    innermost(symbols, lines.iter().rev().max_by_key(n_marks).copied())
+}
+
+/// The innermost definition around a line.
+pub(crate) fn innermost(symbols: &[Symbol], line: Option<u32>) -> Option<&Symbol> {
+    let line = line?;
     let holds = |symbol: &&Symbol| symbol.lines.0 <= line && line <= symbol.lines.1;
     symbols.iter().filter(holds).min_by_key(|symbol| symbol.bytes.len())
 }

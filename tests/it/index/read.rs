@@ -92,12 +92,15 @@ fn parts_of_a_document_are_read_by_heading_block_and_lines() {
         ("sea/tides.md#L7-L9", (7, 9)),
         ("sea/tides.md:7-9", (7, 9)),
         ("tides:7", (7, 7)),
+        ("sea/tides.md:7:9", (7, 7)),
         ("note://vault/sea/tides.md#L7-L9", (7, 9)),
     ] {
         let reading = engine.read(name).unwrap_or_else(|error| panic!("{name:?}: {error}"));
         assert_eq!(reading.lines, lines, "{name}");
         assert_eq!(reading.text, lines_of(TIDES, lines), "{name}");
     }
+    let full = format!("{}:7:9", place.root().join("sea/tides.md").display());
+    assert_eq!(engine.read(&full).expect("a full path").lines, (7, 7));
     let lines = ReadArgs { lines: Some((7, 9)), ..of("tides") };
     assert_eq!(engine.index.read(&lines).expect("by lines").text, lines_of(TIDES, (7, 9)));
     for lines in [(0, 1), (5, 4), (1_000, 1_001)] {

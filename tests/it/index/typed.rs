@@ -237,3 +237,45 @@ fn a_hit_in_code_names_the_definition_that_its_words_stand_in() {
     assert_eq!(symbol("tail").as_deref(), Some("popitem"));
     assert_eq!(symbol("heron"), None, "it stands in none");
 }
+
+#[test]
+fn a_place_as_it_is_printed_is_found_first() {
+    let place = Place::new();
+    let functions = |name: &str, n: usize| {
+        let function = |at| format!("fn {name}{at}() {{\n    run(harness, 193, 13)\n}}\n\n");
+        (0..n).map(function).collect::<String>()
+    };
+    place.write("src/task/harness.rs", functions("poll", 90));
+    place.write("src/other/harness.rs", functions("wait", 90));
+    place.write("src/routing.py", "def url_path_for(name):\n    return name\n\n\n".repeat(30));
+    for n in 0..5 {
+        place.write(&format!("src/m{n}/mod.rs"), functions("go", 9));
+        let said = "src/task/harness.rs:193:13, src task harness rs 193 13, routing py line 61\n";
+        place.write(&format!("notes/{n}.md"), said.repeat(3));
+    }
+    let engine = place.scanned();
+    let first = |query: &str| {
+        let hit = engine.search(query).hits.remove(0);
+        let shown = hit.snippet.lines().count() as u32;
+        (hit.path, hit.snippet_line..hit.snippet_line + shown, hit.symbol)
+    };
+    for query in [
+        "task/harness.rs:193",
+        "src/task/harness.rs:193:13",
+        "at poll (/root/tokio/src/task/harness.rs:193:13)",
+        "  --> ./src/task/harness.rs:193:13",
+    ] {
+        let (path, lines, symbol) = first(query);
+        assert_eq!(path, "src/task/harness.rs", "{query}");
+        assert!(lines.contains(&193), "{query}: {lines:?}");
+        assert_eq!(symbol.as_deref(), Some("poll48"), "{query}");
+    }
+    let (path, lines, _) = first("File \"/usr/lib/x/routing.py\", line 61, in url_path_for");
+    assert!(path == "src/routing.py" && lines.contains(&61), "{path} {lines:?}");
+    let both = engine.paths("harness.rs:193");
+    assert_eq!(both[..2], ["src/other/harness.rs", "src/task/harness.rs"], "both may be meant");
+    let filtered = engine.paths("harness.rs:193 path:src/task/");
+    assert_eq!(filtered, ["src/task/harness.rs"]);
+    let score = |query: &str| engine.search(query).hits.remove(0).score;
+    assert!(score("task/harness.rs:7") > 10.0 && score("mod.rs:7") < 10.0, "of many none is meant");
+}
