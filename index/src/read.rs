@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::hit::{short_id, uri};
 use crate::kind::Symbol;
 use crate::path::{self, System};
+use crate::qualifier::Qualified;
 use crate::reach::{Reach, SILENT};
 use crate::token::{lower, name_key};
 use crate::{Current, Index};
@@ -542,12 +543,12 @@ impl Finder<'_> {
         }
     }
 
-    /// Every definition called `name`; `Type::method` asks for one inside `Type`.
+    /// Every definition called `name`; `Type::method` asks for one inside `Type`. Of a longer path
+    /// the beginning may be what nothing here is called, as that of a crate.
     fn definitions(&self, name: &str) -> Result<Vec<(FileRow, Symbol)>> {
-        let bare = name.trim().trim_end_matches("()");
-        let mut parts: Vec<&str> =
-            bare.split(['.', '#']).flat_map(|p| p.split("::")).filter(|p| !p.is_empty()).collect();
-        let Some(last) = parts.pop() else { return Ok(Vec::new()) };
+        let Some(Qualified { around: parts, name: last }) = Qualified::of(name) else {
+            return Ok(Vec::new());
+        };
         let key = name_key(last);
         let mut files = Vec::new();
         let view = &self.current.view;
@@ -555,25 +556,33 @@ impl Finder<'_> {
         files.sort_unstable();
         files.dedup();
         let mut out = Vec::new();
+        // How many of the parts the best ones stand in, the innermost first.
+        let mut most = parts.len().min(1);
         for file in files {
             let Some(row) = db::file(self.db, file)? else { continue };
-            if !self.searched().any(|s| s.id == row.source) {
-                continue;
-            }
+            let Some(source) = self.searched().find(|s| s.id == row.source) else { continue };
             for symbol in &row.body.symbols {
                 // Of an operator no letters are left.
                 let named = match key.is_empty() {
                     true => symbol.name == last,
                     false => name_key(&symbol.name) == key,
                 };
-                let named = named && symbol.kind != "impl";
-                if named && parts.iter().all(|part| around(&row, symbol, part)) {
+                if !named || symbol.kind == "impl" {
+                    continue;
+                }
+                let stands = |part: &&&str| around(&row, symbol, part) || is_of(source, part);
+                let n = parts.iter().rev().take_while(stands).count();
+                if n > most {
+                    out.clear();
+                    most = n;
+                }
+                if n == most {
                     out.push((row.clone(), symbol.clone()));
                 }
             }
         }
         // `Pool::take` in `pool.rs`: an item of that name is meant before the file.
-        let inside = |(row, s): &(FileRow, Symbol)| parts.iter().all(|p| within(row, s, p));
+        let inside = |(row, s): &(FileRow, Symbol)| parts.last().is_some_and(|p| within(row, s, p));
         if out.iter().any(inside) {
             out.retain(inside);
         }
@@ -599,7 +608,7 @@ impl Finder<'_> {
         match found.len() {
             0 => Err(Error::Missing {
                 what: format!("no definition of `{name}`"),
-                nearest: self.near_symbols(name)?,
+                nearest: self.near_definitions(name)?,
             }),
             1 => {
                 let (row, symbol) = found.remove(0);
@@ -614,20 +623,31 @@ impl Finder<'_> {
             }
             n => Err(Error::Ambiguous {
                 what: format!("`{name}` is defined {n} times; give `path` too, or one of these"),
-                candidates: found
-                    .iter()
-                    .take(2 * LISTED_MAX)
-                    .map(|(row, s)| {
-                        format!(
-                            "{}#L{}-L{}  {}",
-                            self.place(row),
-                            s.lines.0,
-                            s.lines.1,
-                            s.signature
-                        )
-                    })
-                    .collect(),
+                candidates: self.listed(&found, 2 * LISTED_MAX),
             }),
+        }
+    }
+
+    /// Definitions as candidates: what reads each, and how it is declared.
+    fn listed(&self, found: &[(FileRow, Symbol)], most: usize) -> Vec<String> {
+        let candidate = |(row, symbol): &(FileRow, Symbol)| {
+            let (first, last) = symbol.lines;
+            format!("{}#L{first}-L{last}  {}", self.place(row), symbol.signature)
+        };
+        found.iter().take(most).map(candidate).collect()
+    }
+
+    /// What may be meant by a name that nothing has: those called so that stand elsewhere, else
+    /// names that are similar.
+    fn near_definitions(&self, name: &str) -> Result<Vec<String>> {
+        let Some(named) = Qualified::of(name) else { return Ok(Vec::new()) };
+        let elsewhere = match named.around.is_empty() {
+            true => Vec::new(),
+            false => self.definitions(named.name)?,
+        };
+        match elsewhere.is_empty() {
+            true => self.near_symbols(named.name),
+            false => Ok(self.listed(&elsewhere, LISTED_MAX)),
         }
     }
 
@@ -658,6 +678,13 @@ impl Finder<'_> {
 /// Whether a path ends with a whole part, or with several.
 fn is_end(path: &str, end: &str) -> bool {
     path.strip_suffix(end).is_some_and(|head| head.is_empty() || head.ends_with('/'))
+}
+
+/// Whether a source is called `part`, perhaps with a version behind it: `tokio-1.54.1`.
+fn is_of(source: &Source, part: &str) -> bool {
+    let key = name_key(part);
+    let bare = source.name.trim_end_matches(|c: char| matches!(c, '0'..='9' | '.' | '-' | '_'));
+    !key.is_empty() && (name_key(&source.name) == key || name_key(bare) == key)
 }
 
 /// Whether `symbol` stands inside an item, or a file, called `part`.

@@ -137,7 +137,11 @@ fn definitions_are_read_by_name() {
         let reading = symbol(name, None).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((reading.lines, reading.path.as_str()), ((5, 7), "src/pool.rs"), "{name}");
     }
-    for name in ["drain_all", "drainAll", "drain_all()", "pool::drain_all"] {
+    for name in ["sea::boats::Pool::take", "Pool<T>::take", "<Pool as Take>::take", "x.Pool.take"] {
+        let reading = symbol(name, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(reading.lines, (5, 7), "{name}");
+    }
+    for name in ["drain_all", "drainAll", "drain_all()", "pool::drain_all", "vault::drain_all"] {
         let reading = symbol(name, None).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(reading.text, "pub fn drain_all() {}\n", "{name}");
     }
@@ -152,6 +156,13 @@ fn definitions_are_read_by_name() {
             }
             let place = candidates[1].split_whitespace().next().expect("a place");
             assert_eq!(engine.read(place).expect("a candidate reads").lines, (15, 17));
+        }
+        other => panic!("{other}"),
+    }
+    match symbol("River::take", None).expect_err("none stands there") {
+        Error::Missing { nearest, .. } => {
+            assert_eq!(nearest.len(), 2);
+            assert!(nearest[1].starts_with("vault/src/pool.rs#L15-L17"), "{nearest:?}");
         }
         other => panic!("{other}"),
     }
