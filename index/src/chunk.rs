@@ -278,7 +278,8 @@ fn parsed_code(input: &Input, found: code::Items) -> Parsed {
         .collect();
     let title = input.path.rsplit('/').next().unwrap_or(input.path).to_owned();
     let symbols = items.iter().take(SYMBOLS_MAX).map(|item| symbol(input, item)).collect();
-    let mut out = Parsed { title, chunks, symbols, ..Parsed::default() };
+    let declared = items.iter().take(SYMBOLS_MAX).map(declared_at).collect();
+    let mut out = Parsed { title, chunks, symbols, declared, ..Parsed::default() };
     if let Some(item) = items.get(SYMBOLS_MAX) {
         out.leave_out(Left::Definitions, item.bytes.start);
     }
@@ -296,6 +297,12 @@ fn line_start(text: &str, at: usize) -> usize {
     let before = text[..at].trim_end_matches(is_blank);
     // An item that shares its line with another one starts where it starts.
     if before.is_empty() || before.ends_with('\n') { before.len() } else { at }
+}
+
+/// Where the name of an item stands; where its declaration begins if the name comes behind a body.
+fn declared_at(item: &code::Item) -> usize {
+    let at = item.name_bytes.start;
+    if item.signature.contains(&at) { at } else { item.signature.start }
 }
 
 fn symbol(input: &Input, item: &code::Item) -> Symbol {

@@ -7,7 +7,7 @@ use crate::db::{self, ChunkRow, FileRow, Source};
 use crate::disk::{self, Content};
 use crate::error::{Error, Result};
 use crate::jail::Root;
-use crate::kind::Class;
+use crate::kind::{Class, Symbol};
 use crate::limit::{LINE_BYTES_MAX, SNIPPET_BYTES_MAX};
 use crate::query;
 use crate::rank::Scored;
@@ -123,11 +123,13 @@ pub(crate) fn hit(
             None => return Ok(None),
         },
     };
-    quote(&mut hit, &text, (first, scored.line), sought, args.detail);
+    let named = named(&row, chunk.as_ref(), &text, scored, args);
+    let kept = scored.line.or_else(|| symbol::declared(named?, &text, first));
+    quote(&mut hit, &text, (first, kept), sought, args.detail);
     if hit.renewed {
         return Ok(Some(hit));
     }
-    hit.symbol = symbol_of(&hit, &row, chunk.as_ref(), scored, args);
+    hit.symbol = symbol_of(&hit, &row.body.symbols, named, scored.line);
     let further = others.iter().filter(|o| o.passage >= ALSO_SHARE * scored.passage);
     for other in further.take(ALSO_MAX) {
         let (_, number) = view.address(other.slot);
@@ -144,20 +146,28 @@ fn row_of(db: &Connection, entry: &Entry) -> Result<Option<FileRow>> {
     }
 }
 
-/// The definition that a passage is shown for: the one around the line or of the name that is asked
+/// The definition in a passage that the query asks for by name, if it is shown for that.
+fn named<'r>(
+    row: &'r FileRow,
+    chunk: Option<&ChunkRow>,
+    text: &str,
+    scored: &Scored,
+    args: &SearchArgs,
+) -> Option<&'r Symbol> {
+    let symbols = Some(&row.body.symbols).filter(|all| scored.exact && !all.is_empty())?;
+    symbol::asked(symbols, chunk?, text, &query::parse(&args.query))
+}
+
+/// The definition that a passage is shown for: the one of the name or around the line that is asked
 /// for, else the one in which most of the words stand that are shown.
 fn symbol_of(
     hit: &Hit,
-    row: &FileRow,
-    chunk: Option<&ChunkRow>,
-    scored: &Scored,
-    args: &SearchArgs,
+    symbols: &[Symbol],
+    named: Option<&Symbol>,
+    line: Option<u32>,
 ) -> Option<String> {
-    let symbols = &row.body.symbols;
-    let named = chunk.filter(|_| scored.exact && !symbols.is_empty());
-    let named = named.and_then(|c| symbol::asked(symbols, c, &query::parse(&args.query)));
     let found = match named {
-        None if scored.line.is_some() => symbol::innermost(symbols, scored.line),
+        None if line.is_some() => symbol::innermost(symbols, line),
         None if symbols.is_empty() || hit.marks.is_empty() => return hit.symbol.clone(),
         None => symbol::around(symbols, &hit.snippet, hit.snippet_line, &hit.marks),
         named => named,

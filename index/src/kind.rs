@@ -122,6 +122,8 @@ pub struct Parsed {
     pub blocks: Vec<(String, Range<usize>)>,
     /// Definitions in order.
     pub symbols: Vec<Symbol>,
+    /// By definition, the byte where it is declared, behind its comments: where its name stands.
+    pub declared: Vec<usize>,
     /// The passages; they tile the text.
     pub chunks: Vec<Chunk>,
     /// What was over a bound and is left out, with the byte from which on, where that is known.

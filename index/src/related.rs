@@ -13,6 +13,7 @@ use crate::kind::{Class, Symbol};
 use crate::lexical::Part;
 use crate::reach::{Reach, SILENT};
 use crate::read::{self, ReadArgs};
+use crate::symbol::end_of;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -386,7 +387,7 @@ fn use_lines(
                 && number <= s.lines.1
                 && s.signature.contains(line.trim().trim_end_matches(['{', ' ', ':']))
         });
-        if holds_word(line, name) && !declares {
+        if end_of(line, name).is_some() && !declares {
             let lines = Some((number, number));
             let text = clip(line.trim(), 200).to_owned();
             let uri = uri(source, &row, lines);
@@ -394,15 +395,6 @@ fn use_lines(
         }
     }
     Ok(())
-}
-
-/// `name` stands in `line` as a whole identifier.
-fn holds_word(line: &str, name: &str) -> bool {
-    let part = |c: char| c.is_alphanumeric() || c == '_';
-    line.match_indices(name).any(|(at, _)| {
-        !line[..at].chars().next_back().is_some_and(part)
-            && !line[at + name.len()..].chars().next().is_some_and(part)
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which definition a piece of code is shown for. Pure.
+//! Which definition a piece of code is shown for, and which of its lines declares it. Pure.
 
 use crate::db::ChunkRow;
 use crate::kind::Symbol;
@@ -6,11 +6,15 @@ use crate::query::Query;
 use crate::token::name_key;
 use std::ops::Range;
 
-/// The definition in a passage that a query asks for by name, if one does; first the one that is
-/// spelled so.
+/// What a line begins with that declares nothing.
+const COMMENTS: [&str; 6] = ["//", "/*", "* ", "# ", "--", ";;"];
+
+/// The definition in a passage that a query asks for by name, if one does; first one that is
+/// declared in it, and that is spelled so.
 pub(crate) fn asked<'s>(
     symbols: &'s [Symbol],
     chunk: &ChunkRow,
+    passage: &str,
     query: &Query,
 ) -> Option<&'s Symbol> {
     let bytes = chunk.start as usize..chunk.end as usize;
@@ -21,8 +25,42 @@ pub(crate) fn asked<'s>(
             key == query.exact || key == query.defined
         }
     };
-    let is_other = |symbol: &&Symbol| Some(&symbol.name) != query.spelling.as_ref();
+    let is_other = |symbol: &&Symbol| {
+        let elsewhere = declared(symbol, passage, chunk.first).is_none();
+        (elsewhere, Some(&symbol.name) != query.spelling.as_ref())
+    };
     symbols.iter().filter(is_asked).min_by_key(is_other)
+}
+
+/// The line of a passage, which begins with line `first`, that declares a definition, if one does.
+pub(crate) fn declared(symbol: &Symbol, passage: &str, first: u32) -> Option<u32> {
+    let (name, signature) = (symbol.name.as_str(), symbol.signature.as_str());
+    let head = end_of(signature, name).map_or(name, |end| &signature[..end]);
+    let may = |(line, number): &(&str, u32)| {
+        let is_comment = COMMENTS.iter().any(|sign| line.trim_start().starts_with(sign));
+        let inside = symbol.lines.0 <= *number && *number <= symbol.lines.1;
+        inside && !is_comment && end_of(line, name).is_some()
+    };
+    let lines: Vec<(&str, u32)> = passage.lines().zip(first..).filter(may).collect();
+    let begins = |(line, _): &&(&str, u32)| {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        end_of(&line, head).is_some()
+    };
+    // A declaration of several lines may have its name in another one than the first.
+    let goes_on = |(line, _): &&(&str, u32)| {
+        signature.contains(line.trim().trim_end_matches(['{', '(', ':', ' ']))
+    };
+    let found = lines.iter().find(begins).or_else(|| lines.iter().find(goes_on));
+    found.map(|(_, number)| *number)
+}
+
+/// Where `name` ends in a text that holds it as a whole word.
+pub(crate) fn end_of(text: &str, name: &str) -> Option<usize> {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let ends = text.match_indices(name).map(|(at, _)| (at, at + name.len()));
+    let mut whole =
+        ends.filter(|(at, end)| !text[..*at].ends_with(part) && !text[*end..].starts_with(part));
+    whole.next().map(|(_, end)| end)
 }
 
 /// The innermost definition around the line in which most of some marked words stand, if one is;
@@ -86,7 +124,7 @@ mod tests {
             symbol("stack", "function", (20, 22)),
         ];
         let asked = |query: &str, lines: Range<u32>| {
-            asked(&symbols, &chunk(lines), &parse(query)).map(|symbol| symbol.name.as_str())
+            asked(&symbols, &chunk(lines), "", &parse(query)).map(|symbol| symbol.name.as_str())
         };
         assert_eq!(asked("pop_list", 1..10), Some("pop_list"));
         assert_eq!(asked("PopList", 1..10), Some("PopList"));
@@ -94,6 +132,28 @@ mod tests {
         assert_eq!(asked("pop list", 1..10), Some("pop_list"), "the first of equals");
         assert_eq!(asked("stack", 1..10), None, "what is implemented for it is not it");
         assert_eq!(asked("pop_list", 1..4), None, "it is elsewhere");
+    }
+
+    #[test]
+    fn the_line_that_declares_a_definition_is_known() {
+        let text = "# fn take(n)\n/// fn take\n#[take]\npub(crate) fn  take(\n    n: u32,\n) {\n\
+                    take(take)\n}\nstatic int\ngive(void) {\n  give();\n}";
+        let declared = |name: &str, signature: &str, lines: (u32, u32)| {
+            let symbol =
+                Symbol { signature: signature.to_owned(), ..symbol(name, "function", lines) };
+            declared(&symbol, text, 11)
+        };
+        assert_eq!(declared("take", "fn take( n: u32, )", (11, 18)), Some(14));
+        assert_eq!(declared("give", "static int give(void)", (19, 22)), Some(20));
+        assert_eq!(declared("take", "fn take( n: u32, )", (15, 18)), None, "it is before");
+        assert_eq!(declared("tak", "fn tak()", (11, 18)), None, "no whole word");
+        let symbols = [symbol("a", "x", (1, 2)), symbol("A", "x", (3, 4))];
+        let asked = |passage: &str| {
+            let found = asked(&symbols, &chunk(1..5), passage, &parse("A"));
+            found.map(|symbol| symbol.lines.0)
+        };
+        assert_eq!(asked("fn a() {\n}\n"), Some(1), "what is declared here");
+        assert_eq!(asked(""), Some(3), "what is spelled so");
     }
 
     #[test]

@@ -1163,18 +1163,18 @@ pub(crate) fn props_of(parsed: &Parsed, written: Option<Written>) -> Vec<(String
     props
 }
 
-/// By passage: the definitions that people look up by name, each with the item around it.
+/// By passage: the definitions declared in it that people look up by name, each with the item
+/// around it.
 fn exact_names(parsed: &Parsed) -> Vec<Vec<(&str, Option<&str>)>> {
     let mut out = vec![Vec::new(); parsed.chunks.len()];
     let mut open: Vec<&Symbol> = Vec::new();
-    for symbol in &parsed.symbols {
+    for (symbol, at) in parsed.symbols.iter().zip(&parsed.declared) {
         while open.last().is_some_and(|outer| outer.bytes.end < symbol.bytes.end) {
             open.pop();
         }
         let outer = open.last().map(|outer| outer.name.as_str());
         open.push(symbol);
-        let at = symbol.bytes.start;
-        let n = parsed.chunks.partition_point(|chunk| chunk.bytes.start <= at);
+        let n = parsed.chunks.partition_point(|chunk| chunk.bytes.start <= *at);
         let names = n.checked_sub(1).and_then(|n| out.get_mut(n));
         if let Some(names) = names.filter(|_| !NOT_DEFINITIONS.contains(&symbol.kind.as_str())) {
             names.push((symbol.name.as_str(), outer));

@@ -2,7 +2,7 @@
 
 use super::{ALL, Engine, Place, args, search, set_day};
 use std::collections::BTreeSet;
-use synod_index::{Filters, SearchArgs};
+use synod_index::{Detail, Filters, SearchArgs};
 
 fn place() -> Engine {
     let place = Place::new();
@@ -278,4 +278,24 @@ fn a_place_as_it_is_printed_is_found_first() {
     assert_eq!(filtered, ["src/task/harness.rs"]);
     let score = |query: &str| engine.search(query).hits.remove(0).score;
     assert!(score("task/harness.rs:7") > 10.0 && score("mod.rs:7") < 10.0, "of many none is meant");
+}
+
+#[test]
+fn a_definition_is_shown_with_the_line_that_declares_it() {
+    let place = Place::new();
+    let said = |n: usize| "    /// num_args, num args: how many of num_args there are.\n".repeat(n);
+    let method =
+        |n| format!("{}    pub fn num_args(mut self) -> Self {{\n        self\n    }}\n", said(n));
+    for (name, n) in [("short", 1), ("long", 13), ("longer", 40)] {
+        place.write(&format!("{name}.rs"), format!("impl Arg {{\n{}}}\n", method(n)));
+    }
+    let engine = place.scanned();
+    for detail in [Detail::Passage, Detail::Line] {
+        let found = engine.index.search(&SearchArgs { detail, ..args("num_args") }).expect("found");
+        assert_eq!(found.hits.len(), 3);
+        for hit in found.hits {
+            assert!(hit.snippet.contains("pub fn num_args("), "{}: {}", hit.path, hit.snippet);
+            assert_eq!(hit.symbol.as_deref(), Some("num_args"), "{}", hit.path);
+        }
+    }
 }
