@@ -36,7 +36,7 @@ pub struct Query {
     pub run: Option<Leaf>,
     /// All words of a query of several, one behind the other: a message that was pasted.
     pub message: Option<Leaf>,
-    /// That run is a path or a file's name, as far as can be seen.
+    /// That run may be a path, or a file's name.
     pub is_path: bool,
     /// The name whose definition is asked for, if the query is that: `struct Router`,
     /// `Router.mount`. Of what is a path too, where no document is called so.
@@ -318,11 +318,8 @@ impl Query {
         let is_ending =
             |end: &str| end.len() <= EXTENSION_MAX && end.chars().all(char::is_alphabetic);
         let ends = typed.rsplit_once('.').is_some_and(|(_, end)| !end.is_empty() && is_ending(end));
-        // One stroke alone parts words as well: `TCP/IP`, `and/or`.
-        self.is_path = ends
-            || typed.starts_with(['.', '/'])
-            || typed.ends_with('/')
-            || typed.matches('/').count() > 1;
+        // A stroke parts words as well (`TCP/IP`): documents decide, none of which may be called so.
+        self.is_path = ends || typed.starts_with('.') || typed.contains('/');
     }
 
     /// Notes what stands verbatim if the query is several words: an error message, a sentence.
@@ -657,10 +654,11 @@ mod tests {
 
     #[test]
     fn paths_and_links_are_known_as_such() {
-        for text in ["notes/tide.md", "tide.md", "src/json.rs", "[[notes/tide.md#Moon|so]]"] {
+        let paths = ["notes/tide.md", "tide.md", "src/json.rs", "[[notes/tide.md#Moon|so]]"];
+        for text in paths.into_iter().chain(["task/harness", "TCP/IP"]) {
             assert!(parse(text).is_path, "{text}");
         }
-        for text in ["1.0.21", "tide", "ERR_RESET", "a note.md in words", "end.", "TCP/IP"] {
+        for text in ["1.0.21", "tide", "ERR_RESET", "a note.md in words", "end."] {
             assert!(!parse(text).is_path, "{text}");
         }
         assert_eq!(parse("[[Tide|the sea]]"), parse("Tide"));

@@ -299,3 +299,18 @@ fn a_definition_is_shown_with_the_line_that_declares_it() {
         }
     }
 }
+
+#[test]
+fn a_part_of_a_path_finds_what_is_there() {
+    let place = Place::new();
+    place.write("src/runtime/task/harness.rs", "pub struct Poll;\n");
+    for n in 0..9 {
+        let said = "# Notes\n\nThe task/harness runs a task in a harness: task/harness.\n";
+        place.write(&format!("notes/{n}.md"), said);
+    }
+    place.write("net/stack.md", "# Stack\n\nIt is called TCP/IP, TCP/IP.\n");
+    place.write("net/ip/tcp.md", "# Other\n\nIP over TCP, TCP and IP.\n");
+    let engine = place.scanned();
+    assert_eq!(engine.paths("task/harness")[0], "src/runtime/task/harness.rs");
+    assert_eq!(engine.paths("TCP/IP")[0], "net/stack.md", "no path holds it");
+}
