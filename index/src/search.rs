@@ -557,10 +557,11 @@ fn parse_all(languages: &[Language], text: &str, also: &[String]) -> Query {
         query.free.extend(other.free);
         let phrases = other.required.into_iter().map(|leaf| (leaf, 1.0));
         for (leaf, weight) in other.scored.into_iter().chain(phrases) {
+            let is_full = query.scored.len() >= 2 * QUERY_TERMS_MAX;
             match query.scored.iter_mut().find(|(known, _)| *known == leaf) {
                 Some(row) => row.1 += weight / 2.0,
                 // Each is compared with all of them.
-                None if query.scored.len() >= 2 * QUERY_TERMS_MAX => {}
+                None if is_full => {}
                 None => query.scored.push((leaf, weight / 2.0)),
             }
         }

@@ -146,11 +146,11 @@ impl Operation for Related {
         }
         for (name, rows) in &reply.relations {
             let total = reply.totals.get(name).copied().unwrap_or(rows.len());
-            let shown = match rows.len() < total {
+            let count = match rows.len() < total {
                 true => format!("the first {} of {total}", rows.len()),
                 false => total.to_string(),
             };
-            let _ = writeln!(out, "\n{} ({shown}):", name.replace('_', " "));
+            let _ = writeln!(out, "\n{} ({count}):", name.replace('_', " "));
             for row in rows {
                 let lines = row.lines.map(|[a, b]| format!(":{a}-{b}")).unwrap_or_default();
                 let text = match row.text.is_empty() {
