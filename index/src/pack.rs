@@ -64,10 +64,10 @@ const RELEVANCE: f32 = 0.8;
 const ALIKE: f32 = 0.9;
 /// Candidates that are put in that order.
 const ORDERED: usize = 64;
-/// Share of lines in common from which a passage says the same as another.
-const SAME_LINES: f32 = 0.8;
 /// Names of what was left out.
 const LEFT_OUT_MAX: usize = 20;
+/// Why most of it was.
+const NO_ROOM: &str = "no room within the budget";
 
 /// A pack that is asked for.
 #[derive(Clone, Debug)]
@@ -183,6 +183,8 @@ struct Candidate<'a> {
     texts: HashMap<usize, String>,
     /// Its language, where forms of one are sought.
     language: Option<Language>,
+    /// Documents whose best passages say nothing that its own does not.
+    twins: Vec<LeftOut>,
 }
 
 /// What is taken of a document.
@@ -269,7 +271,7 @@ struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// What the search found, without what says the same as a better one.
+    /// What the search found, without what says nothing that a better one does not.
     fn candidates(
         &self,
         answer: &Answer,
@@ -308,10 +310,11 @@ impl<'a> Packer<'a> {
                 continue;
             }
             let lines = lines_of(&candidate.texts[&best]);
-            if let Some(twin) = said.iter().position(|known| same(known, &lines)) {
-                let twin = &out[twin];
-                let why = format!("says the same as {}/{}", twin.source.name, twin.row.path);
-                pack.left_out.push(candidate.left_out(why));
+            let holds_all = |known: &HashSet<String>| !lines.is_empty() && lines.is_subset(known);
+            let better = said.iter().position(holds_all);
+            if let Some(better) = better.and_then(|at| out.get_mut(at)) {
+                let why = format!("says the same as {}/{}", better.source.name, better.row.path);
+                better.twins.push(candidate.left_out(why));
                 twins.insert(entry.file);
                 continue;
             }
@@ -352,6 +355,7 @@ impl<'a> Packer<'a> {
             takes: Vec::new(),
             texts: HashMap::new(),
             language,
+            twins: Vec::new(),
         }))
     }
 
@@ -500,9 +504,16 @@ impl<'a> Packer<'a> {
         let taken = plan::choose(&offers, budget);
         for (candidate, n_steps) in candidates.iter().zip(taken) {
             match n_steps.checked_sub(1) {
-                Some(last) => pack.pieces.extend(self.pieces(candidate, &candidate.takes[last])),
+                Some(last) => {
+                    pack.pieces.extend(self.pieces(candidate, &candidate.takes[last]));
+                    pack.left_out.extend(candidate.twins.iter().cloned());
+                }
                 None if candidate.why == Why::Found => {
-                    pack.left_out.push(candidate.left_out("no room within the budget".into()));
+                    // What a twin of it says is not in the pack either.
+                    let twins = candidate.twins.iter().cloned();
+                    let why = NO_ROOM.to_owned();
+                    pack.left_out.push(candidate.left_out(why.clone()));
+                    pack.left_out.extend(twins.map(|twin| LeftOut { why: why.clone(), ..twin }));
                 }
                 None => {}
             }
@@ -641,14 +652,10 @@ impl Candidate<'_> {
     }
 }
 
+/// The lines of a passage on which something stands. One that differs in a single line says
+/// something else: notes of one template share most of theirs.
 fn lines_of(text: &str) -> HashSet<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-/// Most lines of one stand in the other.
-fn same(a: &HashSet<String>, b: &HashSet<String>) -> bool {
-    let common = a.intersection(b).count() as f32;
-    common > 0.0 && common >= SAME_LINES * (a.len() + b.len()) as f32 / 2.0
 }
 
 /// Names in code that may be defined elsewhere: not keywords, which are short and lower-case.

@@ -92,6 +92,49 @@ fn what_it_says_stands_at_its_lines_and_nothing_stands_twice() {
 }
 
 #[test]
+fn notes_of_one_template_are_different_notes() {
+    let place = Place::new();
+    for day in 1..=12 {
+        let text = format!(
+            "---\ntype: health\nsource: scale\n---\n# Health\n\n## Weight\n\n\
+             {}.{day} kg in November\n\n## Sleep\n\nWell.\n\n## Steps\n\nNone.\n",
+            70 + day % 3
+        );
+        place.write(&format!("vault/2026-11-{day:02}.md"), text);
+    }
+    place.index(&place.path().join("vault"));
+    let (reply, _) = pack(&place, json!({"query": "weight in November", "tokens": 4000}));
+    let passages = reply["passages"].as_array().expect("passages");
+    let paths: std::collections::HashSet<_> = passages.iter().map(|p| p["path"].as_str()).collect();
+    assert_eq!(paths.len(), 12, "{reply}");
+}
+
+#[test]
+fn a_twin_is_named_where_it_is_in_the_pack() {
+    let crowded = Place::new();
+    for n in 0..30 {
+        crowded.write(&format!("vault/{n}.md"), format!("# Log\n\nDay {n}: tide of {n} feet.\n"));
+    }
+    for copy in ["copy", "copy2"] {
+        let more = "Nothing else is said of it here. ".repeat(20);
+        crowded.write(&format!("vault/{copy}.md"), format!("# Copy\n\nA tide.\n{more}\n"));
+    }
+    crowded.index(&crowded.path().join("vault"));
+    let asked = [(crowded, "tide feet", false), (vault(), "neap spring", true)];
+    for (place, query, is_there) in asked {
+        let (reply, _) = pack(&place, json!({"query": query, "tokens": 800}));
+        let out = reply["left_out"].as_array().expect("left out");
+        let twins = out.iter().filter_map(|o| o["why"].as_str()?.strip_prefix("says the same as "));
+        let named: Vec<&str> = twins.collect();
+        let there = reply["passages"].as_array().expect("passages").iter();
+        let there: Vec<String> =
+            there.map(|p| format!("vault/{}", p["path"].as_str().expect("a path"))).collect();
+        assert!(named.iter().all(|path| there.iter().any(|known| known == path)), "{reply}");
+        assert_eq!(!named.is_empty(), is_there, "{reply}");
+    }
+}
+
+#[test]
 fn a_small_budget_holds_many_excerpts_and_a_large_one_whole_sections() {
     let place = vault();
     let extents = |budget: usize| {
