@@ -5,9 +5,7 @@
 
 use super::{Class, Input, Kind, Left, Link, Parsed, Section, has_extension, outline, stem};
 use crate::chunk::{Border, clip};
-use crate::limit::{
-    BLOCKS_MAX, CHUNK_BYTES_MAX, HEADER_BYTES_MAX, MARKS_MAX, NAME_BYTES_MAX, PROPS_MAX,
-};
+use crate::limit::{HEADER_BYTES_MAX, MARKS_MAX, NAME_BYTES_MAX, PROPS_MAX};
 use crate::token::is_symbol;
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 use std::ops::Range;
@@ -100,6 +98,9 @@ struct Reader<'a> {
     input: &'a Input<'a>,
     out: Parsed,
     borders: Vec<Border>,
+    blocks: Vec<Block>,
+    /// Where the last block ends that stands in no other.
+    top_end: usize,
     heading: Option<(u8, String, usize)>,
     link: Option<(Link, usize)>,
     /// Behind the front matter.
@@ -115,6 +116,8 @@ impl<'a> Reader<'a> {
             input,
             out: Parsed::default(),
             borders: Vec::new(),
+            blocks: Vec::new(),
+            top_end: 0,
             heading: None,
             link: None,
             start: 0,
@@ -132,6 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     fn event(&mut self, event: Event, bytes: Range<usize>) {
+        self.block(&event, &bytes);
         match event {
             Event::Start(tag) => self.open(tag, bytes),
             Event::End(tag) => self.end(tag),
@@ -148,6 +152,20 @@ impl<'a> Reader<'a> {
             Event::Code(text) => self.inline(&text),
             Event::SoftBreak | Event::HardBreak => self.inline(" "),
             _ => {}
+        }
+    }
+
+    /// Keeps what a block id can name. Whatever begins behind the last block is one itself.
+    fn block(&mut self, event: &Event, bytes: &Range<usize>) {
+        let is_item = matches!(event, Event::Start(Tag::Item));
+        let is_top = bytes.start >= self.top_end && matches!(event, Event::Start(_) | Event::Rule);
+        if is_top {
+            self.top_end = bytes.end;
+        }
+        if is_top || is_item {
+            let line = self.input.lines.line(bytes.start);
+            let start = self.input.lines.bytes(line, line).start;
+            self.blocks.push(Block { bytes: start..bytes.end, is_item });
         }
     }
 
@@ -225,7 +243,7 @@ impl<'a> Reader<'a> {
         let text = self.input.text;
         let end = self.out.sections_end(text.len());
         outline::close(&mut self.out.sections, end);
-        scan_lines(self.input, self.start, &mut self.out);
+        scan_lines(self.input, self.start, &self.blocks, &mut self.out);
         self.out.sort_tags();
         self.name();
         let (title, sections) = (&self.out.title, &self.out.sections);
@@ -332,10 +350,86 @@ fn is_joined(c: char) -> bool {
     joins || is_combining_mark(c)
 }
 
+/// What a block id can name, as in Obsidian: an item of a list, or what stands in nothing else.
+struct Block {
+    /// From the start of its first line on.
+    bytes: Range<usize>,
+    is_item: bool,
+}
+
+/// Finds the blocks that ids name, for one line after the other.
+#[derive(Default)]
+struct Blocks<'b> {
+    /// Those that begin behind the last line.
+    left: &'b [Block],
+    /// Items around it, the outermost first.
+    items: Vec<&'b Block>,
+    /// The last block that stands in no other, and the one before it.
+    top: Option<&'b Block>,
+    before: Option<&'b Block>,
+    /// Where a formula begins that is open, and the last one that is closed. To the parser a blank
+    /// line ends it.
+    open: Option<usize>,
+    formula: Range<usize>,
+}
+
+impl Blocks<'_> {
+    /// Looks whether `$$` opens or closes a formula on a line.
+    fn look(&mut self, line: &str, bytes: &Range<usize>) {
+        match self.open {
+            Some(start) if line.contains("$$") => {
+                self.formula = start..bytes.end;
+                self.open = None;
+            }
+            None if line.strip_prefix("$$").is_some_and(|rest| !rest.contains("$$")) => {
+                self.open = Some(bytes.start);
+            }
+            _ => {}
+        }
+    }
+
+    /// The bytes of the block that an id at the end of a line names. On a line of its own that is
+    /// the block which it goes on or stands behind.
+    fn named(&mut self, text: &str, line: Range<usize>) -> Range<usize> {
+        self.go_to(line.start);
+        let written = &text[line.clone()];
+        let item = self.items.last().filter(|_| !written.starts_with('^')).copied();
+        let block = item.or_else(|| match written.trim_start().starts_with('^') {
+            true => self.top.filter(|top| top.bytes.start < line.start).or(self.before),
+            false => self.top.filter(|top| top.bytes.end > line.start),
+        });
+        let Some(block) = block else { return line };
+        let start = block.bytes.start;
+        let start = if self.formula.contains(&start) { self.formula.start } else { start };
+        start..text[..block.bytes.end].trim_end().len().max(line.end)
+    }
+
+    fn go_to(&mut self, at: usize) {
+        while let Some((next, rest)) = self.left.split_first()
+            && next.bytes.start <= at
+        {
+            self.left = rest;
+            if next.is_item {
+                self.close(next.bytes.start);
+                self.items.push(next);
+            } else {
+                (self.before, self.top) = (self.top, Some(next));
+            }
+        }
+        self.close(at);
+    }
+
+    fn close(&mut self, at: usize) {
+        while self.items.last().is_some_and(|item| item.bytes.end <= at) {
+            self.items.pop();
+        }
+    }
+}
+
 /// Block ids (` ^id` at a line's end) and inline fields (`key:: value`, `[key:: value]`) from byte
 /// `start` on.
-fn scan_lines(input: &Input, start: usize, out: &mut Parsed) {
-    let mut block_start = start;
+fn scan_lines(input: &Input, start: usize, blocks: &[Block], out: &mut Parsed) {
+    let mut blocks = Blocks { left: blocks, ..Blocks::default() };
     let mut fence: Option<&str> = None;
     for number in input.lines.line(start)..=input.lines.count() {
         let bytes = input.lines.bytes(number, number);
@@ -348,21 +442,13 @@ fn scan_lines(input: &Input, start: usize, out: &mut Parsed) {
             None if mark.starts_with("~~~") => fence = Some("~~~"),
             None => {}
         }
+        blocks.look(mark, &bytes);
         if line.is_empty() || is_rule(mark) {
-            block_start = bytes.end;
             continue;
         }
-        if opens_block(mark) {
-            block_start = bytes.start;
-        }
         if let Some(id) = block_id(line) {
-            // An id on a line of its own names the block before it.
-            let own_line = mark.starts_with('^');
-            let from = match own_line && out.blocks.len() < BLOCKS_MAX {
-                true => previous_block(input.text, bytes.start).max(start),
-                false => block_start,
-            };
-            out.add_block(id, from..bytes.start + line.len());
+            let block = blocks.named(input.text, bytes.start..bytes.start + line.len());
+            out.add_block(id, block);
         }
         inline_fields(line, out);
     }
@@ -370,28 +456,6 @@ fn scan_lines(input: &Input, start: usize, out: &mut Parsed) {
 
 fn is_rule(line: &str) -> bool {
     line.len() >= 3 && [b'-', b'*', b'_'].iter().any(|sign| line.bytes().all(|b| b == *sign))
-}
-
-/// Whether a line without its indentation begins a list item or is a heading.
-fn opens_block(line: &str) -> bool {
-    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
-    let rest = match digits {
-        0 => line.strip_prefix(['-', '*', '+']).unwrap_or_else(|| line.trim_start_matches('#')),
-        _ => line[digits..].strip_prefix(['.', ')']).unwrap_or(line),
-    };
-    rest.len() < line.len() && (rest.is_empty() || rest.starts_with(char::is_whitespace))
-}
-
-/// Where the block begins that ends before byte `at`: behind the last line on which nothing stands.
-fn previous_block(text: &str, at: usize) -> usize {
-    let head = text[..at].trim_end();
-    // A block is no longer than this: a file of nothing but ids must not be read once per id.
-    let from = head.len().saturating_sub(4 * CHUNK_BYTES_MAX);
-    let from = (from..=head.len()).find(|at| head.is_char_boundary(*at)).unwrap_or(0);
-    let lines = head[from..].rsplit('\n').take_while(|line| !line.trim().is_empty());
-    // Each with its end, which the last one has lost.
-    let length: usize = lines.map(|line| line.len() + 1).sum();
-    (head.len() + 1).saturating_sub(length.max(1))
 }
 
 fn block_id(line: &str) -> Option<&str> {
@@ -567,7 +631,7 @@ fn close_value(levels: &mut [Level], path: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::chunk::LineIndex;
-    use crate::limit::{LINKS_MAX, SECTIONS_MAX, TAGS_MAX};
+    use crate::limit::{BLOCKS_MAX, LINKS_MAX, SECTIONS_MAX, TAGS_MAX};
     use proptest::prelude::*;
 
     fn read(text: &str) -> Parsed {
@@ -720,9 +784,39 @@ mod tests {
             }
         }
         let text = "\n^none\n";
-        assert_eq!(read(text).blocks, [("none".to_owned(), 0..6)]);
+        assert_eq!(read(text).blocks, [("none".to_owned(), 1..6)]);
         let text = "---\nkey: a\n---\n^none\n";
         assert_eq!(outline::proof::block(&read(text), text, "none"), "^none");
+    }
+
+    #[test]
+    fn an_id_names_what_the_parser_takes_for_a_block() {
+        let text = "## Head\nright below\n^p1\n\n\
+                    ## Quote\n> [!note]\n> said\n\n^q1\n\n\
+                    Before:\n- a ^s1\n  goes on\n\n  and on\n  - sub ^sub\n- b\n\n^whole\n\n\
+                    ## Table\n| a | b |\n|---|---|\n| 1 | 2 |\n^t1\n\n\
+                    ```rust\nlet a = 1;\n\nlet b = 2;\n```\n^c1\n\n\
+                    $$\na\n\nb\n$$\n\n^m1\n\n> one\n>\n> two ^q2\n\n\
+                    - c\n  ^c2\n\n## End ^h1\nText\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            let parsed = read(&text);
+            for (id, block) in [
+                ("p1", "right below\n^p1"),
+                ("q1", "> [!note]\n> said\n\n^q1"),
+                ("s1", "- a ^s1\n  goes on\n\n  and on\n  - sub ^sub"),
+                ("sub", "  - sub ^sub"),
+                ("whole", "- a ^s1\n  goes on\n\n  and on\n  - sub ^sub\n- b\n\n^whole"),
+                ("t1", "| a | b |\n|---|---|\n| 1 | 2 |\n^t1"),
+                ("c1", "```rust\nlet a = 1;\n\nlet b = 2;\n```\n^c1"),
+                ("m1", "$$\na\n\nb\n$$\n\n^m1"),
+                ("q2", "> one\n>\n> two ^q2"),
+                ("c2", "- c\n  ^c2"),
+                ("h1", "## End ^h1"),
+            ] {
+                let found = outline::proof::block(&parsed, &text, id).replace("\r\n", "\n");
+                assert_eq!(found, block, "{id}");
+            }
+        }
     }
 
     #[test]
