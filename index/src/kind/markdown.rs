@@ -20,6 +20,9 @@ pub const NAME: &str = "markdown";
 /// Longest value of a property that is kept, in bytes.
 const PROP_BYTES_MAX: usize = 2_000;
 
+/// The line that opens front matter.
+const FRONT_LINE: u32 = 1;
+
 /// Quote and list nesting beyond which a file is cut by lines only: no person writes it.
 const NESTING_MAX: usize = 200;
 
@@ -522,7 +525,7 @@ fn front_matter(yaml: &str, out: &mut Parsed) {
             }
             _ => {}
         }
-        if let Some(link) = property_link(value) {
+        if let Some(link) = property_link(value, FRONT_LINE + pair.line) {
             out.add_link(link);
         }
     }
@@ -535,19 +538,21 @@ struct Pair {
     value: String,
     /// One of a list.
     item: bool,
+    /// Where the value begins, from 1 at the first line of the YAML.
+    line: u32,
 }
 
 /// A property that is a wiki link counts as a link of the note, as in Obsidian.
-fn property_link(value: &str) -> Option<Link> {
+fn property_link(value: &str, line: u32) -> Option<Link> {
     let inner = value.strip_prefix("[[")?.strip_suffix("]]")?;
     let (dest, text) = inner.split_once('|').unwrap_or((inner, inner));
     let (target, anchor) = link_target(dest, true)?;
-    Some(Link { target, anchor, text: text.to_owned(), wiki: true, embed: false, line: 1 })
+    Some(Link { target, anchor, text: text.to_owned(), wiki: true, embed: false, line })
 }
 
 /// `key: value` pairs by lines, lists of `- item` lines joined under their key.
 fn line_pairs(yaml: &str, pairs: &mut Vec<Pair>) {
-    for line in yaml.lines() {
+    for (number, line) in (1..).zip(yaml.lines()) {
         // One more than are kept: that they are too many is said.
         if pairs.len() > PROPS_MAX {
             break;
@@ -555,13 +560,13 @@ fn line_pairs(yaml: &str, pairs: &mut Vec<Pair>) {
         let item = line.trim_start().strip_prefix("- ").zip(pairs.last());
         let item = item.map(|(item, last)| (last.key.clone(), unquote(item)));
         if let Some((key, value)) = item {
-            pairs.push(Pair { key, value, item: true });
+            pairs.push(Pair { key, value, item: true, line: number });
         } else if let Some((key, value)) = line.split_once(':')
             && !key.starts_with([' ', '#'])
             && key.len() <= 200
         {
             let key = key.trim().to_lowercase();
-            pairs.push(Pair { key, value: unquote(value), item: false });
+            pairs.push(Pair { key, value: unquote(value), item: false, line: number });
         }
     }
     pairs.retain(|pair| !pair.value.is_empty());
@@ -581,7 +586,8 @@ fn yaml_pairs(yaml: &str, pairs: &mut Vec<Pair>) -> Option<()> {
         if pairs.len() > PROPS_MAX {
             break;
         }
-        match event.ok()?.0 {
+        let (event, place) = event.ok()?;
+        match event {
             Event::MappingStart(..) => levels.push(Level { map: true, keyed: false }),
             Event::SequenceStart(..) => levels.push(Level { map: false, keyed: false }),
             Event::MappingEnd | Event::SequenceEnd => {
@@ -595,7 +601,8 @@ fn yaml_pairs(yaml: &str, pairs: &mut Vec<Pair>) -> Option<()> {
                     level.keyed = true;
                 } else {
                     let (key, item) = (long_key(&path.join(".")), !level.map);
-                    pairs.push(Pair { key, value: text.trim().to_owned(), item });
+                    let line = u32::try_from(place.start.line()).unwrap_or(u32::MAX - FRONT_LINE);
+                    pairs.push(Pair { key, value: text.trim().to_owned(), item, line });
                     close_value(&mut levels, &mut path);
                 }
             }
@@ -700,6 +707,21 @@ mod tests {
         assert_eq!(parsed.title, "Foo: bar");
         assert_eq!(parsed.tags, ["a"]);
         assert_eq!(parsed.aliases, ["Tide pools"]);
+    }
+
+    #[test]
+    fn a_link_in_a_property_stands_at_its_line() {
+        let links = "aliases: [x]\nup: \"[[Up]]\"\nrelated:\n  - \"[[One]]\"\n  - \"[[Two|2]]\"\n";
+        for head in ["", "title: Foo: bar\n"] {
+            let text = format!("---\n{head}{links}---\n[[Three]]\n");
+            for text in [text.replace('\n', "\r\n"), text] {
+                for link in &read(&text).links {
+                    let line = text.lines().nth(link.line as usize - 1);
+                    assert!(line.is_some_and(|line| line.contains(&link.target)), "{link:?}");
+                }
+                assert_eq!(read(&text).links.len(), 4);
+            }
+        }
     }
 
     #[test]
