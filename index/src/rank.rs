@@ -40,6 +40,9 @@ const LEAD: f32 = 2.0;
 /// confidence in that: a long document holds the words of a sentence no better than others do, its
 /// passage does.
 const PASSAGE_LEAD: f32 = 0.6;
+/// The same where words alone rank: what a document gains by its lead over the second best, once by
+/// whole documents and once by best passages. Not beside a bonus, which leads may not outdo.
+const LEAD_OF_WORDS: f32 = 0.6;
 
 /// The best of some numbers and the second best.
 #[derive(Clone, Copy)]
@@ -81,7 +84,7 @@ pub struct Scored {
     pub slot: u32,
     /// Index into the view's entries.
     pub entry: u32,
-    /// The mean of both levels, plus bonuses.
+    /// The mean of both levels, plus leads and bonuses.
     pub score: f32,
     /// Share of the document level, 0 to 1.
     pub document: f32,
@@ -165,8 +168,10 @@ pub fn rank(
             ranker.fused(top, sums, &best, meaning)
         }
         None => {
+            // Of all that fit the words: filters never change a score.
+            let leads = ranker.leads(sums, &best);
             best.retain(|(.., entry)| ranker.allows(*entry));
-            (ranker.first(top, sums, &best), best.len())
+            (ranker.first(top, sums, &best, leads), best.len())
         }
     };
     let matched = best.iter().filter(|(.., entry)| ranker.allows(*entry)).count();
@@ -193,18 +198,44 @@ impl Ranker<'_> {
         Scored { slot, entry, score, document, passage, meaning: None, exact, line: None }
     }
 
+    /// The best and the second best of whole documents, and of their best passages; none beside a
+    /// bonus.
+    fn leads(&self, sums: &Scratch, best: &[(f32, u32, u32)]) -> Option<[Best; 2]> {
+        let mut leads = [Best::default(); 2];
+        let [documents, passages] = &mut leads;
+        for &(own, _, entry) in best {
+            documents.add(sums.documents[entry as usize].score);
+            passages.add(own);
+        }
+        self.bonus.is_none().then_some(leads)
+    }
+
     /// The `top` best of them as rows, in order.
-    fn first(&self, top: usize, sums: &Scratch, best: &[(f32, u32, u32)]) -> Vec<Scored> {
+    fn first(
+        &self,
+        top: usize,
+        sums: &Scratch,
+        best: &[(f32, u32, u32)],
+        leads: Option<[Best; 2]>,
+    ) -> Vec<Scored> {
+        let lead = |own: f32, entry: u32| {
+            let document = sums.documents[entry as usize].score;
+            let [documents, passages] = leads?;
+            Some(LEAD_OF_WORDS * (documents.lead(document) + passages.lead(own)))
+        };
         // Rows are made of few: numbers say first which ones can be among them.
-        let scores: Vec<f32> =
-            best.iter().map(|&(own, slot, entry)| self.score(sums, own, slot, entry)).collect();
+        let score = |&(own, slot, entry): &(f32, u32, u32)| {
+            self.score(sums, own, slot, entry) + lead(own, entry).unwrap_or(0.0)
+        };
+        let scores: Vec<f32> = best.iter().map(score).collect();
         let least = match scores.len() > top && top > 0 {
             true => *scores.clone().select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a)).1,
             false => f32::MIN,
         };
         let enough = best.iter().zip(scores).filter(|(_, score)| *score >= least);
-        let mut hits: Vec<Scored> =
-            enough.map(|(&(_, slot, entry), _)| self.row(sums, slot, entry)).collect();
+        let mut hits: Vec<Scored> = enough
+            .map(|(&(_, slot, entry), score)| Scored { score, ..self.row(sums, slot, entry) })
+            .collect();
         hits.sort_unstable_by(|a, b| self.order(a, b));
         hits.truncate(if top > 0 { top } else { hits.len() });
         hits
@@ -500,6 +531,12 @@ impl Bonus {
             list.sort_unstable();
         }
         Ok(bonus)
+    }
+
+    /// Nothing stands out.
+    fn is_none(&self) -> bool {
+        let Bonus { defining, spelled, verbatim, titled, pathed } = self;
+        [defining, spelled, verbatim, titled, pathed].iter().all(|list| list.is_empty())
     }
 
     /// Passages that may be a document's best although others hold more of the words.

@@ -314,3 +314,28 @@ fn a_part_of_a_path_finds_what_is_there() {
     assert_eq!(engine.paths("task/harness")[0], "src/runtime/task/harness.rs");
     assert_eq!(engine.paths("TCP/IP")[0], "net/stack.md", "no path holds it");
 }
+
+#[test]
+fn the_line_that_alone_holds_the_words_comes_before_notes_of_one_of_them() {
+    let place = Place::new();
+    let shore = "We walked along the shore and wrote down what wind and water did all day long. ";
+    let hour = |n: usize| match n {
+        20 => format!("## Hour {n}\n\nThe hotel gave us room number 412.\n\n"),
+        _ => format!("## Hour {n}\n\n{}\n\n", shore.repeat(10)),
+    };
+    place.write("diary.md", format!("# Diary\n\n{}", (0..40).map(hour).collect::<String>()));
+    for (n, word) in ["hotel", "room", "number"].into_iter().cycle().take(12).enumerate() {
+        let more = shore.repeat(3);
+        let text = format!("# Note {n}\n\nOf a {word} by the harbour, the {n}. {more}\n");
+        place.write(&format!("one{n}.md"), text);
+    }
+    for n in 0..40 {
+        place.write(&format!("log/{n}.md"), format!("# Log {n}\n\n{shore}\n"));
+    }
+    let engine = place.scanned();
+    let found = engine.search("hotel room number");
+    assert_eq!((found.hits[0].path.as_str(), found.hits.len()), ("diary.md", 13));
+    // A filter changes no score.
+    let only = engine.search("hotel room number path:diary");
+    assert_eq!(only.hits[0].score.to_bits(), found.hits[0].score.to_bits());
+}
