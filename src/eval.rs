@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use synod_index::{
-    Detail, Embedder, Error, Filters, Index, Mode, PackArgs, Piece, ReadArgs, SearchArgs,
+    Detail, Embedder, Error, Filters, Hit, Index, Mode, PackArgs, Piece, ReadArgs, SearchArgs,
     SourceSpec, Updater, Work,
 };
 
@@ -102,6 +102,7 @@ fn asked(question: &Question, mode: Mode, limit: usize) -> SearchArgs {
         detail: Detail::Names,
         mode,
         explain: false,
+        copies: false,
     }
 }
 
@@ -129,10 +130,19 @@ pub fn each(index: &Index, questions: &[&Question], mode: Mode) -> Result<Vec<Sc
     let mut out = Vec::new();
     for question in questions {
         let found = index.search(&asked(question, mode, 10))?;
-        let ranked: Vec<&str> = found.hits.iter().map(|hit| hit.path.as_str()).collect();
-        out.push(rate(&ranked, &question.judged));
+        let judged = &question.judged;
+        let ranked: Vec<&str> = found.hits.iter().map(|hit| stands_for(hit, judged)).collect();
+        out.push(rate(&ranked, judged));
     }
     Ok(out)
+}
+
+/// The path that a hit is rated by: its own, or that of a document which it says it stands for,
+/// where only that one was judged.
+fn stands_for<'h>(hit: &'h Hit, judged: &HashMap<String, f64>) -> &'h str {
+    let gain = |path: &str| judged.get(path).copied().unwrap_or(0.0);
+    let paths = hit.copies.iter().map(|(_, path)| path.as_str());
+    paths.fold(hit.path.as_str(), |best, path| if gain(path) > gain(best) { path } else { best })
 }
 
 /// Packs every question within each budget, and puts passages one behind the other within the same:
@@ -157,7 +167,8 @@ pub fn cover(
             sum.pack[at] += share(&paths, &question.judged);
             sum.documents[at] += paths.len() as f64;
         }
-        let hits = index.search(&asked(question, mode, CONCATENATED_MAX))?.hits;
+        let listed = SearchArgs { copies: true, ..asked(question, mode, CONCATENATED_MAX) };
+        let hits = index.search(&listed)?.hits;
         let ids = hits.into_iter().map(|hit| hit.id).collect();
         add(&mut sum.top_k, &concatenated(index, ids, count), question);
         let ids = index.nearest_passages(&question.text, CONCATENATED_MAX)?;

@@ -23,7 +23,7 @@ use std::path::Path;
 /// Further passages of a document that are named.
 const ALSO_MAX: usize = 3;
 /// Share of a document's best score that a further passage must reach to be named.
-const ALSO_SHARE: f32 = 0.5;
+pub(crate) const ALSO_SHARE: f32 = 0.5;
 
 /// The sources with their folders, each opened once when a hit lies in it.
 pub(crate) fn roots<'a>(sources: &'a [Source], reach: &'a Reach) -> Vec<(&'a Source, Root<'a>)> {
@@ -65,13 +65,14 @@ pub(crate) fn sought<'f>(db: &Connection, file: u32, forms: &'f [String]) -> Res
     Ok(Sought { forms, language })
 }
 
-/// Makes a hit, or `None` when the document is no longer what was indexed. One whose source does
-/// not answer is shown as it was indexed, without its text.
+/// Makes a hit of the document in `row`, or `None` when that is no longer what was indexed. One
+/// whose source does not answer is shown as it was indexed, without its text.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn hit(
     db: &Connection,
     view: &View,
     roots: &[(&Source, Root)],
+    row: &FileRow,
     scored: &Scored,
     others: &[Scored],
     forms: &[String],
@@ -79,13 +80,12 @@ pub(crate) fn hit(
     args: &SearchArgs,
 ) -> Result<Option<Hit>> {
     let entry = view.entries[scored.entry as usize];
-    let Some(row) = row_of(db, &entry)? else { return Ok(None) };
     let Some((source, root)) = roots.iter().find(|(s, _)| s.id == row.source) else {
         return Ok(None);
     };
     let number = if scored.slot == NONE { 0 } else { view.address(scored.slot).1 };
     let chunk = row.chunks.get(number as usize);
-    let mut hit = bare_hit(source, &row, number, chunk.as_ref(), scored);
+    let mut hit = bare_hit(source, row, number, chunk.as_ref(), scored);
     if args.explain {
         let Scored { document, passage, meaning, exact, .. } = *scored;
         hit.explain = Some(Explain { document, passage, meaning, exact });
@@ -108,22 +108,22 @@ pub(crate) fn hit(
     let sought = sought(db, row.id, forms)?;
     let mut first = hit.lines.0;
     let indexed = match chunk.as_ref().filter(|_| same) {
-        Some(chunk) => passage_text(db, root, source, &row, chunk)?,
+        Some(chunk) => passage_text(db, root, source, row, chunk)?,
         None => None,
     };
     let text = match indexed {
         Some(text) => text,
         // The file is ahead of the index: what it says now is shown, or nothing.
-        None => match renewed(db, source, &row, sought).filter(|_| renew_it) {
+        None => match renewed(db, source, row, sought).filter(|_| renew_it) {
             Some((passage, text)) => {
                 first = passage.first;
-                renew(&mut hit, source, &row, number, passage);
+                renew(&mut hit, source, row, number, passage);
                 text
             }
             None => return Ok(None),
         },
     };
-    let named = named(&row, chunk.as_ref(), &text, scored, args);
+    let named = named(row, chunk.as_ref(), &text, scored, args);
     let kept = scored.line.or_else(|| symbol::declared(named?, &text, first));
     quote(&mut hit, &text, (first, kept), sought, args.detail);
     if hit.renewed {
@@ -139,7 +139,7 @@ pub(crate) fn hit(
 }
 
 /// The row of a hit; of code with its definitions, one of which is shown.
-fn row_of(db: &Connection, entry: &Entry) -> Result<Option<FileRow>> {
+pub(crate) fn row_of(db: &Connection, entry: &Entry) -> Result<Option<FileRow>> {
     match entry.class {
         Class::Code => db::file(db, entry.file),
         Class::Note => db::file_of_hit(db, entry.file),
@@ -255,6 +255,7 @@ fn bare_hit(
         snippet_line: lines.0,
         marks: Vec::new(),
         also: Vec::new(),
+        copies: Vec::new(),
         modified_ms: row.modified_ms,
         kind: row.kind.clone(),
         renewed: false,

@@ -64,6 +64,7 @@ pub mod token;
 mod touch;
 mod trace;
 mod turn;
+mod twin;
 mod update;
 pub mod vector;
 mod view;

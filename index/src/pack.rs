@@ -72,7 +72,7 @@ const NO_ROOM: &str = "no room within the budget";
 /// A pack that is asked for.
 #[derive(Clone, Debug)]
 pub struct PackArgs {
-    /// What to look for; its limit, offset and detail do not count.
+    /// What to look for; its limit, offset, detail and copies do not count.
     pub search: SearchArgs,
     /// What all pieces together may cost.
     pub budget: usize,

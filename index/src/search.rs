@@ -1,12 +1,12 @@
 //! One search: query, filters, ranking, and hits whose text is proven to stand at its lines.
 
 use crate::compound::{self, quote_list};
-use crate::db::{self, Source};
+use crate::db::{self, FileRow, Source};
 use crate::dense::Dense;
 use crate::error::{Error, Result};
 use crate::filter::{self, Filters};
 use crate::fuse::Meaning;
-use crate::hit::{ask_roots, hit, roots};
+use crate::hit::{ask_roots, hit, roots, row_of};
 use crate::language::Language;
 use crate::limit::{HITS_MAX, QUERY_TERMS_MAX, WORDINGS_MAX};
 use crate::meaning::Way;
@@ -15,6 +15,7 @@ use crate::rank::{Ranking, Scored};
 use crate::reach::SILENT;
 use crate::token::native_of;
 use crate::trace;
+use crate::twin::Twins;
 use crate::view::View;
 use crate::{Current, Index, lock};
 use rusqlite::Connection;
@@ -67,6 +68,8 @@ pub struct SearchArgs {
     pub mode: Mode,
     /// Return contributions.
     pub explain: bool,
+    /// Every document is a hit of its own; otherwise one hit names those that say the same.
+    pub copies: bool,
 }
 
 /// Contributions to a hit's score.
@@ -113,6 +116,8 @@ pub struct Hit {
     pub marks: Vec<Range<usize>>,
     /// Lines of further passages of the document that match.
     pub also: Vec<(u32, u32)>,
+    /// Source and path of further documents that say the same and are no hits of their own.
+    pub copies: Vec<(String, String)>,
     /// Modified, milliseconds since 1970.
     pub modified_ms: i64,
     /// Kind.
@@ -171,8 +176,16 @@ pub struct FilterCache {
 
 /// Filters kept at once.
 const FILTERS_CACHED: usize = 16;
-/// Ranked documents beyond the page, so that stale hits do not leave it short.
+/// Ranked documents beyond the page, so that stale hits and copies do not leave it short.
 const SPARE: usize = 20;
+/// Where they do, as many times more are ranked, up to so many.
+const MORE: usize = 8;
+const RANKED_MAX: usize = 10_000;
+/// Ranked documents before the page of which none is shown again under another name.
+const LOOKED_BACK: usize = 1_000;
+/// Hits whose copies are named, and copies of one that are.
+const COPIED_MAX: usize = 10;
+const COPIES_MAX: usize = 4;
 
 /// What every step of a ranking is asked with.
 #[derive(Clone, Copy)]
@@ -242,57 +255,87 @@ impl Index {
     }
 
     fn search_in(&self, db: &Connection, current: &Current, args: &SearchArgs) -> Result<Found> {
-        let view = &current.view;
-        let anew = args.at_generation.is_some_and(|g| g != view.generation);
+        let anew = args.at_generation.is_some_and(|g| g != current.view.generation);
         let offset = if anew { 0 } else { args.offset };
-        let top = offset + args.limit + SPARE;
-        let answer = self.answer(db, current, args, top)?;
-        let Answer { mut found, ranking, forms, renew, sources, allowed, .. } = answer;
+        let mut top = offset + args.limit + SPARE;
+        let mut found = self.page(db, current, args, offset, top)?;
+        while found.hits.len() < args.limit && found.next.is_some() && top < RANKED_MAX {
+            top *= MORE;
+            found = self.page(db, current, args, offset, top)?;
+        }
         if anew {
             let note = "the index changed since the cursor was made; this is the first page again";
             found.notes.insert(0, note.into());
         }
+        Ok(found)
+    }
+
+    /// The page behind `offset` of a ranking of the `top` best.
+    fn page(
+        &self,
+        db: &Connection,
+        current: &Current,
+        args: &SearchArgs,
+        offset: usize,
+        top: usize,
+    ) -> Result<Found> {
+        let view = &current.view;
+        let answer = self.answer(db, current, args, top)?;
+        let Answer { mut found, ranking, forms, renew, sources, allowed, .. } = answer;
         let roots = roots(&sources, self.reach());
         let waits = self.lacks_vectors();
-        let free = allowed.is_none();
         let page = ranking.hits.iter().skip(offset).take(args.limit);
         ask_roots(db, &roots, page.map(|scored| view.entries[scored.entry as usize].file))?;
-        let mut used = offset;
-        for (scored, others) in ranking.hits.iter().zip(&ranking.others).skip(offset) {
-            if found.hits.len() == args.limit {
+        let mut twins = Twins::new(db, view, &ranking);
+        let first = if args.copies { offset } else { offset.saturating_sub(LOOKED_BACK) };
+        let (mut used, mut n_earlier) = (offset, 0);
+        let ranked = ranking.hits.iter().zip(&ranking.others).enumerate().skip(first);
+        for (at, (scored, others)) in ranked {
+            let file = view.entries[scored.entry as usize].file;
+            let row = row_of(db, &view.entries[scored.entry as usize])?;
+            let twin = match row.as_ref().filter(|_| !args.copies) {
+                Some(row) => twins.of(at, row)?,
+                None => None,
+            };
+            if at < offset {
+                if let (Some(row), None) = (&row, twin) {
+                    twins.show(at, row);
+                }
+                continue;
+            }
+            // What says the same as a hit of a page belongs to it.
+            if found.hits.len() == args.limit && twin.is_none() {
                 break;
             }
-            used += 1;
+            used = at + 1;
+            if let Some((twin, row)) = twin.zip(row.as_ref()) {
+                match found.hits.iter_mut().find(|hit| hit.rank == twin) {
+                    Some(hit) => hit.copies.push(named(&sources, row)),
+                    None => n_earlier += 1,
+                }
+                continue;
+            }
             if scored.meaning.is_none() && waits && args.mode != Mode::Lexical {
-                self.asked_for(view.entries[scored.entry as usize].file);
+                self.asked_for(file);
             }
-            match hit(db, view, &roots, scored, others, &forms, renew, args)? {
-                Some(hit) => found.hits.push(Hit { rank: used - 1, ..hit }),
-                None => found.stale += 1,
+            let made = match &row {
+                Some(row) => hit(db, view, &roots, row, scored, others, &forms, renew, args)?,
+                None => None,
+            };
+            let (Some(hit), Some(row)) = (made, row) else {
+                found.stale += 1;
+                continue;
+            };
+            // Only a text that is shown stands for others.
+            if !hit.renewed && !hit.silent {
+                twins.show(at, &row);
             }
+            found.hits.push(Hit { rank: at, ..hit });
         }
         if used < ranking.total && used > offset {
             found.next = Some(used);
         }
-        if found.hits.is_empty() && found.notes.is_empty() && offset == 0 && found.stale == 0 {
-            found.notes.push(match free {
-                true => "nothing here holds these words; try others, or fewer".into(),
-                false => "nothing that the filters let through fits; try without them".into(),
-            });
-        }
-        let renewed = found.hits.iter().filter(|hit| hit.renewed).count();
-        if renewed > 0 {
-            found.notes.push(format!(
-                "{renewed} hits were read anew: their files changed since they were indexed"
-            ));
-        }
-        if found.stale > 0 {
-            found.notes.push(format!(
-                "{} hits were left out: their files changed since they were indexed",
-                found.stale
-            ));
-        }
-        note_silent(&mut found);
+        note_outcome(&mut found, offset, allowed.is_none(), n_earlier);
         Ok(found)
     }
 
@@ -531,6 +574,54 @@ fn empty(sources: &[Source]) -> &'static str {
         [] => "nothing is indexed yet; `synod index FOLDER` adds a folder",
         _ => "no document is indexed: the sources are still to be read, or hold none",
     }
+}
+
+/// The names of a document and its source.
+fn named(sources: &[Source], row: &FileRow) -> (String, String) {
+    let source = sources.iter().find(|source| source.id == row.source);
+    (source.map_or_else(String::new, |source| source.name.clone()), row.path.clone())
+}
+
+/// Says what became of a page that is not plainly hits; `n_earlier` documents say the same as hits
+/// of the pages before.
+fn note_outcome(found: &mut Found, offset: usize, is_free: bool, n_earlier: usize) {
+    if found.hits.is_empty() && found.notes.is_empty() && offset == 0 && found.stale == 0 {
+        found.notes.push(match is_free {
+            true => "nothing here holds these words; try others, or fewer".into(),
+            false => "nothing that the filters let through fits; try without them".into(),
+        });
+    }
+    let copied = found.hits.iter().filter(|hit| !hit.copies.is_empty()).take(COPIED_MAX);
+    let notes: Vec<String> = copied.map(copies_text).collect();
+    found.notes.extend(notes);
+    if n_earlier > 0 {
+        let said = "documents were left out: they say the same as hits of the pages before";
+        found.notes.push(format!("{n_earlier} {said}"));
+    }
+    let renewed = found.hits.iter().filter(|hit| hit.renewed).count();
+    if renewed > 0 {
+        found.notes.push(format!(
+            "{renewed} hits were read anew: their files changed since they were indexed"
+        ));
+    }
+    if found.stale > 0 {
+        found.notes.push(format!(
+            "{} hits were left out: their files changed since they were indexed",
+            found.stale
+        ));
+    }
+    note_silent(found);
+}
+
+/// Names the documents that a hit stands for.
+fn copies_text(hit: &Hit) -> String {
+    let name = |(source, path): &(String, String)| format!("`{source}/{path}`");
+    let copies: Vec<String> = hit.copies.iter().take(COPIES_MAX).map(name).collect();
+    let more = match hit.copies.len().saturating_sub(COPIES_MAX) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    format!("`{}/{}` says the same as {}{more}", hit.source, hit.path, copies.join(", "))
 }
 
 /// Says how many hits are shown without their text, and of which sources.

@@ -313,6 +313,7 @@ fn one_among_all(home: &Home) {
             detail: synod_index::Detail::Passage,
             mode: synod_index::Mode::default(),
             explain: false,
+            copies: true,
         };
         assert_eq!(index.search(&args).expect("a search").total, 1);
     });

@@ -338,6 +338,7 @@ pub fn asked(query: &str, mode: Mode) -> SearchArgs {
         detail: Detail::Passage,
         mode,
         explain: false,
+        copies: true,
     }
 }
 

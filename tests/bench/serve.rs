@@ -264,6 +264,7 @@ pub fn engine(folder: &Path) {
                     detail,
                     mode: synod_index::Mode::default(),
                     explain: false,
+                    copies: false,
                 };
                 index.search(&args).expect("a search");
             };

@@ -145,14 +145,20 @@ fn an_unreadable_folder_is_reported_and_not_taken_for_an_empty_one() {
 #[test]
 fn encodings_are_read_or_guessed() {
     let place = Place::new();
-    let text = "# Kelp\n\nThe octopus lives below the kelp forest, and eats crabs at night.\n";
-    let units: Vec<u16> = text.encode_utf16().collect();
-    let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
-    let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
-    place.write("vault/utf16le-bom.md", [&[0xFF, 0xFE][..], &little].concat());
-    place.write("vault/utf16be-bom.md", [&[0xFE, 0xFF][..], &big].concat());
-    place.write("vault/utf16le.md", &little);
-    place.write("vault/utf16be.md", &big);
+    // Each says something else: copies would be one hit.
+    let text = |which: &str| {
+        format!("# Kelp\n\nThe octopus lives below the kelp forest, and eats {which} at night.\n")
+    };
+    let little = |which: &str| -> Vec<u8> {
+        text(which).encode_utf16().flat_map(|unit| unit.to_le_bytes()).collect()
+    };
+    let big = |which: &str| -> Vec<u8> {
+        text(which).encode_utf16().flat_map(|unit| unit.to_be_bytes()).collect()
+    };
+    place.write("vault/utf16le-bom.md", [&[0xFF, 0xFE][..], &little("crabs")].concat());
+    place.write("vault/utf16be-bom.md", [&[0xFE, 0xFF][..], &big("prawns")].concat());
+    place.write("vault/utf16le.md", little("clams"));
+    place.write("vault/utf16be.md", big("mussels"));
     place.write("vault/broken.md", b"octopus \xff\xfe\xfd and \xc3\x28 kelp \xf0\x28 forest\n");
     place.write("vault/empty.md", "");
     place.write("vault/mark.md", "\u{feff}octopus and kelp\n");

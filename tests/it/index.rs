@@ -168,6 +168,7 @@ fn args(query: &str) -> SearchArgs {
         detail: Detail::Passage,
         mode: synod_index::Mode::default(),
         explain: false,
+        copies: true,
     }
 }
 

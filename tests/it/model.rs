@@ -575,6 +575,7 @@ fn ask(index: &Index, query: &str) -> (bool, Vec<String>) {
         detail: Detail::Names,
         mode: Mode::Semantic,
         explain: false,
+        copies: true,
     };
     let found = index.search(&args).expect("found");
     (found.wordy, found.notes)

@@ -66,6 +66,7 @@ fn found(index: &Index, word: &str) -> BTreeSet<String> {
             detail: Detail::Names,
             mode: Mode::Lexical,
             explain: false,
+            copies: true,
         };
         let hits = index.search(&args).expect("a search").hits;
         let before = out.len();

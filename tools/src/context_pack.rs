@@ -336,5 +336,6 @@ fn search(args: Args) -> SearchArgs {
         detail: Detail::Names,
         mode: Mode::Hybrid,
         explain: false,
+        copies: false,
     }
 }

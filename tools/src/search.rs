@@ -376,6 +376,7 @@ fn engine_args(args: Args, at_generation: Option<u64>, offset: usize) -> Result<
             Mode::Semantic => synod_index::Mode::Semantic,
         },
         explain: args.explain,
+        copies: false,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Pages are slices of one ranking, and a cursor of an older index starts again.
 
-use super::{Place, args};
+use super::{Engine, Place, args};
 use synod_index::{Hit, SearchArgs};
 
 fn place() -> Place {
@@ -115,4 +115,69 @@ fn a_limit_out_of_bounds_is_named() {
             engine.index.search(&SearchArgs { limit, ..args("moon") }).expect_err("refused");
         assert!(error.to_string().contains(&format!("`limit` is {limit}")), "{error}");
     }
+}
+
+/// The hits of all pages as the tool has them, and what was said.
+fn pages(engine: &Engine, query: &str, size: usize) -> (Vec<Hit>, Vec<String>) {
+    let (mut hits, mut notes, mut offset) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let ask = SearchArgs { limit: size, offset, copies: false, ..args(query) };
+        let page = engine.index.search(&ask).expect("a page");
+        assert!(page.next.is_none() || page.hits.len() == size, "a page is full");
+        hits.extend(page.hits);
+        notes.extend(page.notes);
+        match page.next {
+            Some(next) => offset = next,
+            None => return (hits, notes),
+        }
+    }
+}
+
+#[test]
+fn copies_are_one_hit_that_names_them_and_leave_no_page_short() {
+    let place = Place::new();
+    for at in 0..40 {
+        place.write(&format!("copy{at}.md"), "# Wifi\n\nThe wifi password of the hotel.\n");
+    }
+    for at in 0..12 {
+        let text = format!("# Day {at}\n\nThe wifi was slow. {}\n", "We read. ".repeat(at + 9));
+        place.write(&format!("day{at}.md"), text);
+    }
+    let engine = place.scanned();
+    for size in [5, 10, 13, 200] {
+        let (hits, notes) = pages(&engine, "wifi password", size);
+        assert_eq!(hits.len(), 13, "pages of {size}");
+        assert_eq!(hits[0].copies.len(), 39);
+        assert!(hits[1..].iter().all(|hit| hit.path.starts_with("day") && hit.copies.is_empty()));
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("says the same as `vault/copy"), "{notes:?}");
+        assert!(notes[0].ends_with(" and 35 more"), "{notes:?}");
+    }
+    let (hits, notes) = pages(&engine, "wifi password", 1);
+    assert_eq!(hits.len(), 13);
+    assert!(notes.iter().any(|note| note.contains("hits of the pages before")), "{notes:?}");
+    // What a filter lets through is shown, whatever else says the same.
+    let only = pages(&engine, "wifi path:copy7", 10).0;
+    assert_eq!((only.len(), only[0].path.as_str()), (1, "copy7.md"));
+    assert_eq!(pages(&engine, "path:copy", 10).0.len(), 40, "nothing is looked for in them");
+}
+
+#[test]
+fn a_passage_that_documents_share_hides_none_that_says_more() {
+    let place = Place::new();
+    let more = "We walked along the coast and wrote down what wind and water did. ".repeat(11);
+    let terms = format!("# Terms\n\n{}{more}\n\n", "The licence of the shore. ".repeat(2));
+    let own = |n: &str| format!("{terms}## Own\n\nThe licence of shore {n}.\n{more}\n");
+    place.write("a.md", own("one"));
+    place.write("b.md", own("two"));
+    place.write("copy.md", own("two"));
+    for at in 0..9 {
+        place.write(&format!("x{at}.md"), format!("# X\n\n{at} {more}\n"));
+    }
+    let engine = place.scanned();
+    let (hits, _) = pages(&engine, "licence shore", 10);
+    assert!(hits.iter().all(|hit| hit.lines.0 == 1 && !hit.also.is_empty()), "{hits:?}");
+    assert!(hits.iter().any(|hit| hit.path == "a.md" && hit.copies.is_empty()), "{hits:?}");
+    let copies = hits.iter().filter(|hit| hit.path != "a.md").map(|hit| hit.copies.len());
+    assert_eq!(copies.collect::<Vec<_>>(), [1], "{hits:?}");
 }
