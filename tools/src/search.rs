@@ -4,7 +4,9 @@ use crate::reply::{Currency, REPLY_BYTES_MAX, numbered, shown, timestamp};
 use crate::safety;
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use synod_index::limit::{HITS_DEFAULT, HITS_MAX};
@@ -47,7 +49,7 @@ pub struct Args {
     #[serde(default)]
     tags: Vec<String>,
     /// Only notes with these front matter values.
-    #[serde(default, rename = "where")]
+    #[serde(default, rename = "where", deserialize_with = "texts")]
     properties: BTreeMap<String, String>,
     /// Only files modified since this date.
     after: Option<String>,
@@ -79,6 +81,16 @@ enum Level {
     Line,
     #[default]
     Passage,
+}
+
+/// Values as text: models write numbers and truth values as what they are.
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let text = |(key, value): (String, Value)| match value {
+        Value::String(text) => Ok((key, text)),
+        Value::Number(_) | Value::Bool(_) => Ok((key, value.to_string())),
+        _ => Err(D::Error::custom(format!("`{key}` is no text, number or truth value"))),
+    };
+    BTreeMap::<String, Value>::deserialize(from)?.into_iter().map(text).collect()
 }
 
 fn default_limit() -> usize {
@@ -417,6 +429,20 @@ fn parse_cursor(cursor: &str, mark: u32) -> Result<(Option<u64>, usize), Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_properties_are_text_numbers_or_truth_values() {
+        let parse = |values: Value| {
+            let args = serde_json::json!({"query": "x", "where": values});
+            serde_json::from_value::<Args>(args).map(|args| args.properties)
+        };
+        let given = serde_json::json!({"rating": 5, "weight": 71.5, "done": true, "owner": "Ada"});
+        let wanted = [("done", "true"), ("owner", "Ada"), ("rating", "5"), ("weight", "71.5")];
+        let wanted = wanted.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(parse(given).unwrap(), BTreeMap::from(wanted));
+        let error = parse(serde_json::json!({"owner": ["Ada"]})).unwrap_err().to_string();
+        assert!(error.contains("`owner` is no text"), "{error}");
+    }
 
     #[test]
     fn what_is_near_in_meaning_is_not_said_to_hold_the_words() {

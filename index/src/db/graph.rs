@@ -152,20 +152,49 @@ pub fn names_of(db: &Connection, file: u32) -> Result<Vec<String>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Documents whose property `key` holds `value` (both in lower case), nested tags included.
+/// Documents whose property `key` is `value` (both in lower case): nested tags included, numbers
+/// however they are written, and links by what they lead to or show.
 pub fn with_prop(db: &Connection, key: &str, value: &str) -> Result<Vec<u32>> {
+    let is_it = if key == "#" { is_below } else { is_value };
     // SQLite's `lower` knows ASCII only, and `_` of a tag is a wildcard to its `LIKE`.
     let mut statement = db.prepare_cached("SELECT file, value FROM prop WHERE key=?")?;
     let mut rows = statement.query([key])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
         let have = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?.to_lowercase();
-        let rest = have.strip_prefix(value);
-        if rest.is_some_and(|rest| rest.is_empty() || (key == "#" && rest.starts_with('/'))) {
+        if is_it(&have, value) {
             out.push(row.get(0)?);
         }
     }
     Ok(out)
+}
+
+/// Whether a tag is another one or nested below it.
+fn is_below(have: &str, tag: &str) -> bool {
+    have.strip_prefix(tag).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether the value of a property is what was asked for.
+fn is_value(have: &str, wanted: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    if have == wanted || number(have).is_some_and(|have| number(wanted) == Some(have)) {
+        return true;
+    }
+    let inner = |text: &str| text.strip_prefix("[[")?.strip_suffix("]]").map(str::to_owned);
+    let Some(link) = inner(have) else { return false };
+    let wanted = inner(wanted).unwrap_or_else(|| wanted.to_owned());
+    let (target, shown) = link_parts(&link);
+    let name = target.rsplit('/').next().unwrap_or(target);
+    let (wanted, _) = link_parts(&wanted);
+    [target, name, shown].contains(&wanted)
+}
+
+/// Where a link without its brackets leads, without heading and ending, and what it shows.
+fn link_parts(link: &str) -> (&str, &str) {
+    let (target, shown) = link.split_once('|').unwrap_or((link, link));
+    // In a table the bar is written `\|`.
+    let target = target.trim_end_matches('\\').split('#').next().unwrap_or(target).trim();
+    (target.strip_suffix(".md").unwrap_or(target), shown.trim())
 }
 
 /// Replaces what is known of a source's history: the files of each commit, newest first.
@@ -235,5 +264,42 @@ pub fn languages(db: &Connection) -> Result<Vec<Language>> {
         let Some(next) = next.optional()? else { return Ok(out) };
         out.extend(Language::by_code(&next));
         last = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_is_what_it_means() {
+        for (have, wanted) in [
+            ("open", "open"),
+            ("[[akiko tanaka]]", "akiko tanaka"),
+            ("[[people/akiko tanaka.md#work]]", "akiko tanaka"),
+            ("[[people/akiko tanaka]]", "people/akiko tanaka"),
+            ("[[people/akiko tanaka]]", "[[akiko tanaka]]"),
+            ("[[feb|second month]]", "feb"),
+            ("[[feb|second month]]", "[[feb]]"),
+            ("[[feb|second month]]", "second month"),
+            ("[[feb\\|2nd]]", "feb"),
+            ("4.0", "4"),
+            ("1e3", "1000"),
+        ] {
+            assert!(is_value(have, wanted), "{have} {wanted}");
+        }
+        for (have, wanted) in [
+            ("open", "ope"),
+            ("opened", "open"),
+            ("[[people/akiko tanaka]]", "tanaka"),
+            ("[[feb|second month]]", "month"),
+            ("[[x]] and [[y]]", "x"),
+            ("nan", "NaN"),
+            ("4.0", "40"),
+            ("4", "four"),
+        ] {
+            assert!(!is_value(have, wanted), "{have} {wanted}");
+        }
+        assert!(is_below("field/sea", "field") && !is_below("fields", "field"));
     }
 }
