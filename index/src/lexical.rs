@@ -13,7 +13,7 @@ use crate::language::Language;
 use crate::limit::Memory;
 use crate::qualifier::qualified_key;
 use crate::segment;
-use crate::token::{WordTokenizer, name_key};
+use crate::token::{WordTokenizer, name_key, spelled};
 use crate::view::View;
 use std::collections::HashSet;
 use std::io;
@@ -67,8 +67,8 @@ pub const PARTS: [Part; 7] =
 pub struct Fields {
     /// By number of [`Part`].
     pub parts: [Field; 7],
-    /// Whole names: `d:` definitions and `t:` titles by key, `v:` definitions as written, `q:`
-    /// definitions with what they stand in.
+    /// Whole names: `d:` definitions and `t:` titles by key, `v:` definitions as written, `w:`
+    /// titles of notes with their signs, `q:` definitions with what they stand in.
     pub exact: Field,
     /// Delete key of a document's passages.
     pub file: Field,
@@ -440,6 +440,9 @@ impl Writer {
                 self.text(&mut doc, Part::Tag, document.tags, language);
                 for title in document.titles.lines() {
                     push_exact(&mut exact, 't', title);
+                    if document.class == Class::Note {
+                        exact.push_str(&format!("w:{}\n", spelled(title)));
+                    }
                 }
             }
             if !exact.is_empty() {

@@ -6,7 +6,7 @@
 use crate::language::Language;
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
 use crate::qualifier::{Qualified, qualified_key};
-use crate::token::{Form, Word, lower, name_key, native_stem, words};
+use crate::token::{Form, Word, lower, name_key, native_stem, spelled, words};
 use crate::trace::{self, Frame};
 use unicode_normalization::char::is_combining_mark;
 
@@ -30,6 +30,8 @@ pub struct Query {
     pub excluded: Vec<Leaf>,
     /// The whole query as one name, if it can be one.
     pub exact: Option<String>,
+    /// The same with its signs, as a title is compared.
+    pub title: Option<String>,
     /// The name in it as it was typed, if it is one run without spaces.
     pub spelling: Option<String>,
     /// The words of such a run, one behind the other.
@@ -135,12 +137,12 @@ pub fn parse(text: &str) -> Query {
     }
     query.words(&plain);
     if quoted == 0 && query.required.is_empty() && query.excluded.is_empty() {
-        query.exact = whole_name(plain.trim());
+        query.one_name(plain.trim());
         query.one_run(plain.trim());
         query.one_message(plain.trim());
         query.one_definition(plain.trim());
     } else if quoted == 1 && plain.trim().is_empty() && query.excluded.is_empty() {
-        query.exact = whole_name(clipped.trim().trim_matches('"'));
+        query.one_name(clipped.trim().trim_matches('"'));
     }
     if query.is_wordless() && query.notes.is_empty() && query.filters.is_empty() {
         let said = if clipped.trim().is_empty() { "is empty" } else { "holds no word" };
@@ -302,6 +304,12 @@ impl Query {
                 plain.push(' ');
             }
         }
+    }
+
+    /// Notes the name that the whole query can be.
+    fn one_name(&mut self, typed: &str) {
+        self.exact = whole_name(typed);
+        self.title = self.exact.as_ref().map(|_| spelled(typed));
     }
 
     /// Notes what stands verbatim if the query is one run: a version, a path, an identifier.

@@ -15,7 +15,8 @@ use crate::view::{NONE, View};
 /// For the passage that defines what the query names, and the document whose title it is. Above
 /// every sum of words and meaning, which is below 2, and the other bonuses.
 const NAME_BONUS: f32 = 3.0;
-/// For a definition spelled as the query is: `Acquire` is not `acquire`.
+/// For a definition spelled as the query is, and a title with the same signs: `Acquire` is not
+/// `acquire`, and `C++` not `C#`.
 const SPELLING_BONUS: f32 = 1.0;
 /// For a definition that stands in what its name is qualified by: `Notify::notified` is no
 /// `Watch::notified`. Above what definitions of one name differ in by their words.
@@ -485,6 +486,7 @@ struct Bonus {
     spelled: Vec<u32>,
     verbatim: Vec<u32>,
     titled: Vec<u32>,
+    signed: Vec<u32>,
     pathed: Vec<u32>,
 }
 
@@ -503,6 +505,9 @@ impl Bonus {
                     bonus.titled.push(entry);
                 }
             })?;
+        }
+        if let Some(title) = &query.title {
+            view.exact(&format!("w:{title}"), |_, entry| bonus.signed.push(entry))?;
         }
         if let Some(key) = query.defined.as_ref().filter(|_| !is_file) {
             view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
@@ -526,8 +531,9 @@ impl Bonus {
             each_posting(view, message, Part::Body, |posting| slots.push(posting.slot))?;
             bonus.verbatim.extend(slots.iter().filter(|_| slots.len() <= MESSAGE_PASSAGES_MAX));
         }
-        let Bonus { defining, within, housed, spelled, verbatim, titled, pathed, .. } = &mut bonus;
-        for list in [defining, within, housed, spelled, verbatim, titled, pathed] {
+        let Bonus { defining, within, housed, spelled, verbatim, titled, signed, .. } = &mut bonus;
+        bonus.pathed.sort_unstable();
+        for list in [defining, within, housed, spelled, verbatim, titled, signed] {
             list.sort_unstable();
         }
         Ok(bonus)
@@ -535,8 +541,9 @@ impl Bonus {
 
     /// Nothing stands out.
     fn is_none(&self) -> bool {
-        let Bonus { defining, spelled, verbatim, titled, pathed } = self;
-        [defining, spelled, verbatim, titled, pathed].iter().all(|list| list.is_empty())
+        // What names are qualified by counts for their definitions only.
+        let Bonus { defining, spelled, verbatim, titled, signed, pathed, .. } = self;
+        [defining, spelled, verbatim, titled, signed, pathed].iter().all(|list| list.is_empty())
     }
 
     /// Passages that may be a document's best although others hold more of the words.
@@ -550,7 +557,7 @@ impl Bonus {
         let defines = has(&self.defining, slot);
         let named = defines || has(&self.titled, entry);
         let mut bonus = if named { NAME_BONUS } else { 0.0 };
-        if has(&self.spelled, slot) {
+        if has(&self.spelled, slot) || has(&self.signed, entry) {
             bonus += SPELLING_BONUS;
         }
         // What a definition says of another says nothing for it; where it stands does.

@@ -345,6 +345,12 @@ pub fn name_key(name: &str) -> String {
     fold(&lower(&kept)).into_owned()
 }
 
+/// A title or a query as it is compared where keys say too little: with its signs (`C++` and `C#`
+/// have one key), in lower case, one space between words.
+pub fn spelled(name: &str) -> String {
+    lower(&name.split_whitespace().collect::<Vec<_>>().join(" ")).into_owned()
+}
+
 /// Lower case in compatibility form (NFKC).
 pub fn lower(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {

@@ -135,6 +135,21 @@ fn the_path_of_a_note_finds_it_before_what_speaks_of_it() {
 }
 
 #[test]
+fn a_title_with_the_signs_that_were_typed_comes_before_its_twins() {
+    let place = Place::new();
+    let titles = ["C# notes", "C++ notes", "C notes"];
+    for title in titles {
+        place.write(&format!("{title}.md"), "About the language.\n");
+    }
+    let engine = place.scanned();
+    for title in titles {
+        for query in [title.to_owned(), title.to_lowercase(), format!("\"{title}\"")] {
+            assert_eq!(engine.paths(&query)[0], format!("{title}.md"), "{query}");
+        }
+    }
+}
+
+#[test]
 fn a_keyword_before_a_name_finds_its_definition() {
     let place = Place::new();
     place.write("router.rs", "/// Finds.\npub struct Router {\n    n: u32,\n}\n");
