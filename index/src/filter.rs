@@ -35,27 +35,41 @@ pub struct Filters {
     pub with: Vec<(String, String)>,
     /// Filters typed with a minus.
     pub without: Vec<(String, String)>,
+    /// Filters typed with `OR` between them: of each list one must fit.
+    pub one_of: Vec<Vec<(String, String)>>,
 }
 
 /// Filters of the call with those of the query: both hold. Unknown names of sources are noted.
 pub(crate) fn merge(given: &Filters, query: &mut Query, sources: &[Source]) -> Filters {
     let mut out = given.clone();
+    let typed = query.filters.iter().map(|(filter, _)| filter);
+    let unknown = typed.chain(query.one_of.iter().flatten()).filter_map(|filter| match filter {
+        Filter::Source(name) if !sources.iter().any(|s| s.is_called(name)) => Some(name),
+        _ => None,
+    });
+    let notes: Vec<String> =
+        unknown.map(|name| format!("no source `{name}`; there are {}", listed(sources))).collect();
+    query.notes.extend(notes);
     for (filter, keep) in &query.filters {
-        let (name, value) = match filter {
-            Filter::Tag(v) => ("tag", v),
-            Filter::Path(v) => ("path", v),
-            Filter::Kind(v) => ("kind", v),
-            Filter::Source(v) => ("source", v),
-            Filter::After(v) => ("after", v),
-            Filter::Before(v) => ("before", v),
-        };
-        if name == "source" && !sources.iter().any(|s| s.is_called(value)) {
-            query.notes.push(format!("no source `{value}`; there are {}", listed(sources)));
-        }
         let list = if *keep { &mut out.with } else { &mut out.without };
-        list.push((name.to_owned(), value.clone()));
+        list.push(named(filter));
     }
+    out.one_of.extend(query.one_of.iter().map(|list| list.iter().map(named).collect()));
     out
+}
+
+/// A filter as name and value.
+fn named(filter: &Filter) -> (String, String) {
+    let (name, value) = match filter {
+        Filter::Tag(v) => ("tag", v),
+        Filter::Path(v) => ("path", v),
+        Filter::File(v) => ("file", v),
+        Filter::Kind(v) => ("kind", v),
+        Filter::Source(v) => ("source", v),
+        Filter::After(v) => ("after", v),
+        Filter::Before(v) => ("before", v),
+    };
+    (name.to_owned(), value.clone())
 }
 
 fn listed(sources: &[Source]) -> String {
@@ -92,7 +106,7 @@ pub fn date_ms(text: &str) -> Result<i64> {
 /// Whether the value of a typed filter can be one.
 pub(crate) fn check(filter: &Filter) -> Result<()> {
     match filter {
-        Filter::Path(path) => PathTest::new(path).map(|_| ()),
+        Filter::Path(path) | Filter::File(path) => PathTest::new(path).map(|_| ()),
         Filter::After(date) | Filter::Before(date) => date_ms(date).map(|_| ()),
         Filter::Tag(_) | Filter::Kind(_) | Filter::Source(_) => Ok(()),
     }
@@ -142,6 +156,8 @@ pub(crate) fn evaluate(
     };
     let with = tests(&filters.with)?;
     let without = tests(&filters.without)?;
+    let one_of: Vec<Vec<Test>> =
+        filters.one_of.iter().map(|list| tests(list)).collect::<Result<_>>()?;
     let mut rows = vec![false; view.entries.len()];
     let source_of: HashMap<i64, &Source> = sources.iter().map(|s| (s.id, s)).collect();
     db::filter_rows(db, |row| {
@@ -161,6 +177,7 @@ pub(crate) fn evaluate(
             && filters.after_ms.is_none_or(|ms| row.modified_ms >= ms)
             && filters.before_ms.is_none_or(|ms| row.modified_ms < ms)
             && all(&with, &row, source.copied())
+            && one_of.iter().all(|list| list.iter().any(|w| w.matches(&row, source.copied())))
             && !without.iter().any(|w| w.matches(&row, source.copied()));
     })?;
     let tags = filters.tags.iter().map(|t| ("#", t.trim_start_matches('#').to_lowercase()));
@@ -200,6 +217,7 @@ fn all(tests: &[Test], row: &db::FilterRow, source: Option<&Source>) -> bool {
 /// A filter that was typed.
 enum Test {
     Path(PathTest),
+    File(PathTest),
     Kind(String),
     Source(String),
     Files(std::collections::HashSet<u32>),
@@ -211,6 +229,7 @@ impl Test {
     fn new(db: &Connection, name: &str, value: &str) -> Result<Self> {
         Ok(match name {
             "path" => Test::Path(PathTest::new(value)?),
+            "file" => Test::File(PathTest::new(value)?),
             "kind" => Test::Kind(value.to_owned()),
             "source" => Test::Source(value.to_owned()),
             "after" => Test::Since(date_ms(value)?),
@@ -222,6 +241,7 @@ impl Test {
     fn matches(&self, row: &db::FilterRow, source: Option<&Source>) -> bool {
         match self {
             Test::Path(test) => test.matches(row.path),
+            Test::File(test) => test.matches(row.path.rsplit('/').next().unwrap_or(row.path)),
             Test::Kind(kind) => is_kind(kind, row),
             Test::Source(name) => source.is_some_and(|s| s.is_called(name)),
             Test::Files(files) => files.contains(&row.id),

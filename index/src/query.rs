@@ -54,6 +54,8 @@ pub struct Query {
     pub free: Vec<(String, String)>,
     /// Filters typed into the query.
     pub filters: Vec<(Filter, bool)>,
+    /// Those with `OR` between them: of each list one must fit.
+    pub one_of: Vec<Vec<Filter>>,
     /// What the caller should know.
     pub notes: Vec<String>,
     /// Languages by whose rules its words are stemmed too.
@@ -67,6 +69,8 @@ pub enum Filter {
     Tag(String),
     /// `path:notes/` or a glob.
     Path(String),
+    /// `file:tide` or a glob: the same of the file's name alone.
+    File(String),
     /// `kind:rust`
     Kind(String),
     /// `source:vault`
@@ -85,6 +89,19 @@ const STOP: &[&str] = &[
     "no", "not", "of", "on", "or", "our", "such", "that", "the", "their", "then", "there", "these",
     "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "why",
     "will", "with", "would", "you", "your",
+];
+
+/// Operators of Obsidian's search that are none here.
+const FOREIGN: &[&str] = &[
+    "block",
+    "content",
+    "ignore-case",
+    "line",
+    "match-case",
+    "section",
+    "task",
+    "task-done",
+    "task-todo",
 ];
 
 /// Most words of a name that is looked up as a whole.
@@ -126,14 +143,26 @@ pub fn parse(text: &str) -> Query {
     query.frames = trace::frames(clipped);
     let mut plain = String::new();
     let mut quoted = 0;
-    for piece in pieces(clipped) {
+    let pieces = pieces(clipped);
+    let mut left = pieces.as_slice();
+    while let Some((piece, rest)) = left.split_first() {
+        let either = alternatives(left);
+        if either.len() > 1 {
+            left = left.get(2 * either.len() - 1..).unwrap_or_default();
+            query.one_of.push(either);
+            continue;
+        }
         match piece {
             Piece::Quoted(sign, inner) => {
                 quoted += 1;
-                query.quoted(sign, inner);
+                query.quoted(*sign, inner);
+            }
+            Piece::Word("OR") if is_beside_filter(&pieces, pieces.len() - left.len()) => {
+                query.note(OR_ALONE);
             }
             Piece::Word(word) => query.typed(word, &mut plain),
         }
+        left = rest;
     }
     query.words(&plain);
     if quoted == 0 && query.required.is_empty() && query.excluded.is_empty() {
@@ -144,7 +173,8 @@ pub fn parse(text: &str) -> Query {
     } else if quoted == 1 && plain.trim().is_empty() && query.excluded.is_empty() {
         query.one_name(clipped.trim().trim_matches('"'));
     }
-    if query.is_wordless() && query.notes.is_empty() && query.filters.is_empty() {
+    let is_filtered = !query.filters.is_empty() || !query.one_of.is_empty();
+    if query.is_wordless() && query.notes.is_empty() && !is_filtered {
         let said = if clipped.trim().is_empty() { "is empty" } else { "holds no word" };
         query.notes.push(format!("the query {said}{NOTHING}"));
     }
@@ -183,6 +213,44 @@ impl Query {
 
 /// How the note on a query without words ends.
 const NOTHING: &str = "; there is nothing to look for";
+
+/// What is said of an `OR` that joins no two filters.
+const OR_ALONE: &str = "`OR` counts between two filters; here each filter must fit, and one of the \
+                        words is enough";
+
+/// Filters at the head of some pieces with `OR` between them, in brackets or not.
+fn alternatives(pieces: &[Piece]) -> Vec<Filter> {
+    let mut out = Vec::new();
+    let is_open = matches!(pieces.first(), Some(Piece::Word(word)) if word.starts_with('('));
+    for (at, piece) in pieces.iter().enumerate() {
+        let Piece::Word(word) = *piece else { break };
+        if at % 2 == 1 {
+            if word == "OR" {
+                continue;
+            }
+            break;
+        }
+        let bare = if is_open { word.trim_matches(['(', ')']) } else { word };
+        let Some(filter) = filter(bare).filter(|it| crate::filter::check(it).is_ok()) else {
+            break;
+        };
+        out.push(filter);
+        if is_open && word.ends_with(')') {
+            break;
+        }
+    }
+    out
+}
+
+/// Whether a filter stands before or behind the piece at place `at`.
+fn is_beside_filter(pieces: &[Piece], at: usize) -> bool {
+    let is_filter = |piece: Option<&Piece>| match piece {
+        Some(Piece::Word(word)) => filter(word.trim_start_matches(['-', '('])).is_some(),
+        _ => false,
+    };
+    is_filter(at.checked_sub(1).and_then(|before| pieces.get(before)))
+        || is_filter(pieces.get(at + 1))
+}
 
 enum Piece<'t> {
     /// A quoted text, and the sign before it.
@@ -276,6 +344,13 @@ impl Query {
         }
     }
 
+    /// Says something once.
+    fn note(&mut self, text: &str) {
+        if !self.notes.iter().any(|note| note == text) {
+            self.notes.push(text.to_owned());
+        }
+    }
+
     fn typed(&mut self, word: &str, plain: &mut String) {
         let (negative, body) = match word.strip_prefix('-') {
             Some(body) => (true, body),
@@ -291,6 +366,14 @@ impl Query {
             plain.push_str(value);
             plain.push(' ');
             return;
+        }
+        if let Some((name, value)) = body.split_once(':')
+            && FOREIGN.contains(&name)
+            // `task::spawn` is a name.
+            && !value.is_empty()
+            && !value.starts_with(':')
+        {
+            self.note(&format!("there is no filter `{name}:` here; it was searched as words"));
         }
         let sign = word.chars().next().filter(|c| matches!(c, '+' | '-'));
         let signed = word[sign.map_or(0, char::len_utf8)..].starts_with(char::is_alphanumeric);
@@ -583,6 +666,8 @@ fn filter(word: &str) -> Option<Filter> {
     Some(match name {
         "tag" => Filter::Tag(value.trim_start_matches('#').to_lowercase()),
         "path" => Filter::Path(value),
+        // `file:///…` is an address.
+        "file" if !value.starts_with("//") => Filter::File(value),
         "kind" => Filter::Kind(value.to_lowercase()),
         "source" => Filter::Source(value),
         "after" => Filter::After(value),

@@ -523,7 +523,7 @@ impl Index {
         // A touched file has a new date in the same generation.
         let dated = filters.after_ms.is_some()
             || filters.before_ms.is_some()
-            || (filters.with.iter().chain(&filters.without))
+            || (filters.with.iter().chain(&filters.without).chain(filters.one_of.iter().flatten()))
                 .any(|(name, _)| matches!(name.as_str(), "after" | "before"));
         if dated {
             return Ok(Some(Arc::new(filter::evaluate(db, view, filters, sources)?)));
@@ -644,7 +644,8 @@ fn parse_all(languages: &[Language], text: &str, also: &[String]) -> Query {
     let mut left_out = false;
     for other in also {
         let other = query::parse(other);
-        left_out |= !other.filters.is_empty() || !other.excluded.is_empty();
+        let is_filtered = !other.filters.is_empty() || !other.one_of.is_empty();
+        left_out |= is_filtered || !other.excluded.is_empty();
         query.free.extend(other.free);
         let phrases = other.required.into_iter().map(|leaf| (leaf, 1.0));
         for (leaf, weight) in other.scored.into_iter().chain(phrases) {

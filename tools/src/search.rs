@@ -368,6 +368,7 @@ fn engine_args(args: Args, at_generation: Option<u64>, offset: usize) -> Result<
         before_ms: date(args.before)?,
         with: Vec::new(),
         without: Vec::new(),
+        one_of: Vec::new(),
     };
     let detail = match args.detail {
         Level::Names => Detail::Names,

@@ -67,6 +67,36 @@ fn typed_filters_hold_together_and_with_those_of_the_call() {
 }
 
 #[test]
+fn filters_of_which_one_is_enough_have_or_between_them() {
+    let engine = place();
+    let either = engine.search("tag:sky OR path:land/");
+    let paths: Vec<&str> = either.hits.iter().map(|hit| hit.path.as_str()).collect();
+    assert_eq!(paths, ["land/tide.py", "land/tide.rs", "land/hill.md", "sea/moon.md"]);
+    assert!(either.notes.is_empty(), "{:?}", either.notes);
+    assert_eq!(engine.paths("tide (tag:sky OR kind:rust) -path:sea/"), ["land/tide.rs"]);
+    assert_eq!(engine.paths("tag:sky OR tag:sea OR kind:rust after:2026-01-05"), ["land/tide.rs"]);
+    let found = engine.search("tag:sky OR hill");
+    assert!(found.notes.iter().any(|note| note.contains("`OR` counts")), "{:?}", found.notes);
+    assert_eq!(found.total, 0, "the filter holds");
+    assert!(engine.search("hill OR moon").notes.is_empty(), "one of the words is enough anyway");
+}
+
+#[test]
+fn a_files_name_is_a_filter_and_operators_that_are_none_are_said() {
+    let engine = place();
+    assert_eq!(engine.paths("file:TIDE kind:note"), ["sea/tide.md"]);
+    assert_eq!(engine.paths("file:*.py"), ["land/tide.py"]);
+    assert_eq!(engine.paths("file:land"), [""; 0], "a folder is none");
+    let found = engine.search("line:(tide)");
+    assert!(found.notes[0].contains("no filter `line:` here"), "{:?}", found.notes);
+    assert!(!found.hits.is_empty());
+    for words in ["task::tide", "file:///sea/tide"] {
+        let found = engine.search(words);
+        assert!(found.notes.is_empty() && !found.hits.is_empty(), "{words}: {:?}", found.notes);
+    }
+}
+
+#[test]
 fn a_filter_that_cannot_be_is_said() {
     let engine = place();
     let found = engine.search("tide source:nowhere");
