@@ -531,8 +531,8 @@ impl Bonus {
             each_posting(view, message, Part::Body, |posting| slots.push(posting.slot))?;
             bonus.verbatim.extend(slots.iter().filter(|_| slots.len() <= MESSAGE_PASSAGES_MAX));
         }
-        let Bonus { defining, within, housed, spelled, verbatim, titled, signed, .. } = &mut bonus;
         bonus.pathed.sort_unstable();
+        let Bonus { defining, within, housed, spelled, verbatim, titled, signed, .. } = &mut bonus;
         for list in [defining, within, housed, spelled, verbatim, titled, signed] {
             list.sort_unstable();
         }
