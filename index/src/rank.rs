@@ -527,8 +527,14 @@ impl Bonus {
             each_posting(view, run, Part::Body, |posting| bonus.verbatim.push(posting.slot))?;
         }
         if let Some(message) = &query.message {
+            // In prose it is as often the text of a link as what is linked.
+            let is_code = |entry: u32| view.entries[entry as usize].class == Class::Code;
             let mut slots = Vec::new();
-            each_posting(view, message, Part::Body, |posting| slots.push(posting.slot))?;
+            each_posting(view, message, Part::Body, |posting| {
+                if is_code(posting.entry) {
+                    slots.push(posting.slot);
+                }
+            })?;
             bonus.verbatim.extend(slots.iter().filter(|_| slots.len() <= MESSAGE_PASSAGES_MAX));
         }
         bonus.pathed.sort_unstable();
