@@ -4,6 +4,9 @@
 //! names of environment variables for secrets, never secrets.
 
 pub mod council;
+mod shown;
+
+pub use shown::variable;
 
 use council::{Council, GuardConfig, ModelConfig, ProviderConfig};
 use schemars::JsonSchema;
@@ -651,58 +654,11 @@ fn values(config: &Config) -> Vec<(String, Value)> {
     out
 }
 
-/// The name of a variable of the environment as it may be shown: what is no name may be the secret
-/// itself.
-pub fn variable(name: &str) -> &str {
-    let has = |is: fn(&u8) -> bool| name.bytes().any(|byte| is(&byte));
-    let drawn = name.len() >= 20 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
-    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_name && !drawn { name } else { "(no name of a variable)" }
-}
-
-/// A value as it may be shown: addresses hold secrets too.
-fn shown(key: &str, value: Value) -> Value {
-    match value {
-        Value::Array(items) => {
-            Value::Array(items.into_iter().map(|item| shown(key, item)).collect())
-        }
-        Value::Object(map) => {
-            let each = map.into_iter().map(|(key, value)| {
-                let value = shown(&key, value);
-                (key, value)
-            });
-            Value::Object(each.collect())
-        }
-        Value::String(text) => shown_text(key.rsplit('.').next().unwrap_or(key), text).into(),
-        other => other,
-    }
-}
-
-fn shown_text(key: &str, text: String) -> String {
-    if key.ends_with("_env") {
-        return variable(&text).to_owned();
-    }
-    if !text.contains("://") {
-        return text;
-    }
-    if key == "webhooks" {
-        // Whoever knows the path of one may write there.
-        let url = crate::fetch::shown(&text);
-        return match url.split_once("://").and_then(|(_, rest)| rest.split_once('/')) {
-            Some((_, path)) if !path.is_empty() => {
-                format!("{}…", &url[..url.len() - path.len()])
-            }
-            _ => url,
-        };
-    }
-    if text.contains(['@', '?', '#']) { crate::fetch::shown(&text) } else { text }
-}
-
 /// Every value with its origin, as `key = value  # origin`; secrets in addresses are left out.
 pub fn listing(loaded: &Loaded) -> Vec<(String, Value, Origin)> {
     let origin = |key: &str| loaded.origins.get(key).cloned().unwrap_or(Origin::BuiltIn);
     let with_origin = |(key, value): (String, Value)| {
-        let (origin, value) = (origin(&key), shown(&key, value));
+        let (origin, value) = (origin(&key), shown::shown(&key, value));
         (key, value, origin)
     };
     values(&loaded.config).into_iter().map(with_origin).collect()

@@ -409,7 +409,7 @@ impl Query {
         let is_ending =
             |end: &str| end.len() <= EXTENSION_MAX && end.chars().all(char::is_alphabetic);
         let ends = typed.rsplit_once('.').is_some_and(|(_, end)| !end.is_empty() && is_ending(end));
-        // A stroke parts words as well (`TCP/IP`): documents decide, none of which may be called so.
+        // A stroke parts words as well (`TCP/IP`): it is a path if documents are called so.
         self.is_path = ends || typed.starts_with('.') || typed.contains('/');
     }
 

@@ -628,11 +628,13 @@ fn a_folder_of_a_source_is_no_second_one_unless_that_is_said() {
     let (inner, outer, drafts) = (folder("vault/reference"), folder(""), folder("vault/drafts"));
     let up = ["up", &inner, "--http", "127.0.0.1:0", "--lexical-only"];
     let add = json!({"op": "add", "path": inner}).to_string();
+    let file = place.write("synod.toml", format!("[access]\nadd_roots = [{outer:?}]\n"));
+    let file = file.display().to_string();
     for (args, says) in [
         (&["index", &inner][..], "lies in the source `vault`"),
         (&["index", &outer], "holds the source `vault`"),
         (&up, "lies in the source `vault`"),
-        (&["call", "ingest", &add], "lies in the source `vault`"),
+        (&["call", "ingest", &add, "--config", &file], "lies in the source `vault`"),
     ] {
         let (code, _, why) = place.outcome(args);
         assert!(code == 1 && why.contains(says) && why.contains("--force"), "{args:?}: {why}");

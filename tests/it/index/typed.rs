@@ -307,7 +307,7 @@ fn a_place_as_it_is_printed_is_found_first() {
     for query in [
         "task/harness.rs:193",
         "src/task/harness.rs:193:13",
-        "at poll (/root/tokio/src/task/harness.rs:193:13)",
+        "at poll (/x/tokio/src/task/harness.rs:193:13)",
         "  --> ./src/task/harness.rs:193:13",
     ] {
         let (path, lines, symbol) = first(query);
