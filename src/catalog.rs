@@ -270,7 +270,10 @@ fn unsigned(config: &Config, environment: Environment) -> Option<String> {
         return None;
     }
     Some(match &council.webhook_secret_env {
-        Some(variable) => format!("no webhook is told: `{variable}`, their secret, is not set"),
+        Some(name) => {
+            let name = crate::config::variable(name);
+            format!("no webhook is told: `{name}`, their secret, is not set")
+        }
         None => "no webhook is told: `council.webhook_secret_env` has to name the variable that \
                  holds the secret by which they are signed"
             .to_owned(),
@@ -375,6 +378,8 @@ mod tests {
         let some = |name: &str| (name == "HOOK").then(|| "secret".to_owned());
         assert_eq!(settings(&config(&text), &some).unwrap().webhooks.len(), 1);
         assert_eq!(unsigned(&config(&text), &some), None);
+        let pasted = text.replace("HOOK", "whsec-1");
+        assert!(!unsigned(&config(&pasted), &none).unwrap().contains("whsec-1"));
     }
 
     #[test]

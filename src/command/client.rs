@@ -167,9 +167,7 @@ pub fn tell_of_variables(session: &Session, client: &Client, launch: &Launch) {
     if let Some(text) = client_config::awaited(client, launch) {
         note(&text);
     }
-    let is_there = |name: &&String| env.iter().any(|(there, _)| there == *name);
-    let named = keys(&session.loaded.config);
-    let unset: BTreeSet<&String> = named.filter(|name| !is_there(name)).collect();
+    let unset = unset(&session.loaded.config, env);
     if !unset.is_empty() {
         let unset: Vec<String> = unset.into_iter().map(|name| format!("`{name}`")).collect();
         note(&format!(
@@ -178,6 +176,13 @@ pub fn tell_of_variables(session: &Session, client: &Client, launch: &Launch) {
             unset.join(", ")
         ));
     }
+}
+
+/// The variables of keys that are not handed on, as they may be shown.
+fn unset<'a>(config: &'a Config, env: &[(String, String)]) -> BTreeSet<&'a str> {
+    let is_there = |name: &&String| env.iter().any(|(there, _)| there == *name);
+    let named = keys(config).filter(|name| !is_there(name));
+    named.map(|name| config::variable(name)).collect()
 }
 
 /// What a server needs of this environment: clients hand on next to nothing of theirs. Places and
@@ -221,10 +226,12 @@ fn keys(config: &Config) -> impl Iterator<Item = &String> {
     of_providers.chain(&config.embedding.key_env).chain(&config.council.webhook_secret_env)
 }
 
-/// Whether a setting may hold a secret itself: a URL with a password or parameters, or a place that
-/// only its owner knows, as those of webhooks are.
+/// Whether a setting may hold a secret itself: a URL with a password or parameters, a place that
+/// only its owner knows, as those of webhooks are, or a key where its variable should be named.
 fn may_be_secret(key: &str, value: &str) -> bool {
-    key == "council.webhooks" || key == "embedding.url" && value.contains(['@', '?'])
+    key == "council.webhooks"
+        || key == "embedding.url" && value.contains(['@', '?'])
+        || key.ends_with("_env") && config::variable(value) != value
 }
 
 fn reference(name: &str) -> String {
@@ -284,6 +291,8 @@ mod tests {
             ("SYNOD_SERVER_HTTP", "127.0.0.1:1"),
             ("SYNOD_ACCESS_REQUIRE_TOKEN", "true"),
             ("SYNOD_EMBEDDING_URL", "http://u:sk-2@h/v1"),
+            ("SYNOD_EMBEDDING_KEY_ENV", "sk-3"),
+            ("SYNOD_COUNCIL_WEBHOOK_SECRET_ENV", "HOOK_SECRET"),
             ("SPEC_KIT_AI", "claude"),
             ("XDG_DATA_HOME", "/data"),
             ("XDG_CONFIG_HOME", ""),
@@ -304,7 +313,12 @@ mod tests {
         assert_eq!(of("SYNOD_LIMITS_CALLS_MAX"), Some("3"));
         assert_eq!(of("SYNOD_SPEC_KIT_AI"), Some("claude"));
         assert_eq!(of("SYNOD_EMBEDDING_URL"), Some("${SYNOD_EMBEDDING_URL}"));
+        assert_eq!(of("SYNOD_EMBEDDING_KEY_ENV"), Some("${SYNOD_EMBEDDING_KEY_ENV}"));
+        assert_eq!(of("SYNOD_COUNCIL_WEBHOOK_SECRET_ENV"), Some("HOOK_SECRET"));
         assert_eq!(of("A_KEY"), Some("${A_KEY}"));
+        let unset = unset(&session.loaded.config, &env);
+        let wanted = ["(no name of a variable)", "B_KEY", "HOOK_SECRET"];
+        assert_eq!(unset.into_iter().collect::<Vec<_>>(), wanted);
         for none in ["B_KEY", "PATH", "SYNOD_SERVER_HTTP", "SYNOD_ACCESS_REQUIRE_TOKEN"] {
             assert_eq!(of(none), None, "{none}");
         }
