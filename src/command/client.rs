@@ -6,7 +6,7 @@ use crate::client_config::{self, CLIENTS, Change, Client, Kind, Launch, Os, Plac
 use crate::config::{self, Config, Environment};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 /// Runs the command.
@@ -158,7 +158,17 @@ fn program() -> std::io::Result<PathBuf> {
     let typed = std::env::args_os().next().map(PathBuf::from);
     let mut ways = known.chain(typed).filter_map(|way| std::path::absolute(way).ok());
     let found = ways.find(|way| way.canonicalize().is_ok_and(|end| end == real));
-    Ok(found.unwrap_or(here))
+    Ok(found.map_or(here, straight))
+}
+
+/// A path that does not go up again through a folder, without which it would lead nowhere.
+fn straight(way: PathBuf) -> PathBuf {
+    let goes_up = way.components().any(|part| part == Component::ParentDir);
+    let folder = way.parent().filter(|_| goes_up).and_then(|folder| folder.canonicalize().ok());
+    match folder {
+        Some(folder) => folder.join(way.file_name().unwrap_or_default()),
+        None => way,
+    }
 }
 
 /// Says what the person has to do so that keys reach a server which the client starts.

@@ -452,7 +452,12 @@ fn an_entry_holds_the_link_and_not_what_it_leads_to() {
     by_path.env("PATH", bin.parent().expect("a folder"));
     let mut by_link = Command::new(&bin);
     by_link.args(args).env("SYNOD_DATA", place.data()).env("HOME", place.path());
-    for command in [by_path, by_link] {
+    // Typed in a folder that may be gone tomorrow.
+    let mut by_way = Command::new(&bin);
+    by_way.args(args).env("SYNOD_DATA", place.data()).env("HOME", place.path());
+    let here = place.write("here/none", "").with_file_name("");
+    std::os::unix::process::CommandExt::arg0(&mut by_way, "../bin/synod").current_dir(here);
+    for command in [by_path, by_link, by_way] {
         let (code, said, why) = outcome(command);
         assert!(code == 0 && said.contains(&*bin.to_string_lossy()), "{said}{why}");
     }
