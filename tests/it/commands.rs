@@ -324,7 +324,8 @@ fn init_finds_what_obsidian_lists_and_an_ollama_and_says_how_to_connect() {
     let url = serve([("/api/tags".to_owned(), tags.to_string().into_bytes())].into());
     let file = place.path().join("my conf.toml").display().to_string();
     let mut command = place.command(&["init", "--output", &file, "--json"]);
-    command.env("OLLAMA_HOST", &url);
+    // Not in this repository: what an editor keeps in it would be found too.
+    command.env("OLLAMA_HOST", &url).current_dir(place.path());
     let (code, made, said) = outcome(command);
     assert_eq!(code, 0, "{said}");
     let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");

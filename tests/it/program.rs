@@ -82,7 +82,9 @@ impl Place {
         command.args(args).env("SYNOD_DATA", self.data()).env_remove("SYNOD_CONFIG");
         command.env("HOME", self.path().join("home"));
         // Nothing of whoever runs the tests counts: neither folders nor an Ollama server.
-        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
+        for moved in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "CODEX_HOME", "COPILOT_HOME"] {
+            command.env_remove(moved);
+        }
         command.env("OLLAMA_HOST", "127.0.0.1:9");
         command
     }
