@@ -120,6 +120,15 @@ pub fn plan(
     Ok(Change { path, before, after, kind })
 }
 
+/// The variables that our entry sets as `change` leaves it, and `launch` does not: what the person
+/// added, or what was set where the entry was written before.
+pub fn others(client: &Client, launch: &Launch, change: &Change) -> Vec<String> {
+    match merge::own(client, &change.after) {
+        Ok(Some(entry)) => entry::others(client, launch, &entry),
+        _ => Vec::new(),
+    }
+}
+
 /// Why nothing was written. No variant carries text of the file: it may hold the user's tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -97,21 +97,19 @@ fn stdio(
     env: &[(String, String)],
 ) -> Result<Map<String, Value>, Error> {
     let mut entry = Map::new();
-    let env_key = match client.stdio {
+    match client.stdio {
         Stdio::Split { kind } => {
             insert_kind(&mut entry, kind);
             entry.insert("command".into(), json!(command));
             entry.insert("args".into(), json!(args));
-            "env"
         }
         Stdio::Joined { kind } => {
             insert_kind(&mut entry, Some(kind));
             let rest = args.iter().map(String::as_str);
             let words: Vec<_> = std::iter::once(command).chain(rest).collect();
             entry.insert("command".into(), json!(words));
-            "environment"
         }
-    };
+    }
     let mut values = Map::new();
     let mut names = Vec::new();
     for (name, value) in env {
@@ -127,12 +125,28 @@ fn stdio(
         }
     }
     if !values.is_empty() {
-        entry.insert(env_key.into(), Value::Object(values));
+        entry.insert(env_key(client).into(), Value::Object(values));
     }
     if !names.is_empty() {
         entry.insert("env_vars".into(), json!(names));
     }
     Ok(entry)
+}
+
+/// Where the variables stand in an entry.
+fn env_key(client: &Client) -> &'static str {
+    match client.stdio {
+        Stdio::Split { .. } => "env",
+        Stdio::Joined { .. } => "environment",
+    }
+}
+
+/// The variables that an entry sets and `launch` does not.
+pub(super) fn others(client: &Client, launch: &Launch, entry: &Value) -> Vec<String> {
+    let Launch::Stdio { env, .. } = launch else { return Vec::new() };
+    let set = entry[env_key(client)].as_object().into_iter().flatten();
+    let names = set.map(|(name, _)| name).filter(|name| !env.iter().any(|(n, _)| n == *name));
+    names.cloned().collect()
 }
 
 fn http(client: &Client, url: &str, token_env: Option<&str>) -> Result<Map<String, Value>, Error> {

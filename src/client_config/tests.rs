@@ -499,6 +499,22 @@ fn what_the_person_wrote_in_the_place_of_a_value_stays() {
 }
 
 #[test]
+fn what_an_entry_sets_besides_is_named() {
+    for name in ["cursor", "opencode", "codex"] {
+        let client = client(name);
+        let written = planned(client, &stdio(), "");
+        let Launch::Stdio { command, args, .. } = stdio() else { unreachable!() };
+        let bare = Launch::Stdio { command, args, env: Vec::new() };
+        let again = |launch: &Launch| {
+            let change = plan(client, launch, PathBuf::from("f"), Some(written.clone())).unwrap();
+            others(client, launch, &change)
+        };
+        assert!(again(&bare).contains(&"SYNOD_LOG".to_owned()), "{name}");
+        assert_eq!(again(&stdio()), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn a_url_without_a_path_gets_the_one_of_mcp() {
     for (url, wanted) in [
         ("http://127.0.0.1:7717", "http://127.0.0.1:7717/mcp"),

@@ -45,6 +45,7 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
         ));
     } else if change.is_empty() {
         say(&format!("{} needs no change\n", path.display()));
+        tell_of_others(client, &launch, &change);
         return Ok(ExitCode::SUCCESS);
     } else {
         say(&diff);
@@ -61,6 +62,7 @@ pub fn run(session: &Session, args: &ClientConfigArgs) -> Result<ExitCode, Failu
         }
     }
     if !args.undo {
+        tell_of_others(client, &launch, &change);
         tell_of_variables(session, client, &launch);
     }
     Ok(ExitCode::SUCCESS)
@@ -168,6 +170,21 @@ fn straight(way: PathBuf) -> PathBuf {
     match folder {
         Some(folder) => folder.join(way.file_name().unwrap_or_default()),
         None => way,
+    }
+}
+
+/// Says what an entry goes on to set for a server though nothing here does: it may lead the server
+/// to another index than this command.
+fn tell_of_others(client: &Client, launch: &Launch, change: &Change) {
+    let is_read = |name: &String| name.starts_with("SYNOD_") || name.starts_with("XDG_");
+    let others = client_config::others(client, launch, change).into_iter().filter(is_read);
+    let others: Vec<String> = others.map(|name| format!("`{name}`")).collect();
+    if !others.is_empty() {
+        note(&format!(
+            "the entry sets {}, which nothing does here, and keeps it: take it out by hand where \
+             it is not meant any more",
+            others.join(", ")
+        ));
     }
 }
 

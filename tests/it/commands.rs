@@ -465,6 +465,20 @@ fn an_entry_holds_the_link_and_not_what_it_leads_to() {
 }
 
 #[test]
+fn an_entry_that_says_more_than_is_set_is_told_of() {
+    let place = Place::new();
+    let file = place.path().join("client.json").display().to_string();
+    let client = ["client-config", "cursor", "--file", &file];
+    let mut command = place.command(&[&client[..], &["--write"]].concat());
+    command.env("SYNOD_LIMITS_CALLS_MAX", "3");
+    let (code, _, why) = outcome(command);
+    assert!(code == 0 && !why.contains("which nothing does here"), "{why}");
+    let (code, said, why) = place.outcome(&client);
+    assert!(code == 0 && said.contains("needs no change"), "{said}{why}");
+    assert!(why.contains("sets `SYNOD_LIMITS_CALLS_MAX`, which nothing does here"), "{why}");
+}
+
+#[test]
 fn a_home_directory_is_read_where_no_shell_does() {
     let place = Place::new();
     let mut command = place.command(&["config", "--json"]);
