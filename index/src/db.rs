@@ -21,9 +21,9 @@ pub use graph::{
 
 pub use vector::{
     Key, Role, Space, add_space, embedded, embedded_of, forget_leavings, move_embedded, move_keys,
-    probe, put_embedded, put_vector, raise_change, remove_space, rename_space, renumber_space,
-    reserve_space, set_probe, set_recipe, set_role, set_rows, space, spaces, vector, waiting,
-    waiting_passages, waits, with_role,
+    of_sources, probe, put_embedded, put_vector, raise_change, remove_space, rename_space,
+    renumber_space, reserve_space, set_probe, set_recipe, set_role, set_rows, space, spaces,
+    vector, waiting, waiting_passages, waits, with_role,
 };
 pub use words::{files_behind, forget_strays, n_behind, set_sound, sound, strays};
 

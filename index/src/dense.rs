@@ -8,6 +8,7 @@ use crate::scan::Cosines;
 use crate::vector::{QueryVector, Rows};
 use crate::view::{Entry, NONE, View};
 use rusqlite::Connection;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -88,11 +89,12 @@ impl Kept {
         self.firsts[entry] as usize..self.firsts[entry + 1] as usize
     }
 
-    /// Passages without a vector. A document without a text, such as a picture, is one passage to
-    /// the words and none to a model.
-    fn n_missing(&self, view: &View) -> usize {
+    /// Passages without a vector that are to get one: not those of documents that are held back. A
+    /// document without a text, such as a picture, is one passage to the words and none to a model.
+    fn n_missing(&self, view: &View, held_back: &HashSet<u32>) -> usize {
         let missing = |(at, entry): (usize, &Entry)| match entry {
             Entry { n_chunks: 1, body_len, .. } if *body_len < 0.5 => 0,
+            Entry { file, .. } if held_back.contains(file) => 0,
             _ => self.rows[self.passages(at)].iter().filter(|row| **row == NONE).count(),
         };
         view.entries.iter().enumerate().map(missing).sum()
@@ -173,15 +175,15 @@ impl Kept {
     }
 }
 
-/// Passages without a vector that an embedder is never given: they may not leave this machine.
-fn n_held_back(db: &Connection, space: &Space, embedder: &dyn Embedder) -> Result<usize> {
+/// The documents that an embedder is never given: they may not leave this machine.
+fn held_back(db: &Connection, embedder: &dyn Embedder) -> Result<HashSet<u32>> {
     let sources = db::sources(db)?.into_iter();
     let held = sources.filter(|source| !embedder.takes(&source.collection));
     let ids: Vec<i64> = held.map(|source| source.id).collect();
     if ids.is_empty() {
-        return Ok(0);
+        return Ok(HashSet::new());
     }
-    Ok(db::waiting_passages(db, space.id, &ids)? as usize)
+    db::of_sources(db, &ids)
 }
 
 impl Dense {
@@ -222,8 +224,7 @@ impl Dense {
             }
             starts.push(numbers.len() as u32);
         }
-        let held_back = n_held_back(db, space, &*embedder)?;
-        let wanted = numbers.len() + kept.n_missing(view).saturating_sub(held_back);
+        let wanted = numbers.len() + kept.n_missing(view, &held_back(db, &*embedder)?);
         let coverage = numbers.len() as f32 / wanted.max(1) as f32;
         let heads = (0..).zip(&kept.heads).filter(|(_, row)| **row != NONE);
         let headed: Vec<u32> = heads.map(|(entry, _)| entry).collect();

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashSet;
 
 /// Identity of what an embedding model is given: the first bytes of its hash.
 pub type Key = [u8; 16];
@@ -375,6 +376,14 @@ pub fn waiting_passages(db: &Connection, space: i64, sources: &[i64]) -> Result<
     let mut statement = db.prepare_cached(&sql)?;
     let n: i64 = statement.query_row(params![space, list(sources)], |row| row.get(0))?;
     Ok(n as u64)
+}
+
+/// All documents of these sources, embedded or not: read from an index, which holds no text.
+pub fn of_sources(db: &Connection, sources: &[i64]) -> Result<HashSet<u32>> {
+    let sql = "SELECT id FROM file WHERE source IN (SELECT value FROM json_each(?))";
+    let mut statement = db.prepare_cached(sql)?;
+    let ids = statement.query_map([list(sources)], |row| row.get(0))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The source of a document and how many passages it has, if it is not embedded as it is now.
