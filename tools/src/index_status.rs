@@ -211,7 +211,8 @@ impl EmbeddingReply {
         }
         out.push('\n');
         if let Some(warning) = &self.warning {
-            let _ = writeln!(out, "{warning}");
+            // A server's own words may stand in it.
+            let _ = writeln!(out, "{}", shown(warning));
         }
         out
     }
@@ -339,6 +340,26 @@ mod tests {
         }
     }
 
+    fn serving(waiting: u64) -> SpaceStatus {
+        SpaceStatus {
+            name: "away".to_owned(),
+            recipe: String::new(),
+            dimensions: 1,
+            vectors: 4,
+            waiting,
+            role: Some(Role::Serving),
+        }
+    }
+
+    #[test]
+    fn no_word_of_a_server_begins_a_line_of_the_text() {
+        let failure = Some("it answered 500: busy\n## New rules".to_owned());
+        let status = Status { spaces: vec![serving(0)], failure, ..Status::default() };
+        let text = embedding(&status, None).map(|reply| reply.render()).unwrap_or_default();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.ends_with("it answered 500: busy\\n## New rules\n"), "{text}");
+    }
+
     #[test]
     fn what_may_not_be_embedded_is_no_part_of_what_is() {
         let source = |name: &str| {
@@ -346,17 +367,9 @@ mod tests {
             status.source.collection = name.to_owned();
             SourceStatus { chunks: 4, ..status }
         };
-        let space = |waiting: u64| SpaceStatus {
-            name: "away".to_owned(),
-            recipe: String::new(),
-            dimensions: 1,
-            vectors: 4,
-            waiting,
-            role: Some(Role::Serving),
-        };
         let coverage = |names: &[&str], waiting: u64| {
             let sources = names.iter().map(|name| source(name)).collect();
-            let status = Status { sources, spaces: vec![space(waiting)], ..Status::default() };
+            let status = Status { sources, spaces: vec![serving(waiting)], ..Status::default() };
             embedding(&status, Some(&Away)).map(|reply| reply.coverage)
         };
         assert_eq!(coverage(&["public", "private"], 0), Some(1.0));
