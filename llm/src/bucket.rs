@@ -6,6 +6,10 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Most minutes' worth that one call is believed to have used: a server whose counts are absurd
+/// closes its lane for an hour, not for ever.
+const USED_MINUTES_MAX: f64 = 60.0;
+
 /// So many a minute; a full minute's worth can be taken at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
@@ -50,7 +54,8 @@ impl Bucket {
     /// Puts what was really used in place of what was taken, be it more.
     pub fn settle(&mut self, taken: u64, used: u64, now: Instant) {
         self.fill(now);
-        self.balance = (self.balance + taken as f64 - used as f64).min(self.per_minute);
+        let used = (used as f64).min(self.per_minute * USED_MINUTES_MAX);
+        self.balance = (self.balance + taken as f64 - used).min(self.per_minute);
     }
 
     /// Another rate from now on; what is taken stays taken.
@@ -97,6 +102,10 @@ mod tests {
         assert_eq!(bucket.take(10, t), 10);
         bucket.settle(10, 130, t);
         assert_eq!(bucket.wait(1, t).as_millis(), 121_000, "two minutes and one more");
+        let mut bucket = Bucket::new(60, t);
+        let taken = bucket.take(60, t);
+        bucket.settle(taken, u64::MAX, t);
+        assert_eq!(bucket.wait(60, t).as_secs(), 3_600, "an absurd count ends");
     }
 
     proptest! {

@@ -389,7 +389,7 @@ impl Engine {
         match &result {
             Ok(whole) => {
                 let usage = whole.usage.unwrap_or_default();
-                let used = whole.usage.map(|usage| usage.input + usage.output);
+                let used = whole.usage.map(|usage| usage.input.saturating_add(usage.output));
                 turn.end(Outcome::Well, used);
                 let first = first_token.map_or(ms(now - begun), |at| ms(at - begun));
                 let took = recorded_ms.unwrap_or(ms(now - begun));
@@ -397,7 +397,8 @@ impl Engine {
                 self.measure(provider, |metrics| metrics.answered(took, first, &usage));
             }
             Err(fault) => {
-                let used = reservation.counted.map(|usage| usage.input + usage.output);
+                let used =
+                    reservation.counted.map(|usage| usage.input.saturating_add(usage.output));
                 turn.end(outcome(&fault.kind, now >= way.deadline), used);
                 let kind = fault.kind.name();
                 self.measure(&way.provider.name, |m| *m.failures.entry(kind).or_default() += 1);
