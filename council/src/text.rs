@@ -430,7 +430,7 @@ impl Asked {
         for (at, word) in all.iter().enumerate() {
             let negation = NEGATIONS.binary_search(&word.as_str()).is_ok();
             content.negated |= negation;
-            content.turned |= negation && at >= reply;
+            content.turned |= negation && at >= reply && !goes_on(word, all.get(at + 1));
             let stem = stem(word);
             if asked.contains(stem) {
                 if says(&word) {
@@ -455,6 +455,17 @@ impl Asked {
         }
         content.numbers.sort();
         content
+    }
+}
+
+/// Whether a negation denies nothing before the word behind it: `Symphony No. 9`, `not only safe`,
+/// `none other than Marie Curie`.
+fn goes_on(negation: &str, next: Option<&String>) -> bool {
+    match (negation, next.map_or("", String::as_str)) {
+        ("no", next) => next.starts_with(|c: char| c.is_ascii_digit()),
+        ("not", "only" | "just") | ("none", "other") => true,
+        ("none" | "nobody" | "nothing", "but") => true,
+        _ => false,
     }
 }
 
@@ -860,6 +871,10 @@ mod tests {
             ("It rains in the green hills", "It does not rain"),
             ("Paris", "None"),
             ("in 1902", "not in 1901 but in 1902"),
+            ("Symphony No. 9", "Symphony 9"),
+            ("It is not only safe but cheap", "It is safe and cheap"),
+            ("None other than Marie Curie", "Marie Curie"),
+            ("Nobody but Marie Curie", "Marie Curie"),
         ] {
             assert_ne!(conflict(&say(a), &say(b)), Some("opposite"), "{a} {b}");
         }
