@@ -4,6 +4,7 @@
 //! question are counted. What other texts say is quoted as data, never as an instruction.
 //! Invariant: any text of a model gives an output, and says when it was none of the wanted shape.
 
+use crate::extract::spoken;
 use crate::text::words;
 use crate::witness::object;
 use serde_json::{Value, json};
@@ -489,10 +490,10 @@ pub fn schema() -> Value {
     )
 }
 
-/// What a model's text says: JSON alone, in a fence or within prose, mended where it is broken; any
-/// other text is its own summary.
+/// What a model's text says once it has thought aloud: JSON alone, in a fence or within prose,
+/// mended where it is broken; any other text is its own summary.
 pub fn parse(text: &str) -> HeadOutput {
-    let text = clipped(text, TEXT_CHARS_MAX);
+    let text = clipped(spoken(text), TEXT_CHARS_MAX);
     match object(&text, &["summary", "claims"]) {
         Some((value, mended)) => HeadOutput { mended, ..output(&value) },
         None => HeadOutput {
@@ -750,6 +751,7 @@ mod tests {
         for around in [
             format!("```json\n{GOOD}\n```"),
             format!("Let {{me}} see {{\"a\": 1}}.\n{GOOD}\nI hope {{this}} helps!"),
+            format!("<think>{{\"summary\": \"Do not.\"}} No.</think>\n{GOOD}"),
         ] {
             assert_eq!(parse(&around), plain);
         }
