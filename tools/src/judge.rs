@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use synod_council::head::Prompt;
 use synod_council::judge::{PAIRS_MAX, Premise, checked, pairs, premise, same};
 use synod_council::verdict::{Case, Vote, to_judge};
+use synod_council::{Kind, extract};
 use tokio::time::Instant;
 
 /// What a model was asked beside the vote.
@@ -42,6 +43,13 @@ fn own(case: &Case, model: &str, family: &str) -> BTreeSet<usize> {
     votes.filter(|(_, vote)| its(vote)).map(|(at, _)| at).collect()
 }
 
+/// What is compared of a vote: its answer as the verdict reads it. The way to it may be long, and a
+/// prompt holds the beginning of a text alone.
+fn phrase(vote: &Vote) -> String {
+    let said = extract(Kind::Short, &vote.text, vote.answer.as_deref(), &[]);
+    said.map_or_else(|_| vote.text.clone(), |answer| answer.value)
+}
+
 /// Lets the judge look at phrases that are nearly alike. A pair with an answer of its own family is
 /// none of its business. Gives what it cost, or why nothing was asked.
 ///
@@ -67,10 +75,7 @@ pub async fn compare(
     if near.is_empty() {
         return Ok(None);
     }
-    let text = |at: usize| {
-        let vote = &case.votes[at];
-        vote.answer.clone().unwrap_or_else(|| vote.text.clone())
-    };
+    let text = |at: usize| phrase(&case.votes[at]);
     let texts: Vec<(String, String)> = near.iter().map(|(a, b)| (text(*a), text(*b))).collect();
     let shown: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let prompt = pairs(&args.query, &shown);
@@ -114,5 +119,22 @@ pub fn said(aside: &Aside, found: Option<&Premise>) -> String {
         Some(Premise::Differs(what)) => format!("the premise was checked: {what}"),
         Some(Premise::Holds) => "the premise holds".to_owned(),
         None => format!("the premise could not be checked: {}", unread()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_judge_compares_what_the_verdict_reads() {
+        let vote = |text: &str| Vote { text: text.to_owned(), ..Vote::default() };
+        let way = "Both are fine languages with good tools. ".repeat(20);
+        for text in [format!("{way}\nAnswer: Rust"), format!("<think>{way}</think>Rust")] {
+            assert_eq!(phrase(&vote(&text)), "Rust");
+        }
+        assert_eq!(phrase(&vote("I cannot say.")), "I cannot say.", "a refusal stays as it is");
+        let given = Vote { answer: Some("Go".to_owned()), ..vote("Rust") };
+        assert_eq!(phrase(&given), "Go");
     }
 }
