@@ -84,7 +84,9 @@ pub(crate) fn next(
         _ if standing.open && standing.other_key => Step::OtherKey,
         _ if standing.open => fallback(standing.fallback),
         FailureKind::Server if standing.retry_after.is_some() => {
-            limited(standing, standing.retry_after, left, jitter)
+            // One that names no wait worth the name is down all the same.
+            let least = backoff(standing.tries, jitter);
+            limited(standing, standing.retry_after.map(|named| named.max(least)), left, jitter)
         }
         // The time that one try took is gone: another model is worth more than a second try.
         FailureKind::Timeout if standing.fallback.is_some() => fallback(standing.fallback),
@@ -264,6 +266,8 @@ mod tests {
         let named = after(busy(30), FailureKind::Server, MINUTE);
         assert!(matches!(named, Step::Retry { after } if after >= Duration::from_secs(30)));
         assert_eq!(after(busy(61), FailureKind::Server, MINUTE), Step::GiveUp);
+        let named = after(busy(0), FailureKind::Server, MINUTE);
+        assert!(matches!(named, Step::Retry { after } if after >= BACKOFF_MIN / 2));
         let backed = Standing { fallback: Some("any"), ..ALONE };
         assert_eq!(after(backed, wait(31), MINUTE), to("any"));
         assert!(matches!(after(backed, wait(1), MINUTE), Step::Retry { .. }));
