@@ -3,6 +3,7 @@
 //! Invariant: no text is an error. What cannot be understood is searched as words, and a note says
 //! what was done with it.
 
+use crate::kind::code;
 use crate::language::Language;
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
 use crate::qualifier::{Qualified, qualified_key};
@@ -40,6 +41,8 @@ pub struct Query {
     pub message: Option<Leaf>,
     /// That run may be a path, or a file's name.
     pub is_path: bool,
+    /// It ends as files of a language do: `Node.js`.
+    pub is_file_name: bool,
     /// The name whose definition is asked for, if the query is that: `struct Router`,
     /// `Router.mount`. Of what is a path too, where no document is called so.
     pub defined: Option<String>,
@@ -411,6 +414,7 @@ impl Query {
         let ends = typed.rsplit_once('.').is_some_and(|(_, end)| !end.is_empty() && is_ending(end));
         // A stroke parts words as well (`TCP/IP`): it is a path if documents are called so.
         self.is_path = ends || typed.starts_with('.') || typed.contains('/');
+        self.is_file_name = ends && code::by_path(typed).is_some();
     }
 
     /// Notes what stands verbatim if the query is several words: an error message, a sentence.
@@ -632,12 +636,14 @@ fn as_it_stands(text: &str) -> Option<Leaf> {
 }
 
 /// A run as a name with what it stands in: `sync::Mutex::lock`, `Router.mount()`. A version, an
-/// address and a path with strokes are none.
+/// address, an abbreviation (`e.g.`) and a path with strokes are none.
 fn named(run: &str) -> Option<Qualified<'_>> {
     let named = Qualified::of(run).filter(|_| !run.contains(['/', '\\', '@']))?;
     let is_name = |part: &&str| part.starts_with(|c: char| c.is_alphabetic() || c == '_');
-    let all = named.around.iter().chain([&named.name]).all(is_name);
-    all.then_some(named)
+    let is_letter = |part: &&str| part.chars().nth(1).is_none();
+    let parts = || named.around.iter().chain([&named.name]);
+    let abbreviates = run.contains('.') && parts().all(is_letter);
+    (parts().all(is_name) && !abbreviates).then_some(named)
 }
 
 /// The query as one name, unless it is too long to be one.
@@ -742,6 +748,13 @@ mod tests {
         assert_eq!(parse("Guard<T>").defined.as_deref(), Some("guard"));
         for text in ["1.0.21", "ada@example.org", "src/json.rs", "lock", "sync::lock", "a b.c"] {
             assert_eq!(parse(text).defined, None, "{text}");
+        }
+        for text in ["e.g.", "i.e", "U.S."] {
+            assert_eq!(parse(text).defined, None, "{text}");
+        }
+        assert!(parse("Node.js").is_file_name && parse("package.json").is_file_name);
+        for text in ["Router.mount", "response.json()", "json", "Makefile", "a b.js"] {
+            assert!(!parse(text).is_file_name, "{text}");
         }
     }
 

@@ -496,8 +496,9 @@ impl Bonus {
         if let Some(run) = query.run.as_ref().filter(|_| query.is_path) {
             each_posting(view, run, Part::Path, |posting| bonus.pathed.push(posting.entry))?;
         }
-        // `routing.py` names what `Router.mount` does: a file, if there is one.
-        let is_file = !bonus.pathed.is_empty();
+        // `routing.py` and `Node.js` look as `Router.mount` does and ask for no `py` and no `js`,
+        // but for one that stands in what they name: `Response.json`.
+        let is_file = query.is_file_name || !bonus.pathed.is_empty();
         if let Some(key) = &query.exact {
             view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
             view.exact(&format!("t:{key}"), |_, entry| {

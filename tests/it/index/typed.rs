@@ -216,6 +216,21 @@ fn a_name_behind_a_point_finds_its_definition_and_a_file_the_file() {
 }
 
 #[test]
+fn a_name_that_ends_as_files_do_asks_for_no_definition_of_its_ending() {
+    let place = Place::new();
+    let said =
+        "# Servers\n\nWe run Node.js, e.g. here. Response.json: Response.json, response json.\n";
+    place.write("note.md", said);
+    place.write("short.rs", "pub fn js() -> u32 {\n    7\n}\n\npub fn g() {}\n");
+    place.write("net.py", "class Response:\n    def json(self):\n        return self.text\n");
+    let engine = place.scanned();
+    for query in ["Node.js", "e.g."] {
+        assert_eq!(engine.paths(query)[0], "note.md", "{query}");
+    }
+    assert_eq!(engine.paths("Response.json")[0], "net.py", "it stands in what is named");
+}
+
+#[test]
 fn a_message_that_is_pasted_finds_where_it_stands() {
     let place = Place::new();
     let filler = "// Some words of ordinary prose stand around it, as in any code.\n".repeat(30);
