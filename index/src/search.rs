@@ -259,7 +259,9 @@ impl Index {
         let offset = if anew { 0 } else { args.offset };
         let mut top = offset + args.limit + SPARE;
         let mut found = self.page(db, current, args, offset, top)?;
-        while found.hits.len() < args.limit && found.next.is_some() && top < RANKED_MAX {
+        // What is no longer what was indexed leaves a page short, as it always did.
+        let is_short = |found: &Found| found.hits.len() + found.stale < args.limit;
+        while is_short(&found) && found.next.is_some() && top < RANKED_MAX {
             top *= MORE;
             found = self.page(db, current, args, offset, top)?;
         }
@@ -292,7 +294,10 @@ impl Index {
         let ranked = ranking.hits.iter().zip(&ranking.others).enumerate().skip(first);
         for (at, (scored, others)) in ranked {
             let file = view.entries[scored.entry as usize].file;
-            let row = row_of(db, &view.entries[scored.entry as usize])?;
+            let row = match at < offset {
+                true => db::file_of_hit(db, file)?,
+                false => row_of(db, &view.entries[scored.entry as usize])?,
+            };
             let twin = match row.as_ref().filter(|_| !args.copies) {
                 Some(row) => twins.of(at, row)?,
                 None => None,
