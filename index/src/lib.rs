@@ -36,6 +36,7 @@ mod list;
 mod meaning;
 pub mod mount;
 mod nest;
+mod outcome;
 mod pack;
 pub mod path;
 mod place;

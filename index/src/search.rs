@@ -10,16 +10,16 @@ use crate::hit::{ask_roots, hit, roots, row_of};
 use crate::language::Language;
 use crate::limit::{HITS_MAX, QUERY_TERMS_MAX, WORDINGS_MAX};
 use crate::meaning::Way;
+use crate::outcome::{empty, note_outcome};
 use crate::query::{self, Leaf, Query};
 use crate::rank::{Ranking, Scored};
-use crate::reach::SILENT;
 use crate::token::native_of;
 use crate::trace;
 use crate::twin::Twins;
 use crate::view::View;
 use crate::{Current, Index, lock};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -183,9 +183,6 @@ const MORE: usize = 8;
 const RANKED_MAX: usize = 10_000;
 /// Ranked documents before the page of which none is shown again under another name.
 const LOOKED_BACK: usize = 1_000;
-/// Hits whose copies are named, and copies of one that are.
-const COPIED_MAX: usize = 10;
-const COPIES_MAX: usize = 4;
 
 /// What every step of a ranking is asked with.
 #[derive(Clone, Copy)]
@@ -573,73 +570,10 @@ fn alike(view: &View, forms: &[String]) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// What is said where there is no document at all: other words would find nothing either.
-fn empty(sources: &[Source]) -> &'static str {
-    match sources {
-        [] => "nothing is indexed yet; `synod index FOLDER` adds a folder",
-        _ => "no document is indexed: the sources are still to be read, or hold none",
-    }
-}
-
 /// The names of a document and its source.
 fn named(sources: &[Source], row: &FileRow) -> (String, String) {
     let source = sources.iter().find(|source| source.id == row.source);
     (source.map_or_else(String::new, |source| source.name.clone()), row.path.clone())
-}
-
-/// Says what became of a page that is not plainly hits; `n_earlier` documents say the same as hits
-/// of the pages before.
-fn note_outcome(found: &mut Found, offset: usize, is_free: bool, n_earlier: usize) {
-    if found.hits.is_empty() && found.notes.is_empty() && offset == 0 && found.stale == 0 {
-        found.notes.push(match is_free {
-            true => "nothing here holds these words; try others, or fewer".into(),
-            false => "nothing that the filters let through fits; try without them".into(),
-        });
-    }
-    let copied = found.hits.iter().filter(|hit| !hit.copies.is_empty()).take(COPIED_MAX);
-    let notes: Vec<String> = copied.map(copies_text).collect();
-    found.notes.extend(notes);
-    if n_earlier > 0 {
-        let said = "documents were left out: they say the same as hits of the pages before";
-        found.notes.push(format!("{n_earlier} {said}"));
-    }
-    let renewed = found.hits.iter().filter(|hit| hit.renewed).count();
-    if renewed > 0 {
-        found.notes.push(format!(
-            "{renewed} hits were read anew: their files changed since they were indexed"
-        ));
-    }
-    if found.stale > 0 {
-        found.notes.push(format!(
-            "{} hits were left out: their files changed since they were indexed",
-            found.stale
-        ));
-    }
-    note_silent(found);
-}
-
-/// Names the documents that a hit stands for.
-fn copies_text(hit: &Hit) -> String {
-    let name = |(source, path): &(String, String)| format!("`{source}/{path}`");
-    let copies: Vec<String> = hit.copies.iter().take(COPIES_MAX).map(name).collect();
-    let more = match hit.copies.len().saturating_sub(COPIES_MAX) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
-    };
-    format!("`{}/{}` says the same as {}{more}", hit.source, hit.path, copies.join(", "))
-}
-
-/// Says how many hits are shown without their text, and of which sources.
-fn note_silent(found: &mut Found) {
-    let mut of: BTreeMap<&str, usize> = BTreeMap::new();
-    for hit in found.hits.iter().filter(|hit| hit.silent) {
-        *of.entry(&hit.source).or_default() += 1;
-    }
-    let note = |(source, n): (&str, usize)| {
-        format!("the text of {n} hits cannot be shown: source `{source}`, {SILENT}")
-    };
-    let notes: Vec<String> = of.into_iter().map(note).collect();
-    found.notes.extend(notes);
 }
 
 /// Sub-queries add their words and phrases at half the weight of the first one's. What only the

@@ -51,7 +51,7 @@ fn answer(session: &Session, tool: &str, args: Value, with: With) -> Result<Answ
     let wake = Arc::new(move || waker.wake());
     let mut config = session.loaded.config.clone();
     // The operator names folders here as with `synod index`.
-    config.access.add_roots = vec![std::path::MAIN_SEPARATOR_STR.to_owned()];
+    config.access.add_roots.push(std::path::MAIN_SEPARATOR_STR.to_owned());
     let world = World::open(&session.data, config, wake)?;
     let stop = Arc::new(AtomicBool::new(false));
     let cx = world.door.context();
