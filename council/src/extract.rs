@@ -142,10 +142,11 @@ const THOUGHT: &[(&str, &str)] = &[("<think>", "</think>"), ("<thinking>", "</th
 /// template may have left the opening mark out; the closing one ends its line then.
 pub(crate) fn spoken(text: &str) -> &str {
     let mut said = text.trim();
+    let begun = |said: &str| THOUGHT.iter().find(|(open, _)| said.starts_with(open)).copied();
+    while let Some((open, close)) = begun(said) {
+        said = said[open.len()..].split_once(close).map_or("", |(_, rest)| rest.trim_start());
+    }
     for (open, close) in THOUGHT {
-        while let Some(thought) = said.strip_prefix(*open) {
-            said = thought.split_once(*close).map_or("", |(_, rest)| rest.trim_start());
-        }
         if let Some((thought, rest)) = said.split_once(*close) {
             let ends = rest.trim_start_matches([' ', '\t', '\r']).starts_with('\n');
             said = if ends && !thought.contains(*open) { rest.trim_start() } else { said };

@@ -10,10 +10,15 @@ use crate::secret::built_in;
 use crate::span::Spans;
 use regex::Regex;
 use std::ops::Range;
+use std::sync::OnceLock;
 use unicode_normalization::UnicodeNormalization;
 
-/// In these, a space is any white space and `<3>` up to three words.
-const PATTERNS: &[(Id, &str)] = &[
+/// Words of which a text holds one each where it may fall under a pattern.
+type Needs = &'static [&'static [&'static str]];
+
+/// In these, a space is any white space and `<3>` up to three words. What a text needs is looked
+/// for before: hardly any passage has it, and each that is shown is asked about.
+const PATTERNS: &[(Id, &str, Needs)] = &[
     (
         Id::IgnoreInstructions,
         concat!(
@@ -22,6 +27,21 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:instruction|prompt|direction|directive|guideline|rule|programming|training)",
             r"s?\b",
         ),
+        &[
+            &["ignore", "disregard", "forget", "override", "bypass", "neglect"],
+            &[
+                "previous",
+                "prior",
+                "above",
+                "earlier",
+                "preceding",
+                "foregoing",
+                "your",
+                "system",
+                "original",
+            ],
+            &["instruction", "prompt", "directi", "guideline", "rule", "programming", "training"],
+        ],
     ),
     (
         Id::IgnoreInstructions,
@@ -30,6 +50,11 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:above|before|instructions?|that came before|",
             r"you (?:were|have been) (?:told|given))\b",
         ),
+        &[
+            &["ignore", "disregard", "forget"],
+            &["all", "any", "everything"],
+            &["above", "before", "instruction", "told", "given"],
+        ],
     ),
     (
         Id::IgnoreInstructions,
@@ -38,8 +63,17 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:previous|prior|above|earlier|system|original|your) <2>",
             r"(?:instructions?|prompts?|rules|guidelines)\b",
         ),
+        &[
+            &["not", "don't", "stop"],
+            &["follow", "obey"],
+            &["instruction", "prompt", "rules", "guidelines"],
+        ],
     ),
-    (Id::IgnoreInstructions, r"\bnew (?:system )?instructions? ?:"),
+    (
+        Id::IgnoreInstructions,
+        r"\bnew (?:system )?instructions? ?:",
+        &[&["new"], &["instruction"], &[":"]],
+    ),
     (
         Id::IgnoreInstructions,
         concat!(
@@ -47,6 +81,10 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:vorherig|vorig|bisherig|obig|vorangehend|früher)[a-z]{0,3} <2>",
             r"(?:anweisung|instruktion|vorgabe|regel|befehl)",
         ),
+        &[
+            &["ignorier", "missacht", "vergiss", "vergess"],
+            &["anweisung", "instruktion", "vorgabe", "regel", "befehl"],
+        ],
     ),
     (
         Id::IgnoreInstructions,
@@ -54,6 +92,11 @@ const PATTERNS: &[(Id, &str)] = &[
             r"\b(?:ignore[rz]?|oublie[rz]?) <4>(?:instruction|consigne|directive|règle)s? <2>",
             r"(?:précédente?|antérieure?|ci-dessus)",
         ),
+        &[
+            &["ignore", "oublie"],
+            &["instruction", "consigne", "directive", "règle"],
+            &["précédent", "antérieur", "ci-dessus"],
+        ],
     ),
     (
         Id::IgnoreInstructions,
@@ -62,6 +105,11 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:instrucciones|instruções|istruzioni|indicaciones|indicazioni|reglas|regras|",
             r"regole) <2>(?:anterior|previa|precedent)",
         ),
+        &[
+            &["ignor", "olvid", "esque", "desconsidere", "dimentica"],
+            &["instruc", "istruzioni", "indica", "reg"],
+            &["anterior", "previa", "precedent"],
+        ],
     ),
     (
         Id::IgnoreInstructions,
@@ -69,6 +117,7 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:игнорируй|забудь)(?:те)? <4>(?:предыдущ|прежн)[а-я\u{306}]{1,6} <2>",
             r"(?:инструкци|указани|правил)",
         ),
+        &[&["игнорир", "забуд"], &["предыдущ", "прежн"], &["инструкци", "указани", "правил"]],
     ),
     (
         Id::IgnoreInstructions,
@@ -76,10 +125,12 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:忽略|无视|無視|忘记|忘記)[^。\n]{0,12}?(?:之前|以上|前面|先前|上述)[^。\n]{0,8}?",
             r"(?:指令|指示|提示|规则|規則)",
         ),
+        &[&["忽略", "无视", "無視", "忘记", "忘記"], &["指令", "指示", "提示", "规则", "規則"]],
     ),
     (
         Id::IgnoreInstructions,
         r"(?:以前|これまで|上記|前)の[^。\n]{0,8}?(?:指示|命令|指令)[^。\n]{0,8}?(?:無視|忘れ)",
+        &[&["以前", "これまで", "上記", "前"], &["指示", "命令", "指令"], &["無視", "忘れ"]],
     ),
     (
         Id::Persona,
@@ -87,6 +138,11 @@ const PATTERNS: &[(Id, &str)] = &[
             r"\b(?:from now on|starting now|henceforth),? (?:you (?:are|will|must|shall|should)|",
             r"respond|reply|answer|act as)\b",
         ),
+        &[
+            &["now", "henceforth"],
+            &["you", "respond", "reply", "answer", "act"],
+            &["from", "starting", "henceforth"],
+        ],
     ),
     (
         Id::Persona,
@@ -95,10 +151,15 @@ const PATTERNS: &[(Id, &str)] = &[
             r"unfiltered|uncensored|jailbroken|no longer bound|",
             r"free (?:from|of) (?:all|any|your))\b",
         ),
+        &[
+            &["now", "act as", "act\nas", "pretend"],
+            &["dan", "unrestricted", "unfiltered", "uncensored", "jailbroken", "bound", "free"],
+        ],
     ),
     (
         Id::Persona,
         r"\bdo anything now\b|\b(?:enter|enable|activate) <1>(?:dan|god|jailbreak) mode\b",
+        &[&["anything", "mode"], &["now", "dan", "god", "jailbreak"]],
     ),
     (
         Id::RevealPrompt,
@@ -107,6 +168,14 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:your (?:<2>)(?:prompt|instructions)|the (?:<1>)?system prompt|",
             r"(?:text|words|instructions) above)\b",
         ),
+        &[
+            &["prompt", "instructions", "above"],
+            &[
+                "reveal", "print", "show", "repeat", "output", "display", "disclose", "leak",
+                "recite", "give", "send",
+            ],
+            &["your", "system", "text", "words", "instructions"],
+        ],
     ),
     (
         Id::Conceal,
@@ -115,6 +184,11 @@ const PATTERNS: &[(Id, &str)] = &[
             r"mentioning|reveal|revealing|disclose|disclosing) <4>",
             r"(?:the|this|your) (?:user|human|operator)\b",
         ),
+        &[
+            &["user", "human", "operator"],
+            &["not", "don't", "never", "without"],
+            &["tell", "inform", "mention", "reveal", "disclos"],
+        ],
     ),
     (
         Id::Exfiltrate,
@@ -127,6 +201,22 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:to|at|via) <2>(?:https?://|www\.|[a-z0-9._-]{1,64}@[a-z0-9-]{1,64}\.|",
             r"(?:the|this) following (?:url|address|server|e-?mail))",
         ),
+        &[
+            &["http", "www.", "@", "following"],
+            &[
+                "send",
+                "post",
+                "upload",
+                "forward",
+                "mail",
+                "transmit",
+                "exfiltrate",
+                "leak",
+                "submit",
+                "append",
+                "copy",
+            ],
+        ],
     ),
     // An image whose address the model is to fill in.
     (
@@ -135,6 +225,7 @@ const PATTERNS: &[(Id, &str)] = &[
             r"!\[[^\]\n]{0,200}\]\(https?://[^)\x20\n]{1,200}[?&=/](?:\{|\[|%7b|%5b|<)",
             r"[a-z_\x20-]{2,60}(?:\}|\]|%7d|%5d|>)",
         ),
+        &[&["!["], &["]("], &["http"]],
     ),
     (
         Id::Lure,
@@ -143,6 +234,14 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:user|human|reader|person)s? (?:to|that they (?:must|should|need to)) <3>",
             r"(?:click|visit|open|download|install|run|paste|enter|log in|call|buy|go to)\b",
         ),
+        &[
+            &["user", "human", "reader", "person"],
+            &["tell", "ask", "instruct", "urge", "convince", "get", "direct", "encourage"],
+            &[
+                "click", "visit", "open", "download", "install", "run", "paste", "enter", "log",
+                "call", "buy", "go",
+            ],
+        ],
     ),
     (
         Id::Lure,
@@ -150,9 +249,18 @@ const PATTERNS: &[(Id, &str)] = &[
             r"\bclick (?:on )?(?:the|this) <2>(?:link|button) <4>to <1>",
             r"(?:verify|confirm|unlock|claim|restore|reactivate|avoid|secure)\b",
         ),
+        &[
+            &["click"],
+            &["link", "button"],
+            &["verify", "confirm", "unlock", "claim", "restore", "reactivate", "avoid", "secure"],
+        ],
     ),
-    (Id::ChatTemplate, r"<\|[a-z][a-z0-9_▁]{1,40}\|>|\[/?inst\]|<</?sys>>"),
-    (Id::ChatTemplate, r"<(?:start|end)_of_turn>"),
+    (
+        Id::ChatTemplate,
+        r"<\|[a-z][a-z0-9_▁]{1,40}\|>|\[/?inst\]|<</?sys>>",
+        &[&["<|", "inst]", "sys>>"]],
+    ),
+    (Id::ChatTemplate, r"<(?:start|end)_of_turn>", &[&["_of_turn>"]]),
     (
         Id::ChatTemplate,
         concat!(
@@ -160,6 +268,21 @@ const PATTERNS: &[(Id, &str)] = &[
             r"(?:system|developer)[_-](?:prompt|message|reminder|instructions?)|function_calls|",
             r"tool_(?:call|result|use)s?|antml:[a-z_]{1,30})>",
         ),
+        &[
+            &[
+                "system>",
+                "assistant>",
+                "prompt>",
+                "message>",
+                "reminder>",
+                "instruction>",
+                "instructions>",
+                "function_calls>",
+                "tool_",
+                "antml:",
+            ],
+            &["<"],
+        ],
     ),
     (
         Id::RoleHeader,
@@ -170,6 +293,22 @@ const PATTERNS: &[(Id, &str)] = &[
             r"your (?:task|role|goal|instructions?)|ignore|disregard|respond|reply|do not|",
             r"never|always|obey|comply)\b",
         ),
+        &[
+            &["system", "developer"],
+            &[":"],
+            &[
+                "you",
+                "ignore",
+                "disregard",
+                "respond",
+                "reply",
+                "not",
+                "never",
+                "always",
+                "obey",
+                "comply",
+            ],
+        ],
     ),
 ];
 
@@ -188,29 +327,53 @@ const COMMENT_BYTES_MAX: usize = 8_192;
 /// Fewest invisible characters in a row that hide something; scripts and emoji use two.
 const INVISIBLE_RUN_MIN: usize = 3;
 
-/// The patterns, ready to run.
+/// The patterns; each is made ready when a text first needs it.
 pub(crate) struct Instructions {
-    patterns: Vec<(Id, Regex)>,
-    addresses: Regex,
-    demands: Regex,
+    patterns: Vec<Pattern>,
+    addresses: Pattern,
+    demands: Pattern,
+}
+
+struct Pattern {
+    id: Id,
+    text: &'static str,
+    needs: Vec<Vec<String>>,
+    regex: OnceLock<Regex>,
+}
+
+impl Pattern {
+    fn new(id: Id, text: &'static str, needs: Needs) -> Self {
+        // As the folded text is.
+        let one = |words: &&[&str]| words.iter().map(|word| word.nfkd().collect()).collect();
+        Pattern { id, text, needs: needs.iter().map(one).collect(), regex: OnceLock::new() }
+    }
+
+    /// Whether a folded text has what it needs to fall under the pattern.
+    fn may_be_in(&self, folded: &str) -> bool {
+        self.needs.iter().all(|words| words.iter().any(|word| folded.contains(word.as_str())))
+    }
+
+    fn regex(&self) -> &Regex {
+        self.regex.get_or_init(|| built_in(&spell(self.text)))
+    }
 }
 
 impl Instructions {
     pub(crate) fn new() -> Self {
-        let patterns = PATTERNS.iter().map(|(id, pattern)| (*id, built_in(&spell(pattern))));
+        let patterns = PATTERNS.iter().map(|(id, text, needs)| Pattern::new(*id, text, needs));
         Instructions {
             patterns: patterns.collect(),
-            addresses: built_in(&spell(ADDRESSES)),
-            demands: built_in(&spell(DEMANDS)),
+            addresses: Pattern::new(Id::HiddenComment, ADDRESSES, &[]),
+            demands: Pattern::new(Id::HiddenComment, DEMANDS, &[]),
         }
     }
 
     pub(crate) fn scan(&self, text: &str, fold: &Fold, spans: &mut Spans) {
-        for (id, pattern) in &self.patterns {
-            for found in pattern.find_iter(&fold.text) {
+        for pattern in self.patterns.iter().filter(|pattern| pattern.may_be_in(&fold.text)) {
+            for found in pattern.regex().find_iter(&fold.text) {
                 let lead = found.as_str().len() - found.as_str().trim_start().len();
                 let range = found.start() + lead..found.end();
-                spans.push(*id, fold.source(range, text));
+                spans.push(pattern.id, fold.source(range, text));
             }
         }
         self.comments(text, fold, spans);
@@ -228,7 +391,8 @@ impl Instructions {
             }
             let body = &fold.text[open + 4..close];
             let read = body.len() <= COMMENT_BYTES_MAX;
-            if read && self.addresses.is_match(body) && self.demands.is_match(body) {
+            if read && self.addresses.regex().is_match(body) && self.demands.regex().is_match(body)
+            {
                 spans.push(Id::HiddenComment, fold.source(open..close + 3, text));
             }
         }
@@ -291,5 +455,40 @@ impl Run {
         if hides && !(self.flag && self.n <= 8) {
             spans.push(Id::HiddenText, self.range);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    #[test]
+    fn whatever_falls_under_a_pattern_has_what_it_needs() {
+        let mut runner = TestRunner::deterministic();
+        for pattern in &Instructions::new().patterns {
+            let free = spell(pattern.text).replace(r"\b", "").replace(r"\A|", "");
+            let texts = proptest::string::string_regex(&free).unwrap();
+            let mut fall = 0;
+            for _ in 0..300 {
+                let text = texts.new_tree(&mut runner).unwrap().current();
+                if pattern.regex().is_match(&text) {
+                    assert!(pattern.may_be_in(&text), "{}: {text:?}", pattern.text);
+                    fall += 1;
+                }
+            }
+            assert!(fall > 100, "{}: {fall} texts", pattern.text);
+        }
+    }
+
+    #[test]
+    fn plain_passages_need_no_pattern() {
+        let guard = Instructions::new();
+        let text =
+            "# Tide\n\nThe pool at the rock is read at noon: `fn read(pool: &Pool)` gives it.";
+        let fold = Fold::of(text);
+        assert!(!guard.patterns.iter().any(|pattern| pattern.may_be_in(&fold.text)));
     }
 }

@@ -316,6 +316,7 @@ fn is_key(value: &str) -> bool {
     value.len() >= KEY_VALUE_BYTES_MIN
         && !is_uuid
         && !value.contains(['.', ':'])
+        && value.matches('_').count() < 2
         && changes(value.as_bytes()) >= value.len() / 5
 }
 
