@@ -361,6 +361,11 @@ const FILE: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inod
 const FILE_OF_HIT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
     hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, NULL FROM file";
 
+/// The same with a `body` that is short, in bytes: of some hundred definitions.
+const FILE_OF_SHORT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
+    hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, \
+    CASE WHEN length(body)<=4096 THEN body END FROM file";
+
 /// Unpacks a column; NULL is the empty value.
 fn unpack<T: Default + for<'a> Deserialize<'a>>(row: &Row, at: usize) -> rusqlite::Result<T> {
     let Some(bytes) = row.get_ref(at)?.as_blob_or_null()? else { return Ok(T::default()) };
@@ -409,6 +414,12 @@ pub fn file(db: &Connection, id: u32) -> Result<Option<FileRow>> {
 /// The document of row `id`, without its `body`.
 pub fn file_of_hit(db: &Connection, id: u32) -> Result<Option<FileRow>> {
     let sql = format!("{FILE_OF_HIT} WHERE id=?");
+    Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
+}
+
+/// The document of row `id`, with its `body` where that is short.
+pub fn file_of_short(db: &Connection, id: u32) -> Result<Option<FileRow>> {
+    let sql = format!("{FILE_OF_SHORT} WHERE id=?");
     Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
 }
 

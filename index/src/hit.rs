@@ -138,10 +138,13 @@ pub(crate) fn hit(
     Ok(Some(hit))
 }
 
-/// The row of a hit; of code with its definitions, one of which is shown.
-pub(crate) fn row_of(db: &Connection, entry: &Entry) -> Result<Option<FileRow>> {
+/// The row of a hit; of code with its definitions, one of which is shown. Where none is asked for,
+/// those of long files stay away, as to unpack them takes longer than the search: the first one of
+/// the passage is shown then.
+pub(crate) fn row_of(db: &Connection, entry: &Entry, scored: &Scored) -> Result<Option<FileRow>> {
     match entry.class {
-        Class::Code => db::file(db, entry.file),
+        Class::Code if scored.exact || scored.line.is_some() => db::file(db, entry.file),
+        Class::Code => db::file_of_short(db, entry.file),
         Class::Note => db::file_of_hit(db, entry.file),
     }
 }

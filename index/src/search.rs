@@ -293,7 +293,7 @@ impl Index {
             let file = view.entries[scored.entry as usize].file;
             let row = match at < offset {
                 true => db::file_of_hit(db, file)?,
-                false => row_of(db, &view.entries[scored.entry as usize])?,
+                false => row_of(db, &view.entries[scored.entry as usize], scored)?,
             };
             let twin = match row.as_ref().filter(|_| !args.copies) {
                 Some(row) => twins.of(at, row)?,
