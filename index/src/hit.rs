@@ -20,6 +20,8 @@ use crate::view::{Entry, NONE, View};
 use rusqlite::Connection;
 use std::path::Path;
 
+/// Hits of a page of which the definition that is asked for is shown, however long their file is.
+const DECLARED_MAX: usize = 3;
 /// Further passages of a document that are named.
 const ALSO_MAX: usize = 3;
 /// Share of a document's best score that a further passage must reach to be named.
@@ -138,12 +140,18 @@ pub(crate) fn hit(
     Ok(Some(hit))
 }
 
-/// The row of a hit; of code with its definitions, one of which is shown. Where none is asked for,
-/// those of long files stay away, as to unpack them takes longer than the search: the first one of
-/// the passage is shown then.
-pub(crate) fn row_of(db: &Connection, entry: &Entry, scored: &Scored) -> Result<Option<FileRow>> {
+/// The row of hit `number` of a page; of code with its definitions, one of which is shown. Where
+/// none is asked for, or others come first, those of long files stay away, as to unpack them takes
+/// longer than the search: the first one of the passage is shown then.
+pub(crate) fn row_of(
+    db: &Connection,
+    entry: &Entry,
+    scored: &Scored,
+    number: usize,
+) -> Result<Option<FileRow>> {
+    let asked = scored.exact && number < DECLARED_MAX || scored.line.is_some();
     match entry.class {
-        Class::Code if scored.exact || scored.line.is_some() => db::file(db, entry.file),
+        Class::Code if asked => db::file(db, entry.file),
         Class::Code => db::file_of_short(db, entry.file),
         Class::Note => db::file_of_hit(db, entry.file),
     }

@@ -178,9 +178,8 @@ pub struct FilterCache {
 const FILTERS_CACHED: usize = 16;
 /// Ranked documents beyond the page, so that stale hits and copies do not leave it short.
 const SPARE: usize = 20;
-/// Where they do, as many times more are ranked, up to so many.
+/// Where copies do all the same, as many times more are ranked, once.
 const MORE: usize = 8;
-const RANKED_MAX: usize = 10_000;
 /// Ranked documents before the page of which none is shown again under another name.
 const LOOKED_BACK: usize = 1_000;
 
@@ -254,13 +253,11 @@ impl Index {
     fn search_in(&self, db: &Connection, current: &Current, args: &SearchArgs) -> Result<Found> {
         let anew = args.at_generation.is_some_and(|g| g != current.view.generation);
         let offset = if anew { 0 } else { args.offset };
-        let mut top = offset + args.limit + SPARE;
+        let top = offset + args.limit + SPARE;
         let mut found = self.page(db, current, args, offset, top)?;
         // What is no longer what was indexed leaves a page short, as it always did.
-        let is_short = |found: &Found| found.hits.len() + found.stale < args.limit;
-        while is_short(&found) && found.next.is_some() && top < RANKED_MAX {
-            top *= MORE;
-            found = self.page(db, current, args, offset, top)?;
+        if found.hits.len() + found.stale < args.limit && found.next.is_some() {
+            found = self.page(db, current, args, offset, top * MORE)?;
         }
         if anew {
             let note = "the index changed since the cursor was made; this is the first page again";
@@ -293,7 +290,9 @@ impl Index {
             let file = view.entries[scored.entry as usize].file;
             let row = match at < offset {
                 true => db::file_of_hit(db, file)?,
-                false => row_of(db, &view.entries[scored.entry as usize], scored)?,
+                false => {
+                    row_of(db, &view.entries[scored.entry as usize], scored, found.hits.len())?
+                }
             };
             let twin = match row.as_ref().filter(|_| !args.copies) {
                 Some(row) => twins.of(at, row)?,
