@@ -300,7 +300,7 @@ fn assigned(name: &str, after: &str, found: &Captures) -> Option<Range<usize>> {
 /// A value up to where the next parameter of an address begins.
 fn before_parameter(value: &str) -> &str {
     let begins = |at: &usize| {
-        let rest = value[at + 1..].as_bytes();
+        let rest = &value.as_bytes()[at + 1..];
         let name = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"_.-".contains(b));
         let n = name.count();
         n > 0 && rest.get(n) == Some(&b'=')

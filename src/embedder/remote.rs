@@ -205,7 +205,7 @@ impl Remote {
     /// # Errors
     /// Those of the index.
     pub fn known_to(self, index: &Index) -> Result<Self, Fault> {
-        let remote = self.as_before(index)?;
+        let remote = self.where_it_was(index)?;
         let Some(probe) = remote.probe.clone() else { return Ok(remote) };
         let space = index.space_for(&remote.space, &probe)?;
         Ok(Remote { space, ..remote })
@@ -213,7 +213,7 @@ impl Remote {
 
     /// A space that was filled before anything was known of the model goes on as it was: nothing is
     /// embedded again that nobody asked for.
-    fn as_before(self, index: &Index) -> Result<Self, Fault> {
+    fn where_it_was(self, index: &Index) -> Result<Self, Fault> {
         let Some((space, query)) = self.before.clone() else { return Ok(self) };
         if index.has_space(&self.space)? || !index.has_space(&space)? {
             return Ok(self);
