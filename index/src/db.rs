@@ -362,8 +362,8 @@ const FILE_OF_HIT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_n
     hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, NULL FROM file";
 
 /// The same with a `body` that is short, in bytes: of some hundred definitions.
-const FILE_OF_SHORT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
-    hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, \
+const FILE_OF_SHORT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, \
+    read_ms, hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, \
     CASE WHEN length(body)<=4096 THEN body END FROM file";
 
 /// Unpacks a column; NULL is the empty value.

@@ -140,15 +140,16 @@ pub(crate) fn hit(
     Ok(Some(hit))
 }
 
-/// The row of hit `number` of a page; of code with its definitions, one of which is shown. Where
-/// none is asked for, or others come first, those of long files stay away, as to unpack them takes
-/// longer than the search: the first one of the passage is shown then.
+/// The row of hit `number` of a page, or of one before it; of code with its definitions, one of
+/// which is shown. Where none is asked for, or others come first, those of long files stay away, as
+/// to unpack them takes longer than the search: the first one of the passage is shown then.
 pub(crate) fn row_of(
     db: &Connection,
     entry: &Entry,
     scored: &Scored,
-    number: usize,
+    number: Option<usize>,
 ) -> Result<Option<FileRow>> {
+    let Some(number) = number else { return db::file_of_hit(db, entry.file) };
     let asked = scored.exact && number < DECLARED_MAX || scored.line.is_some();
     match entry.class {
         Class::Code if asked => db::file(db, entry.file),

@@ -288,12 +288,8 @@ impl Index {
         let ranked = ranking.hits.iter().zip(&ranking.others).enumerate().skip(first);
         for (at, (scored, others)) in ranked {
             let file = view.entries[scored.entry as usize].file;
-            let row = match at < offset {
-                true => db::file_of_hit(db, file)?,
-                false => {
-                    row_of(db, &view.entries[scored.entry as usize], scored, found.hits.len())?
-                }
-            };
+            let number = (at >= offset).then_some(found.hits.len());
+            let row = row_of(db, &view.entries[scored.entry as usize], scored, number)?;
             let twin = match row.as_ref().filter(|_| !args.copies) {
                 Some(row) => twins.of(at, row)?,
                 None => None,
