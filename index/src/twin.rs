@@ -48,10 +48,15 @@ impl<'a> Twins<'a> {
     pub fn of(&self, at: usize, row: &FileRow) -> Result<Option<usize>> {
         let places = self.best(at, row).and_then(|hash| self.shown.get(&hash));
         let Some(places) = places else { return Ok(None) };
-        let further = self.further(at, row, ALSO_SHARE);
+        let mut further = None;
         for &place in places {
             let file = self.view.entries[self.ranking.hits[place].entry as usize].file;
             let Some(other) = db::file_of_hit(self.db, file)? else { continue };
+            // Mostly they are one file in two places.
+            if other.hash == row.hash {
+                return Ok(Some(place));
+            }
+            let further = further.get_or_insert_with(|| self.further(at, row, ALSO_SHARE));
             let mut known = self.further(place, &other, 0.0);
             known.extend(self.best(place, &other));
             if further.is_subset(&known) {
