@@ -354,17 +354,12 @@ pub fn remove_source(db: &Connection, id: i64) -> Result<()> {
     Ok(())
 }
 
-const FILE: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, hash, \
-    kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, body FROM file";
+/// All of a document's row but its `body`.
+const FILE: &str = "id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, hash, kind, \
+    class, title, modified_ms, n_chunks, bytes, plain, note, chunks";
 
-/// The same without what hits do not show: unpacking it costs more than the rest.
-const FILE_OF_HIT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, \
-    hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, NULL FROM file";
-
-/// The same with a `body` that is short, in bytes: of some hundred definitions.
-const FILE_OF_SHORT: &str = "SELECT id, source, path, gen, size, mtime_ns, ctime_ns, inode, \
-    read_ms, hash, kind, class, title, modified_ms, n_chunks, bytes, plain, note, chunks, \
-    CASE WHEN length(body)<=4096 THEN body END FROM file";
+/// A `body` up to so many bytes, some hundred definitions, costs a hit less than its text does.
+const SHORT_BODY_BYTES: i64 = 4_096;
 
 /// Unpacks a column; NULL is the empty value.
 fn unpack<T: Default + for<'a> Deserialize<'a>>(row: &Row, at: usize) -> rusqlite::Result<T> {
@@ -407,25 +402,27 @@ fn stamp(row: &Row, at: usize) -> rusqlite::Result<Stamp> {
 
 /// The document of row `id`.
 pub fn file(db: &Connection, id: u32) -> Result<Option<FileRow>> {
-    let sql = format!("{FILE} WHERE id=?");
+    let sql = format!("SELECT {FILE}, body FROM file WHERE id=?");
     Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
 }
 
-/// The document of row `id`, without its `body`.
+/// The document of row `id`, without its `body`: hits do not show it, and unpacking it costs more
+/// than the rest.
 pub fn file_of_hit(db: &Connection, id: u32) -> Result<Option<FileRow>> {
-    let sql = format!("{FILE_OF_HIT} WHERE id=?");
+    let sql = format!("SELECT {FILE}, NULL FROM file WHERE id=?");
     Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
 }
 
 /// The document of row `id`, with its `body` where that is short.
 pub fn file_of_short(db: &Connection, id: u32) -> Result<Option<FileRow>> {
-    let sql = format!("{FILE_OF_SHORT} WHERE id=?");
+    let short = format!("CASE WHEN length(body)<={SHORT_BODY_BYTES} THEN body END");
+    let sql = format!("SELECT {FILE}, {short} FROM file WHERE id=?");
     Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
 }
 
 /// The document at `path` of a source.
 pub fn file_at(db: &Connection, source: i64, path: &str) -> Result<Option<FileRow>> {
-    let sql = format!("{FILE} WHERE source=? AND path=?");
+    let sql = format!("SELECT {FILE}, body FROM file WHERE source=? AND path=?");
     Ok(db.prepare_cached(&sql)?.query_row(params![source, path], file_row).optional()?)
 }
 
