@@ -5,6 +5,7 @@
 //! pass it by [`Door::engine`].
 
 use crate::config::{Config, Kept};
+use crate::crew::Crew;
 use crate::fault::{self, Fault};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -77,6 +78,7 @@ pub struct Door {
     pool: Arc<Semaphore>,
     /// Of the calls in the pool, those that compute: no more than there are processors.
     computing: Semaphore,
+    crew: Crew,
     waiting: AtomicUsize,
     queue_max: usize,
     deadline: Duration,
@@ -126,6 +128,7 @@ impl Door {
             tools,
             pool: Arc::new(Semaphore::new(limits.calls_max.max(1))),
             computing: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            crew: Crew::default(),
             waiting: AtomicUsize::new(0),
             queue_max: limits.queue_max,
             deadline: Duration::from_millis(limits.deadline_ms),
@@ -399,12 +402,17 @@ impl Door {
             };
             drop(waiting);
             let computing = self.computing.acquire().await;
+            let runtime = tokio::runtime::Handle::current();
             let work = move || {
                 // The place in the pool is the work's: a caller that left does not free it.
                 let _permit = permit;
+                let _runtime = runtime.enter();
                 work()
             };
-            let mut done = tokio::task::spawn_blocking(work);
+            let mut done = match self.crew.begin(work) {
+                Ok(done) => done,
+                Err(error) => return Ok(Err(Fault::internal(&error))),
+            };
             let soon = tokio::time::timeout(SHORT, &mut done).await;
             drop(computing);
             match soon {

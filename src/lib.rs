@@ -11,6 +11,7 @@ pub mod cli;
 pub mod client_config;
 mod command;
 pub mod config;
+mod crew;
 pub mod dispatch;
 pub mod doc;
 pub mod embedder;
