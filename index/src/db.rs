@@ -5,6 +5,7 @@
 //! leave a row in `gone`, so that a derived store that lags can be brought up to date.
 
 mod chunks;
+mod definition;
 mod graph;
 mod problem;
 mod still;
@@ -359,7 +360,7 @@ const FILE: &str = "id, source, path, gen, size, mtime_ns, ctime_ns, inode, read
     class, title, modified_ms, n_chunks, bytes, plain, note, chunks";
 
 /// A `body` up to so many bytes, some hundred definitions, costs a hit less than its text does.
-const SHORT_BODY_BYTES: i64 = 4_096;
+const SHORT_BODY_BYTES: i64 = 16_384;
 
 /// Unpacks a column; NULL is the empty value.
 fn unpack<T: Default + for<'a> Deserialize<'a>>(row: &Row, at: usize) -> rusqlite::Result<T> {
@@ -413,11 +414,29 @@ pub fn file_of_hit(db: &Connection, id: u32) -> Result<Option<FileRow>> {
     Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
 }
 
-/// The document of row `id`, with its `body` where that is short.
-pub fn file_of_short(db: &Connection, id: u32) -> Result<Option<FileRow>> {
-    let short = format!("CASE WHEN length(body)<={SHORT_BODY_BYTES} THEN body END");
-    let sql = format!("SELECT {FILE}, {short} FROM file WHERE id=?");
-    Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
+/// The document of row `id`; of its `body` the definitions alone that stand in passage `number`, or
+/// around `line`, and these only where all of it is as short as a hit can pay for, or are `wanted`.
+pub fn file_of_code(
+    db: &Connection,
+    id: u32,
+    number: u32,
+    line: Option<u32>,
+    wanted: bool,
+) -> Result<Option<FileRow>> {
+    let most = if wanted { i64::MAX } else { SHORT_BODY_BYTES };
+    let sql = format!(
+        "SELECT {FILE}, NULL, CASE WHEN length(body)<=? THEN body END FROM file WHERE id=?"
+    );
+    let with_definitions = |row: &Row| {
+        let mut file = file_row(row)?;
+        let passage = file.chunks.get(number as usize).map(|chunk| (chunk.first, chunk.last));
+        if let (Some((first, last)), Some(body)) = (passage, row.get_ref(20)?.as_blob_or_null()?) {
+            let lines = line.map_or((first, last), |line| (first.min(line), last.max(line)));
+            file.body.symbols = definition::within(body, lines);
+        }
+        Ok(file)
+    };
+    Ok(db.prepare_cached(&sql)?.query_row(params![most, id], with_definitions).optional()?)
 }
 
 /// The document at `path` of a source.

@@ -16,7 +16,7 @@ use crate::search::{Detail, Explain, Hit, SearchArgs};
 use crate::snippet;
 use crate::symbol;
 use crate::token::{self, Sought};
-use crate::view::{Entry, NONE, View};
+use crate::view::{NONE, View};
 use rusqlite::Connection;
 use std::path::Path;
 
@@ -140,21 +140,24 @@ pub(crate) fn hit(
     Ok(Some(hit))
 }
 
-/// The row of hit `number` of a page, or of one before it; of code with its definitions, one of
-/// which is shown. Where none is asked for, or others come first, those of long files stay away, as
-/// to unpack them takes longer than the search: the first one of the passage is shown then.
+/// The row of hit `number` of a page, or of one before it; of code with the definitions in its
+/// passage, one of which is shown. Where none is asked for, or others come first, those of long
+/// files stay away, as to go through them takes longer than the search: the first one of the
+/// passage is shown then.
 pub(crate) fn row_of(
     db: &Connection,
-    entry: &Entry,
+    view: &View,
     scored: &Scored,
     number: Option<usize>,
 ) -> Result<Option<FileRow>> {
-    let Some(number) = number else { return db::file_of_hit(db, entry.file) };
-    let asked = scored.exact && number < DECLARED_MAX || scored.line.is_some();
-    match entry.class {
-        Class::Code if asked => db::file(db, entry.file),
-        Class::Code => db::file_of_short(db, entry.file),
-        Class::Note => db::file_of_hit(db, entry.file),
+    let entry = view.entries[scored.entry as usize];
+    match (entry.class, number) {
+        (Class::Code, Some(number)) => {
+            let asked = scored.exact && number < DECLARED_MAX || scored.line.is_some();
+            let passage = if scored.slot == NONE { 0 } else { view.address(scored.slot).1 };
+            db::file_of_code(db, entry.file, passage, scored.line, asked)
+        }
+        _ => db::file_of_hit(db, entry.file),
     }
 }
 

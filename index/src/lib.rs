@@ -22,6 +22,7 @@ mod filter;
 mod fit;
 mod flight;
 mod fuse;
+mod gain;
 mod graph;
 mod history;
 mod hit;

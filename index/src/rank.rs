@@ -420,21 +420,37 @@ impl Ranker<'_> {
 
     /// By hit: its further passages, best first.
     fn others(&self, sums: &mut Scratch, hits: &[Scored]) -> Vec<Vec<Scored>> {
-        for (rank, hit) in hits.iter().enumerate() {
-            sums.documents[hit.entry as usize].place = rank as u32;
-        }
         let mut others: Vec<Vec<Scored>> = vec![Vec::new(); hits.len()];
-        for &(slot, entry) in sums.seen_slots.iter() {
+        // Passages of a document mostly stand side by side. Where some do not, all that hold words
+        // are gone through, which of a frequent word may be all that there are.
+        let mut scattered = false;
+        for (rank, hit) in hits.iter().enumerate().filter(|(_, hit)| hit.slot != NONE) {
+            match self.view.together(hit.slot, hit.entry) {
+                Some(slots) => {
+                    let seen = |slot: &u32| sums.slots[*slot as usize].own > 0.0;
+                    let further = slots.filter(|slot| *slot != hit.slot && seen(slot));
+                    others[rank].extend(further.map(|slot| self.row(sums, slot, hit.entry)));
+                    // They are in the order that ties go by.
+                    others[rank].sort_by(|a, b| b.score.total_cmp(&a.score));
+                }
+                None => {
+                    sums.documents[hit.entry as usize].place = rank as u32;
+                    scattered = true;
+                }
+            }
+        }
+        let all: &[(u32, u32)] = if scattered { &sums.seen_slots } else { &[] };
+        for &(slot, entry) in all {
             let rank = sums.documents[entry as usize].place;
             if rank != NONE && hits[rank as usize].slot != slot {
                 others[rank as usize].push(self.row(sums, slot, entry));
             }
         }
-        for hit in hits {
-            sums.documents[hit.entry as usize].place = NONE;
-        }
-        for list in &mut others {
-            list.sort_unstable_by(|a, b| self.order(a, b));
+        for (hit, list) in hits.iter().zip(&mut others) {
+            let place = &mut sums.documents[hit.entry as usize].place;
+            if std::mem::replace(place, NONE) != NONE {
+                list.sort_unstable_by(|a, b| self.order(a, b));
+            }
         }
         others
     }
@@ -488,6 +504,8 @@ struct Bonus {
     titled: Vec<u32>,
     signed: Vec<u32>,
     pathed: Vec<u32>,
+    /// There is anything in any of them.
+    any: bool,
 }
 
 impl Bonus {
@@ -543,6 +561,7 @@ impl Bonus {
         for list in [defining, within, housed, spelled, verbatim, titled, signed] {
             list.sort_unstable();
         }
+        bonus.any = !bonus.is_none();
         Ok(bonus)
     }
 
@@ -560,6 +579,9 @@ impl Bonus {
 
     /// The bonus of a passage, and whether it is for a name.
     fn of(&self, slot: u32, entry: u32) -> (f32, bool) {
+        if !self.any {
+            return (0.0, false);
+        }
         let has = |list: &[u32], at: u32| list.binary_search(&at).is_ok();
         let defines = has(&self.defining, slot);
         let named = defines || has(&self.titled, entry);

@@ -10,10 +10,12 @@
 
 use crate::error::Result;
 use crate::fuse::Meaning;
+use crate::gain::{Gains, Kept};
 use crate::lexical::{PARTS, Part};
 use crate::query::{Leaf, Query};
 use crate::rank::{self, Ranking};
 use crate::view::{Entry, NONE, View};
+use std::sync::Mutex;
 use tantivy::fieldnorm::FieldNormReader;
 
 /// Saturation of counts.
@@ -102,6 +104,8 @@ pub struct Scratch {
     /// Entries, and slots with their entries, that hold the word in hand.
     entries: List<u32>,
     passages: List<(u32, u32)>,
+    /// What it gives them.
+    gains: Gains,
     /// Those that hold any word.
     pub(crate) seen: List<u32>,
     pub(crate) seen_slots: List<(u32, u32)>,
@@ -195,6 +199,26 @@ impl Scratch {
         self.seen_slots.fit(view.n_slots as usize);
     }
 
+    /// Adds what one word gives, at its weight in the query.
+    fn add(&mut self, gains: &Gains, weight: f32, required: bool) {
+        let Scratch { documents, slots, seen, seen_slots, ideal, .. } = self;
+        let [idf, idf_passage] = gains.idf.map(|idf| idf * weight);
+        *ideal += idf;
+        for &(slot, entry, gain) in &gains.passages {
+            let passage = &mut slots[slot as usize];
+            seen_slots.push_if(passage.own == 0.0, (slot, entry));
+            // Above zero even where the header saturates: zero means not seen.
+            passage.own += (idf_passage * gain).max(1e-12);
+        }
+        for &(entry, whole, header) in &gains.documents {
+            let document = &mut documents[entry as usize];
+            seen.push_if((document.score == 0.0) & (document.base == 0.0), entry);
+            document.score += idf * whole;
+            document.base += idf_passage * header;
+            document.required += u8::from(required);
+        }
+    }
+
     /// Back to zero, touching only what was touched.
     fn clear(&mut self) {
         for &(slot, _) in self.seen_slots.iter() {
@@ -241,6 +265,8 @@ pub struct Scorer {
     norms: Box<Norms>,
     /// By entry: weight of a body's count over its normalised length.
     bodies: Vec<f32>,
+    /// What frequent words give.
+    kept: Mutex<Kept>,
 }
 
 impl Scorer {
@@ -253,7 +279,7 @@ impl Scorer {
             weight / (1.0 - b + b * entry.body_len / averages[class])
         };
         let bodies = view.entries.iter().map(body).collect();
-        Scorer { weights, norms: Norms::new(view, &weights), bodies }
+        Scorer { weights, norms: Norms::new(view, &weights), bodies, kept: Mutex::default() }
     }
 
     /// Ranks the `top` best of all documents that match, each by its best passage.
@@ -315,11 +341,30 @@ impl Scorer {
         required: bool,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        for part in PARTS {
-            self.part(view, leaf, part, scratch)?;
+        let forms = match leaf {
+            Leaf::Word(forms) => Some(forms),
+            Leaf::Phrase(_) => None,
+        };
+        if let Some(kept) = forms.and_then(|forms| crate::lock(&self.kept).of(forms)) {
+            scratch.add(&kept, weight, required);
+            return Ok(());
         }
-        let Scratch { documents, slots, entries, passages, seen, seen_slots, ideal } = scratch;
-        let in_document = entries.len() as f32;
+        let counted = PARTS.iter().try_for_each(|part| self.part(view, leaf, *part, scratch));
+        let mut gains = std::mem::take(&mut scratch.gains);
+        // Also what was counted up to a failure: the next query begins with nothing.
+        self.weigh(view, scratch, &mut gains);
+        counted?;
+        scratch.add(&gains, weight, required);
+        if let Some(forms) = forms {
+            crate::lock(&self.kept).keep(forms, &gains);
+        }
+        scratch.gains = gains;
+        Ok(())
+    }
+
+    /// Turns the counts of one leaf, which it clears away, into what they give.
+    fn weigh(&self, view: &View, scratch: &mut Scratch, gains: &mut Gains) {
+        let Scratch { documents, slots, entries, passages, .. } = scratch;
         let headed = entries.iter().filter(|e| documents[**e as usize].header > 0.0);
         let through_header: u32 = headed.map(|e| view.entries[*e as usize].n_chunks).sum();
         // A word that stands in no title, path or link spares each passage a look at its document.
@@ -331,30 +376,26 @@ impl Scorer {
             0 => passages.len(),
             _ => passages.iter().filter(|(_, e)| header(documents, *e) == 0.0).count(),
         };
-        let idf = idf(view.n_documents as f32, in_document) * weight;
-        *ideal += idf;
-        let idf_passage = idf_of(view.n_chunks, through_header + own as u32) * weight;
-        for &(slot, entry) in passages.iter() {
+        gains.idf = [
+            idf(view.n_documents as f32, entries.len() as f32),
+            idf_of(view.n_chunks, through_header + own as u32),
+        ];
+        gains.passages.clear();
+        gains.passages.extend(passages.iter().map(|&(slot, entry)| {
             let above = header(documents, entry);
-            let passage = &mut slots[slot as usize];
-            let count = std::mem::take(&mut passage.here);
-            let gain = idf_passage * (saturate(count + above) - saturate(above));
-            seen_slots.push_if(passage.own == 0.0, (slot, entry));
-            // Above zero even where the header saturates: zero means not seen.
-            passage.own += gain.max(1e-12);
-        }
-        for &entry in entries.iter() {
+            let count = std::mem::take(&mut slots[slot as usize].here);
+            (slot, entry, saturate(count + above) - saturate(above))
+        }));
+        gains.documents.clear();
+        gains.documents.extend(entries.iter().map(|&entry| {
             let document = &mut documents[entry as usize];
             let count = document.whole + document.body * self.bodies[entry as usize];
-            seen.push_if((document.score == 0.0) & (document.base == 0.0), entry);
-            document.score += idf * saturate(count);
-            document.base += idf_passage * saturate(document.header);
-            document.required += u8::from(required);
+            let header = document.header;
             (document.whole, document.header, document.body) = (0.0, 0.0, 0.0);
-        }
+            (entry, saturate(count), saturate(header))
+        }));
         entries.clear();
         passages.clear();
-        Ok(())
     }
 
     /// Collects the postings of one part of a leaf.

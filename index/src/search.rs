@@ -183,6 +183,32 @@ const MORE: usize = 8;
 /// Ranked documents before the page of which none is shown again under another name.
 const LOOKED_BACK: usize = 1_000;
 
+/// A page of a ranking, as far as it is filled.
+struct Page<'a> {
+    db: &'a Connection,
+    args: &'a SearchArgs,
+    /// Documents of the ranking before it.
+    offset: usize,
+    /// The place of the ranking to be looked at next.
+    at: usize,
+    hits: Vec<Hit>,
+    /// Hits left out because their file changed since it was indexed.
+    stale: usize,
+    twins: Twins<'a>,
+    /// Up to here the ranking is on this page or before it.
+    used: usize,
+    /// Documents that say the same as a hit of an earlier page.
+    n_earlier: usize,
+}
+
+impl<'a> Page<'a> {
+    fn new(db: &'a Connection, view: &'a View, args: &'a SearchArgs, offset: usize) -> Self {
+        let at = if args.copies { offset } else { offset.saturating_sub(LOOKED_BACK) };
+        let (twins, hits) = (Twins::new(db, view), Vec::new());
+        Page { db, args, offset, at, hits, stale: 0, twins, used: offset, n_earlier: 0 }
+    }
+}
+
 /// What every step of a ranking is asked with.
 #[derive(Clone, Copy)]
 struct Ask<'a> {
@@ -254,11 +280,28 @@ impl Index {
         let anew = args.at_generation.is_some_and(|g| g != current.view.generation);
         let offset = if anew { 0 } else { args.offset };
         let top = offset + args.limit + SPARE;
-        let mut found = self.page(db, current, args, offset, top)?;
+        let mut answer = self.answer(db, current, args, top)?;
+        let mut page = Page::new(db, &current.view, args, offset);
+        self.fill(&mut page, current, &answer)?;
         // What is no longer what was indexed leaves a page short, as it always did.
-        if found.hits.len() + found.stale < args.limit && found.next.is_some() {
-            found = self.page(db, current, args, offset, top * MORE)?;
+        if page.hits.len() + page.stale < args.limit && page.used < answer.ranking.total {
+            let wider = self.answer(db, current, args, top * MORE)?;
+            let entries = |ranking: &Ranking| -> Vec<u32> {
+                ranking.hits.iter().take(page.at).map(|hit| hit.entry).collect()
+            };
+            // Graphs find other documents among more of them: then it is another page.
+            if entries(&answer.ranking) != entries(&wider.ranking) {
+                page = Page::new(db, &current.view, args, offset);
+            }
+            answer = wider;
+            self.fill(&mut page, current, &answer)?;
         }
+        let mut found = std::mem::take(&mut answer.found);
+        (found.hits, found.stale) = (page.hits, page.stale);
+        if page.used < answer.ranking.total && page.used > offset {
+            found.next = Some(page.used);
+        }
+        note_outcome(&mut found, offset, answer.allowed.is_none(), page.n_earlier);
         if anew {
             let note = "the index changed since the cursor was made; this is the first page again";
             found.notes.insert(0, note.into());
@@ -266,74 +309,60 @@ impl Index {
         Ok(found)
     }
 
-    /// The page behind `offset` of a ranking of the `top` best.
-    fn page(
-        &self,
-        db: &Connection,
-        current: &Current,
-        args: &SearchArgs,
-        offset: usize,
-        top: usize,
-    ) -> Result<Found> {
-        let view = &current.view;
-        let answer = self.answer(db, current, args, top)?;
-        let Answer { mut found, ranking, forms, renew, sources, allowed, .. } = answer;
-        let roots = roots(&sources, self.reach());
+    /// Goes on with a page, up to its limit or the end of the ranking.
+    fn fill(&self, page: &mut Page, current: &Current, answer: &Answer) -> Result<()> {
+        let Answer { ranking, forms, renew, sources, .. } = answer;
+        let (db, view, args) = (page.db, &current.view, page.args);
+        let roots = roots(sources, self.reach());
         let waits = self.lacks_vectors();
-        let page = ranking.hits.iter().skip(offset).take(args.limit);
-        ask_roots(db, &roots, page.map(|scored| view.entries[scored.entry as usize].file))?;
-        let mut twins = Twins::new(db, view, &ranking);
-        let first = if args.copies { offset } else { offset.saturating_sub(LOOKED_BACK) };
-        let (mut used, mut n_earlier) = (offset, 0);
-        let ranked = ranking.hits.iter().zip(&ranking.others).enumerate().skip(first);
-        for (at, (scored, others)) in ranked {
-            let file = view.entries[scored.entry as usize].file;
-            let number = (at >= offset).then_some(found.hits.len());
-            let row = row_of(db, &view.entries[scored.entry as usize], scored, number)?;
+        let next = ranking.hits.iter().skip(page.at.max(page.offset)).take(args.limit);
+        ask_roots(db, &roots, next.map(|scored| view.entries[scored.entry as usize].file))?;
+        while let Some(scored) = ranking.hits.get(page.at) {
+            let at = page.at;
+            let number = (at >= page.offset).then_some(page.hits.len());
+            let row = row_of(db, view, scored, number)?;
             let twin = match row.as_ref().filter(|_| !args.copies) {
-                Some(row) => twins.of(at, row)?,
+                Some(row) => page.twins.of(ranking, at, row)?,
                 None => None,
             };
-            if at < offset {
+            // What says the same as a hit of a page belongs to it.
+            if number.is_some() && page.hits.len() == args.limit && twin.is_none() {
+                break;
+            }
+            page.at = at + 1;
+            if number.is_none() {
                 if let (Some(row), None) = (&row, twin) {
-                    twins.show(at, row);
+                    page.twins.show(ranking, at, row);
                 }
                 continue;
             }
-            // What says the same as a hit of a page belongs to it.
-            if found.hits.len() == args.limit && twin.is_none() {
-                break;
-            }
-            used = at + 1;
+            page.used = at + 1;
             if let Some((twin, row)) = twin.zip(row.as_ref()) {
-                match found.hits.iter_mut().find(|hit| hit.rank == twin) {
-                    Some(hit) => hit.copies.push(named(&sources, row)),
-                    None => n_earlier += 1,
+                match page.hits.iter_mut().find(|hit| hit.rank == twin) {
+                    Some(hit) => hit.copies.push(named(sources, row)),
+                    None => page.n_earlier += 1,
                 }
                 continue;
             }
             if scored.meaning.is_none() && waits && args.mode != Mode::Lexical {
-                self.asked_for(file);
+                self.asked_for(view.entries[scored.entry as usize].file);
             }
+            let others = &ranking.others[at];
             let made = match &row {
-                Some(row) => hit(db, view, &roots, row, scored, others, &forms, renew, args)?,
+                Some(row) => hit(db, view, &roots, row, scored, others, forms, *renew, args)?,
                 None => None,
             };
             let (Some(hit), Some(row)) = (made, row) else {
-                found.stale += 1;
+                page.stale += 1;
                 continue;
             };
             // Only a text that is shown stands for others.
             if !hit.renewed && !hit.silent {
-                twins.show(at, &row);
+                page.twins.show(ranking, at, &row);
             }
-            found.hits.push(Hit { rank: at, ..hit });
+            page.hits.push(Hit { rank: at, ..hit });
         }
-        if used < ranking.total && used > offset {
-            found.next = Some(used);
-        }
-        note_outcome(&mut found, offset, allowed.is_none(), n_earlier);
-        Ok(found)
+        Ok(())
     }
 
     /// By words, and by meaning where it is asked for and there is a model.

@@ -13,6 +13,7 @@ use crate::kind::Class;
 use crate::lexical::{Fields, LINK_CHUNK, PARTS, Part, unpack};
 use crate::segment::{Next, Segment};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::SegmentId;
@@ -524,6 +525,20 @@ impl View {
         entry.filter(|entry| *entry != NONE)
     }
 
+    /// All passages of the document `entry`, one of which is at `slot`, where they stand side by
+    /// side in their order; nothing where they do not.
+    pub fn together(&self, slot: u32, entry: u32) -> Option<Range<u32>> {
+        let at = self.segments.partition_point(|s| s.base <= slot).checked_sub(1)?;
+        let segment = &self.segments[at];
+        let doc = (slot - segment.base) as usize;
+        let is_its = |at: &usize| segment.entry[*at] == entry && segment.chunks()[*at] != LINK_CHUNK;
+        let first = (0..=doc).rev().take_while(is_its).last()?;
+        let end = (doc..segment.entry.len()).take_while(is_its).last()? + 1;
+        let is_all = end - first == self.entries[entry as usize].n_chunks as usize;
+        let in_order = (0..).zip(&segment.chunks()[first..end]).all(|(n, chunk)| n == *chunk);
+        (is_all && in_order).then_some(segment.base + first as u32..segment.base + end as u32)
+    }
+
     /// Row and chunk number of a passage slot.
     pub fn address(&self, slot: u32) -> (u32, u32) {
         let at = self.segments.partition_point(|s| s.base <= slot) - 1;
@@ -610,12 +625,16 @@ fn read(
 /// Intersects the positions of a phrase, document by document, driven by its rarest word.
 fn phrase_in(lists: &mut [Vec<SegmentPostings>], mut each: impl FnMut(u32, u32)) {
     let size = |forms: &[SegmentPostings]| forms.iter().map(DocSet::size_hint).sum::<u32>();
-    let Some(rarest) = (0..lists.len()).min_by_key(|at| size(&lists[*at])) else { return };
+    let mut by_size: Vec<usize> = (0..lists.len()).collect();
+    by_size.sort_by_key(|at| size(&lists[*at]));
+    let Some(&rarest) = by_size.first() else { return };
     let mut doc = next_doc(&lists[rarest]);
     let (mut starts, mut here) = (Vec::new(), Vec::new());
     while doc != TERMINATED {
+        // Positions are unpacked where all words stand: in few of the passages that hold one.
+        let all = by_size.iter().all(|at| stands_in(&mut lists[*at], doc));
         starts.clear();
-        for (offset, forms) in lists.iter_mut().enumerate() {
+        for (offset, forms) in lists.iter_mut().enumerate().filter(|_| all) {
             positions_at(forms, doc, offset as u32, &mut here);
             if offset == 0 {
                 std::mem::swap(&mut starts, &mut here);
@@ -638,18 +657,28 @@ fn phrase_in(lists: &mut [Vec<SegmentPostings>], mut each: impl FnMut(u32, u32))
     }
 }
 
-fn next_doc(forms: &[SegmentPostings]) -> u32 {
-    forms.iter().map(DocSet::doc).min().unwrap_or(TERMINATED)
-}
-
-/// Where a phrase would have to start for its word number `offset` to stand as it does in `doc`.
-fn positions_at(forms: &mut [SegmentPostings], doc: u32, offset: u32, out: &mut Vec<u32>) {
-    out.clear();
-    let mut positions = Vec::new();
+/// Moves the lists on to `doc`; whether any of them holds it.
+fn stands_in(forms: &mut [SegmentPostings], doc: u32) -> bool {
+    let mut found = false;
     for postings in forms {
         if postings.doc() < doc {
             postings.seek(doc);
         }
+        found |= postings.doc() == doc;
+    }
+    found
+}
+
+fn next_doc(forms: &[SegmentPostings]) -> u32 {
+    forms.iter().map(DocSet::doc).min().unwrap_or(TERMINATED)
+}
+
+/// Where a phrase would have to start for its word number `offset` to stand as it does in `doc`,
+/// which `stands_in` moved the lists to.
+fn positions_at(forms: &mut [SegmentPostings], doc: u32, offset: u32, out: &mut Vec<u32>) {
+    out.clear();
+    let mut positions = Vec::new();
+    for postings in forms {
         if postings.doc() == doc {
             postings.positions(&mut positions);
             out.extend(positions.iter().filter_map(|p| p.checked_sub(offset)));
@@ -734,6 +763,14 @@ mod tests {
             }
         }
         postings.sort_unstable();
+        let mut passages: HashMap<u32, Vec<u32>> = HashMap::new();
+        view.passages(|slot, entry, _| passages.entry(entry).or_default().push(slot));
+        for (entry, slots) in &passages {
+            let together = view.together(slots[0], *entry).map(Iterator::collect::<Vec<_>>);
+            let side_by_side = slots.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+            let in_order = (0..).zip(slots).all(|(n, slot)| view.address(*slot).1 == n);
+            assert_eq!(together, (side_by_side && in_order).then(|| slots.clone()));
+        }
         let mut exact = Vec::new();
         view.exact("d:alpha", |slot, _| exact.push(view.address(slot))).unwrap();
         exact.sort_unstable();

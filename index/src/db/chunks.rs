@@ -111,6 +111,16 @@ impl Chunks {
         self.packed_rows().map(Packed::row)
     }
 
+    /// The hash of passage `number`, from 0.
+    pub fn hash(&self, number: usize) -> Option<[u8; 8]> {
+        self.hashes().nth(number)
+    }
+
+    /// The hashes of all of them, in order.
+    pub fn hashes(&self) -> impl Iterator<Item = [u8; 8]> + '_ {
+        self.packed_rows().map(|row| row.hash)
+    }
+
     fn packed_rows(&self) -> impl Iterator<Item = Packed<'_>> {
         let (mut left, mut rest) = self.parts();
         std::iter::from_fn(move || {
