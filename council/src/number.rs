@@ -4,6 +4,7 @@
 //! Invariant: two texts give the same [`Fraction`] exactly when they say the same number; nothing
 //! is rounded, and what does not fit 127 bits is no number.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A fraction in lowest terms, its denominator above zero.
@@ -45,6 +46,12 @@ impl Fraction {
 
     fn negated(self) -> Self {
         Fraction { numerator: -self.numerator, ..self }
+    }
+
+    fn is_below(self, other: Self) -> bool {
+        let left = self.numerator.checked_mul(other.denominator);
+        let right = other.numerator.checked_mul(self.denominator);
+        left.zip(right).is_some_and(|(left, right)| left < right)
     }
 }
 
@@ -111,7 +118,8 @@ const IDLE: &[&str] = &[
 const NUMBER_BYTES_MAX: usize = 200;
 
 /// The number that a whole text says: `1,234.50`, `-3/4`, `\frac{3}{4}`, `1 1/2`, `18%`, `$ 18`,
-/// `18 dollars`, `1.5e3`, `x = 7`. Percent signs, currencies and units are left out: 18 % is 18.
+/// `18 dollars`, `1.5e3`, `$3M`, `x = 7`. Percent signs, currencies and units are left out: 18 % is
+/// 18.
 pub fn parse(text: &str) -> Option<Fraction> {
     if text.len() > NUMBER_BYTES_MAX {
         return None;
@@ -121,6 +129,9 @@ pub fn parse(text: &str) -> Option<Fraction> {
         plain = plain.replace(mark, if *mark == "\\ " { " " } else { "" });
     }
     let plain = plain.replace('\u{2212}', "-").replace(['\u{a0}', '\u{202f}', '~'], " ");
+    let first = plain.find(|c: char| c.is_ascii_digit());
+    let before = first.and_then(|at| plain[..at].chars().next_back());
+    let money = is_money(before, has_formulas(&plain));
     let mut rest = plain.trim();
     // `x = 7`: one name, one sign of equality. `x = 3 or x = -3` and `x <= 5` say more.
     if let Some((left, right)) = rest.split_once('=') {
@@ -134,7 +145,7 @@ pub fn parse(text: &str) -> Option<Fraction> {
     let rest = rest.trim_matches(|c: char| matches!(c, '$' | '"' | '\'' | '(' | ')' | ' '));
     let rest = rest.trim_end_matches(['.', ',', ';', ':']);
     let (value, after) = signed(rest)?;
-    let (value, after) = magnitude(value, after)?;
+    let (value, after) = magnitude(value, after, money)?;
     unit(after).then_some(value)
 }
 
@@ -142,17 +153,50 @@ pub fn parse(text: &str) -> Option<Fraction> {
 const MAGNITUDES: &[(&str, u32)] =
     &[("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
 
-/// `1.5 million` is 1,500,000.
-fn magnitude(value: Fraction, after: &str) -> Option<(Fraction, &str)> {
-    let start = after.trim_start();
-    let lower = start.to_ascii_lowercase();
-    let found = MAGNITUDES.iter().find(|(word, _)| {
-        lower.strip_prefix(word).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
-    });
-    let Some((word, power)) = found else { return Some((value, after)) };
-    let ten = 10i128.checked_pow(*power)?;
-    let product = Fraction::new(value.numerator.checked_mul(ten)?, value.denominator)?;
-    Some((product, &start[word.len()..]))
+/// Letters that multiply an amount of money: `$3M`. Behind other numbers they are units and names.
+const OF_MONEY: &[(&str, u32)] =
+    &[("k", 3), ("m", 6), ("mn", 6), ("b", 9), ("bn", 9), ("t", 12), ("tn", 12)];
+
+/// Signs before an amount of money.
+const CURRENCIES: [char; 5] = ['$', '€', '£', '¥', '₹'];
+
+/// Whether a number behind `before` is an amount of money. Where a text has formulas, `$2` may
+/// begin one.
+fn is_money(before: Option<char>, formulas: bool) -> bool {
+    before.is_some_and(|c| CURRENCIES.contains(&c) && !(formulas && c == '$'))
+}
+
+/// Whether a `$` stands before no digit, as the last one of a formula does: `$2k + 1$`.
+fn has_formulas(text: &str) -> bool {
+    let opens = |at: usize| text[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    text.match_indices('$').any(|(at, _)| !opens(at))
+}
+
+/// The power of ten that a text begins with, and what follows it: ` million`, `-million`, right
+/// behind an amount of money `M`.
+fn scale(text: &str, money: bool) -> Option<(u32, &str)> {
+    let start = text.strip_prefix('-').unwrap_or(text).trim_start();
+    let end = start.find(|c: char| !c.is_alphanumeric()).unwrap_or(start.len());
+    let (word, rest) = start.split_at(end);
+    let of = |list: &[(&str, u32)], word: &str| {
+        let found = list.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+        found.map(|(_, power)| *power)
+    };
+    let glued = money && start.len() == text.len();
+    let one = word.strip_suffix(['s', 'S']).unwrap_or(word);
+    let power = of(MAGNITUDES, one).or_else(|| of(OF_MONEY, word).filter(|_| glued))?;
+    Some((power, rest))
+}
+
+/// `1.5 million` is 1,500,000, and `2 hundred thousand` 200,000.
+fn magnitude(value: Fraction, after: &str, money: bool) -> Option<(Fraction, &str)> {
+    let (mut value, mut after) = (value, after);
+    while let Some((power, rest)) = scale(after, money) {
+        let ten = 10i128.checked_pow(power)?;
+        value = Fraction::new(value.numerator.checked_mul(ten)?, value.denominator)?;
+        after = rest;
+    }
+    Some((value, after))
 }
 
 /// A number with its sign at the beginning of a text, and what follows it.
@@ -166,7 +210,7 @@ fn signed(text: &str) -> Option<(Fraction, &str)> {
 }
 
 fn amount(text: &str) -> Option<(Fraction, &str)> {
-    let text = text.trim_start_matches([' ', '$', '€', '£', '¥', '₹']);
+    let text = text.trim_start_matches(|c: char| c == ' ' || CURRENCIES.contains(&c));
     for name in ["\\dfrac", "\\tfrac", "\\frac"] {
         if let Some(rest) = text.strip_prefix(name) {
             return latex_fraction(rest);
@@ -436,6 +480,76 @@ pub fn unit_of(text: &str) -> Option<Unit> {
     words.find_map(known)
 }
 
+/// A line in which numbers that a power of ten multiplies stand in digits alone: `1.5 million` and
+/// `1.5e6` as `1500000`, `$3M` as `$3000000`, and both ends of `5 to 6 million`. What is not surely
+/// multiplied stays: `3M` is a firm, `In 1990 millions died` has a year.
+pub(crate) fn in_digits(line: &str) -> Cow<'_, str> {
+    let digit = |c: char| c.is_ascii_digit();
+    if !line.contains(digit) {
+        return Cow::Borrowed(line);
+    }
+    let formulas = has_formulas(line);
+    let (mut out, mut copied, mut from) = (String::new(), 0, 0);
+    while let Some(start) = line[from..].find(digit).map(|n| from + n) {
+        let before = line[..start].chars().next_back();
+        let text = &line[start..];
+        from = start + numeral(text).len();
+        // The rest of a name, of a fraction, of another number.
+        if before.is_some_and(|c| c.is_alphanumeric() || ".,/^_\\".contains(c)) {
+            continue;
+        }
+        if let Some((number, after)) = multiplied(text, is_money(before, formulas)) {
+            out.push_str(&line[copied..start]);
+            out.push_str(&number);
+            from = line.len() - after.len();
+            copied = from;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(line);
+    }
+    out.push_str(&line[copied..]);
+    Cow::Owned(out)
+}
+
+/// The digits that a text begins with, and the separators between them.
+fn numeral(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',' && c != '.');
+    text[..end.unwrap_or(text.len())].trim_end_matches([',', '.'])
+}
+
+/// The number that a text begins with, in digits, and what follows it, where a power of ten
+/// multiplies it.
+fn multiplied(text: &str, money: bool) -> Option<(String, &str)> {
+    let digits = numeral(text);
+    let behind = &text[digits.len()..];
+    let (value, _) = decimal(digits).filter(|(_, rest)| rest.is_empty())?;
+    let (product, after) = exponent(value, behind)?;
+    let (product, after) = magnitude(product, after, money)?;
+    let said = &behind[..behind.len() - after.len()];
+    let product = if said.is_empty() { shared(value, behind, money)? } else { product };
+    let year = digits.len() == 4 && !digits.contains(['.', ',']) && said.ends_with(['s', 'S']);
+    let shown = product.to_string();
+    let ends = !after.starts_with(char::is_alphanumeric) && !shown.contains('/');
+    (ends && !year).then_some((shown, after))
+}
+
+/// What stands between the ends of a range.
+const JOINTS: [&str; 7] = ["-", "\u{2013}", " - ", " \u{2013} ", " to ", " and ", " or "];
+
+/// The lower end of a range, multiplied as its upper one is: `5 to 6 million`, but not `900,000 to
+/// 1.2 million`.
+fn shared(lower: Fraction, behind: &str, money: bool) -> Option<Fraction> {
+    let rest = JOINTS.iter().find_map(|joint| behind.strip_prefix(joint))?;
+    let text = rest.trim_start_matches(CURRENCIES);
+    let digits = numeral(text);
+    let (upper, left) = decimal(digits)?;
+    let after = &text[digits.len()..];
+    let (product, end) = magnitude(lower, after, money && text.len() < rest.len())?;
+    let multiplied = end.len() < after.len() && left.is_empty();
+    (multiplied && lower.is_below(upper)).then_some(product)
+}
+
 /// Day, month and year of a date with points: `20.07.1969`, but not the version `1.2.3`.
 pub(crate) fn dotted(word: &str) -> Option<[String; 3]> {
     if !(8..=10).contains(&word.len()) || !word.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -514,6 +628,10 @@ mod tests {
             ("5cm", "5"),
             ("3 m", "3"),
             ("\\(x = -3\\)", "-3"),
+            ("$3M", "3000000"),
+            ("\u{20ac}2.5bn.", "2500000000"),
+            ("2 millions", "2000000"),
+            ("2 hundred thousand", "200000"),
         ];
         for (text, value) in same {
             assert_eq!(shown(text).as_deref(), Some(value), "{text}");
@@ -541,11 +659,46 @@ mod tests {
             "\\frac{3\\pi}{4}",
             "3 \\sqrt{2}",
             "2 x",
+            "3M",
+            "1.5M",
+            "$2k$",
+            "$2k + 1$",
         ] {
             assert_eq!(shown(text), None, "{text}");
         }
         assert_eq!(parse("12,34"), None, "no group of three");
         assert_eq!(shown(&"9".repeat(60)), None, "too long for 127 bits");
+    }
+
+    #[test]
+    fn a_scale_is_written_out_where_it_surely_is_one() {
+        for (line, wanted) in [
+            ("1.5 million people, 1.5e6", "1500000 people, 1500000"),
+            ("a 2.5-billion-year age", "a 2500000000-year age"),
+            ("200 Thousand Million", "200000000000"),
+            ("2 \u{d7} 10^6 \u{e4}", "2000000 \u{e4}"),
+            ("from 5 to 6.5 million", "from 5000000 to 6500000"),
+            ("4\u{2013}4.5 million", "4000000\u{2013}4500000"),
+            ("900,000 to 1.2 million", "900,000 to 1200000"),
+            ("$3M, \u{20ac}2.5bn and $40k", "$3000000, \u{20ac}2500000000 and $40000"),
+            ("$3-$4M", "$3000000-$4000000"),
+        ] {
+            assert_eq!(in_digits(line), wanted, "{line}");
+        }
+        for line in [
+            "",
+            "In 1990 millions died",
+            "3M",
+            "3 m",
+            "1/2 million",
+            "12,34 million",
+            "$2k + 1$",
+            "20.07.1969",
+            "7e1c2 v1.5e6 1e99",
+            "2 and 3, million-fold",
+        ] {
+            assert_eq!(in_digits(line), line);
+        }
     }
 
     #[test]
@@ -595,6 +748,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,60}") {
             let _ = parse(&text);
+            let _ = in_digits(&text);
         }
 
         #[test]
