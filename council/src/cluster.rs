@@ -29,7 +29,8 @@ pub fn equal(values: &[&str]) -> Vec<Cluster> {
 }
 
 /// Answers of which those are the same that have one value and no two units of one quantity. What
-/// has no such unit goes with most of those that have one.
+/// has no such unit goes with most of those that have one, or with none of them where these are
+/// level: else the order of the votes would choose, and `5 mg` win by what may have meant `5 g`.
 pub fn measured(answers: &[(&str, Option<Unit>)]) -> Vec<Cluster> {
     let values: Vec<&str> = answers.iter().map(|(value, _)| *value).collect();
     let unit = |at: usize| answers.get(at).and_then(|(_, unit)| *unit);
@@ -48,12 +49,16 @@ fn by_unit(cluster: Cluster, unit: impl Fn(usize) -> Option<Unit>) -> Vec<Cluste
             None => parts.push(vec![at]),
         }
     }
-    // Of equals the first.
-    let Some(most) = parts.iter_mut().rev().max_by_key(|part| part.len()) else {
+    let most = parts.iter().map(Vec::len).max();
+    let level = parts.iter().filter(|part| Some(part.len()) == most).count() > 1;
+    if level && !others.is_empty() {
+        parts.push(others);
+    } else if let Some(most) = parts.iter_mut().max_by_key(|part| part.len()) {
+        most.extend(others);
+        most.sort_unstable();
+    } else {
         return vec![cluster];
-    };
-    most.extend(others);
-    most.sort_unstable();
+    }
     parts.into_iter().map(|members| Cluster { members }).collect()
 }
 
@@ -199,7 +204,10 @@ mod tests {
         };
         assert_eq!(found(&["5 mg", "5 g", "5 grams", "5 g"]), [vec![0], vec![1, 2, 3]]);
         assert_eq!(found(&["5", "5 mg", "5 g", "5 g"]), [vec![1], vec![0, 2, 3]]);
-        assert_eq!(found(&["5 hours", "5 g", "5 mg"]), [vec![0, 1], vec![2]]);
+        assert_eq!(found(&["5 hours", "5 g", "5 mg", "5 g"]), [vec![0, 1, 3], vec![2]]);
+        // Level: who was asked first changes nothing.
+        assert_eq!(found(&["5", "5 g", "5 mg", "5"]), [vec![1], vec![2], vec![0, 3]]);
+        assert_eq!(found(&["5 mg", "5 g", "5", "5"]), [vec![0], vec![1], vec![2, 3]]);
         assert_eq!(found(&["5", "$5", "5 dollars", "5 minutes"]), [vec![0, 1, 2, 3]]);
         assert!(measured(&[]).is_empty());
     }
