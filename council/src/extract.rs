@@ -140,7 +140,7 @@ const THOUGHT: &[(&str, &str)] = &[("<think>", "</think>"), ("<thinking>", "</th
 
 /// What a text says once its model has thought aloud: nothing where the thought has no end. A
 /// template may have left the opening mark out; the closing one ends its line then.
-pub(crate) fn spoken(text: &str) -> &str {
+pub fn spoken(text: &str) -> &str {
     let mut said = text.trim();
     let begun = |said: &str| THOUGHT.iter().find(|(open, _)| said.starts_with(open)).copied();
     while let Some((open, close)) = begun(said) {

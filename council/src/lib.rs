@@ -23,7 +23,7 @@ pub mod text;
 pub mod verdict;
 
 pub use calibrate::{Calibration, Label, table};
-pub use extract::{Abstained, Answer, How, OPTIONS_MAX, extract, options_of, refuses};
+pub use extract::{Abstained, Answer, How, OPTIONS_MAX, extract, options_of, refuses, spoken};
 pub use kind::{Kind, classify};
 pub use lot::Lots;
 pub use number::{Fraction, Unit, parse as parse_number};

@@ -265,6 +265,31 @@ fn a_debate_shows_who_turned_and_leaves_trust_alone() {
     assert_eq!(client.answered("orchestrate", json!({"job": reply["job"]})), reply);
 }
 
+/// Models of which all but `plain` think aloud; that one gives in to whom it hears think.
+fn thinks(model: &str, body: &Value) -> String {
+    let overheard = body["messages"].to_string().contains("eighty-eight");
+    match model {
+        "plain" if !overheard => "Answer: 8".to_owned(),
+        "plain" => "Answer: 7".to_owned(),
+        _ => "<think>Is it eighty-eight?</think>\nAnswer: 7".to_owned(),
+    }
+}
+
+#[test]
+fn a_debate_shows_nobody_what_another_thought_aloud() {
+    let server = Chat::saying(thinks);
+    let place = Place::new();
+    let models = ["aloud", "louder", "plain"];
+    let config = place.write("synod.toml", server.config(&models));
+    let mut client = place.stdio(&["--config", &config.to_string_lossy()]);
+    let args = json!({"query": "How many?", "kind": "number", "mode": "debate", "models": models});
+    let reply = client.answered("orchestrate", args);
+    let debate = &reply["debate"];
+    assert_eq!(server.asked("plain"), 2, "it debates: {reply}");
+    assert_eq!(debate["rounds"][1]["flips"], json!([]), "{debate}");
+    assert_eq!(debate["last_word"], "Answer: 7", "{debate}");
+}
+
 #[test]
 fn the_plan_says_its_rules_and_goes_on_while_there_is_doubt() {
     let models = ["a-seven", "b-others", "c-seven", "d-seven"];

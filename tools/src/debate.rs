@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
-use synod_council::Kind;
 use synod_council::debate::{ROUNDS_MAX, flips, majority, positions, prompt, settled};
+use synod_council::{Kind, spoken};
 use synod_llm::{Message, Role};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -235,7 +235,7 @@ fn outcome(places: &[Places], rounds: &[Vec<Seat>]) -> DebateReply {
     let last_round = rounds.last().map(Vec::as_slice).unwrap_or_default();
     let last_word = speaker
         .and_then(|model| last_round.iter().find(|seat| seat.reply.model == model)?.text.clone());
-    let last_word = last_word.map(|text| cut(&text));
+    let last_word = last_word.map(|text| cut(spoken(&text)));
     let turned = most.is_some() && places.first().map(|row| majority(row)) != Some(most);
     DebateReply { rounds: out, settled: settled(last), last_word, turned }
 }
