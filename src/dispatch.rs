@@ -46,6 +46,32 @@ impl Caller {
     }
 }
 
+/// When the token of whoever keeps something open was last known to count.
+#[derive(Clone, Copy, Debug)]
+pub struct Known(Instant);
+
+/// How long something stays open while the store does not say whether its token counts.
+const KNOWN_MAX: Duration = Duration::from_secs(60);
+
+impl Known {
+    /// Of who was let in a moment ago.
+    pub fn now() -> Self {
+        Known(Instant::now())
+    }
+
+    /// What an answer of [`Door::still_known`] means for what is open: a store that cannot be read
+    /// for a moment revokes nothing.
+    fn hear(&mut self, said: Result<(), Fault>, now: Instant) -> Result<(), Fault> {
+        match said {
+            Ok(()) => self.0 = now,
+            Err(fault) if fault.code == fault::UNAUTHENTICATED => return Err(fault),
+            Err(fault) if now.duration_since(self.0) >= KNOWN_MAX => return Err(fault),
+            Err(fault) => tracing::warn!(error = %fault, "whether a token counts was not found"),
+        }
+        Ok(())
+    }
+}
+
 /// What faces ask of the engines beside tools.
 pub const REQUESTS: [&str; 3] = ["resources/list", "resources/read", "completion/complete"];
 
@@ -255,7 +281,8 @@ impl Door {
         result
     }
 
-    /// Refuses whose token was revoked since it came: what stays open asks again and again.
+    /// Refuses whose token was revoked since it came, and while that cannot be said: who asks for
+    /// something new over what was opened before.
     ///
     /// # Errors
     /// `unauthenticated`; those of the store.
@@ -265,6 +292,15 @@ impl Door {
         }
         let text = "the token was revoked; see `synod token list`";
         Err(Fault::new(fault::UNAUTHENTICATED, text))
+    }
+
+    /// Ends what is open once its token was revoked, or nobody could say for a minute whether it
+    /// was: what stays open asks again and again.
+    ///
+    /// # Errors
+    /// Those of [`Door::still_known`].
+    pub fn may_stay(&self, caller: &Caller, known: &mut Known) -> Result<(), Fault> {
+        known.hear(self.still_known(caller), Instant::now())
     }
 
     /// Whether the caller may see what is indexed.
@@ -502,4 +538,25 @@ fn forbidden(name: &str, scope: Scope) -> Fault {
             scope.name()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_read_for_a_moment_revokes_nothing() {
+        let at = |s: u64, from: Instant| from + Duration::from_secs(s);
+        let unread = || Err(Fault::new(fault::STORAGE, "no disk"));
+        let mut known = Known::now();
+        let start = known.0;
+        assert_eq!(known.hear(unread(), at(50, start)), Ok(()));
+        assert_eq!(known.hear(Ok(()), at(59, start)), Ok(()));
+        assert_eq!(known.hear(unread(), at(118, start)), Ok(()), "it was known since");
+        let late = known.hear(unread(), at(119, start)).expect_err("a minute");
+        assert_eq!(late.code, fault::STORAGE);
+        let revoked = Err(Fault::new(fault::UNAUTHENTICATED, "revoked"));
+        let ended = known.hear(revoked, at(60, start)).expect_err("at once");
+        assert_eq!(ended.code, fault::UNAUTHENTICATED);
+    }
 }

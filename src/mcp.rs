@@ -4,7 +4,7 @@
 //! sorted and byte-stable. Invariant: nothing here keeps state on a connection but the legacy
 //! subscriptions of stdio and server-sent events, which the protocol puts there.
 
-use crate::dispatch::{Caller, Door};
+use crate::dispatch::{Caller, Door, Known};
 use crate::fault::{self, Fault};
 use crate::hub::Hub;
 use crate::stream::HEARTBEAT;
@@ -100,9 +100,9 @@ impl Servers {
         Ok(Servers { door, hub, listing })
     }
 
-    /// Whether the token of whoever keeps a connection open still counts.
-    pub fn still_known(&self, caller: &Caller) -> bool {
-        self.door.still_known(caller).is_ok()
+    /// Whether whoever keeps a connection open may go on.
+    pub fn may_stay(&self, caller: &Caller, known: &mut Known) -> bool {
+        self.door.may_stay(caller, known).is_ok()
     }
 
     /// A server for one connection. `local` is who calls when the request carries no token;
@@ -606,12 +606,13 @@ impl ServerHandler for Server {
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
         let mut updates = self.subscribe_to(context.request_context(), uris).await?;
         let caller = self.caller(context.request_context());
-        let mut admit = tokio::time::interval(HEARTBEAT);
+        let (mut admit, mut known) = (tokio::time::interval(HEARTBEAT), Known::now());
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
                 _ = admit.tick() => {
-                    self.door.still_known(&caller).map_err(|fault| protocol(&fault, None))?;
+                    let stays = self.door.may_stay(&caller, &mut known);
+                    stays.map_err(|fault| protocol(&fault, None))?;
                 }
                 uri = updates.recv() => match uri {
                     Some(uri) => {

@@ -2,9 +2,10 @@
 //!
 //! A thin adapter: the stream of a session and its posts are the two ends of a pipe to the same
 //! server that stdio has. Deprecated by the protocol; kept while clients in use still need it.
-//! Invariant: a stream is open for no longer than its reader's token counts.
+//! Invariant: a stream is open for no longer than its reader's token counts, or a minute longer
+//! where the store cannot be read.
 
-use crate::dispatch::Caller;
+use crate::dispatch::{Caller, Known};
 use crate::fault::{self, Fault};
 use crate::http::{refuse, status};
 use crate::mcp::Servers;
@@ -64,6 +65,7 @@ pub fn routes(servers: Servers, stop: CancellationToken) -> Router {
 struct Closing {
     sessions: Sessions,
     caller: Caller,
+    known: Known,
     id: String,
     stop: CancellationToken,
 }
@@ -110,17 +112,19 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
         }
     });
     let endpoint = Event::default().event("endpoint").data(format!("/messages?sessionId={id}"));
-    let closing = Closing { sessions: sessions.clone(), caller, id, stop: stop.clone() };
+    let (sessions, known) = (sessions.clone(), Known::now());
+    let closing = Closing { sessions, caller, known, id, stop: stop.clone() };
     let lines = BufReader::new(output).lines();
     let admit = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     let open = (lines, closing, admit);
-    let messages = stream::unfold(open, |(mut lines, closing, mut admit)| async move {
+    let messages = stream::unfold(open, |(mut lines, mut closing, mut admit)| async move {
         let line = loop {
             tokio::select! {
                 line = lines.next_line() => break line.ok().flatten()?,
                 () = closing.stop.cancelled() => return None,
                 _ = admit.tick() => {
-                    if !closing.sessions.servers.still_known(&closing.caller) {
+                    let Closing { sessions, caller, known, .. } = &mut closing;
+                    if !sessions.servers.may_stay(caller, known) {
                         return None;
                     }
                 }

@@ -3,9 +3,10 @@
 //!
 //! Events are read from the store, so that any process shows those of any other, and a stream that
 //! was cut goes on behind the last event that its reader names. Invariant: a stream shows a job
-//! only to whom `job` shows it, and for no longer than its reader's token counts.
+//! only to whom `job` shows it, and, while the store can be read, for no longer than its reader's
+//! token counts.
 
-use crate::dispatch::{Caller, Door};
+use crate::dispatch::{Caller, Door, Known};
 use crate::fault::{self, Fault};
 use crate::http::refuse;
 use axum::Router;
@@ -81,6 +82,7 @@ impl Streams {
             over: false,
             beat: soon,
             admit: soon,
+            known: Known::now(),
         })
     }
 }
@@ -132,6 +134,7 @@ pub struct Feed {
     beat: Instant,
     /// When to look whether the reader's token still counts.
     admit: Instant,
+    known: Known,
 }
 
 impl Feed {
@@ -174,7 +177,7 @@ impl Feed {
             return None;
         }
         self.admit = Instant::now() + HEARTBEAT;
-        let fault = self.door.still_known(&self.caller).err()?;
+        let fault = self.door.may_stay(&self.caller, &mut self.known).err()?;
         self.over = true;
         self.ready.clear();
         Some(Shown::bare("error", &fault.to_json()["error"]))
