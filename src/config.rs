@@ -4,6 +4,7 @@
 //! names of environment variables for secrets, never secrets.
 
 pub mod council;
+mod key;
 mod shown;
 
 pub use shown::variable;
@@ -538,7 +539,7 @@ fn parse(path: &Path, text: &str) -> Result<Value, Error> {
         });
         // All keys of a table are too many to be told; all values of a key are not.
         let unknown = message.strip_prefix("unknown field").and_then(|m| m.split(", exp").next());
-        let at = error.span().and_then(|span| key_at(text, span.start));
+        let at = error.span().and_then(|span| key::key_at(text, span.start));
         let what = match (unknown, at) {
             (Some(rest), _) => format!("unknown key{rest}"),
             (None, Some(key)) => format!("`{key}`: {}", worded(&message)),
@@ -557,17 +558,6 @@ fn parse(path: &Path, text: &str) -> Result<Value, Error> {
         line: String::new(),
         hint: String::new(),
     })
-}
-
-/// The dotted key on whose line a value stands.
-fn key_at(text: &str, at: usize) -> Option<String> {
-    let (head, rest) = (text.get(..at)?, text.get(at..)?);
-    let (begun, left) = (head.rsplit('\n').next()?, rest.split('\n').next()?);
-    let line = format!("{begun}{left}");
-    let key = line.split_once('=')?.0.trim();
-    let above = head.lines().rev().find_map(|line| line.trim_start().strip_prefix('['));
-    let table = above.and_then(|rest| rest.trim_start_matches('[').split(']').next());
-    Some(table.map_or_else(|| key.to_owned(), |table| format!("{}.{key}", table.trim())))
 }
 
 /// What is wrong with a value, without the text that it is: who pastes a key where its variable
@@ -769,6 +759,9 @@ mod tests {
         assert!(error.ends_with("line 3"), "{error}");
         let error = with("[[source]]\npath = 3", &[]).unwrap_err().to_string();
         assert!(error.contains("`source.path`: invalid type: integer `3`, expected"), "{error}");
+        let error =
+            with("[council]\npanel = [\n  \"a = b\",\n  3,\n]", &[]).unwrap_err().to_string();
+        assert!(error.contains("`council.panel`: invalid type: integer `3`"), "{error}");
         let variable = [("SYNOD_EMBEDDING_PROVIDER", "lokal")];
         let error = with("", &variable).unwrap_err().to_string();
         assert!(error.contains(&format!("`{}` does not fit: {choices}", variable[0].0)), "{error}");
