@@ -270,7 +270,7 @@ pub struct Limits {
     pub calls_max: usize,
     /// Calls that wait for their turn; more are refused.
     pub queue_max: usize,
-    /// Longest time of a call that computes, in milliseconds; for models, `council.deadline_ms`.
+    /// Milliseconds that a call may compute; what waits has its own, models `council.deadline_ms`.
     pub deadline_ms: u64,
     /// Calls per second of one token; 0 is no limit.
     pub calls_per_second: u32,

@@ -1,8 +1,8 @@
 //! The one door: every call of every face passes here.
 //!
-//! Finds the tool, checks scope and rate, sets the deadline, chooses where it runs, catches panics
-//! and writes one log line, whatever the outcome. Resources and completion, which are no tools,
-//! pass it by [`Door::engine`].
+//! Finds the tool, checks scope and rate, chooses where it runs, sets the deadline of what
+//! computes, catches panics and writes one log line, whatever the outcome. Resources and
+//! completion, which are no tools, pass it by [`Door::engine`].
 
 use crate::config::{Config, Kept};
 use crate::crew::Crew;

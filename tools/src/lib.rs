@@ -115,7 +115,7 @@ pub enum Work {
     Trivial,
     /// Computes: on the bounded pool.
     Compute,
-    /// Waits for others: as a task.
+    /// Waits for others: as a task, and for no longer than the tool itself says.
     Wait,
 }
 
