@@ -179,7 +179,9 @@ pub fn conclude(
     owner: Option<&str>,
 ) -> Result<VerdictReply, Error> {
     let options = case.options.len().max(synod_council::options_of(&case.question).len());
-    let record = serde_json::to_string(&Record::new(case, degraded))?;
+    let mut record = Record::new(case, degraded);
+    record.made_by = Some(env!("CARGO_PKG_VERSION").to_owned());
+    let record = serde_json::to_string(&record)?;
     let now_ms = (cx.now_ms)();
     let id = synod_store::new_id("t", now_ms, synod_store::random()?);
     let (mut reply, case, found) = verdict(&id, &record)?;

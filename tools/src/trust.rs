@@ -1,7 +1,7 @@
 //! `trust`: the full record of a past verdict, computed again from its stored votes.
 
 use crate::reply::{REPLY_BYTES_MAX, head};
-use crate::verdict::{VerdictReply, verdict};
+use crate::verdict::{Record, VerdictReply, verdict};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,9 @@ pub struct Reply {
     /// The verdict is the one that was answered then, byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     same: Option<bool>,
+    /// The version that answered then, if its record has it.
+    #[serde(skip)]
+    made_by: Option<String>,
     /// id, question, answer, trust, told, at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
@@ -103,6 +106,7 @@ impl Operation for Trust {
         let stored = stored(cx, &call.account, Self::NAME, id)?;
         let (verdict, case, found) = verdict(id, &stored.record)?;
         let same = crate::verdict::digest(&serde_json::to_string(&verdict)?) == stored.reply_hash;
+        let made_by = Record::parse(&stored.record)?.made_by;
         let told = stored.told.map(|told| match told.cluster.and_then(|at| found.groups.get(at)) {
             Some(group) => group.answer.clone(),
             None => "none of them".to_owned(),
@@ -124,7 +128,7 @@ impl Operation for Trust {
         });
         let (votes, question) = (votes.collect(), cut(&case.question, REPLY_BYTES_MAX / 2));
         let (verdict, same) = (Some(verdict), Some(same));
-        Ok(Reply { verdict, question, votes, told, same, verdicts: Vec::new() })
+        Ok(Reply { verdict, question, votes, told, same, made_by, verdicts: Vec::new() })
     }
 
     fn render(reply: &Reply) -> String {
@@ -141,12 +145,26 @@ impl Operation for Trust {
             out.push_str(&format!("\nTold: {told}\n"));
         }
         let same = match reply.same {
-            Some(true) => "the same as it was",
-            _ => "NOT what was answered then",
+            Some(true) => "the same as it was".to_owned(),
+            _ => format!("NOT what was answered then; {}", why(reply.made_by.as_deref())),
         };
         let n = reply.votes.len();
         out.push_str(&format!("\nComputed again from {n} stored answers: {same}.\n"));
         out
+    }
+}
+
+/// Why a verdict is another than it was, as far as the version that answered tells.
+fn why(made_by: Option<&str>) -> String {
+    let now = env!("CARGO_PKG_VERSION");
+    match made_by {
+        Some(then) if then == now => {
+            format!(
+                "version {now} answered then too: the record was altered, or the build is another"
+            )
+        }
+        Some(then) => format!("version {then} answered then, {now} may judge by other rules"),
+        None => format!("an earlier version answered then, {now} may judge by other rules"),
     }
 }
 
@@ -169,5 +187,33 @@ fn list(cx: &Context, call: &Call) -> Result<Reply, Error> {
         verdicts.push(Listed { id, question, answer, trust: verdict.trust, told, at });
     }
     let (question, votes) = (String::new(), Vec::new());
-    Ok(Reply { verdict: None, question, votes, told: None, same: None, verdicts })
+    Ok(Reply { verdict: None, question, votes, told: None, same: None, made_by: None, verdicts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_longer_the_same_says_which_version_answered() {
+        let before = "{\"question\":\"Who?\",\"votes\":[{\"model\":\"a\",\"text\":\"Ada\"}]}";
+        let shown = |record: &str| {
+            let (verdict, ..) = verdict("t_1", record).expect("a verdict");
+            let bytes = serde_json::to_string(&verdict).expect("JSON");
+            let made_by = Record::parse(record).expect("a record").made_by;
+            let (question, votes, told) = (String::new(), Vec::new(), None);
+            let (verdict, same, verdicts) = (Some(verdict), Some(false), Vec::new());
+            let reply = Reply { verdict, question, votes, told, same, made_by, verdicts };
+            (bytes, Trust::render(&reply))
+        };
+        let (bytes, text) = shown(before);
+        assert!(text.contains("an earlier version answered then"), "{text}");
+        let now = env!("CARGO_PKG_VERSION");
+        for (version, word) in [("0.0.0", "version 0.0.0 answered then"), (now, "was altered")] {
+            let made = before.replacen('{', &format!("{{\"made_by\":\"{version}\","), 1);
+            let (again, text) = shown(&made);
+            assert_eq!(again, bytes, "no verdict rests on it");
+            assert!(text.contains(word), "{text}");
+        }
+    }
 }

@@ -91,6 +91,10 @@ pub struct Record {
     /// Parts that were not available when it was made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<String>,
+    /// The version of the program that answered by it, whose rules no record holds. No verdict
+    /// rests on it; records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -170,6 +174,7 @@ impl Record {
             risk: case.risk.clone(),
             strongest: case.strongest.map(|(place, by)| (place, by.name().to_owned())),
             degraded,
+            made_by: None,
         }
     }
 
