@@ -3,12 +3,17 @@
 //! Invariant: no text is an error. What cannot be understood is searched as words, and a note says
 //! what was done with it.
 
+mod piece;
+
+pub use piece::unquoted;
+
 use crate::kind::code;
 use crate::language::Language;
 use crate::limit::{QUERY_BYTES_MAX, QUERY_TERMS_MAX};
 use crate::qualifier::{Qualified, qualified_key};
 use crate::token::{Form, Word, lower, name_key, native_stem, spelled, words};
 use crate::trace::{self, Frame};
+use piece::{Piece, pieces};
 use unicode_normalization::char::is_combining_mark;
 
 /// Something to look for in one document.
@@ -164,6 +169,7 @@ pub fn parse(text: &str) -> Query {
                 query.note(OR_ALONE);
             }
             Piece::Word(word) => query.typed(word, &mut plain),
+            Piece::Without(inner) => query.without(inner, &mut plain),
         }
         left = rest;
     }
@@ -221,6 +227,13 @@ const NOTHING: &str = "; there is nothing to look for";
 const OR_ALONE: &str = "`OR` counts between two filters; here each filter must fit, and one of the \
                         words is enough";
 
+/// What is said of things that stand in `-( … )` with no `OR` between them.
+const EACH_LEFT_OUT: &str = "each of what stands in `-( … )` is left out, as with `OR` between";
+
+/// What is said of brackets behind a minus that hold anything else.
+const NO_LIST: &str = "`-( … )` leaves out words, quotes and filters in it; what stands there was \
+                       searched as words";
+
 /// Filters at the head of some pieces with `OR` between them, in brackets or not.
 fn alternatives(pieces: &[Piece]) -> Vec<Filter> {
     let mut out = Vec::new();
@@ -255,38 +268,6 @@ fn is_beside_filter(pieces: &[Piece], at: usize) -> bool {
         || is_filter(pieces.get(at + 1))
 }
 
-enum Piece<'t> {
-    /// A quoted text, and the sign before it.
-    Quoted(Option<char>, &'t str),
-    Word(&'t str),
-}
-
-/// The same query with the words of its quoted texts as words like others; nothing if none is
-/// quoted but for what `+` or `-` or a filter's name stands before.
-pub fn unquoted(text: &str) -> Option<String> {
-    let (mut out, mut before, mut found) = (String::new(), ' ', false);
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '"' {
-            out.push(c);
-        } else if matches!(before, '+' | '-' | ':') {
-            // To the end of it as it is.
-            out.push(c);
-            for inner in rest.by_ref() {
-                out.push(inner);
-                if inner == '"' {
-                    break;
-                }
-            }
-        } else {
-            out.push(' ');
-            found = true;
-        }
-        before = c;
-    }
-    found.then_some(out)
-}
-
 /// Where a link leads if the query is one, as it stands in notes: `[[folder/Note#Part|text]]`.
 fn link_target(text: &str) -> &str {
     let inner = text.trim().strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]"));
@@ -299,42 +280,44 @@ fn link_target(text: &str) -> &str {
     target.filter(is_plain).unwrap_or(text)
 }
 
-/// Splits at spaces outside quotes; an unbalanced quote is a space.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    loop {
-        rest = rest.trim_start();
-        if rest.is_empty() {
-            return out;
-        }
-        let (sign, body) = match rest.chars().next() {
-            Some(c @ ('+' | '-')) if rest[1..].starts_with('"') => (Some(c), &rest[1..]),
-            _ => (None, rest),
-        };
-        if let Some(inner) = body.strip_prefix('"') {
-            match inner.find('"') {
-                Some(end) => {
-                    out.push(Piece::Quoted(sign, &inner[..end]));
-                    rest = &inner[end + 1..];
-                }
-                None => rest = inner,
-            }
-            continue;
-        }
-        // `tag:"a b"` keeps its quoted value.
-        let mut end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        if let Some(colon) = rest[..end].find(":\"")
-            && let Some(close) = rest[colon + 2..].find('"')
-        {
-            end = colon + 2 + close + 1;
-        }
-        out.push(Piece::Word(&rest[..end]));
-        rest = &rest[end..];
-    }
-}
-
 impl Query {
+    /// Leaves out each thing that stands in `-( … )`, with `OR` between them or not. Of what is
+    /// more than a list of them the words are searched.
+    fn without(&mut self, inner: &str, plain: &mut String) {
+        let pieces = pieces(inner);
+        let is_thing = |piece: &Piece| match piece {
+            Piece::Quoted(sign, _) => sign.is_none(),
+            Piece::Word(word) => word.trim_start_matches('(').starts_with(char::is_alphanumeric),
+            Piece::Without(_) => false,
+        };
+        if !pieces.iter().all(is_thing) {
+            self.note(NO_LIST);
+            plain.push_str(inner);
+            plain.push(' ');
+            return;
+        }
+        let (mut n_things, mut n_or) = (0, 0);
+        for piece in &pieces {
+            match piece {
+                Piece::Word("OR") => n_or += 1,
+                // `and` and `or` stand in most texts.
+                Piece::Word(word) if is_stop(&lower(word)) => {}
+                Piece::Word(word) => {
+                    self.typed(&format!("-{}", word.trim_start_matches('(')), plain);
+                    n_things += 1;
+                }
+                Piece::Quoted(_, text) => {
+                    self.quoted(Some('-'), text);
+                    n_things += 1;
+                }
+                Piece::Without(_) => {}
+            }
+        }
+        if n_things > n_or + 1 {
+            self.note(EACH_LEFT_OUT);
+        }
+    }
+
     fn quoted(&mut self, sign: Option<char>, inner: &str) {
         let Some(leaf) = as_it_stands(inner) else { return };
         let list = if sign == Some('-') { &mut self.excluded } else { &mut self.required };
@@ -357,7 +340,7 @@ impl Query {
     fn typed(&mut self, word: &str, plain: &mut String) {
         let (negative, body) = match word.strip_prefix('-') {
             Some(body) => (true, body),
-            None => (false, word),
+            None => (false, word.trim_start_matches('(')),
         };
         if let Some(filter) = filter(body) {
             let Err(why) = crate::filter::check(&filter) else {
@@ -663,9 +646,16 @@ fn whole_name(text: &str) -> Option<String> {
     (!key.is_empty()).then_some(key)
 }
 
+/// A value without the brackets at its end that were opened before it: `(tag:a -path:b)`.
+fn unbracketed(value: &str) -> &str {
+    let n_more = value.matches(')').count().saturating_sub(value.matches('(').count());
+    let n_last = value.len() - value.trim_end_matches(')').len();
+    &value[..value.len() - n_more.min(n_last)]
+}
+
 fn filter(word: &str) -> Option<Filter> {
     let (name, value) = word.split_once(':')?;
-    let value = value.trim_matches('"').to_owned();
+    let value = unbracketed(value).trim_matches('"').to_owned();
     if value.is_empty() || value.starts_with(':') {
         return None;
     }
@@ -717,6 +707,26 @@ mod tests {
         assert_eq!(query.filters[0], (Filter::Tag("field/sea".to_owned()), true));
         assert_eq!(query.filters[2], (Filter::Kind("rust".to_owned()), true));
         assert_eq!(parse("-tag:x a").filters, [(Filter::Tag("x".to_owned()), false)]);
+    }
+
+    #[test]
+    fn brackets_behind_a_minus_hold_what_is_left_out() {
+        let tag = |name: &str| Filter::Tag(name.to_owned());
+        let filters = |text: &str| parse(text).filters;
+        assert_eq!(filters("-(tag:x OR tag:y)"), [(tag("x"), false), (tag("y"), false)]);
+        assert_eq!(filters("-(tag:x OR (tag:y OR tag:z))").len(), 3);
+        let query = parse("tide -(rain OR \"spring tide\")");
+        assert_eq!((query.excluded.len(), query.notes.len()), (2, 0), "{query:?}");
+        let query = parse("tide -(rain and snow)");
+        assert_eq!((query.excluded.len(), query.notes.len()), (2, 1), "{query:?}");
+        for text in ["-(", "-()", "a -(b", "-(a)b", "-(x + y)", "-(a -b)", "-(-(a))"] {
+            assert!(parse(text).excluded.is_empty(), "{text}");
+        }
+        assert_eq!(unquoted("a -(\"b c\" OR d)"), None);
+        // In others filters are what they are without them.
+        let path = |name: &str| Filter::Path(name.to_owned());
+        assert_eq!(filters("(tag:x -path:y)"), [(tag("x"), true), (path("y"), false)]);
+        assert_eq!(filters("path:a(b)"), [(path("a(b)"), true)]);
     }
 
     #[test]

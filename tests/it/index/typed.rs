@@ -82,6 +82,24 @@ fn filters_of_which_one_is_enough_have_or_between_them() {
 }
 
 #[test]
+fn what_stands_in_brackets_behind_a_minus_is_left_out() {
+    let engine = place();
+    let found = engine.search("-(tag:sky OR path:land/)");
+    let paths: Vec<&str> = found.hits.iter().map(|hit| hit.path.as_str()).collect();
+    assert_eq!((paths, found.notes.len()), (vec!["sea/tide.md"], 0), "{:?}", found.notes);
+    let either = engine.paths("tide -(hill OR kind:rust)");
+    assert_eq!(set(&either), BTreeSet::from(["land/tide.py", "sea/tide.md"]));
+    assert_eq!(engine.paths("tag:sea -(\"moon pulls\")"), ["sea/tide.md"]);
+    assert_eq!(engine.paths("(tag:sea -path:moon)"), ["sea/tide.md"]);
+    let found = engine.search("tag:sea -(pulls tag:sky)");
+    assert_eq!((found.total, found.hits[0].path.as_str()), (1, "sea/tide.md"));
+    assert!(found.notes[0].contains("each of what stands"), "{:?}", found.notes);
+    let found = engine.search("tide -(hill + moon)");
+    assert!(found.notes[0].contains("searched as words"), "{:?}", found.notes);
+    assert!(found.hits.iter().any(|hit| hit.path == "land/hill.md"), "{:?}", found.hits);
+}
+
+#[test]
 fn a_files_name_is_a_filter_and_operators_that_are_none_are_said() {
     let engine = place();
     assert_eq!(engine.paths("file:TIDE kind:note"), ["sea/tide.md"]);
