@@ -37,6 +37,9 @@ const BESIDE: &[&str] = &[".git", ".git/logs", ".git/info", ".obsidian"];
 /// not heard of: it is watched only once it is there.
 const RULED: &[&str] = &[".git", ".git/info", ".obsidian"];
 
+/// What makes a folder a repository, which obeys its own rules.
+const REPOSITORY: &str = ".git";
+
 /// Files that say what belongs to a source, in any of its folders.
 const RULES: &[&str] = &[".gitignore", ".ignore", ".synodignore"];
 
@@ -450,12 +453,19 @@ fn touched(root: &Path, event: &Event, rules: &mut Rules) -> HashSet<String> {
         EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
     );
     let relative = event.paths.iter().filter_map(|path| path.strip_prefix(root).ok());
-    let look = |path: String| match moved && RULED.contains(&path.as_str()) {
+    let look = |path: String| match moved && is_ruled(&path, rules) {
         // Whoever looks at all of the source watches it before.
         true => Some(String::new()),
         false => sift(root, path, folder, rules),
     };
     relative.filter_map(slashed).filter_map(look).collect()
+}
+
+/// Whether other rules hold when what is at this path comes or goes: a folder with rules, or what
+/// makes a folder of the source a repository of its own.
+fn is_ruled(path: &str, rules: &mut Rules) -> bool {
+    let folder = path.strip_suffix(REPOSITORY).and_then(|above| above.strip_suffix('/'));
+    RULED.contains(&path) || folder.is_some_and(|folder| !rules.leave_out(folder, true))
 }
 
 /// What to look at when `path` was touched: itself, everything (an empty path), or nothing, since
@@ -545,7 +555,15 @@ mod tests {
             assert_eq!(heard(kind, ".git/logs").as_deref(), Some(".git/logs"));
             assert_eq!(heard(kind, ".obsidian/plugins"), None);
         }
+        // A repository within it has rules of its own.
+        let made = EventKind::Create(CreateKind::Any);
+        assert_eq!(heard(made, "sub/.git").as_deref(), Some(""));
+        assert_eq!(
+            (heard(made, "node_modules/m/.git"), heard(made, "a/b.git")),
+            (None, Some("a/b.git".to_owned()))
+        );
         let other = EventKind::Modify(ModifyKind::Any);
+        assert_eq!(heard(other, "sub/.git"), None);
         assert_eq!(heard(other, ".obsidian").as_deref(), Some(".obsidian"));
     }
 

@@ -17,11 +17,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Files that say what is left out, in any folder; those that count most last.
-const IGNORE_FILES: &[&str] = &[EXCLUDE, ".gitignore", ".ignore", ".synodignore"];
+const IGNORE_FILES: &[&str] = &[EXCLUDE, GITIGNORE, ".ignore", ".synodignore"];
+/// Git's own file; it counts within its repository.
+const GITIGNORE: &str = ".gitignore";
 /// What a person's git leaves out of one repository; it lies where [`exclude_of`] says.
 const EXCLUDE: &str = ".git/info/exclude";
 /// Lines of an ignore file that are named when they are no patterns; the rest is counted.
 const LINES_NAMED_MAX: usize = 5;
+
+/// Whether git keeps to files of this name, which say nothing of a repository within their own.
+fn is_of_git(name: &str) -> bool {
+    matches!(name, EXCLUDE | GITIGNORE)
+}
+
+/// Whether a folder is the root of a git repository, of a worktree or of a submodule.
+fn is_repository(folder: &Path) -> bool {
+    folder.join(".git").exists()
+}
 
 /// What a file with rules holds; `None` where there is none. A link is followed within `top`, and
 /// not at all without one.
@@ -139,6 +151,7 @@ fn parse(folder: &Path, file: &Path, bytes: &[u8]) -> (Option<Gitignore>, Option
 pub(crate) struct IgnoreFile {
     /// What its lines are about.
     folder: PathBuf,
+    is_of_git: bool,
     rules: Gitignore,
 }
 
@@ -149,7 +162,8 @@ pub(crate) fn ignore_files(top: &Path, folders: &[&Path]) -> Vec<IgnoreFile> {
     for name in IGNORE_FILES {
         for folder in folders {
             let (rules, _) = rules_of(top, folder, name);
-            found.extend(rules.map(|rules| IgnoreFile { folder: (*folder).to_owned(), rules }));
+            let (folder, is_of_git) = ((*folder).to_owned(), is_of_git(name));
+            found.extend(rules.map(|rules| IgnoreFile { folder, is_of_git, rules }));
         }
     }
     found
@@ -158,7 +172,7 @@ pub(crate) fn ignore_files(top: &Path, folders: &[&Path]) -> Vec<IgnoreFile> {
 /// The ignore files above `root` that hold for it: those of the git repository that it is a folder
 /// of. None where the repository leaves out `root` itself: who names a folder wants what is in it.
 pub(crate) fn above(root: &Path) -> Vec<IgnoreFile> {
-    let top = root.ancestors().find(|folder| folder.join(".git").exists());
+    let top = root.ancestors().find(|folder| is_repository(folder));
     let Some(top) = top.filter(|top| *top != root) else { return Vec::new() };
     let inside = |folder: &&Path| folder.starts_with(top);
     let mut folders: Vec<&Path> = root.ancestors().skip(1).take_while(inside).collect();
@@ -174,7 +188,13 @@ pub(crate) fn above(root: &Path) -> Vec<IgnoreFile> {
 /// The line that leaves `path` out: of the ignore file that counts most among those with a line for
 /// it, the last one. `files` as [`ignore_files`] has them.
 pub(crate) fn ignored_by(files: &[IgnoreFile], path: &Path, is_dir: bool) -> Option<String> {
-    let about = |file: &&IgnoreFile| path != file.folder && path.starts_with(&file.folder);
+    let is_parted = |file: &IgnoreFile| {
+        let mut between = path.ancestors().skip(1).take_while(|folder| *folder != file.folder);
+        file.is_of_git && between.any(is_repository)
+    };
+    let about = |file: &&IgnoreFile| {
+        path != file.folder && path.starts_with(&file.folder) && !is_parted(file)
+    };
     for IgnoreFile { rules, .. } in files.iter().rev().filter(about) {
         match rules.matched(path, is_dir) {
             Match::None => {}
@@ -189,9 +209,10 @@ pub(crate) fn ignored_by(files: &[IgnoreFile], path: &Path, is_dir: bool) -> Opt
 }
 
 /// What holds in a folder: the rules of its own files, as [`IGNORE_FILES`] are, and those of the
-/// folders above it. A folder without rules has the level of the one above.
+/// folders above it. A folder without rules that is no repository has the level of the one above.
 struct Level {
     above: Option<Arc<Level>>,
+    is_repository: bool,
     own: Vec<Option<Gitignore>>,
 }
 
@@ -255,9 +276,10 @@ impl Ignored {
             None => None,
         };
         let own: Vec<_> = IGNORE_FILES.iter().map(|name| self.read(folder, name)).collect();
+        let is_repository = is_repository(folder);
         match above {
-            Some(above) if own.iter().all(Option::is_none) => Some(above),
-            above => Some(Arc::new(Level { above, own })),
+            Some(above) if !is_repository && own.iter().all(Option::is_none) => Some(above),
+            above => Some(Arc::new(Level { above, is_repository, own })),
         }
     }
 
@@ -272,9 +294,11 @@ impl Ignored {
         rules.filter(|rules| !rules.is_empty())
     }
 
-    /// The kind of file that counts most decides, and of one kind that in the nearest folder.
+    /// The kind of file that counts most decides, and of one kind that in the nearest folder; those
+    /// of git up to the root of the nearest repository.
     fn matches(&self, level: &Level, path: &Path, is_dir: bool) -> bool {
-        for at in (0..IGNORE_FILES.len()).rev() {
+        let mut is_parted = false;
+        for (at, name) in IGNORE_FILES.iter().enumerate().rev() {
             let mut next = Some(level);
             while let Some(level) = next {
                 if let Some(Some(rules)) = level.own.get(at) {
@@ -283,10 +307,12 @@ impl Ignored {
                         return said.is_ignore();
                     }
                 }
-                next = level.above.as_deref();
+                is_parted |= level.is_repository;
+                next = level.above.as_deref().filter(|_| !(level.is_repository && is_of_git(name)));
             }
         }
-        let mut outer = self.outer.iter().rev().map(|file| file.rules.matched(path, is_dir));
-        outer.find(|said| !said.is_none()).is_some_and(|said| said.is_ignore())
+        let outer = self.outer.iter().rev().filter(|file| !(is_parted && file.is_of_git));
+        let mut said = outer.map(|file| file.rules.matched(path, is_dir));
+        said.find(|said| !said.is_none()).is_some_and(|said| said.is_ignore())
     }
 }

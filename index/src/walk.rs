@@ -594,6 +594,55 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_in_a_source_obeys_its_own_rules_and_those_that_are_not_of_git() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = dir.path().join("repo");
+        write(
+            &repo,
+            &[
+                (".git/info/exclude", "secret.md\n"),
+                (".gitignore", "*.log\n/notes/vendor/\n"),
+                (".synodignore", "old.md\n"),
+                ("notes/a.log", ""),
+                ("notes/lib/.git/HEAD", ""),
+                ("notes/lib/.gitignore", "own.md\n"),
+                ("notes/lib/b.log", ""),
+                ("notes/lib/in/secret.md", ""),
+                ("notes/lib/old.md", ""),
+                ("notes/lib/own.md", ""),
+                ("notes/sub/.git", "gitdir: ../../.git/modules/sub\n"),
+                ("notes/sub/c.log", ""),
+                ("notes/vendor/dep/.git/HEAD", ""),
+                ("notes/vendor/dep/d.md", ""),
+            ],
+        );
+        let left = ["lib/.gitignore", "lib/b.log", "lib/in/secret.md", "sub/c.log"];
+        // The same where the outer repository is the source, and where it lies above it.
+        let whole = left.map(|path| format!("notes/{path}"));
+        let found: Vec<String> = paths(&repo).into_iter().filter(|p| !p.starts_with('.')).collect();
+        assert_eq!(found, whole);
+        assert_eq!(paths(&repo.join("notes")), left);
+        for (source, before) in [(repo.join("notes"), ""), (repo, "notes/")] {
+            let mut rules = Rules::new(&source, &[]);
+            for path in left.map(|path| format!("{before}{path}")) {
+                assert!(!rules.leave_out(&path, false), "{path}");
+                assert_eq!(why_left_out(&source, &path, &[]), None, "{path}");
+            }
+            for (path, line) in [
+                ("a.log", "the line `*.log` of"),
+                ("lib/old.md", "the line `old.md` of"),
+                ("lib/own.md", "the line `own.md` of"),
+                ("vendor/dep/d.md", "the line `/notes/vendor/` of"),
+            ] {
+                let path = format!("{before}{path}");
+                assert!(rules.leave_out(&path, false), "{path}");
+                let why = why_left_out(&source, &path, &[]).unwrap_or_default();
+                assert!(why.contains(line), "{path}: {why}");
+            }
+        }
+    }
+
+    #[test]
     fn a_worktree_and_a_submodule_obey_what_their_repository_excludes() {
         let dir = tempfile::tempdir().unwrap();
         let main = dir.path().join("main");
