@@ -48,6 +48,8 @@ pub struct Query {
     pub is_path: bool,
     /// It ends as files of a language do: `Node.js`.
     pub is_file_name: bool,
+    /// It ends as hosts and other files do: `example.com`, `report.pdf`.
+    pub is_address: bool,
     /// The name whose definition is asked for, if the query is that: `struct Router`,
     /// `Router.mount`. Of what is a path too, where no document is called so.
     pub defined: Option<String>,
@@ -128,6 +130,11 @@ const KEYWORDS: &[&str] = &["def", "enum", "fn", "func", "impl", "struct"];
 /// Words that stand in texts too: with them a name has to look like one.
 const KEYWORDS_IN_TEXTS: &[&str] =
     &["class", "const", "function", "interface", "macro", "trait", "type"];
+/// What hosts end in, and files that are no code; not what methods are called too (`info`, `app`).
+const ADDRESS_ENDINGS: &[&str] = &[
+    "ai", "ch", "co", "com", "csv", "de", "dev", "docx", "edu", "eu", "fr", "gov", "io", "jpg",
+    "md", "net", "nl", "org", "pdf", "png", "pptx", "txt", "uk", "us", "xlsx", "zip",
+];
 /// Letters of the longest ending that makes a name one of a file.
 const EXTENSION_MAX: usize = 8;
 
@@ -398,6 +405,8 @@ impl Query {
         // A stroke parts words as well (`TCP/IP`): it is a path if documents are called so.
         self.is_path = ends || typed.starts_with('.') || typed.contains('/');
         self.is_file_name = ends && code::by_path(typed).is_some();
+        let ending = typed.rsplit('.').next().unwrap_or_default();
+        self.is_address = ends && ADDRESS_ENDINGS.contains(&&*lower(ending));
     }
 
     /// Notes what stands verbatim if the query is several words: an error message, a sentence.
@@ -765,6 +774,10 @@ mod tests {
         assert!(parse("Node.js").is_file_name && parse("package.json").is_file_name);
         for text in ["Router.mount", "response.json()", "json", "Makefile", "a b.js"] {
             assert!(!parse(text).is_file_name, "{text}");
+        }
+        assert!(parse("www.example.com").is_address && parse("Report.PDF").is_address);
+        for text in ["Router.mount", "host.com()", "Host::com", "com", "a b.com"] {
+            assert!(!parse(text).is_address, "{text}");
         }
     }
 

@@ -528,19 +528,33 @@ impl Bonus {
         if let Some(title) = &query.title {
             view.exact(&format!("w:{title}"), |_, entry| bonus.signed.push(entry))?;
         }
+        if let Some(outer) = &query.qualifier {
+            each_posting(view, outer, Part::Path, |posting| bonus.housed.push(posting.entry))?;
+            bonus.housed.sort_unstable();
+        }
+        // Nor does `example.com` ask for a `com`, but for one in what it names, or a file of that.
+        let housed = &bonus.housed;
+        let may = |entry: u32| !query.is_address || housed.binary_search(&entry).is_ok();
         if let Some(key) = query.defined.as_ref().filter(|_| !is_file) {
-            view.exact(&format!("d:{key}"), |slot, _| bonus.defining.push(slot))?;
+            let defining = &mut bonus.defining;
+            view.exact(&format!("d:{key}"), |slot, entry| {
+                if may(entry) {
+                    defining.push(slot);
+                }
+            })?;
+        }
+        if let Some(name) = query.spelling.as_ref().filter(|_| !is_file) {
+            let spelled = &mut bonus.spelled;
+            view.exact(&format!("v:{name}"), |slot, entry| {
+                if may(entry) {
+                    spelled.push(slot);
+                }
+            })?;
         }
         if let Some(key) = &query.qualified {
             bonus.qualified = true;
             view.exact(&format!("q:{key}"), |slot, _| bonus.within.push(slot))?;
             bonus.defining.extend(&bonus.within);
-        }
-        if let Some(outer) = &query.qualifier {
-            each_posting(view, outer, Part::Path, |posting| bonus.housed.push(posting.entry))?;
-        }
-        if let Some(name) = query.spelling.as_ref().filter(|_| !is_file) {
-            view.exact(&format!("v:{name}"), |slot, _| bonus.spelled.push(slot))?;
         }
         if let Some(run) = &query.run {
             each_posting(view, run, Part::Body, |posting| bonus.verbatim.push(posting.slot))?;
@@ -557,8 +571,8 @@ impl Bonus {
             bonus.verbatim.extend(slots.iter().filter(|_| slots.len() <= MESSAGE_PASSAGES_MAX));
         }
         bonus.pathed.sort_unstable();
-        let Bonus { defining, within, housed, spelled, verbatim, titled, signed, .. } = &mut bonus;
-        for list in [defining, within, housed, spelled, verbatim, titled, signed] {
+        let Bonus { defining, within, spelled, verbatim, titled, signed, .. } = &mut bonus;
+        for list in [defining, within, spelled, verbatim, titled, signed] {
             list.sort_unstable();
         }
         bonus.any = !bonus.is_none();

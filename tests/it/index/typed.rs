@@ -249,6 +249,22 @@ fn a_name_that_ends_as_files_do_asks_for_no_definition_of_its_ending() {
 }
 
 #[test]
+fn a_name_that_ends_as_hosts_do_asks_for_what_stands_in_what_it_names() {
+    let place = Place::new();
+    place.write("note.md", "# Hosts\n\nThe page is example.com, and report.pdf lies there.\n");
+    place.write("short.rs", "pub fn com() -> u32 {\n    7\n}\n\npub fn pdf() {}\n");
+    place.write("site.py", "def com():\n    return 1\n");
+    place.write("net.py", "class Port:\n    def com(self):\n        return self.text\n");
+    let engine = place.scanned();
+    for query in ["example.com", "report.pdf"] {
+        assert_eq!(engine.paths(query)[0], "note.md", "{query}");
+    }
+    assert_eq!(engine.paths("site.com")[0], "site.py", "a file is called so");
+    assert_eq!(engine.paths("Port.com")[0], "net.py", "it stands in one");
+    assert_eq!(engine.paths("short::com")[0], "short.rs", "no host is written so");
+}
+
+#[test]
 fn a_message_that_is_pasted_finds_where_it_stands() {
     let place = Place::new();
     let filler = "// Some words of ordinary prose stand around it, as in any code.\n".repeat(30);
