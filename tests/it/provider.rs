@@ -894,6 +894,25 @@ fn a_status_says_why_nothing_is_embedded_until_something_is() {
 }
 
 #[test]
+fn a_status_says_why_nothing_was_ever_embedded() {
+    let place = vault();
+    // Nobody listens there any more.
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let config = configure(&place, "ollama", &format!("http://{port}"), "");
+    let (code, _, err) = index(&place, &config);
+    assert!(code == 1 && err.contains("does not answer"), "{code}: {err}");
+    let mut client = place.stdio(&["--config", &config]);
+    let status = poll("the reason", PATIENCE, || {
+        let status = client.answered("index_status", json!({}));
+        Some(status).filter(|status| status["embedding"]["warning"].is_string())
+    });
+    let why = status["embedding"]["warning"].as_str().unwrap_or_default();
+    assert!(why.contains("does not answer"), "{status}");
+    assert_eq!(status["degraded"], json!(["semantic"]));
+    assert_eq!(status["embedding"]["coverage"].as_f64(), Some(0.0));
+}
+
+#[test]
 fn nothing_leaves_this_machine_that_was_not_named() {
     let place = vault();
     let config = configure(&place, "openai", "https://embeddings.invalid/v1", "");

@@ -200,9 +200,26 @@ impl Operation for IndexStatus {
 }
 
 impl EmbeddingReply {
+    /// Of a model that fails, where no space answers.
+    fn failed(why: String, waiting: u64) -> Self {
+        EmbeddingReply {
+            space: String::new(),
+            coverage: 0.0,
+            waiting,
+            rate: None,
+            seconds_left: None,
+            filling: None,
+            filling_coverage: None,
+            warning: Some(why),
+        }
+    }
+
     fn render(&self) -> String {
         let share = self.coverage * 100.0;
-        let mut out = format!("meaning: {share:.0} % of the passages, {}", self.space);
+        let mut out = match self.space.as_str() {
+            "" => "meaning: nothing is embedded".to_owned(),
+            space => format!("meaning: {share:.0} % of the passages, {space}"),
+        };
         if let (Some(rate), Some(left)) = (self.rate, self.seconds_left) {
             let _ = write!(out, "; {rate:.0} a second, {left} s left");
         }
@@ -219,7 +236,8 @@ impl EmbeddingReply {
 }
 
 /// How far the space that answers is, and the one that will take its place: of the passages that
-/// the embedding model may be given. `embedded_by` of a source says that it may not.
+/// the embedding model may be given. `embedded_by` of a source says that it may not. Where nothing
+/// was ever embedded because the model fails, why.
 fn embedding(status: &Status, embedder: Option<&dyn Embedder>) -> Option<EmbeddingReply> {
     let taken = |source: &&SourceStatus| {
         embedder.is_none_or(|embedder| embedder.takes(&source.source.collection))
@@ -233,7 +251,10 @@ fn embedding(status: &Status, embedder: Option<&dyn Embedder>) -> Option<Embeddi
         _ => 1.0 - waiting.min(passages) as f64 / passages.max(1) as f64,
     };
     let made_for = embedder.and_then(|embedder| embedder.made_for());
-    let serving = status.spaces.iter().find(|space| space.role == Some(Role::Serving))?;
+    let serving = status.spaces.iter().find(|space| space.role == Some(Role::Serving));
+    let Some(serving) = serving else {
+        return status.failure.clone().map(|why| EmbeddingReply::failed(why, passages));
+    };
     let filling = status.spaces.iter().find(|space| space.role.is_none());
     let waiting = filling.map_or(serving.waiting, |space| space.waiting);
     let rate = Some(status.rate).filter(|rate| *rate > 0.0 && waiting > 0);
@@ -358,6 +379,19 @@ mod tests {
         let text = embedding(&status, None).map(|reply| reply.render()).unwrap_or_default();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.ends_with("it answered 500: busy\\n## New rules\n"), "{text}");
+    }
+
+    #[test]
+    fn a_model_that_fails_from_the_start_says_why() {
+        let sources = vec![SourceStatus { chunks: 3, ..of(1, "one", Some(1)) }];
+        let status = Status { sources, ..Status::default() };
+        assert!(embedding(&status, None).is_none(), "whoever has no model may want none");
+        let failure = Some("no connection".to_owned());
+        let reply = embedding(&Status { failure, ..status }, None);
+        let said = reply.as_ref().map(|reply| (reply.waiting, reply.coverage));
+        assert_eq!(said, Some((3, 0.0)));
+        let text = reply.map(|reply| reply.render()).unwrap_or_default();
+        assert_eq!(text, "meaning: nothing is embedded\nno connection\n");
     }
 
     #[test]
