@@ -21,6 +21,7 @@ use crate::pace::Pace;
 use crate::schedule::{self, Schedule};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -108,6 +109,7 @@ impl Pending {
                 later: Touched::new(),
                 watch: None,
                 modes: HashMap::new(),
+                awaited: Vec::new(),
                 schedule: Schedule::new(Duration::ZERO),
                 meaning: Work::default(),
                 embedding,
@@ -141,6 +143,8 @@ struct Loop {
     watch: Option<Watch>,
     /// How sources are to be watched, where the configuration says so.
     modes: HashMap<i64, Mode>,
+    /// Folders of the configuration that did not answer when they were to be sources.
+    awaited: Vec<PathBuf>,
     /// When each source is to be compared, and was.
     schedule: Schedule,
     /// What is being embedded.
@@ -301,7 +305,8 @@ impl Loop {
         let n_later: usize = self.later.values().map(HashSet::len).sum();
         self.index.set_doing(Doing { waiting: Some(waiting), ..Doing::default() });
         let known = !self.histories.is_busy() && !updater.is_history_wanted();
-        let there = n_unread == 0 && !updater.is_source_away() && known;
+        let all = !updater.is_source_away() && self.awaited.is_empty();
+        let there = n_unread == 0 && all && known;
         // Each question costs a thread: none for what is not fresh anyway, nor for what is said to
         // be, which is looked at again and again ([`Loop::look_around`]).
         let asks =
@@ -321,10 +326,9 @@ impl Loop {
         self.busy(1);
         self.store.recover_jobs(INDEX_JOB, now_ms()).map_err(job::other)?;
         self.config = self.live.get();
-        self.modes = job::add_configured(updater, &self.config);
         self.schedule = Schedule::new(Duration::from_secs(self.config.limits.rescan_s));
         self.watch = Some(self.watcher(updater));
-        self.note_sources(updater)?;
+        self.configure(updater)?;
         let mut beaten = Instant::now();
         while !self.stopped() {
             self.reconfigure(updater)?;
@@ -394,6 +398,10 @@ impl Loop {
             self.meaning = Work::default();
             self.embed_soon();
             return Ok(true);
+        }
+        if self.awaited.iter().any(|folder| self.index.reach().answers(folder)) {
+            tracing::info!("a source of the configuration answers now");
+            self.configure(updater)?;
         }
         for id in self.watch.as_ref().map(Watch::outdated).unwrap_or_default() {
             tracing::info!("a source is another folder, or answers again or no more");

@@ -27,13 +27,25 @@ impl Loop {
             return Ok(());
         }
         self.busy(1);
-        let modes = job::add_configured(updater, &self.config);
-        let before = std::mem::replace(&mut self.modes, modes);
         self.schedule.set_rescan(Duration::from_secs(self.config.limits.rescan_s));
         let poll = self.poll();
         if let Some(watch) = &mut self.watch {
             watch.set_poll(poll);
         }
+        self.configure(updater)?;
+        self.settle(updater);
+        Ok(())
+    }
+
+    /// Adds the sources of the configuration, and watches and compares next what is new or to be
+    /// watched in another way. A folder that does not answer is added once it does
+    /// ([`Loop::look_around`]).
+    pub(super) fn configure(&mut self, updater: &mut Updater) -> Result<(), Error> {
+        let folders = self.config.source.iter().map(|wanted| job::expand_home(&wanted.path));
+        // Before they are touched: one that begins to answer meanwhile is tried once more.
+        self.awaited = folders.filter(|folder| !self.index.reach().answers(folder)).collect();
+        let modes = job::add_configured(updater, &self.config);
+        let before = std::mem::replace(&mut self.modes, modes);
         self.note_sources(updater)?;
         for source in updater.sources()? {
             if mode(&before, source.id) != mode(&self.modes, source.id) {
@@ -42,7 +54,6 @@ impl Loop {
                 self.note_watching(&source);
             }
         }
-        self.settle(updater);
         Ok(())
     }
 

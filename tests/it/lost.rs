@@ -682,6 +682,24 @@ fn a_source_that_falls_silent_while_it_is_read_is_whole_once_it_answers() {
 }
 
 #[test]
+fn a_source_that_does_not_answer_when_it_is_configured_is_added_once_it_does() {
+    let place = Place::new();
+    place.write("near/a.md", "# Near\n\nwalrus\n");
+    place.write("far/b.md", "# Far\n\nbarnacle\n");
+    let (command, gate) = far_and_near(&place);
+    std::fs::write(&gate, "").expect("written");
+    let server = Server::of(command);
+    saved(&place, &server, "limpet");
+    let known = status(&server);
+    assert_eq!((&known["documents"], &known["fresh"]), (&json!(1), &json!(false)));
+    std::fs::remove_file(&gate).expect("removed");
+    fresh(&server);
+    assert_eq!(having(&server, "barnacle"), ["b.md"]);
+    assert_eq!(watched(&server, "far"), "events");
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
+}
+
+#[test]
 fn a_source_that_does_not_answer_at_the_start_keeps_its_documents() {
     let place = Place::new();
     place.write("near/a.md", "# Near\n\nwalrus\n");
