@@ -185,9 +185,11 @@ impl From<synod_index::Error> for Fault {
             return Fault::new(STORAGE, format!("{text}: {why}"));
         }
         match error {
-            E::Data { .. } | E::Newer { .. } | E::NewerReading { .. } | E::ReadOnly => {
-                Fault::new(STORAGE, text)
-            }
+            E::Data { .. }
+            | E::Newer { .. }
+            | E::NewerReading { .. }
+            | E::OtherWords
+            | E::ReadOnly => Fault::new(STORAGE, text),
             E::Damaged(_) => Fault::new(STORAGE, text).retry_after(HEALED_MS),
             E::Source(_) => Fault::new(UNPROCESSABLE, text),
             E::Argument(_) => Fault::new(INVALID, text),

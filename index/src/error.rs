@@ -96,6 +96,12 @@ pub enum Error {
          try again in a moment, or run `synod index` if no process of synod is running"
     )]
     Damaged(String),
+    /// The word index has the fields of another version of the program.
+    #[error(
+        "the words of this index are those of another version of synod; where this one may write \
+         it makes them anew in a moment, else update it, or end the older process that writes"
+    )]
+    OtherWords,
     /// Tantivy failed.
     #[error("the word index failed: {0}")]
     Words(#[source] TantivyError),

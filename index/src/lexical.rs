@@ -135,7 +135,8 @@ impl Lexical {
     /// Opens the index in `dir`, which exists; with `make`, an index that is not there is made.
     ///
     /// # Errors
-    /// `Damaged` when what is there is not whole, `Words` when the system refuses it.
+    /// `Damaged` when what is there is not whole, `OtherWords` when it is that of another version,
+    /// `Words` when the system refuses it.
     pub fn open(dir: &Path, make: bool) -> Result<Self> {
         caught(|| {
             let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
@@ -166,7 +167,10 @@ impl Lexical {
         if !make && !Index::exists(&*directory).map_err(TantivyError::from)? {
             return Err(Error::damaged("the list of its files is not there"));
         }
-        let index = Index::open_or_create(directory, schema)?;
+        let index = Index::open_or_create(directory, schema).map_err(|error| match error {
+            TantivyError::SchemaError(_) => Error::OtherWords,
+            error => error.into(),
+        })?;
         let words = TextAnalyzer::from(WordTokenizer);
         index.tokenizers().register("words", words);
         index.tokenizers().register("lines", TextAnalyzer::from(LineTokenizer));
@@ -181,7 +185,7 @@ impl Lexical {
     /// The newest commit; `known` is a view of an earlier one.
     ///
     /// # Errors
-    /// `Damaged` when its files are not whole.
+    /// `Damaged` when its files are not whole, `OtherWords` when another version made it.
     pub fn view(&self, known: Option<&View>) -> Result<View> {
         let segments = known.map_or(&[][..], View::segments);
         let (segments, generation) = self.newest(|metas| {
@@ -205,7 +209,12 @@ impl Lexical {
         caught(|| {
             let lock = self.index.directory().acquire_lock(&META_LOCK);
             let _lock = lock.map_err(TantivyError::from)?;
-            work(&self.index.load_metas()?)
+            let metas = self.index.load_metas()?;
+            // A newer program may have made them anew: fields are known by their numbers.
+            if metas.schema != self.index.schema() {
+                return Err(Error::OtherWords);
+            }
+            work(&metas)
         })
     }
 

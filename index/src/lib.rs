@@ -505,6 +505,10 @@ fn unless_damaged(opened: Result<Lexical>) -> Result<Option<Arc<Lexical>>> {
             tracing::warn!(reason, "the words are damaged");
             Ok(None)
         }
+        Err(Error::OtherWords) => {
+            tracing::warn!("the words are those of another version");
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

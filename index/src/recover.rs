@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// Where words are made anew.
 const NEW: &str = "words.new";
+/// What is wrong with words of another version.
+const OTHERS: &str = "it has the fields of another version";
 /// How the folder of damaged words begins; behind it stands when it was set aside.
 const ASIDE: &str = "words.damaged-";
 /// Between two looks at every file, however often some process suspects damage.
@@ -157,6 +159,7 @@ impl Updater {
             Ok(sound) if sound == known => Ok(()),
             Ok(sound) => db::set_sound(self.db(), &sound),
             Err(Error::Damaged(reason)) => self.renew_words(&reason),
+            Err(Error::OtherWords) => self.renew_words(OTHERS),
             Err(error) => Err(error),
         }
     }
@@ -165,6 +168,7 @@ impl Updater {
     pub(crate) fn recover(&mut self) -> Result<()> {
         match self.catch_up() {
             Err(Error::Damaged(reason)) => self.renew_words(&reason),
+            Err(Error::OtherWords) => self.renew_words(OTHERS),
             other => other,
         }
     }

@@ -43,7 +43,7 @@ impl Index {
     /// The words; opened again if they were damaged the last time.
     ///
     /// # Errors
-    /// `Damaged` while they are.
+    /// `Damaged` while they are, `OtherWords` while they are those of another version.
     pub(crate) fn words(&self) -> Result<Arc<Lexical>> {
         let open = self.words.read().unwrap_or_else(PoisonError::into_inner).clone();
         open.map_or_else(|| self.reopen_words(), Ok)
@@ -97,7 +97,7 @@ impl Index {
         }
         let current = match self.words().and_then(|words| newest(&words, slot.as_ref())) {
             // They may have been made anew in this moment: what lies there now counts.
-            Err(Error::Damaged(_)) => {
+            Err(Error::Damaged(_) | Error::OtherWords) => {
                 let words = self.reopen_words()?;
                 newest(&words, None)?
             }

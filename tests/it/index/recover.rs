@@ -177,6 +177,42 @@ fn damage_that_a_reader_meets_is_said_and_mended_by_whoever_writes() {
     Answers::of(&engine.index, &queries()).assert_same(&expected);
 }
 
+/// Lets the words have the fields of another version of the program.
+fn of_another_version(place: &Place) {
+    let list = place.data().join("index/words/meta.json");
+    let text = std::fs::read_to_string(&list).expect("a list");
+    let other = text.replace("\"exact\"", "\"names\"");
+    assert_ne!(other, text);
+    std::fs::write(&list, other).expect("written");
+}
+
+#[test]
+fn words_of_another_version_are_said_to_be_and_made_anew_by_whoever_writes() {
+    let place = place();
+    let mut engine = place.scanned();
+    let open = Index::open(&place.data()).expect("a reader");
+    assert!(!search(&open, "tide", Filters::default()).hits.is_empty());
+    change(&place);
+    engine.scan();
+    drop(engine);
+    of_another_version(&place);
+    let late = Index::open(&place.data()).expect("a reader opens");
+    // Whoever had the former ones open, too, does not read other fields for its own.
+    for reader in [&open, &late] {
+        let met = reader.search(&args("tide")).expect_err("no words");
+        assert!(matches!(met, Error::OtherWords), "{met:?}");
+        assert!(met.to_string().contains("update it"), "{met}");
+        assert!(reader.status().is_ok(), "what needs no words is answered");
+    }
+    assert!(!place.data().join("index/suspect").exists(), "whoever writes has nothing to mend");
+    place.open().assert_clean();
+    assert_eq!(aside(&place), 1);
+    let expected = Answers::of(&place.fresh().index, &queries());
+    for reader in [&open, &late] {
+        Answers::of(reader, &queries()).assert_same(&expected);
+    }
+}
+
 #[test]
 fn words_that_vanish_under_the_writer_are_made_anew_by_its_next_commit() {
     let place = place();
