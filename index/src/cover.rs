@@ -8,6 +8,7 @@
 use crate::apart::Signs;
 use crate::mount;
 use crate::reach::{Identity, identity_of};
+use crate::rule;
 use crate::touch::Touched;
 use crate::walk::{Rules, slashed};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
@@ -150,6 +151,7 @@ impl Cover {
         let ears = Ears {
             id: site.id,
             root: site.root.clone(),
+            above: rule::files_above(&site.root),
             rules: Arc::clone(&rules),
             shut: Arc::clone(&shut),
             tell: Arc::clone(&site.tell),
@@ -245,8 +247,15 @@ impl Cover {
         Ok(true)
     }
 
-    /// Watches the root and what a walk enters below it.
+    /// Watches the root and what a walk enters below it, and folders above it for ignore files.
     fn put_all(&mut self, signs: &Signs) -> Result<(), String> {
+        if SINGLY {
+            // Before the files are read.
+            let files = rule::files_above(&self.site.root);
+            let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+            let ops = folders.into_iter().map(watch_op).collect();
+            apply(&mut self.watcher, ops, signs)?;
+        }
         let (root, rules) = (self.site.root.clone(), self.site.rules());
         self.put(vec![root], rules, signs)
     }
@@ -395,6 +404,8 @@ fn enters(folder: &str, rules: &mut Rules) -> bool {
 struct Ears {
     id: i64,
     root: PathBuf,
+    /// Ignore files above it that may hold for it.
+    above: Vec<PathBuf>,
     rules: Arc<Mutex<Rules>>,
     shut: Shut,
     tell: Tell,
@@ -404,6 +415,11 @@ impl Ears {
     fn hear(&self, event: notify::Result<Event>) {
         let paths = match event {
             Ok(event) if event.need_rescan() => HashSet::from([String::new()]),
+            // First: of what lies beside the source nothing is looked at.
+            Ok(event) if self.is_beside(&event) => match self.is_rule_above(&event) {
+                true => HashSet::from([String::new()]),
+                false => return,
+            },
             Ok(event) if self.is_idle(&event) => return,
             Ok(event) => {
                 let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
@@ -415,6 +431,16 @@ impl Ears {
         if !paths.is_empty() {
             (self.tell)(Touched::from([(self.id, paths)]));
         }
+    }
+
+    /// Whether an event is of nothing in the source.
+    fn is_beside(&self, event: &Event) -> bool {
+        !event.paths.iter().any(|path| path.starts_with(&self.root))
+    }
+
+    /// Whether an event says that an ignore file above the source changed.
+    fn is_rule_above(&self, event: &Event) -> bool {
+        is_change(event.kind) && event.paths.iter().any(|path| self.above.contains(path))
     }
 
     /// Whether an event says no more than that attributes of folders changed which can be entered,
@@ -433,15 +459,19 @@ impl Ears {
     }
 }
 
-/// The relative paths that an event asks to look at.
-fn touched(root: &Path, event: &Event, rules: &mut Rules) -> HashSet<String> {
-    let change = match event.kind {
+/// Whether an event says more than that something was read.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
         // What was written through a mapping of the file is heard of when it is closed.
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
         _ => true,
-    };
-    if !change {
+    }
+}
+
+/// The relative paths that an event asks to look at.
+fn touched(root: &Path, event: &Event, rules: &mut Rules) -> HashSet<String> {
+    if !is_change(event.kind) {
         return HashSet::new();
     }
     let folder = matches!(
@@ -575,7 +605,8 @@ mod tests {
         fs::write(root.join("a.md"), "").unwrap();
         let rules = Arc::new(Mutex::new(Rules::new(&root, &[])));
         let (shut, tell) = (Shut::default(), Arc::new(|_: Touched| {}));
-        let ears = Ears { id: 1, root: root.clone(), rules, shut: Arc::clone(&shut), tell };
+        let (root_of, above) = (root.clone(), Vec::new());
+        let ears = Ears { id: 1, root: root_of, above, rules, shut: Arc::clone(&shut), tell };
         let attributes = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
         let idle = |path: &str, kind| ears.is_idle(&Event::new(kind).add_path(root.join(path)));
         assert_eq!(idle("in", attributes), SINGLY);
@@ -583,6 +614,33 @@ mod tests {
         assert!(!idle("in", EventKind::Any));
         held(&shut).insert(root.join("in"));
         assert!(!idle("in", attributes), "it may have been opened");
+    }
+
+    #[test]
+    fn of_what_lies_beside_a_source_the_ignore_files_above_it_are_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("in/notes");
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir(dir.path().join(".git")).unwrap();
+        let rules = Arc::new(Mutex::new(Rules::new(&root, &[])));
+        let (send, receive) = std::sync::mpsc::channel();
+        let tell: Tell = Arc::new(move |touched: Touched| drop(send.send(touched)));
+        let (above, shut) = (rule::files_above(&root), Shut::default());
+        let ears = Ears { id: 1, root, above, rules, shut, tell };
+        let heard = |kind: EventKind, path: &str| {
+            ears.hear(Ok(Event::new(kind).add_path(dir.path().join(path))));
+            receive.try_recv().ok()
+        };
+        let whole = Touched::from([(1, HashSet::from([String::new()]))]);
+        let read = EventKind::Access(AccessKind::Close(AccessMode::Read));
+        for path in [".gitignore", ".git/info/exclude", "in/.synodignore"] {
+            assert_eq!(heard(EventKind::Any, path).as_ref(), Some(&whole), "{path}");
+            assert_eq!(heard(read, path), None, "{path}");
+        }
+        for path in ["a.md", ".git/index", "in/notes.md", "in/other/.gitignore"] {
+            assert_eq!(heard(EventKind::Any, path), None, "{path}");
+        }
+        assert!(heard(EventKind::Any, "in/notes/a.md").is_some());
     }
 
     #[test]

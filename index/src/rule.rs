@@ -169,14 +169,34 @@ pub(crate) fn ignore_files(top: &Path, folders: &[&Path]) -> Vec<IgnoreFile> {
     found
 }
 
-/// The ignore files above `root` that hold for it: those of the git repository that it is a folder
-/// of. None where the repository leaves out `root` itself: who names a folder wants what is in it.
-pub(crate) fn above(root: &Path) -> Vec<IgnoreFile> {
+/// The folders above `root` in the git repository that it is a folder of, outermost first.
+fn folders_above(root: &Path) -> Vec<&Path> {
     let top = root.ancestors().find(|folder| is_repository(folder));
     let Some(top) = top.filter(|top| *top != root) else { return Vec::new() };
     let inside = |folder: &&Path| folder.starts_with(top);
     let mut folders: Vec<&Path> = root.ancestors().skip(1).take_while(inside).collect();
     folders.reverse();
+    folders
+}
+
+/// Where the ignore files above `root` are that may hold for it, be they there or not.
+pub(crate) fn files_above(root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in folders_above(root) {
+        let file = |name: &&str| match *name {
+            EXCLUDE => exclude_of(folder),
+            name => Some(folder.join(name)),
+        };
+        files.extend(IGNORE_FILES.iter().filter_map(file));
+    }
+    files
+}
+
+/// The ignore files above `root` that hold for it: those of the git repository that it is a folder
+/// of. None where the repository leaves out `root` itself: who names a folder wants what is in it.
+pub(crate) fn above(root: &Path) -> Vec<IgnoreFile> {
+    let folders = folders_above(root);
+    let Some(top) = folders.first().copied() else { return Vec::new() };
     let files = ignore_files(top, &folders);
     let mut own = root.ancestors().take_while(|folder| *folder != top);
     if own.any(|folder| ignored_by(&files, folder, true).is_some()) {

@@ -2,13 +2,13 @@
 //!
 //! Says only that something may have changed; what did is the updater's comparison, and when to
 //! look is the [`Inbox`]'s. Only folders that a walk enters are watched, where the system watches
-//! single ones. A lost event asks for the whole source, whose watches are put anew before it is
-//! compared; a comparison without such a reason keeps those that stand. A source that does not
-//! answer, be it while its watches are put, is left alone until it does; one that answers and takes
-//! too long for that is polled, and so is as a whole one that has a file system mounted in it which
-//! tells of no changes. Touches no file itself: that is the work of `Cover`, on a thread that can
-//! be given up. Invariant: whoever looks at a folder has put its watches before, so that what comes
-//! into it later is either found or told of.
+//! single ones, and those of ignore files above a source. A lost event asks for the whole source,
+//! whose watches are put anew before it is compared; a comparison without such a reason keeps those
+//! that stand. A source that does not answer, be it while its watches are put, is left alone until
+//! it does; one that answers and takes too long for that is polled, and so is as a whole one that
+//! has a file system mounted in it which tells of no changes. Touches no file itself: that is the
+//! work of `Cover`, on a thread that can be given up. Invariant: whoever looks at a folder has put
+//! its watches before, so that what comes into it later is either found or told of.
 
 use crate::apart::{self, Came, Signs};
 use crate::cover::{Cover, Deaf, Site, Tell, Unwatched};

@@ -184,6 +184,27 @@ fn rules_that_come_with_their_folder_hold_at_once() {
     assert_eq!(watched.engine.search("walrus").total, 2);
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn an_ignore_file_above_a_source_holds_at_once() {
+    let place = Place::new();
+    let root = place.root();
+    let above = root.parent().expect("a folder");
+    std::fs::create_dir_all(above.join(".git/info")).expect("a folder");
+    place.write("a.log", "walrus\n");
+    place.write("b.md", "walrus\n");
+    let mut watched = Watched::new(&place, Mode::Events);
+    assert_eq!(watched.engine.search("walrus").total, 2);
+    for file in [".gitignore", ".git/info/exclude"] {
+        std::fs::write(above.join(file), "*.log\n").expect("a file");
+        watched.settle(&["a.log"]);
+        assert_eq!(watched.engine.paths("walrus"), ["b.md"], "{file}");
+        std::fs::remove_file(above.join(file)).expect("a file");
+        watched.settle(&["a.log"]);
+        assert_eq!(watched.engine.search("walrus").total, 2, "{file}");
+    }
+}
+
 /// Files of a build.
 const OBJECTS: usize = 600;
 
