@@ -823,6 +823,42 @@ fn a_request_for_a_large_folder_is_answered_long_before_its_end() {
 }
 
 #[test]
+fn a_call_that_waits_is_told_files_bytes_rate_time_left_and_the_file_in_hand() {
+    let place = Place::new();
+    many(&place, "many", "periwinkle");
+    let folder = place.path().join("many").display().to_string();
+    let file = place.write("synod.toml", format!("[access]\nadd_roots = [{folder:?}]\n"));
+    let mut client = place.stdio(&["--allow-write", "--config", &file.display().to_string()]);
+    let call = json!({
+        "name": "ingest", "arguments": {"op": "add", "path": folder, "wait": true},
+        "_meta": {"progressToken": "p"},
+    });
+    client.send(
+        &json!({"jsonrpc": "2.0", "id": "add", "method": "tools/call", "params": call}).to_string(),
+    );
+    let mut notes = Vec::new();
+    let answer = loop {
+        let message = client.next();
+        if message["id"] == "add" {
+            break message;
+        }
+        if message["method"] == "notifications/progress" {
+            notes.push(message["params"].clone());
+        }
+    };
+    assert_eq!(answer["result"]["structuredContent"]["state"], "succeeded", "{answer}");
+    let done: Vec<f64> = notes.iter().filter_map(|note| note["progress"].as_f64()).collect();
+    assert!(done.len() > 3 && done.is_sorted_by(|a, b| a < b), "{done:?}");
+    let parts =
+        ["indexing many … ", " of 9000 files, ", " MB, ", " a second, ", " s left, n", ".md"];
+    let whole = |note: &Value| {
+        let text = note["message"].as_str().unwrap_or_default();
+        note["total"].is_number() && parts.iter().all(|part| text.contains(part))
+    };
+    assert!(notes.iter().any(whole), "{notes:?}");
+}
+
+#[test]
 fn a_server_killed_while_notes_are_saved_during_its_first_look_leaves_a_sound_index() {
     let place = Place::new();
     many(&place, "vault", "periwinkle");

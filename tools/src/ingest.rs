@@ -3,7 +3,7 @@
 //! Answers at once with a job; with `wait` it reports progress until the job ends. Whoever writes
 //! executes it, be it this process or another one.
 
-use crate::reply::Currency;
+use crate::reply::{Currency, indexing_text, shown};
 use crate::{Call, Context, Effect, Error, Operation, Route, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -220,13 +220,21 @@ async fn wait(cx: &Context, id: String, own: bool, call: &Call) -> Result<Reply,
         // Progress must grow from one notification to the next.
         if done > told {
             told = done;
-            let current = progress["current"].as_str().unwrap_or_default().to_owned();
-            (call.progress)(done as f64, progress["total"].as_f64(), current);
+            (call.progress)(done as f64, progress["total"].as_f64(), said(&progress));
         }
         tokio::time::sleep(LOOK).await;
     }
     let summary = format!("still running after {WAIT_S_MAX} s; see `index_status`");
     reply(cx, Some(id), JobState::Running.name().to_owned(), summary)
+}
+
+/// How far a run is, in words, with the file in hand.
+fn said(run: &Value) -> String {
+    let text = indexing_text(run);
+    match run["current"].as_str().unwrap_or_default() {
+        "" => text,
+        current => format!("{text}, {}", shown(current)),
+    }
 }
 
 fn reply(
