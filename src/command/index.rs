@@ -126,7 +126,7 @@ fn scan(
         }
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
-        bar.set_message(shown(&progress.current).into_owned());
+        bar.set_message(behind(progress.bytes, &progress.current));
         true
     };
     let start = std::time::Instant::now();
@@ -150,6 +150,11 @@ fn bar(json: bool) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+/// What stands behind the bar: how much was read, and the file in hand.
+fn behind(bytes: u64, current: &str) -> String {
+    format!("{:.1} MB, {}", bytes as f64 / 1e6, shown(current))
 }
 
 fn spec(args: &IndexArgs) -> SourceSpec {
@@ -326,7 +331,8 @@ fn wait(
             job.progress.and_then(|p| serde_json::from_str(&p).ok()).unwrap_or_default();
         bar.set_length(progress["total"].as_u64().unwrap_or(0));
         bar.set_position(progress["done"].as_u64().unwrap_or(0));
-        bar.set_message(shown(progress["current"].as_str().unwrap_or_default()).into_owned());
+        let (bytes, current) = (progress["bytes"].as_u64(), progress["current"].as_str());
+        bar.set_message(behind(bytes.unwrap_or(0), current.unwrap_or_default()));
         let silent = |age: Duration| age > SILENT;
         if !told && silent(start.elapsed()) && Sign::read(index).age.is_none_or(silent) {
             told = true;

@@ -31,6 +31,45 @@ fn a_search_is_paged() {
     assert!(second.contains("2 of 5") && second != first, "{second}");
 }
 
+/// Runs the command behind it on a terminal of 200 columns and prints what that would show.
+#[cfg(unix)]
+const TERMINAL: &str = "import fcntl,os,pty,struct,sys,termios
+pid,fd=pty.fork()
+if pid==0:
+    os.execv(sys.argv[1],sys.argv[1:])
+fcntl.ioctl(fd,termios.TIOCSWINSZ,struct.pack('HHHH',40,200,0,0))
+while True:
+    try:
+        shown=os.read(fd,65536)
+    except OSError:
+        break
+    if not shown:
+        break
+    os.write(1,shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid,0)[1]))
+";
+
+#[cfg(unix)]
+#[test]
+fn a_terminal_shows_files_bytes_rate_time_left_and_the_file_in_hand() {
+    let place = Place::new();
+    for n in 0..2_000 {
+        let text = "tide and moon and shore ".repeat(60);
+        place.write(&format!("vault/n{n}.md"), format!("# Note {n}\n\n{text}\n"));
+    }
+    let vault = place.path().join("vault").display().to_string();
+    let synod = place.command(&["index", &vault, "--lexical-only"]);
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL]).arg(synod.get_program()).args(synod.get_args());
+    command.envs(synod.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("TERM", "xterm").stdin(Stdio::null());
+    let (code, said, why) = outcome(command);
+    assert_eq!(code, 0, "{said}{why}");
+    let parts = ["vault ", "/2000 files, ", "/s, ", " left ", " MB, n", ".md"];
+    let whole = |line: &str| parts.iter().all(|part| line.contains(part));
+    assert!(said.split('\r').any(whole), "{said:?}");
+}
+
 #[test]
 fn excluded_words_and_filters_are_typed() {
     let place = vault();
