@@ -207,8 +207,12 @@ impl Lexical {
     /// Looks at the newest commit while whoever writes removes none of its files.
     fn newest<T>(&self, work: impl FnOnce(&IndexMeta) -> Result<T>) -> Result<T> {
         caught(|| {
-            let lock = self.index.directory().acquire_lock(&META_LOCK);
-            let _lock = lock.map_err(TantivyError::from)?;
+            let _lock = match self.index.directory().acquire_lock(&META_LOCK) {
+                // It was open when this process began, and may be read still. Whatever goes
+                // meanwhile is damage, and is looked at again.
+                Err(LockError::IoError(error)) if is_closed(&error) => None,
+                lock => Some(lock.map_err(TantivyError::from)?),
+            };
             let metas = self.index.load_metas()?;
             // A newer program may have made them anew: fields are known by their numbers.
             if metas.schema != self.index.schema() {
@@ -327,6 +331,11 @@ fn is_of_segment(name: &str) -> bool {
 /// The generation that a commit was made under.
 fn generation_of(metas: &IndexMeta) -> u64 {
     metas.payload.as_ref().and_then(|payload| payload.parse().ok()).unwrap_or(0)
+}
+
+/// Whether the system lets nobody write there: another matter than a full disk.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// A folder in which nothing may be written. Its lock keeps a writer from removing files while a

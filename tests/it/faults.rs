@@ -276,6 +276,26 @@ fn a_vault_that_changes_during_the_walk_is_indexed() {
     assert_eq!(documents(&place), 200 + left.sum::<u64>());
 }
 
+/// Sets the bits of a folder and of those below it, and of the files in them.
+#[cfg(unix)]
+fn modes(folder: &Path, bits_dir: u32, bits_file: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let mut open = vec![folder.to_owned()];
+    while let Some(dir) = open.pop() {
+        mode(&dir, 0o755);
+        for entry in std::fs::read_dir(&dir).expect("a folder").map(|e| e.expect("an entry")) {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+                continue;
+            }
+            // A sign of life comes and goes.
+            let bits = std::fs::Permissions::from_mode(bits_file);
+            let _ = std::fs::set_permissions(entry.path(), bits);
+        }
+        mode(&dir, bits_dir);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_data_directory_that_cannot_be_written_is_named_and_searched() {
@@ -286,22 +306,11 @@ fn a_data_directory_that_cannot_be_written_is_named_and_searched() {
     let args = ["index", &folder, "--wait", "--lexical-only"];
     let (code, _, stderr) = outcome(unprivileged(&place, &args));
     assert_eq!(code, 0, "{stderr}");
-    let files = |bits_dir: u32, bits_file: u32| {
-        let mut open = vec![place.data()];
-        while let Some(dir) = open.pop() {
-            mode(&dir, 0o755);
-            for entry in std::fs::read_dir(&dir).expect("a folder").map(|e| e.expect("an entry")) {
-                let dir = entry.file_type().expect("a type").is_dir();
-                if dir { open.push(entry.path()) } else { mode(&entry.path(), bits_file) }
-            }
-            mode(&dir, bits_dir);
-        }
-    };
-    files(0o555, 0o444);
+    modes(&place.data(), 0o555, 0o444);
     let index = outcome(unprivileged(&place, &args));
     let query = json!({"query": "walrus"}).to_string();
     let search = outcome(unprivileged(&place, &["call", "search", &query]));
-    files(0o755, 0o644);
+    modes(&place.data(), 0o755, 0o644);
     clear("index", &index);
     assert!(index.2.contains(&*place.data().to_string_lossy()), "no path: {}", index.2);
     assert_eq!(search.0, 0, "what is there is found: {}", search.2);
@@ -310,6 +319,36 @@ fn a_data_directory_that_cannot_be_written_is_named_and_searched() {
     assert!(found["degraded"].to_string().contains("freshness"), "{found}");
     let (code, _, stderr) = outcome(unprivileged(&place, &args));
     assert_eq!(code, 0, "writable again: {stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_directory_closed_under_a_server_is_searched_on_and_written_once_it_is_open() {
+    let place = Place::new();
+    place.write("vault/tide.md", "The walrus counts anemones.\n");
+    let folder = place.path().join("vault").display().to_string();
+    let args = ["index", &folder, "--wait", "--lexical-only"];
+    let (code, _, stderr) = outcome(unprivileged(&place, &args));
+    assert_eq!(code, 0, "{stderr}");
+    let server = Server::of(unprivileged(&place, &["serve", "--http", "127.0.0.1:0"]));
+    let get = |path: &str| crate::http::get(server.address, path).json();
+    let fresh = |wanted: bool| {
+        poll("freshness", PATIENCE, || (get("/v1/index")["fresh"] == wanted).then_some(()));
+    };
+    fresh(true);
+    modes(&place.data(), 0o555, 0o444);
+    place.write("vault/late.md", "A late limpet.\n");
+    fresh(false);
+    // Nobody has asked before: what is there is opened now.
+    for _ in 0..3 {
+        let found = get("/v1/search?q=walrus");
+        assert_eq!(paths(&found), ["tide.md"]);
+        assert_eq!(found["fresh"], false, "{found}");
+    }
+    modes(&place.data(), 0o755, 0o644);
+    fresh(true);
+    assert_eq!(paths(&get("/v1/search?q=limpet")), ["late.md"]);
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
 }
 
 #[test]
