@@ -4,12 +4,17 @@
 
 Prints its URL once the model answers. The model goes in over the HTTP API, which takes relative
 paths; the command line uploads files by their base names and mixes two of them up.
+
+Then each line of standard input is an order, and `done` is printed behind it: `unload` (the model
+leaves memory), `stop` and `go` (the server does not answer, and does again), `other` (the name
+belongs to another model from then on: the same weights with a licence, which is another digest).
 """
 
 import hashlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +41,11 @@ def is_there(url):
         return False
 
 
-def take_in(base, folder, name):
+def post(url, body):
+    return ask(url, json.dumps(body).encode(), "POST")
+
+
+def take_in(base, folder, name, **more):
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix not in (".json", ".safetensors") or path.name in LEFT_OUT:
@@ -47,8 +56,15 @@ def take_in(base, folder, name):
         # To send a blob that is there already breaks the connection.
         if not is_there(f"{base}/api/blobs/{digest}"):
             ask(f"{base}/api/blobs/{digest}", data, "POST")
-    body = json.dumps({"model": name, "files": files, "stream": False}).encode()
-    ask(f"{base}/api/create", body, "POST")
+    post(f"{base}/api/create", {"model": name, "files": files, "stream": False, **more})
+
+
+def unload(base, name):
+    post(f"{base}/api/generate", {"model": name, "keep_alive": 0})
+    until = time.monotonic() + PATIENCE_S
+    while json.loads(ask(f"{base}/api/ps"))["models"]:
+        assert time.monotonic() < until, "it stays in memory"
+        time.sleep(0.05)
 
 
 def main():
@@ -69,8 +85,18 @@ def main():
             time.sleep(0.05)
         take_in(base, folder, name)
         print(base, flush=True)
-        sys.stdin.read()
+        orders = {
+            "unload": lambda: unload(base, name),
+            "stop": lambda: server.send_signal(signal.SIGSTOP),
+            "go": lambda: server.send_signal(signal.SIGCONT),
+            "other": lambda: take_in(base, folder, name, license="as it is"),
+        }
+        for line in sys.stdin:
+            orders[line.strip()]()
+            print("done", flush=True)
     finally:
+        # One that is stopped would not hear of its end.
+        server.send_signal(signal.SIGCONT)
         server.terminate()
         server.wait()
 

@@ -4,9 +4,9 @@
 use super::model::minilm;
 use super::program::{PATIENCE, Place, poll, root};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use synod::config::{Embedding, Provider};
 use synod::embedder::Remote;
 use synod_embed::{Model, Precision};
@@ -28,6 +28,7 @@ fn built() -> Option<PathBuf> {
 /// A running server; it ends with the value.
 struct Server {
     child: Child,
+    said: BufReader<ChildStdout>,
     url: String,
 }
 
@@ -38,10 +39,19 @@ impl Server {
         command.arg("minilm").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3");
         let mut url = String::new();
-        let out = child.stdout.take().expect("its output");
-        BufReader::new(out).read_line(&mut url).expect("its address");
+        let mut said = BufReader::new(child.stdout.take().expect("its output"));
+        said.read_line(&mut url).expect("its address");
         assert!(url.starts_with("http"), "ollama did not start: {url}");
-        Server { child, url: url.trim().to_owned() }
+        Server { child, said, url: url.trim().to_owned() }
+    }
+
+    /// Does something to it that `tests/ollama.py` knows.
+    fn order(&mut self, what: &str) {
+        let input = self.child.stdin.as_mut().expect("open");
+        writeln!(input, "{what}").expect("sent");
+        let mut done = String::new();
+        self.said.read_line(&mut done).expect("its word");
+        assert_eq!(done, "done\n", "{what}");
     }
 
     fn settings(&self) -> Embedding {
@@ -96,23 +106,28 @@ fn vectors_are_those_of_the_model_in_process() {
     assert_eq!(mixed.len(), 2);
 }
 
-#[test]
-fn a_vault_is_found_by_meaning_and_an_ended_server_leaves_the_words() {
-    let (Some(folder), Some(program)) = (minilm(), built()) else { return };
+/// A vault that is embedded by the server, and the path of its configuration.
+fn vault(server: &Server) -> (Place, String) {
     let place = Place::new();
     place.write("vault/garage.md", "# Garage\n\nThe automobile needs brakes before winter.\n");
     place.write("vault/oven.md", "# Oven\n\nTwo loaves with rye flour, forty minutes.\n");
-    let state = place.path().join("ollama");
-    let server = Server::start(&program, &folder, &state);
     let url = &server.url;
     let text = format!("[embedding]\nprovider = \"ollama\"\nmodel = \"minilm\"\nurl = \"{url}\"\n");
-    let config = place.write("synod.toml", text);
-    let config = config.to_str().expect("UTF-8");
+    let config = place.write("synod.toml", text).to_str().expect("UTF-8").to_owned();
     let vault = place.path().join("vault");
     let vault = vault.to_str().expect("UTF-8");
-    let (code, _, err) = place.outcome(&["index", vault, "--wait", "--config", config]);
+    let (code, _, err) = place.outcome(&["index", vault, "--wait", "--config", &config]);
     assert_eq!(code, 0, "{err}");
-    let mut client = place.stdio(&["--config", config]);
+    (place, config)
+}
+
+#[test]
+fn a_vault_is_found_by_meaning_and_an_ended_server_leaves_the_words() {
+    let (Some(folder), Some(program)) = (minilm(), built()) else { return };
+    let state = Place::new();
+    let server = Server::start(&program, &folder, state.path());
+    let (place, config) = vault(&server);
+    let mut client = place.stdio(&["--config", &config]);
     let mut search = |query: &str| -> Value {
         let reply = client.call("search", json!({ "query": query }));
         reply["structuredContent"].clone()
@@ -127,4 +142,57 @@ fn a_vault_is_found_by_meaning_and_an_ended_server_leaves_the_words() {
     let reply = search("repairing a bicycle");
     assert_eq!(reply["degraded"], json!(["semantic"]), "{reply}");
     assert!(reply["notes"][0].as_str().is_some_and(|note| note.contains("does not answer")));
+}
+
+#[test]
+fn a_model_that_is_unloaded_a_server_that_stops_and_another_digest_cost_no_words() {
+    let (Some(folder), Some(program)) = (minilm(), built()) else { return };
+    let state = Place::new();
+    let mut server = Server::start(&program, &folder, state.path());
+    let (place, config) = vault(&server);
+    let mut client = place.stdio(&["--config", &config]);
+    // Each time another query: what was asked last is known.
+    let mut n = 0;
+    let mut search = |words: &str| {
+        n += 1;
+        client.answered("search", json!({"query": format!("{words} {n}")}))
+    };
+    let meant = |search: &mut dyn FnMut(&str) -> Value, what: &str| {
+        let reply = poll(what, PATIENCE, || {
+            Some(search("repairing the car")).filter(|reply| reply["degraded"] == json!([]))
+        });
+        assert_eq!(reply["hits"][0]["path"], "garage.md", "{what}: {reply}");
+    };
+    meant(&mut search, "its model is there");
+    server.order("unload");
+    meant(&mut search, "it is loaded again");
+    server.order("stop");
+    for _ in 0..2 {
+        let reply = search("an automobile");
+        assert_eq!(reply["hits"][0]["path"], "garage.md", "{reply}");
+        assert_eq!(reply["degraded"], json!(["semantic"]), "{reply}");
+        assert!(reply["notes"][0].as_str().is_some_and(|note| note.contains("does not answer")));
+    }
+    server.order("go");
+    meant(&mut search, "it answers again");
+    drop(client);
+    let spaces = |what: &str| {
+        let (code, said, err) = place.outcome(&["model", "spaces", "--config", &config]);
+        assert_eq!(code, 0, "{what}: {err}");
+        said.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = spaces("before");
+    assert!(before.len() == 1 && before[0].starts_with("answers: ollama/minilm@"), "{before:?}");
+    server.order("other");
+    let (code, _, err) = place.outcome(&["index", "--wait", "--config", &config]);
+    assert_eq!(code, 0, "{err}");
+    let after = spaces("after");
+    let kept = before[0].replacen("answers", "kept", 1);
+    assert!(after.len() == 2 && after.contains(&kept), "{before:?}, {after:?}");
+    let query = json!({"query": "repairing the car"}).to_string();
+    let (code, said, err) = place.outcome(&["call", "search", &query, "--config", &config]);
+    assert_eq!(code, 0, "{err}");
+    let reply: Value = serde_json::from_str(&said).expect("JSON");
+    let found = (&reply["hits"][0]["path"], &reply["degraded"]);
+    assert_eq!(found, (&json!("garage.md"), &json!([])), "{reply}");
 }
