@@ -115,13 +115,17 @@ fn best_cut(text: &str, start: usize, limit: usize, soft: &[usize]) -> usize {
     {
         return start + newline + 1;
     }
-    if let Some(space) = window.rfind(char::is_whitespace)
-        && space > 0
-    {
-        let width = window[space..].chars().next().map_or(1, char::len_utf8);
-        return start + space + width;
-    }
-    grapheme_floor(text, start, limit)
+    // A sign that stands on a space belongs to it, and so does a line's second end to the first.
+    let mut spaces = window.rmatch_indices(char::is_whitespace);
+    let behind = spaces.find_map(|(at, space)| {
+        let end = start + at + space.len();
+        (at > 0 && is_between_graphemes(text, end)).then_some(end)
+    });
+    behind.unwrap_or_else(|| grapheme_floor(text, start, limit))
+}
+
+fn is_between_graphemes(text: &str, at: usize) -> bool {
+    GraphemeCursor::new(at, text.len(), true).is_boundary(text, 0).unwrap_or(true)
 }
 
 fn floor_boundary(text: &str, mut at: usize) -> usize {
@@ -133,10 +137,10 @@ fn floor_boundary(text: &str, mut at: usize) -> usize {
 
 /// The last grapheme border in `start+1..=limit`, else the first one beyond.
 fn grapheme_floor(text: &str, start: usize, limit: usize) -> usize {
-    let mut cursor = GraphemeCursor::new(limit, text.len(), true);
-    if cursor.is_boundary(text, 0).unwrap_or(true) {
+    if is_between_graphemes(text, limit) {
         return limit;
     }
+    let mut cursor = GraphemeCursor::new(limit, text.len(), true);
     match cursor.prev_boundary(text, 0) {
         Ok(Some(at)) if at > start => at,
         _ => {
@@ -361,6 +365,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Graphemes of one character and of several, and what stands between words and lines.
+    const SIGNS: &str = "(a|\u{e9}|e\u{301}|東|각|👩\u{200d}👩\u{200d}👧|🇩🇪\
+                         | |\u{3000}| \u{301}|\n|\r\n){0,400}";
+
     proptest! {
         #[test]
         fn lines_start_behind_line_ends(text in "[a\n\u{e9}]{0,1400}", at in 0usize..3_000) {
@@ -396,6 +404,22 @@ mod tests {
                 at = range.end;
             }
             prop_assert_eq!(at, text.len());
+        }
+
+        #[test]
+        fn no_border_splits_a_grapheme(
+            text in SIGNS,
+            every in 1usize..9,
+            max in 8usize..120,
+        ) {
+            let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+            let borders: Vec<Border> = starts
+                .step_by(every)
+                .map(|at| Border { at, hard: at % 2 == 0 })
+                .collect();
+            for range in cut(&text, &borders, Rule { min: max / 3, max }) {
+                prop_assert!(is_between_graphemes(&text, range.start), "{range:?} of {text:?}");
+            }
         }
 
         #[test]
