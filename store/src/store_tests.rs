@@ -2,7 +2,7 @@
 
 use crate::*;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A store as the program of that format left it.
 fn old(dir: &Path, format: u32) {
@@ -129,6 +129,22 @@ fn write_until_killed(path: &Path) {
     }
 }
 
+/// The process that writes below a folder without an end.
+fn writer(dir: &Path) -> Command {
+    let name = "store_tests::a_killed_process_loses_nothing_that_it_acknowledged";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]).env(FOLDER, dir).stdout(Stdio::piped());
+    command
+}
+
+/// The numbers of what it says to be acknowledged.
+fn acknowledged(child: &mut Child) -> impl Iterator<Item = i64> + use<> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines
+        .map_while(std::result::Result::ok)
+        .filter_map(|line| line.strip_prefix("acknowledged ").and_then(|n| n.parse::<i64>().ok()))
+}
+
 #[test]
 fn a_killed_process_loses_nothing_that_it_acknowledged() {
     if let Some(path) = std::env::var_os(FOLDER) {
@@ -136,18 +152,8 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     }
     for rounds in [1, 7, 40] {
         let dir = tempfile::tempdir().unwrap();
-        let name = "store_tests::a_killed_process_loses_nothing_that_it_acknowledged";
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env(FOLDER, dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let said = lines.map_while(std::result::Result::ok).filter_map(|line| {
-            line.strip_prefix("acknowledged ").and_then(|n| n.parse::<i64>().ok())
-        });
-        let n = said.take(rounds).last().unwrap();
+        let mut child = writer(dir.path()).spawn().unwrap();
+        let n = acknowledged(&mut child).take(rounds).last().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         check_after_kill(dir.path(), n);
@@ -171,6 +177,54 @@ fn check_after_kill(path: &Path, n: i64) {
     assert!(spent[0].1 >= n as u64 && spent[0].1 == spent[1].1);
     let done = store.job(&format!("j_{n}")).unwrap().unwrap();
     assert_eq!(done.state, JobState::Succeeded);
+}
+
+/// How a file system fails, as the shim knows it.
+#[cfg(target_os = "linux")]
+const HOWS: [&str; 4] = ["kill", "torn", "full", "broken"];
+/// Calls that write among which each fails once: opening takes some 140 of them, a round some 55.
+#[cfg(target_os = "linux")]
+const CALLS: usize = 400;
+
+/// The file system that fails, which the tests of the whole program have.
+#[cfg(target_os = "linux")]
+fn shim(dir: &Path) -> PathBuf {
+    let library = dir.join("shim.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/shim.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&library);
+    assert!(compiler.arg(source).arg("-ldl").status().unwrap().success());
+    library
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_that_fails_at_any_step_loses_nothing_that_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (shim, long) = (shim(dir.path()), std::env::var_os("SYNOD_LONG").is_some());
+    let mut most = 0;
+    for (turn, at) in (1..CALLS).step_by(if long { 1 } else { 13 }).enumerate() {
+        let turn = turn % HOWS.len();
+        let hows = if long { &HOWS[..] } else { &HOWS[turn..=turn] };
+        for how in hows {
+            let data = dir.path().join(format!("{how}-{at}"));
+            std::fs::create_dir(&data).unwrap();
+            let mut command = writer(&data);
+            command.env("LD_PRELOAD", &shim).env("SHIM_DIR", &data).stderr(Stdio::null());
+            command.env("SHIM_FAIL", at.to_string()).env("SHIM_HOW", how);
+            let mut child = command.spawn().unwrap();
+            let n = acknowledged(&mut child).last().unwrap_or(0);
+            assert!(!child.wait().unwrap().success(), "{how} at call {at} was no failure");
+            if n > 0 {
+                check_after_kill(&data, n);
+            } else {
+                drop(Store::open(&data).unwrap());
+            }
+            most = most.max(n);
+            std::fs::remove_dir_all(&data).unwrap();
+        }
+    }
+    assert!(most > 2, "only {most} rounds were acknowledged");
 }
 
 #[cfg(unix)]
