@@ -260,6 +260,8 @@ struct Failing {
     place: Place,
     shim: PathBuf,
     data: PathBuf,
+    /// What is said to whoever indexes besides.
+    with: Vec<String>,
 }
 
 impl Failing {
@@ -270,7 +272,7 @@ impl Failing {
             place.write(&format!("vault/n{n}.md"), text + &"tide and moon ".repeat(50));
         }
         let (shim, data) = (shim(&place), place.path().join("failing"));
-        Failing { place, shim, data }
+        Failing { place, shim, data, with: vec!["--lexical-only".to_owned()] }
     }
 
     fn vault(&self) -> PathBuf {
@@ -295,7 +297,8 @@ impl Failing {
         let count = self.place.path().join("count");
         let _ = std::fs::remove_file(&count);
         let vault = self.vault().display().to_string();
-        let mut command = self.place.command(&["index", &vault, "--wait", "--lexical-only"]);
+        let mut command = self.place.command(&["index", &vault, "--wait"]);
+        command.args(&self.with);
         command.env("SYNOD_DATA", &self.data).env("LD_PRELOAD", &self.shim);
         command.env("SHIM_DIR", &self.data).env("SHIM_COUNT", &count);
         command.env("SHIM_FAIL", at.to_string()).env("SHIM_HOW", how);
@@ -355,6 +358,44 @@ fn a_file_system_that_fails_at_any_step_of_a_commit_leaves_the_old_or_the_new_in
     failing.place.index(&failing.vault());
     failing.change();
     failing.sweep(Some(failing.place.data().as_path()), 16);
+}
+
+#[test]
+fn a_file_system_that_fails_at_any_step_of_embedding_leaves_words_and_then_the_same_vectors() {
+    let model = provider::Server::start(provider::Script::default());
+    let mut failing = Failing::new();
+    for n in 0..30 {
+        let text = format!("# Note {n}\n\nA {}, number{n}.\n", MEANT[n % 4].0);
+        failing.place.write(&format!("vault/n{n}.md"), text);
+    }
+    failing.place.index(&failing.vault());
+    let before = failing.place.data();
+    let config = configure(&failing.place, "ollama", &model.url, "");
+    failing.with = vec!["--config".to_owned(), config.clone()];
+    let vault = failing.vault().display().to_string();
+    let ask = json!({"query": "car", "mode": "semantic", "limit": 50}).to_string();
+    let found = |what: &str| {
+        let (code, said, why) = failing.sound(&["call", "search", &ask, "--config", &config]);
+        assert_eq!(code, 0, "{what}: {why}");
+        meant(&serde_json::from_str(&said).expect("JSON"))
+    };
+    let (code, why, calls) = failing.index(Some(&before), 0, "full");
+    assert_eq!(code, 0, "{why}");
+    let (calls, expected) = (calls.expect("a count"), found("without a failure"));
+    assert_eq!(expected.as_ref().map(Vec::len), Some(30));
+    let step = long((calls / 10).max(1), 1);
+    for (turn, at) in (1..=calls).step_by(step as usize).enumerate() {
+        let how = HOWS[turn % HOWS.len()];
+        let what = format!("{how} at call {at} of {calls}");
+        let (code, why, _) = failing.index(Some(&before), at, how);
+        assert!([0, 1, 137].contains(&code) && !why.contains("panicked"), "{what}: {code} {why}");
+        let (code, said, why) = failing.sound(&["search", "--no-refresh", "number7"]);
+        assert!(code == 0 && said.contains("n7.md"), "{what}: {said}{why}");
+        let (code, _, why) = failing.sound(&["index", &vault, "--wait", "--config", &config]);
+        assert_eq!(code, 0, "{what}: {why}");
+        doctor(&failing.place, &failing.data, &what);
+        assert_eq!(found(&what), expected, "{what}");
+    }
 }
 
 /// Whether this is a place where file systems may be mounted, for one process alone.
