@@ -41,8 +41,9 @@ pub async fn run(cx: Context, till: Arc<OnceLock<Arc<Till>>>, secret: Option<Str
     let (mut looked_ms, mut quiet_until_ms) = (now_ms(), 0);
     loop {
         let at_ms = now_ms();
-        // The machine has slept: councils of this very process say that they are alive first.
-        if at_ms - looked_ms > SLEPT_MS {
+        // The machine has slept, or its clock was put back: councils of living processes say that
+        // they are alive first.
+        if at_ms - looked_ms > SLEPT_MS || at_ms < looked_ms {
             quiet_until_ms = at_ms + SLEPT_MS;
         }
         looked_ms = at_ms;

@@ -444,6 +444,47 @@ fn a_file_is_read_again_only_when_it_may_have_changed() {
 }
 
 #[test]
+fn a_clock_that_goes_backwards_hides_no_change() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    /// How far it was put back.
+    static BACK_MS: AtomicI64 = AtomicI64::new(0);
+    fn moved_ms() -> i64 {
+        super::now_ms() - BACK_MS.load(Ordering::SeqCst)
+    }
+    let place = Place::new();
+    for n in 0..9 {
+        place.write(&format!("n{n}.md"), format!("# Note {n}\n\nmoon [[n{}]]\n", (n + 1) % 9));
+    }
+    let index = synod_index::Index::open(&place.data()).expect("the index opens");
+    let mut updater = Updater::new(Arc::clone(&index), moved_ms).expect("the writer");
+    let spec = synod_index::SourceSpec::default();
+    let source = updater.add_source(&place.root(), &spec).expect("a source");
+    updater.scan(&source, &|_| true).expect("scanned");
+    let mut last = index.generation().expect("a generation");
+    for (round, back_days) in [(0, 400), (1, 4_000), (2, 0)] {
+        BACK_MS.store(back_days * 86_400_000, Ordering::SeqCst);
+        // As long as before, older than before, and in the same moment.
+        place.write("n0.md", format!("# Note 0\n\nebb{round} [[n{round}]]\n"));
+        place.write("n1.md", format!("tide{round}\n"));
+        set_day(&place.root().join("n1.md"), 20 - round);
+        place.rename(&format!("n{}.md", 2 + round), &format!("moved{round}.md"));
+        place.remove(&format!("n{}.md", 6 + round));
+        if round == 1 {
+            let touched = ["n0.md", "n1.md", "n3.md", "moved1.md", "n7.md"].map(str::to_owned);
+            updater.refresh(&source, &HashSet::from(touched), &|_| true).expect("refreshed");
+        } else {
+            updater.scan(&source, &|_| true).expect("scanned");
+        }
+        let now = index.generation().expect("a generation");
+        assert!(now > last, "{round}: generation {now} after {last}");
+        last = now;
+        let queries = super::plain(&["moon", "ebb0", "ebb1", "ebb2", "tide0", "tide1", "tide2"]);
+        Answers::of(&index, &queries).assert_same(&Answers::of(&place.fresh().index, &queries));
+    }
+    assert_eq!(index.check().expect("a check").differences, Vec::<String>::new());
+}
+
+#[test]
 fn a_note_that_is_edited_for_ever_takes_no_room() {
     let place = Place::new();
     let text = |n: usize, word: &str| {
