@@ -474,6 +474,31 @@ fn a_folder_that_is_opened_is_read_and_watched() {
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_source_that_cannot_be_read_keeps_its_documents_until_it_can() {
+    use super::faults::{mode, unprivileged};
+    let place = vault(2);
+    let root = place.path().join("vault");
+    let folder = root.display().to_string();
+    let source = format!("[[source]]\npath = {folder:?}\n\n[limits]\npoll_s = 1\n");
+    let file = place.write("synod.toml", source).display().to_string();
+    let args = ["serve", "--http", "127.0.0.1:0", "--config", &file];
+    let server = Server::of(unprivileged(&place, &args));
+    fresh(&server);
+    mode(&root, 0o000);
+    poll("a word about it", PATIENCE, || {
+        let status = status(&server);
+        let said = status["sources"][0]["errors"].to_string().contains("kept as they were");
+        (said && status["fresh"] == false).then_some(())
+    });
+    assert_eq!(status(&server)["documents"], 2);
+    mode(&root, 0o755);
+    place.write("vault/n1.md", "# Note 1\n\nbarnacle\n");
+    found(&server, "barnacle");
+    assert_eq!(status(&server)["sources"][0]["n_errors"], 0);
+}
+
 /// How many folders a process watches.
 #[cfg(target_os = "linux")]
 fn watches(pid: u32) -> usize {
