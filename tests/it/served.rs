@@ -341,6 +341,20 @@ proptest! {
         let errors = status(&server)["sources"][0]["errors"].clone();
         prop_assert_eq!(errors, json!([]));
     }
+
+    #[test]
+    fn after_any_steps_while_nobody_ran_the_first_word_of_fresh_is_true(
+        steps in proptest::collection::vec(step(), 5..25),
+    ) {
+        let mut desk = Desk::new();
+        desk.place.index(&desk.root());
+        let done = steps.iter().filter(|step| !matches!(step, Step::Pause(_)));
+        done.for_each(|step| desk.take(step));
+        let server = desk.place.http(&[], &[]);
+        fresh(&server);
+        let found = Answers::of_data(&desk.place.data(), WORDS);
+        found.assert_same(&Answers::of_fresh(&desk.root(), WORDS));
+    }
 }
 
 #[test]
