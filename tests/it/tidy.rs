@@ -678,7 +678,7 @@ fn lists_are_sorted() {
 
 #[test]
 fn schemas_are_portable() {
-    let refused = ["$schema", "$ref", "$defs"];
+    let refused = ["$schema", "$ref", "$defs", "anyOf", "oneOf", "allOf"];
     let mut wrong: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for entry in TOOLS {
         for schema in [(entry.input)(), (entry.output)()] {
@@ -693,6 +693,18 @@ fn schemas_are_portable() {
     }
     wrong.retain(|_, words| !words.is_empty());
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_reply_over_the_index_says_how_current_it_is() {
+    for name in CONTEXT_GROUP.iter().chain(&["job"]) {
+        let schema = synod_tools::find(name).map(|entry| (entry.output)()).expect("a tool");
+        let required = schema["required"].as_array().expect("what every reply has");
+        for key in ["generation", "pending", "fresh", "degraded"] {
+            assert!(required.contains(&json!(key)), "{name} may leave `{key}` out");
+            assert!(schema["properties"][key].is_object(), "{name}: {key}");
+        }
+    }
 }
 
 #[test]
