@@ -28,6 +28,44 @@ const DROP_MAX: f64 = 0.02;
 /// Words of each language that are looked up in a short run.
 const WORDS: u32 = 150;
 
+/// Letters with their signs, and what people type who have none of them; nothing for signs that
+/// stand alone.
+const SIGNS: [(&str, &str); 21] = [
+    ("àâäáãå", "a"),
+    ("ç", "c"),
+    ("éèêë", "e"),
+    ("îïíì", "i"),
+    ("ñ", "n"),
+    ("ôöóòõ", "o"),
+    ("ùûüú", "u"),
+    ("ÿ", "y"),
+    ("ÀÂÄ", "A"),
+    ("ÉÈÊË", "E"),
+    ("ÖÔ", "O"),
+    ("ÜÙ", "U"),
+    ("ά", "α"),
+    ("έ", "ε"),
+    ("ή", "η"),
+    ("ίϊΐ", "ι"),
+    ("ό", "ο"),
+    ("ύϋΰ", "υ"),
+    ("ώ", "ω"),
+    ("ё", "е"),
+    ("\u{64b}\u{64c}\u{64d}\u{64e}\u{64f}\u{650}\u{651}\u{652}\u{670}", ""),
+];
+
+/// A word as it is typed without its signs.
+fn bare(word: &str) -> String {
+    let mut out = String::new();
+    for letter in word.chars() {
+        match SIGNS.iter().find(|(signs, _)| signs.contains(letter)) {
+            Some((_, plain)) => out.push_str(plain),
+            None => out.push(letter),
+        }
+    }
+    out
+}
+
 fn world() -> Option<PathBuf> {
     let version = installed("world/version", "tests/world.sh")?;
     version.parent().map(Path::to_owned)
@@ -89,19 +127,24 @@ fn every_word_that_occurs_is_found() {
         by_language.entry(next()).or_default().push((next(), next()));
     }
     assert_eq!(by_language.len(), RANKING.len());
-    let n = cases(WORDS).cases as usize;
+    let (n, mut n_bare) = (cases(WORDS).cases as usize, 0);
     for (language, words) in by_language {
         let (_, index) = index(&world, &place, language);
         // Evenly over the list, which is sorted.
         let step = (words.len() / n).max(1);
         for (word, documents) in words.iter().step_by(step) {
-            let found = found(&index, word);
-            for document in documents.split(' ') {
-                let path = format!("{document}.md");
-                assert!(found.contains(&path), "{language}: {word} is in {path}: {found:?}");
+            let bare = bare(word);
+            n_bare += usize::from(bare != *word);
+            for typed in BTreeSet::from([*word, bare.as_str()]) {
+                let found = found(&index, typed);
+                for document in documents.split(' ') {
+                    let path = format!("{document}.md");
+                    assert!(found.contains(&path), "{language}: {typed} is in {path}: {found:?}");
+                }
             }
         }
     }
+    assert!(n_bare > 100, "{n_bare} words have signs");
 }
 
 #[test]
