@@ -199,6 +199,26 @@ fn vectors_follow_edits_and_are_made_once(mode: VectorIndex) {
     assert_eq!(again.paths_in("vehicle", Mode::Semantic)[0], "oven.md");
 }
 
+#[test]
+fn what_another_source_holds_already_is_not_embedded_again() {
+    let (place, branch) = (garage(), tempfile::tempdir().expect("a folder"));
+    let concepts = Concepts::new("concepts", VectorIndex::Auto);
+    let mut engine = place.scanned().embedded(&concepts);
+    let n_first = concepts.n_texts();
+    // Another worktree, where one note says something else.
+    for name in ["garage.md", "harbour.md"] {
+        std::fs::copy(place.root().join(name), branch.path().join(name)).expect("copied");
+    }
+    let other = "# Oven\n\nAn automobile made of dough.\n";
+    std::fs::write(branch.path().join("oven.md"), other).expect("written");
+    let spec = SourceSpec { name: Some("branch".to_owned()), ..SourceSpec::default() };
+    let source = engine.updater.add_source(branch.path(), &spec).expect("a source");
+    engine.updater.scan(&source, &|_| true).expect("scanned");
+    embed_all(&mut engine.updater, &*concepts);
+    assert_eq!(concepts.n_texts(), n_first + 1);
+    assert_eq!(engine.index.spaces().expect("spaces")[0].waiting, 0);
+}
+
 fn what_was_just_saved_is_not_behind_what_has_vectors(mode: VectorIndex) {
     let place = garage();
     for n in 0..30 {
