@@ -2,7 +2,7 @@
 //!
 //! Knows the updater and the store; who waits for a job, and how it is told, are others' business.
 
-use crate::config::Config;
+use crate::config::{Config, SourceConfig};
 use crate::now_ms;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -192,11 +192,31 @@ pub fn says(outcome: &Outcome) -> String {
     )
 }
 
-/// Adds the sources of the configuration and says how each is to be watched, by its id; a wrong one
-/// is logged and does not stop the others.
-pub fn add_configured(updater: &mut Updater, config: &Config) -> HashMap<i64, Mode> {
-    let mut modes = HashMap::new();
-    for wanted in &config.source {
+/// The sources of the configuration, as they were added.
+#[derive(Default)]
+pub struct Configured {
+    /// How each is to be watched, by its id.
+    pub modes: HashMap<i64, Mode>,
+    /// Those that could not be added, as the configuration names them, and why.
+    pub left_out: Vec<(String, Error)>,
+}
+
+/// Adds the sources of the configuration; a wrong one is logged and does not stop the others.
+pub fn add_configured(updater: &mut Updater, config: &Config) -> Configured {
+    let configured = try_configured(updater, config.source.iter());
+    for (path, error) in &configured.left_out {
+        tracing::error!(path, error = %error, "a configured source was left out");
+    }
+    configured
+}
+
+/// The same of some of them, without a word.
+pub fn try_configured<'c>(
+    updater: &mut Updater,
+    sources: impl Iterator<Item = &'c SourceConfig>,
+) -> Configured {
+    let Configured { mut modes, mut left_out } = Configured::default();
+    for wanted in sources {
         let path = expand_home(&wanted.path);
         let spec = SourceSpec {
             name: wanted.name.clone(),
@@ -213,12 +233,11 @@ pub fn add_configured(updater: &mut Updater, config: &Config) -> HashMap<i64, Mo
                 let known = updater.sources().unwrap_or_default();
                 let known = known.iter().find(|source| Path::new(&source.root) == path);
                 modes.extend(known.map(|source| (source.id, Mode::from(wanted.watch))));
-                let path = &wanted.path;
-                tracing::error!(path, error = %error, "a configured source was left out");
+                left_out.push((wanted.path.clone(), error));
             }
         }
     }
-    modes
+    Configured { modes, left_out }
 }
 
 /// The home directory.

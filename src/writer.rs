@@ -110,6 +110,8 @@ impl Pending {
                 watch: None,
                 modes: HashMap::new(),
                 awaited: Vec::new(),
+                absent: Vec::new(),
+                absent_at: Instant::now(),
                 schedule: Schedule::new(Duration::ZERO),
                 meaning: Work::default(),
                 embedding,
@@ -145,6 +147,10 @@ struct Loop {
     modes: HashMap<i64, Mode>,
     /// Folders of the configuration that did not answer when they were to be sources.
     awaited: Vec<PathBuf>,
+    /// Those of the configuration that could not be added, as it names them.
+    absent: Vec<String>,
+    /// When to look for them again.
+    absent_at: Instant,
     /// When each source is to be compared, and was.
     schedule: Schedule,
     /// What is being embedded.
@@ -407,6 +413,7 @@ impl Loop {
             tracing::info!("a source is another folder, or answers again or no more");
             self.schedule.again(id);
         }
+        self.look_for_absent(updater)?;
         self.settle(updater);
         if updater.rest() {
             crate::memory::hand_back();

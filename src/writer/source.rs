@@ -2,12 +2,16 @@
 //! that while it runs.
 
 use super::Loop;
-use crate::{job, schedule};
+use crate::job::{self, Configured};
+use crate::schedule;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use synod_index::watch::{Mode, Watch};
 use synod_index::{Error, Freshness, Source, Updater};
+
+/// Between two looks for sources of the configuration that could not be added.
+const ABSENT_AGAIN: Duration = Duration::from_secs(10);
 
 /// How a source is to be watched.
 fn mode(modes: &HashMap<i64, Mode>, id: i64) -> Mode {
@@ -44,7 +48,8 @@ impl Loop {
         let folders = self.config.source.iter().map(|wanted| job::expand_home(&wanted.path));
         // Before they are touched: one that begins to answer meanwhile is tried once more.
         self.awaited = folders.filter(|folder| !self.index.reach().answers(folder)).collect();
-        let modes = job::add_configured(updater, &self.config);
+        let Configured { modes, left_out } = job::add_configured(updater, &self.config);
+        self.note_absent(left_out);
         let before = std::mem::replace(&mut self.modes, modes);
         self.note_sources(updater)?;
         for source in updater.sources()? {
@@ -53,6 +58,30 @@ impl Loop {
             } else if !self.schedule.is_unwatched(source.id) {
                 self.note_watching(&source);
             }
+        }
+        Ok(())
+    }
+
+    fn note_absent(&mut self, left_out: Vec<(String, Error)>) {
+        self.absent = left_out.into_iter().map(|(path, _)| path).collect();
+        self.absent_at = Instant::now() + ABSENT_AGAIN;
+    }
+
+    /// Adds what the configuration names and was not there before, as a drive that was mounted
+    /// since: it is watched and compared next.
+    pub(super) fn look_for_absent(&mut self, updater: &mut Updater) -> Result<(), Error> {
+        if self.absent.is_empty() || Instant::now() < self.absent_at {
+            return Ok(());
+        }
+        let n_before = updater.sources()?.len();
+        let absent = self.config.source.iter().filter(|source| self.absent.contains(&source.path));
+        let Configured { modes, left_out } = job::try_configured(updater, absent);
+        self.note_absent(left_out);
+        self.modes.extend(modes);
+        if updater.sources()?.len() > n_before {
+            tracing::info!("a source of the configuration is there now");
+            self.busy(1);
+            self.note_sources(updater)?;
         }
         Ok(())
     }

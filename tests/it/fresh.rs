@@ -746,6 +746,23 @@ fn sound(place: &Place) {
 }
 
 #[test]
+fn a_source_of_the_configuration_that_comes_later_is_indexed_and_watched() {
+    let place = vault(1);
+    let config = sources(&place, &[("vault", "events"), ("drive", "events")]);
+    let server = place.http(&["--config", &config], &[]);
+    fresh(&server);
+    assert_eq!(status(&server)["sources"].as_array().map(Vec::len), Some(1));
+    place.write("away/a.md", "# A\n\nbarnacle\n");
+    std::fs::rename(place.path().join("away"), place.path().join("drive")).expect("moved");
+    found(&server, "barnacle");
+    place.write("drive/a.md", "# A\n\nlimpet\n");
+    found(&server, "limpet");
+    assert_eq!(status(&server)["sources"][1]["watched"], "events");
+    let said = server.stderr();
+    assert_eq!(said.matches("was left out").count(), 1, "{said}");
+}
+
+#[test]
 fn notes_saved_during_a_first_look_are_found_before_its_end() {
     let place = Place::new();
     many(&place, "vault", "periwinkle");
