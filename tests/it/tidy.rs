@@ -568,6 +568,22 @@ fn documents_name_only_paths_that_exist() {
 }
 
 #[test]
+fn the_table_of_promises_names_tests_that_are_there() {
+    let (mut n, mut wrong) = (0, Vec::new());
+    for word in quoted(&text("docs/freshness.md")) {
+        let Some((path, name)) = word.split_once(".rs::") else { continue };
+        let name = name.rsplit("::").next().unwrap_or(name);
+        let held = std::fs::read_to_string(root().join(format!("{path}.rs"))).unwrap_or_default();
+        n += 1;
+        if !held.contains(&format!("fn {name}(")) {
+            wrong.push(word.clone());
+        }
+    }
+    assert!(n > 300, "only {n} are named");
+    assert!(wrong.is_empty(), "named and not there: {wrong:#?}");
+}
+
+#[test]
 fn no_file_names_a_machine() {
     let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
     let mut wrong = Vec::new();
