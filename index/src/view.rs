@@ -531,7 +531,8 @@ impl View {
         let at = self.segments.partition_point(|s| s.base <= slot).checked_sub(1)?;
         let segment = &self.segments[at];
         let doc = (slot - segment.base) as usize;
-        let is_its = |at: &usize| segment.entry[*at] == entry && segment.chunks()[*at] != LINK_CHUNK;
+        let is_its =
+            |at: &usize| segment.entry[*at] == entry && segment.chunks()[*at] != LINK_CHUNK;
         let first = (0..=doc).rev().take_while(is_its).last()?;
         let end = (doc..segment.entry.len()).take_while(is_its).last()? + 1;
         let is_all = end - first == self.entries[entry as usize].n_chunks as usize;
