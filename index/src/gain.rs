@@ -64,6 +64,7 @@ impl Kept {
         if n < FREQUENT || gains.bytes() > BYTES_MAX / PART || self.words.contains_key(forms) {
             return;
         }
+        self.requests += 1;
         self.bytes += gains.bytes();
         self.words.insert(forms.to_vec(), (Arc::new(gains.fitted()), self.requests));
         while self.bytes > BYTES_MAX {
