@@ -130,10 +130,10 @@ const KEYWORDS: &[&str] = &["def", "enum", "fn", "func", "impl", "struct"];
 /// Words that stand in texts too: with them a name has to look like one.
 const KEYWORDS_IN_TEXTS: &[&str] =
     &["class", "const", "function", "interface", "macro", "trait", "type"];
-/// What hosts end in, and files that are no code; not what methods are called too (`info`, `app`).
+/// What hosts end in, and files that are no code; not what methods are called too (`info`, `zip`).
 const ADDRESS_ENDINGS: &[&str] = &[
     "ai", "ch", "co", "com", "csv", "de", "dev", "docx", "edu", "eu", "fr", "gov", "io", "jpg",
-    "md", "net", "nl", "org", "pdf", "png", "pptx", "txt", "uk", "us", "xlsx", "zip",
+    "md", "net", "nl", "org", "pdf", "png", "pptx", "txt", "uk", "us", "xlsx",
 ];
 /// Letters of the longest ending that makes a name one of a file.
 const EXTENSION_MAX: usize = 8;
@@ -776,7 +776,7 @@ mod tests {
             assert!(!parse(text).is_file_name, "{text}");
         }
         assert!(parse("www.example.com").is_address && parse("Report.PDF").is_address);
-        for text in ["Router.mount", "host.com()", "Host::com", "com", "a b.com"] {
+        for text in ["Router.mount", "host.com()", "Host::com", "com", "a b.com", "names.zip"] {
             assert!(!parse(text).is_address, "{text}");
         }
     }

@@ -255,6 +255,8 @@ fn a_name_that_ends_as_hosts_do_asks_for_what_stands_in_what_it_names() {
     place.write("short.rs", "pub fn com() -> u32 {\n    7\n}\n\npub fn pdf() {}\n");
     place.write("site.py", "def com():\n    return 1\n");
     place.write("net.py", "class Port:\n    def com(self):\n        return self.text\n");
+    place.write("pair.md", "# Pairs\n\nWhat names.zip gives, names.zip gives in pairs.\n");
+    place.write("iter.rs", "pub fn zip(a: &[u32], b: &[u32]) -> usize {\n    0\n}\n");
     let engine = place.scanned();
     for query in ["example.com", "report.pdf"] {
         assert_eq!(engine.paths(query)[0], "note.md", "{query}");
@@ -262,6 +264,7 @@ fn a_name_that_ends_as_hosts_do_asks_for_what_stands_in_what_it_names() {
     assert_eq!(engine.paths("site.com")[0], "site.py", "a file is called so");
     assert_eq!(engine.paths("Port.com")[0], "net.py", "it stands in one");
     assert_eq!(engine.paths("short::com")[0], "short.rs", "no host is written so");
+    assert_eq!(engine.paths("names.zip")[0], "iter.rs", "methods are called so");
 }
 
 #[test]
