@@ -231,6 +231,25 @@ fn queries_of_several_scripts_use_all_their_words() {
 }
 
 #[test]
+fn a_frequent_word_gives_the_same_when_it_is_asked_for_again() {
+    let place = Place::new();
+    // So many that what the word gives is kept.
+    for n in 0..1_100 {
+        let more = "tide ".repeat(n % 7);
+        place.write(&format!("n{n}.md"), format!("# Note {n}\n\ntide {more}number{n}\n"));
+    }
+    drop(place.scanned());
+    for query in ["tide", "tide tide number7", "+tide number9", "tide -number0"] {
+        // Nothing is kept by a reader that begins.
+        let reader = synod_index::Index::open(&place.data()).expect("a reader");
+        let ask = || reader.search(&args(query)).expect("an answer").hits;
+        let first = ask();
+        assert!(!first.is_empty());
+        assert_eq!(ask(), first, "{query}");
+    }
+}
+
+#[test]
 fn odd_queries_are_answered_with_a_note() {
     let place = Place::new();
     place.write("a.md", "The tide is low. 🦀 \"quoted\" (a) [b]");
