@@ -61,6 +61,14 @@ fn held(shut: &Shut) -> MutexGuard<'_, BTreeSet<PathBuf>> {
     shut.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Ignore files above a source that may hold for it, as of when its watches were last put or kept:
+/// a repository may be made around it.
+type Above = Arc<Mutex<Vec<PathBuf>>>;
+
+fn files_of(above: &Above) -> MutexGuard<'_, Vec<PathBuf>> {
+    above.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A source that is to be watched.
 pub(crate) struct Site {
     pub(crate) id: i64,
@@ -139,6 +147,7 @@ pub(crate) struct Cover {
     folders: BTreeMap<PathBuf, Identity>,
     /// Those of them that cannot be entered.
     shut: Shut,
+    above: Above,
 }
 
 impl Cover {
@@ -147,11 +156,11 @@ impl Cover {
         site.rely()?;
         std::fs::read_dir(&site.root).map_err(|error| error.to_string())?;
         let rules = Arc::new(Mutex::new(Rules::of_names(&site.root, &site.skip)));
-        let shut = Shut::default();
+        let (shut, above) = (Shut::default(), Above::default());
         let ears = Ears {
             id: site.id,
             root: site.root.clone(),
-            above: rule::files_above(&site.root),
+            above: Arc::clone(&above),
             rules: Arc::clone(&rules),
             shut: Arc::clone(&shut),
             tell: Arc::clone(&site.tell),
@@ -162,7 +171,7 @@ impl Cover {
             .with_event_kinds(EventKindMask::CORE | EventKindMask::ACCESS_CLOSE);
         let hear = move |event: notify::Result<Event>| ears.hear(event);
         let watcher = RecommendedWatcher::new(hear, config).map_err(|error| error.to_string())?;
-        let mut cover = Cover { site, watcher, rules, folders: BTreeMap::new(), shut };
+        let mut cover = Cover { site, watcher, rules, folders: BTreeMap::new(), shut, above };
         cover.put_all(signs)?;
         Ok(cover)
     }
@@ -254,6 +263,7 @@ impl Cover {
             let files = rule::files_above(&self.site.root);
             let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
             let ops = folders.into_iter().map(watch_op).collect();
+            *files_of(&self.above) = files;
             apply(&mut self.watcher, ops, signs)?;
         }
         let (root, rules) = (self.site.root.clone(), self.site.rules());
@@ -404,8 +414,7 @@ fn enters(folder: &str, rules: &mut Rules) -> bool {
 struct Ears {
     id: i64,
     root: PathBuf,
-    /// Ignore files above it that may hold for it.
-    above: Vec<PathBuf>,
+    above: Above,
     rules: Arc<Mutex<Rules>>,
     shut: Shut,
     tell: Tell,
@@ -440,7 +449,8 @@ impl Ears {
 
     /// Whether an event says that an ignore file above the source changed.
     fn is_rule_above(&self, event: &Event) -> bool {
-        is_change(event.kind) && event.paths.iter().any(|path| self.above.contains(path))
+        let is_one = |path: &PathBuf| files_of(&self.above).contains(path);
+        is_change(event.kind) && event.paths.iter().any(is_one)
     }
 
     /// Whether an event says no more than that attributes of folders changed which can be entered,
@@ -605,7 +615,7 @@ mod tests {
         fs::write(root.join("a.md"), "").unwrap();
         let rules = Arc::new(Mutex::new(Rules::new(&root, &[])));
         let (shut, tell) = (Shut::default(), Arc::new(|_: Touched| {}));
-        let (root_of, above) = (root.clone(), Vec::new());
+        let (root_of, above) = (root.clone(), Above::default());
         let ears = Ears { id: 1, root: root_of, above, rules, shut: Arc::clone(&shut), tell };
         let attributes = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
         let idle = |path: &str, kind| ears.is_idle(&Event::new(kind).add_path(root.join(path)));
@@ -625,7 +635,8 @@ mod tests {
         let rules = Arc::new(Mutex::new(Rules::new(&root, &[])));
         let (send, receive) = std::sync::mpsc::channel();
         let tell: Tell = Arc::new(move |touched: Touched| drop(send.send(touched)));
-        let (above, shut) = (rule::files_above(&root), Shut::default());
+        let (above, shut) = (Above::default(), Shut::default());
+        *files_of(&above) = rule::files_above(&root);
         let ears = Ears { id: 1, root, above, rules, shut, tell };
         let heard = |kind: EventKind, path: &str| {
             ears.hear(Ok(Event::new(kind).add_path(dir.path().join(path))));

@@ -205,6 +205,22 @@ fn an_ignore_file_above_a_source_holds_at_once() {
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn an_ignore_file_of_a_repository_that_was_made_above_a_source_holds_after_the_next_look() {
+    let place = Place::new();
+    let root = place.root();
+    let above = root.parent().expect("a folder");
+    place.write("a.log", "walrus\n");
+    place.write("b.md", "walrus\n");
+    let mut watched = Watched::new(&place, Mode::Events);
+    std::fs::create_dir(above.join(".git")).expect("a folder");
+    watched.watch.keep(watched.engine.source.id);
+    std::fs::write(above.join(".gitignore"), "*.log\n").expect("a file");
+    watched.settle(&["a.log"]);
+    assert_eq!(watched.engine.paths("walrus"), ["b.md"]);
+}
+
 /// Files of a build.
 const OBJECTS: usize = 600;
 
