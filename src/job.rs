@@ -98,7 +98,10 @@ pub fn drain(updater: &mut Updater, store: &Store) -> Result<(), Error> {
     while let Some(job) = store.take(INDEX_JOB, now_ms()).map_err(other)? {
         let result =
             Request::parse(&job.args).and_then(|request| request.run(updater, &|_| true, None));
-        if let Err(error @ (Error::Sql(_) | Error::Words(_) | Error::Damaged(_))) = result {
+        if let Err(
+            error @ (Error::Sql(_) | Error::Words(_) | Error::OtherWords | Error::Damaged(_)),
+        ) = result
+        {
             return Err(error);
         }
         let (state, text) = match result {

@@ -591,7 +591,10 @@ impl Loop {
         let mut serve = |updater: &mut Updater| self.between(updater);
         let mut ahead = Ahead { due: &due, serve: &mut serve };
         let result = request.run(updater, &report, Some(&mut ahead));
-        if let Err(error @ (Error::Sql(_) | Error::Words(_) | Error::Damaged(_))) = result {
+        if let Err(
+            error @ (Error::Sql(_) | Error::Words(_) | Error::OtherWords | Error::Damaged(_)),
+        ) = result
+        {
             // What the stores hold is uncertain: a new updater recovers, then does the job again,
             // a few times.
             if job.attempt - job.attempt_base >= ATTEMPTS_MAX {

@@ -108,6 +108,10 @@ impl Index {
                 self.note_damage(&reason, out);
                 Ok(false)
             }
+            Err(error @ Error::OtherWords) => {
+                out.differences.push(error.to_string());
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -128,6 +132,10 @@ impl Index {
                 Ok(None) => {}
                 Err(Error::Damaged(reason)) => {
                     self.note_damage(&reason, out);
+                    is_whole = false;
+                }
+                Err(error @ Error::OtherWords) => {
+                    out.differences.push(error.to_string());
                     is_whole = false;
                 }
                 Err(error) => return Err(error),

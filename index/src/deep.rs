@@ -90,7 +90,7 @@ impl Index {
                 out.read_otherwise = !ids.is_empty();
             }
             // Which is said already.
-            Err(Error::Damaged(_)) => {}
+            Err(Error::Damaged(_) | Error::OtherWords) => {}
             Err(error) => return Err(error),
         }
         Ok(out)

@@ -732,6 +732,7 @@ mod tests {
             assert!(parse(text).excluded.is_empty(), "{text}");
         }
         assert_eq!(unquoted("a -(\"b c\" OR d)"), None);
+        assert_eq!(unquoted("a -((d) \"b c\")"), None);
         // In others filters are what they are without them.
         let path = |name: &str| Filter::Path(name.to_owned());
         assert_eq!(filters("(tag:x -path:y)"), [(tag("x"), true), (path("y"), false)]);

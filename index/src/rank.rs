@@ -534,7 +534,8 @@ impl Bonus {
         }
         // Nor does `example.com` ask for a `com`, but for one in what it names, or a file of that.
         let housed = &bonus.housed;
-        let may = |entry: u32| !query.is_address || housed.binary_search(&entry).is_ok();
+        let any = !query.is_address || query.qualifier.is_none();
+        let may = |entry: u32| any || housed.binary_search(&entry).is_ok();
         if let Some(key) = query.defined.as_ref().filter(|_| !is_file) {
             let defining = &mut bonus.defining;
             view.exact(&format!("d:{key}"), |slot, entry| {

@@ -286,11 +286,9 @@ impl Index {
         // What is no longer what was indexed leaves a page short, as it always did.
         if page.hits.len() + page.stale < args.limit && page.used < answer.ranking.total {
             let wider = self.answer(db, current, args, top * MORE)?;
-            let entries = |ranking: &Ranking| -> Vec<u32> {
-                ranking.hits.iter().take(page.at).map(|hit| hit.entry).collect()
-            };
-            // Graphs find other documents among more of them: then it is another page.
-            if entries(&answer.ranking) != entries(&wider.ranking) {
+            // Graphs find others among more documents: then it is another page.
+            let known = answer.ranking.hits.iter().take(page.at);
+            if !known.eq(wider.ranking.hits.iter().take(page.at)) {
                 page = Page::new(db, &current.view, args, offset);
             }
             answer = wider;

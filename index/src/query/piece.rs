@@ -81,13 +81,18 @@ fn without(text: &str) -> Option<(&str, &str)> {
 /// quoted but for what `+` or `-` or a filter's name stands before, and what is left out.
 pub fn unquoted(text: &str) -> Option<String> {
     let (mut out, mut before, mut found) = (String::new(), ' ', false);
-    let mut is_left_out = false;
+    // Brackets that are open behind a minus.
+    let mut left_out = 0usize;
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         if c != '"' {
-            is_left_out = c == '(' && before == '-' || is_left_out && c != ')';
+            match c {
+                '(' if left_out > 0 || before == '-' => left_out += 1,
+                ')' => left_out = left_out.saturating_sub(1),
+                _ => {}
+            }
             out.push(c);
-        } else if is_left_out || matches!(before, '+' | '-' | ':') {
+        } else if left_out > 0 || matches!(before, '+' | '-' | ':') {
             // To the end of it as it is.
             out.push(c);
             for inner in rest.by_ref() {
