@@ -153,6 +153,11 @@ pub fn parse(text: &str) -> Option<Fraction> {
 const MAGNITUDES: &[(&str, u32)] =
     &[("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
 
+/// Whether a word, in lower case and without its plural, multiplies.
+pub(crate) fn is_scale(word: &str) -> bool {
+    MAGNITUDES.iter().any(|(name, _)| *name == word)
+}
+
 /// Letters that multiply an amount of money: `$3M`. Behind other numbers they are units and names.
 const OF_MONEY: &[(&str, u32)] =
     &[("k", 3), ("m", 6), ("mn", 6), ("b", 9), ("bn", 9), ("t", 12), ("tn", 12)];
