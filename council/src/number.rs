@@ -126,7 +126,9 @@ pub fn parse(text: &str) -> Option<Fraction> {
     }
     let mut plain = text.trim().to_owned();
     for mark in IDLE {
-        plain = plain.replace(mark, if *mark == "\\ " { " " } else { "" });
+        // What is left of these two says something yet.
+        let left = if matches!(*mark, "\\ " | "\\$") { &mark[1..] } else { "" };
+        plain = plain.replace(mark, left);
     }
     let plain = plain.replace('\u{2212}', "-").replace(['\u{a0}', '\u{202f}', '~'], " ");
     let first = plain.find(|c: char| c.is_ascii_digit());
@@ -634,6 +636,8 @@ mod tests {
             ("3 m", "3"),
             ("\\(x = -3\\)", "-3"),
             ("$3M", "3000000"),
+            ("\\$3M", "3000000"),
+            ("\\$3", "3"),
             ("\u{20ac}2.5bn.", "2500000000"),
             ("2 millions", "2000000"),
             ("2 hundred thousand", "200000"),
