@@ -502,7 +502,8 @@ pub(crate) fn in_digits(line: &str) -> Cow<'_, str> {
         let text = &line[start..];
         from = start + numeral(text).len();
         // The rest of a name, of a fraction, of another number.
-        if before.is_some_and(|c| c.is_alphanumeric() || ".,/^_\\".contains(c)) {
+        let rest = before.is_some_and(|c| c.is_alphanumeric() || ".,/^_\\".contains(c));
+        if rest || grouped(&line[..start], text) {
             continue;
         }
         if let Some((number, after)) = multiplied(text, is_money(before, formulas)) {
@@ -517,6 +518,15 @@ pub(crate) fn in_digits(line: &str) -> Cow<'_, str> {
     }
     out.push_str(&line[copied..]);
     Cow::Owned(out)
+}
+
+/// Whether the digits of a text go on with a number before it whose separators are spaces:
+/// `10 000 million`, but not `In 2019 500 million`.
+fn grouped(before: &str, text: &str) -> bool {
+    let head = before.strip_suffix([' ', '\u{a0}', '\u{202f}']).unwrap_or_default();
+    let n_before = head.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let n = text.bytes().take_while(u8::is_ascii_digit).count();
+    (1..=3).contains(&n_before) && n == 3
 }
 
 /// The digits that a text begins with, and the separators between them.
@@ -691,6 +701,7 @@ mod tests {
             ("900,000 to 1.2 million", "900,000 to 1200000"),
             ("$3M, \u{20ac}2.5bn and $40k", "$3000000, \u{20ac}2500000000 and $40000"),
             ("$3-$4M", "$3000000-$4000000"),
+            ("In 2019 500 million", "In 2019 500000000"),
         ] {
             assert_eq!(in_digits(line), wanted, "{line}");
         }
@@ -703,6 +714,7 @@ mod tests {
             "12,34 million",
             "$2k + 1$",
             "20.07.1969",
+            "10 000 million",
             "7e1c2 v1.5e6 1e99",
             "2 and 3, million-fold",
         ] {
