@@ -51,9 +51,14 @@ impl Loop {
         let Configured { modes, left_out } = job::add_configured(updater, &self.config);
         self.note_absent(left_out);
         let before = std::mem::replace(&mut self.modes, modes);
+        self.adopt(updater, &before)
+    }
+
+    /// Knows the sources there are now and how each is to be watched; `before` says how each was.
+    fn adopt(&mut self, updater: &Updater, before: &HashMap<i64, Mode>) -> Result<(), Error> {
         self.note_sources(updater)?;
         for source in updater.sources()? {
-            if mode(&before, source.id) != mode(&self.modes, source.id) {
+            if mode(before, source.id) != mode(&self.modes, source.id) {
                 self.schedule.again(source.id);
             } else if !self.schedule.is_unwatched(source.id) {
                 self.note_watching(&source);
@@ -73,15 +78,16 @@ impl Loop {
         if self.absent.is_empty() || Instant::now() < self.absent_at {
             return Ok(());
         }
-        let n_before = updater.sources()?.len();
+        let (n_before, before) = (updater.sources()?.len(), self.modes.clone());
         let absent = self.config.source.iter().filter(|source| self.absent.contains(&source.path));
         let Configured { modes, left_out } = job::try_configured(updater, absent);
         self.note_absent(left_out);
         self.modes.extend(modes);
-        if updater.sources()?.len() > n_before {
+        // One that is known may have been away, its path in the configuration a link to its folder.
+        if updater.sources()?.len() > n_before || self.modes != before {
             tracing::info!("a source of the configuration is there now");
             self.busy(1);
-            self.note_sources(updater)?;
+            self.adopt(updater, &before)?;
         }
         Ok(())
     }

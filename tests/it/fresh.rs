@@ -762,6 +762,26 @@ fn a_source_of_the_configuration_that_comes_later_is_indexed_and_watched() {
     assert_eq!(said.matches("was left out").count(), 1, "{said}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_known_source_that_comes_back_behind_a_link_is_watched_as_it_is_configured() {
+    let place = vault(1);
+    let [folder, away, link] = ["vault", "away", "link"].map(|name| place.path().join(name));
+    place.index(&folder);
+    std::os::unix::fs::symlink(&folder, link).expect("a link");
+    std::fs::rename(&folder, &away).expect("moved");
+    let config = sources(&place, &[("link", "poll")]);
+    let server = place.http(&["--config", &config], &[]);
+    let left_out = || server.stderr().contains("was left out").then_some(());
+    poll("a word that it is away", PATIENCE, left_out);
+    std::fs::rename(&away, &folder).expect("moved");
+    poll("its polling", PATIENCE, || {
+        let known = status(&server);
+        let polled = known["sources"][0]["watched"] == "polled every 3600 s";
+        (polled && known["fresh"] == true).then_some(())
+    });
+}
+
 #[test]
 fn notes_saved_during_a_first_look_are_found_before_its_end() {
     let place = Place::new();
