@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use unicode_normalization::UnicodeNormalization;
 
 /// A fraction in lowest terms, its denominator above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -309,28 +310,48 @@ fn decimal(text: &str) -> Option<(Fraction, &str)> {
     exponent(value, &text[at..])
 }
 
-/// `e3`, `E-3`, `\times 10^3`, `× 10^{3}` behind a number.
+/// `e3`, `E-3`, `\times 10^3`, `x 10^{3}`, `× 10⁻³` behind a number.
 fn exponent(value: Fraction, text: &str) -> Option<(Fraction, &str)> {
     let start = text.trim_start();
-    let power = ["\\times", "\\cdot", "×", "*"].iter().find_map(|sign| start.strip_prefix(sign));
-    let power = power.and_then(|rest| rest.trim_start().strip_prefix("10^"));
-    let power = power.or_else(|| text.strip_prefix(['e', 'E']));
-    let Some(power) = power else { return Some((value, text)) };
-    let braced = power.starts_with('{');
-    let digits = power.trim_start_matches('{');
-    let end = digits
-        .char_indices()
-        .find(|(at, c)| !(c.is_ascii_digit() || *at == 0 && matches!(c, '-' | '+')))
-        .map_or(digits.len(), |(at, _)| at);
-    let Ok(n) = digits[..end].parse::<i32>() else { return Some((value, text)) };
-    let ten = 10i128.checked_pow(n.unsigned_abs())?;
-    let ten = if n < 0 { Fraction::new(1, ten)? } else { Fraction::new(ten, 1)? };
+    let signs = ["\\times", "\\cdot", "×", "·", "*", "x"];
+    let ten =
+        signs.iter().find_map(|sign| start.strip_prefix(sign)?.trim_start().strip_prefix("10"));
+    let found = ten.and_then(power).or_else(|| whole(text.strip_prefix(['e', 'E'])?));
+    let Some((n, after)) = found else { return Some((value, text)) };
+    let ten = power_of_ten(n)?;
     let product = Fraction::new(
         value.numerator.checked_mul(ten.numerator)?,
         value.denominator.checked_mul(ten.denominator)?,
     )?;
-    let after = &digits[end..];
-    Some((product, if braced { after.strip_prefix('}').unwrap_or(after) } else { after }))
+    Some((product, after))
+}
+
+fn power_of_ten(n: i32) -> Option<Fraction> {
+    let ten = 10i128.checked_pow(n.unsigned_abs())?;
+    if n < 0 { Fraction::new(1, ten) } else { Fraction::new(ten, 1) }
+}
+
+/// The power that stands behind its base, and what follows it: `^3`, `^{-3}`, `⁻³`.
+fn power(text: &str) -> Option<(i32, &str)> {
+    if let Some(rest) = text.strip_prefix('^') {
+        let braced = rest.strip_prefix('{');
+        let (n, after) = whole(braced.unwrap_or(rest))?;
+        return Some((n, braced.and_then(|_| after.strip_prefix('}')).unwrap_or(after)));
+    }
+    let raised = |c: char| "⁰¹²³⁴⁵⁶⁷⁸⁹⁻".contains(c);
+    let end = text.find(|c: char| !raised(c)).unwrap_or(text.len());
+    let plain: String = text[..end].nfkc().collect();
+    let (n, left) = whole(&plain)?;
+    left.is_empty().then_some((n, &text[end..]))
+}
+
+/// A whole number with its sign, and what follows it.
+fn whole(text: &str) -> Option<(i32, &str)> {
+    let below = text.strip_prefix(['-', '\u{2212}']);
+    let digits = below.or_else(|| text.strip_prefix('+')).unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let n: i32 = digits[..end].parse().ok()?;
+    Some((if below.is_some() { -n } else { n }, &digits[end..]))
 }
 
 /// Words that make another value of a number: hours, years, months.
@@ -541,13 +562,20 @@ fn multiplied(text: &str, money: bool) -> Option<(String, &str)> {
     let digits = numeral(text);
     let behind = &text[digits.len()..];
     let (value, _) = decimal(digits).filter(|(_, rest)| rest.is_empty())?;
-    let (product, after) = exponent(value, behind)?;
+    // A power alone: `10^6`.
+    let (product, after) = match power(behind).filter(|_| digits == "10") {
+        Some((n, after)) => (power_of_ten(n)?, after),
+        None => exponent(value, behind)?,
+    };
     let (product, after) = magnitude(product, after, money)?;
     let said = &behind[..behind.len() - after.len()];
     let product = if said.is_empty() { shared(value, behind, money)? } else { product };
     let year = digits.len() == 4 && !digits.contains(['.', ',']) && said.ends_with(['s', 'S']);
     let shown = product.to_string();
-    let ends = !after.starts_with(char::is_alphanumeric) && !shown.contains('/');
+    // `10^3.5` goes on, `5 million.` ends.
+    let rest = after.strip_prefix(['.', ',']).unwrap_or(after);
+    let ends = !rest.starts_with(|c: char| c.is_ascii_digit()) && !shown.contains('/');
+    let ends = ends && !after.starts_with(char::is_alphanumeric);
     (ends && !year).then_some((shown, after))
 }
 
@@ -636,6 +664,9 @@ mod tests {
             ("x = 7.", "7"),
             ("1.5e3", "1500"),
             ("2 \\times 10^{3}", "2000"),
+            ("2 x 10^3 m", "2000"),
+            ("2 \u{d7} 10\u{b3}", "2000"),
+            ("5 \u{d7} 10\u{207b}\u{b9}", "0.5"),
             ("\u{2212}5", "-5"),
             ("90^\\circ", "90"),
             ("$70,000", "70000"),
@@ -696,6 +727,8 @@ mod tests {
             ("a 2.5-billion-year age", "a 2500000000-year age"),
             ("200 Thousand Million", "200000000000"),
             ("2 \u{d7} 10^6 \u{e4}", "2000000 \u{e4}"),
+            ("2 x 10^6, 2x10\u{2076}", "2000000, 2000000"),
+            ("10\u{207b}\u{b2} or 10^\u{2212}2", "0.01 or 0.01"),
             ("from 5 to 6.5 million", "from 5000000 to 6500000"),
             ("4\u{2013}4.5 million", "4000000\u{2013}4500000"),
             ("900,000 to 1.2 million", "900,000 to 1200000"),
@@ -715,6 +748,8 @@ mod tests {
             "$2k + 1$",
             "20.07.1969",
             "10 000 million",
+            "10^3.5 and 10^n",
+            "2 x 10 cm",
             "7e1c2 v1.5e6 1e99",
             "2 and 3, million-fold",
         ] {

@@ -843,6 +843,9 @@ mod tests {
             ("1.5 million", "1.5e6"),
             ("About 1.5 million people", "1500 thousand people"),
             ("$3M", "$3 million"),
+            ("3 \u{d7} 10^8 m/s", "3 x 10^8 m/s"),
+            ("3 \u{d7} 10\u{2078} m/s", "300,000,000 m/s"),
+            ("1 \u{d7} 10^-9 m", "10\u{207b}\u{2079} m"),
             ("5 to 6 million", "5 million to 6 million"),
             ("5 to 6 million", "5,000,000-6,000,000"),
         ] {
