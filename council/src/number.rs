@@ -527,7 +527,8 @@ pub(crate) fn in_digits(line: &str) -> Cow<'_, str> {
         if rest || grouped(&line[..start], text) {
             continue;
         }
-        if let Some((number, after)) = multiplied(text, is_money(before, formulas)) {
+        let money = is_money(before, formulas) || names_money(&line[..start], text);
+        if let Some((number, after)) = multiplied(text, money) {
             out.push_str(&line[copied..start]);
             out.push_str(&number);
             from = line.len() - after.len();
@@ -539,6 +540,19 @@ pub(crate) fn in_digits(line: &str) -> Cow<'_, str> {
     }
     out.push_str(&line[copied..]);
     Cow::Owned(out)
+}
+
+/// Currencies as they stand beside an amount in words.
+const CURRENCY_NAMES: [&str; 10] =
+    ["usd", "dollars", "eur", "euros", "gbp", "pounds", "jpy", "yen", "inr", "rupees"];
+
+/// Whether a currency is named right before a number or behind it: `EUR 2.5bn`, `3M dollars`.
+fn names_money(before: &str, text: &str) -> bool {
+    let is_name = |word: &str| CURRENCY_NAMES.iter().any(|name| name.eq_ignore_ascii_case(word));
+    let other = |c: char| !c.is_alphabetic();
+    let behind = text[numeral(text).len()..].trim_start_matches(char::is_alphabetic);
+    before.trim_end().rsplit(other).next().is_some_and(is_name)
+        || behind.trim_start().split(other).next().is_some_and(is_name)
 }
 
 /// Whether the digits of a text go on with a number before it whose separators are spaces:
@@ -734,6 +748,7 @@ mod tests {
             ("900,000 to 1.2 million", "900,000 to 1200000"),
             ("$3M, \u{20ac}2.5bn and $40k", "$3000000, \u{20ac}2500000000 and $40000"),
             ("$3-$4M", "$3000000-$4000000"),
+            ("EUR 2.5bn or 1.5M dollars", "EUR 2500000000 or 1500000 dollars"),
             ("In 2019 500 million", "In 2019 500000000"),
         ] {
             assert_eq!(in_digits(line), wanted, "{line}");
@@ -748,6 +763,7 @@ mod tests {
             "$2k + 1$",
             "20.07.1969",
             "10 000 million",
+            "20 euros; 3M tape, 3M and dollars",
             "10^3.5 and 10^n",
             "2 x 10 cm",
             "7e1c2 v1.5e6 1e99",
