@@ -405,7 +405,7 @@ impl Loop {
             self.embed_soon();
             return Ok(true);
         }
-        if self.awaited.iter().any(|folder| self.index.reach().answers(folder)) {
+        if self.awaited.iter().any(|folder| !self.index.reach().is_silent(folder)) {
             tracing::info!("a source of the configuration answers now");
             self.configure(updater)?;
         }

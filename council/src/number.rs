@@ -584,7 +584,9 @@ fn multiplied(text: &str, money: bool) -> Option<(String, &str)> {
     let (product, after) = magnitude(product, after, money)?;
     let said = &behind[..behind.len() - after.len()];
     let product = if said.is_empty() { shared(value, behind, money)? } else { product };
-    let year = digits.len() == 4 && !digits.contains(['.', ',']) && said.ends_with(['s', 'S']);
+    // A year: `in 2020 millions died`, `in 2020 million-dollar damages were paid`.
+    let plain = digits.len() == 4 && !digits.contains(['.', ',']) && digits < "2100";
+    let year = plain && (said.ends_with(['s', 'S']) || after.starts_with('-'));
     let shown = product.to_string();
     // `10^3.5` goes on, `5 million.` ends.
     let rest = after.strip_prefix(['.', ',']).unwrap_or(after);
@@ -756,6 +758,7 @@ mod tests {
         for line in [
             "",
             "In 1990 millions died",
+            "In 2020 million-dollar damages were paid",
             "3M",
             "3 m",
             "1/2 million",

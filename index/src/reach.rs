@@ -171,7 +171,7 @@ impl Reach {
     }
 
     /// Whether a folder is known not to answer; does not wait.
-    pub(crate) fn is_silent(&self, folder: &Path) -> bool {
+    pub fn is_silent(&self, folder: &Path) -> bool {
         self.ask(folder);
         let now = Instant::now();
         self.0.folders().get(folder).is_some_and(|known| known.state(now) == State::Silent)

@@ -52,8 +52,8 @@ mod tests {
     #[test]
     fn a_place_is_named_by_its_key_however_many_lines_the_value_has() {
         let text = "top = 1\n[council] # a = b\npanel = [\n  \"a=b\", # c = d\n  [\"e\"],\n  2,\n\
-                    ]\nday_usd = 3\n[[model]]\nid = 4\n[[model]]\nparams = [\n  { x = 5 },\n  6,\n]\n\
-                    limits.calls_max = 7\n";
+                    ]\nday_usd = 3\n[[model]]\nid = 4\n[[model]]\nparams = [\n  { x = 5 },\n  \
+                    6,\n]\nlimits.calls_max = 7\n";
         for (value, key) in [
             ("1", "top"),
             ("\"a=b\"", "council.panel"),
