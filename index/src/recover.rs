@@ -195,7 +195,8 @@ impl Updater {
             writer.remove_links(file);
         }
         let next = words.max(generation) + 1;
-        self.apply(&mut writer, db::files_after(self.db(), after)?, &all, next)?;
+        let lead = words > generation;
+        self.apply(&mut writer, db::files_after(self.db(), after)?, &all, next, lead)?;
         writer.close()?;
         // The view that was counted may bear a generation that comes again.
         self.index().forget_view();
@@ -204,13 +205,15 @@ impl Updater {
     }
 
     /// Adds documents anew, the texts of links to all, and commits both under a generation that no
-    /// reader has seen: one with an older view looks again.
+    /// reader has seen: one with an older view looks again. `lead` says that the words are of a
+    /// later commit than the database.
     fn apply(
         &self,
         writer: &mut Writer,
         ids: Vec<u32>,
         all: &BTreeSet<u32>,
         generation: u64,
+        lead: bool,
     ) -> Result<()> {
         for id in ids {
             self.reapply(writer, id)?;
@@ -219,7 +222,13 @@ impl Updater {
         for (id, texts) in graph::link_texts(self.db(), all)? {
             writer.set_links(id, &texts)?;
         }
-        // The words may lag behind the database, never lead.
+        // The words may lag behind the database, never lead. Where they do they go on leading until
+        // they are made anew: words that lag are taken for those of an earlier commit, and what a
+        // lost one left in them would stay.
+        if lead {
+            writer.commit(generation)?;
+            return db::set_generation(self.db(), generation);
+        }
         db::set_generation(self.db(), generation)?;
         writer.commit(generation)
     }
@@ -235,7 +244,7 @@ impl Updater {
             writer.remove(file);
             writer.remove_links(file);
         }
-        self.apply(&mut writer, all.iter().copied().collect(), &all, generation)?;
+        self.apply(&mut writer, all.iter().copied().collect(), &all, generation, false)?;
         writer.close()?;
         self.index().forget_view();
         Ok(Outcome { changed: all.len(), generation, ..Outcome::default() })
@@ -275,7 +284,7 @@ impl Updater {
         let generation = db::generation(self.db())? + 1;
         let lexical = Lexical::open(folder, true)?;
         let mut writer = lexical.writer(true, self.index().memory())?;
-        self.apply(&mut writer, all.iter().copied().collect(), &all, generation)?;
+        self.apply(&mut writer, all.iter().copied().collect(), &all, generation, false)?;
         writer.close()
     }
 
