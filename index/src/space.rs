@@ -324,14 +324,18 @@ impl Updater {
 
     /// Forgets a space with whatever it was to the index.
     pub(crate) fn drop_space(&mut self, space: i64) -> Result<()> {
-        let transaction = self.begin()?;
-        for role in [Role::Serving, Role::Former, Role::Held] {
-            if db::with_role(&transaction, role)? == Some(space) {
-                db::set_role(&transaction, role, None)?;
+        // Its files go behind it.
+        db::synced(self.db(), || {
+            let mode = TransactionBehavior::Immediate;
+            let transaction = Transaction::new_unchecked(self.db(), mode)?;
+            for role in [Role::Serving, Role::Former, Role::Held] {
+                if db::with_role(&transaction, role)? == Some(space) {
+                    db::set_role(&transaction, role, None)?;
+                }
             }
-        }
-        db::remove_space(&transaction, space)?;
-        transaction.commit()?;
+            db::remove_space(&transaction, space)?;
+            Ok(transaction.commit()?)
+        })?;
         vector::keep_only(self.dir(), |id| id != space);
         Ok(())
     }
