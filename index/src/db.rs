@@ -225,7 +225,7 @@ pub fn open(path: &Path, write: bool) -> Result<Connection> {
     prepare(&db)?;
     if write {
         db.pragma_update(None, "journal_mode", "wal")?;
-        // The words are rebuilt from the sources; power loss may cost the last commit, no more.
+        // Sources are read again: power loss costs the last commits (docs/decisions.md), no more.
         db.pragma_update(None, "synchronous", "normal")?;
         db.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     }

@@ -283,6 +283,13 @@ impl Updater {
         Ok(self.db.transaction_with_behavior(mode)?)
     }
 
+    /// Has every commit so far on disk: what is acknowledged of which there is nothing to read
+    /// again.
+    fn settle(&self) -> Result<()> {
+        // The log is made safe as a whole by the next commit that waits for the disk.
+        db::synced(&self.db, || db::set_generation(&self.db, db::generation(&self.db)?))
+    }
+
     /// The sources.
     pub fn sources(&self) -> Result<Vec<Source>> {
         db::sources(&self.db)
@@ -315,7 +322,8 @@ impl Updater {
         let name = free_name(&wanted, &sources);
         let mut source =
             Source { id: 0, name, kind, root: shown, collection, commit: None, scanned_ms: None };
-        source.id = db::add_source(&self.db, &source)?;
+        // Acknowledged, and named nowhere else.
+        source.id = db::synced(&self.db, || db::add_source(&self.db, &source))?;
         Ok(source)
     }
 
@@ -435,7 +443,9 @@ impl Updater {
                 batch.flush()?;
             }
         }
-        batch.commit()
+        let outcome = batch.commit()?;
+        self.settle()?;
+        Ok(outcome)
     }
 
     /// Removes a source with all its documents.
@@ -447,6 +457,7 @@ impl Updater {
         }
         db::remove_source(&batch.updater.db, source.id)?;
         let outcome = batch.commit()?;
+        self.settle()?;
         self.unread.forget(source.id);
         if let Some(waiting) = &mut self.histories {
             waiting.remove(&source.id);
