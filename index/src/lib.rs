@@ -516,11 +516,18 @@ fn unless_damaged(opened: Result<Lexical>) -> Result<Option<Arc<Lexical>>> {
 /// Makes a folder, and those above it that are missing, for its owner alone: it will hold what the
 /// person's notes say. Folders that exist keep their permissions.
 fn private_folder(path: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    // Without it power loss may take a new folder with all that was made safe in it. Who may make
+    // one in a folder need not be allowed to read that.
+    for folder in missing.iter().filter_map(|folder| folder.parent()) {
+        let _ = sync_folder(folder);
+    }
+    Ok(())
 }
 
 /// Makes safe which files a folder has: a new file's own bytes being on disk does not.

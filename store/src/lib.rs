@@ -503,11 +503,18 @@ fn prepare(db: &mut Connection, data: &Path) -> Result<()> {
 /// Makes a folder, and those above it that are missing, for its owner alone: it will hold what the
 /// person's notes say. Folders that exist keep their permissions.
 fn private_folder(path: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    // Without it power loss may take a new folder with all that was made safe in it. Who may make
+    // one in a folder need not be allowed to read that.
+    for folder in missing.iter().filter_map(|folder| folder.parent()) {
+        let _ = salvage::sync(folder);
+    }
+    Ok(())
 }
 
 /// Makes a file for its owner alone if it is not there: the folder may be one that all can enter.

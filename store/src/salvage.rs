@@ -417,7 +417,7 @@ fn clear(workshop: &Path) -> Result<()> {
 }
 
 /// Has the names of a folder on disk.
-fn sync(folder: &Path) -> Result<()> {
+pub(crate) fn sync(folder: &Path) -> Result<()> {
     // Elsewhere a folder is no file.
     match cfg!(unix) {
         true => std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder)),
