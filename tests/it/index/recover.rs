@@ -1,13 +1,13 @@
 //! Readers beside one writer, and stores that fell behind each other.
 
 use super::kinds::pdf;
-use super::{Answers, Engine, Place, args, now_ms, search};
+use super::{Answers, Engine, Place, args, now_ms, of, search};
 use crate::program::{PATIENCE, copy, poll, sql};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use synod_index::{Error, Filters, Freshness, Index, Updater};
+use synod_index::{Error, Filters, Freshness, Index, RelatedArgs, Updater};
 
 fn place() -> Place {
     let place = Place::new();
@@ -653,10 +653,13 @@ fn a_second_reader_sees_each_commit_and_only_one_may_write() {
 #[test]
 fn readers_beside_the_writer_see_whole_commits() {
     let place = place();
-    // Two files that always change together.
+    place.write("north.md", "# North\n");
+    place.write("south.md", "# South\n");
+    // Two files that always change together, their links with their words.
     let write = |word: &str| {
-        place.write("left.md", format!("{word} pairword\n"));
-        place.write("right.md", format!("{word} pairword\n"));
+        let to = if word == "odd" { "north" } else { "south" };
+        place.write("left.md", format!("{word} pairword [[{to}]]\n"));
+        place.write("right.md", format!("{word} pairword [[{to}]]\n"));
     };
     write("even");
     let mut engine = place.scanned();
@@ -675,6 +678,14 @@ fn readers_beside_the_writer_see_whole_commits() {
                     for word in ["even", "odd"] {
                         let found = search(&index, word, Filters::default());
                         assert!([0, 2].contains(&found.total), "{word} in {}", found.total);
+                    }
+                    let odd = search(&index, "odd", Filters::default());
+                    let ask = RelatedArgs { target: of("north.md"), limit: 10 };
+                    let related = index.related(&ask).expect("a note");
+                    let links = related.groups.get("backlinks").map_or(0, Vec::len);
+                    assert!([0, 2].contains(&links), "links of a commit were seen in part");
+                    if odd.generation == related.generation {
+                        assert_eq!(odd.total, links, "words and links of one commit");
                     }
                 }
             });
