@@ -133,11 +133,11 @@ fn processes_killed_at_any_moment_lose_nothing_and_read_nothing_twice() {
 }
 
 /// What the scripted model means by these notes, and by what is asked.
-const MEANT: [(&str, &str); 4] =
+pub const MEANT: [(&str, &str); 4] =
     [("automobile", "car"), ("loaves", "bread"), ("choir", "singing"), ("stone", "stone")];
 
 /// Paths and scores of what is found by meaning, or nothing while something waits for its vector.
-fn meant(found: &Value) -> Option<Vec<(String, String)>> {
+pub fn meant(found: &Value) -> Option<Vec<(String, String)>> {
     let whole = found["fresh"] == true && found["degraded"] == json!([]);
     if !whole || found["notes"].as_array().is_some_and(|notes| !notes.is_empty()) {
         return None;
@@ -245,11 +245,11 @@ fn a_killed_bulk_run_keeps_what_it_committed() {
 }
 
 /// Compiles the file system that fails.
-fn shim(place: &Place) -> PathBuf {
+pub fn shim(place: &Place) -> PathBuf {
     let library = place.path().join("shim.so");
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&library);
-    compiler.arg(root().join("tests/it/shim.c")).arg("-ldl");
+    compiler.arg(root().join("tests/it/shim.c")).args(["-ldl", "-lpthread"]);
     let (code, _, why) = outcome(compiler);
     assert_eq!(code, 0, "{why}");
     library

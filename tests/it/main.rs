@@ -2,8 +2,8 @@
 //!
 //! `tidy` and `generated` hold the repository to its own rules; `faces` and `faults` drive the real
 //! program; `index` holds the engine to its promises; `quality` computes ranking on judged data;
-//! `many`, `lost`, `hang`, `served` and `bound` hold the state of an index to what is promised of
-//! it.
+//! `many`, `lost`, `power`, `hang`, `served` and `bound` hold the state of an index to what is
+//! promised of it.
 
 mod archive;
 #[cfg(target_os = "linux")]
@@ -31,6 +31,8 @@ mod ollama;
 #[cfg(target_os = "linux")]
 mod outside;
 mod peer;
+#[cfg(target_os = "linux")]
+mod power;
 mod program;
 mod provider;
 mod quality;

@@ -22,7 +22,7 @@ pub struct Script {
     silent: bool,
     /// Status and words of that refusal, where they are not Ollama's.
     refusal: Option<(u16, &'static str)>,
-    digest: String,
+    pub digest: String,
     /// Another one has other vectors.
     seed: usize,
     models: Vec<String>,

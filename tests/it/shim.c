@@ -15,6 +15,13 @@
  *   SHIM_HANG        that folder
  *   SHIM_HANG_WHILE  a file: they hang as long as it is there, looked at each 10 ms
  *
+ * Or one whose power fails: what was made safe on disk below the first folder, and nothing else, is
+ * kept in another one, whatever is written later.
+ *
+ *   SHIM_KEEP   that folder, which lies elsewhere. `INODE` has what a file held when it was last
+ *               synced, `INODE.names` what a folder did: a line for each entry, with its inode, `d`
+ *               for a folder and `f` for a file, and its name. What is there at the start is safe.
+ *
  * What goes to the kernel past the C library (renames, opening below a folder and the state of file
  * systems by `rustix`, written pages of mapped files) is not seen; the calls before and after it
  * are.
@@ -25,11 +32,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -42,7 +51,13 @@ static size_t dir_length, far_length;
 static long fail_at, calls;
 static enum how how;
 
+/* What the disk has, while nobody changes it. */
+static const char *kept;
+static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
+
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static void keep_all(const char *folder);
 
 __attribute__((constructor)) static void start(void) {
     const char *at = getenv("SHIM_FAIL"), *kind = getenv("SHIM_HOW");
@@ -58,6 +73,15 @@ __attribute__((constructor)) static void start(void) {
           : !strcmp(kind, "broken")      ? BROKEN
           : !strcmp(kind, "torn")        ? TORN
                                          : KILL;
+    kept = getenv("SHIM_KEEP");
+    if (kept && dir) {
+        struct rlimit files;
+        if (!getrlimit(RLIMIT_NOFILE, &files)) {
+            files.rlim_cur = files.rlim_max;
+            setrlimit(RLIMIT_NOFILE, &files);
+        }
+        keep_all(dir);
+    }
     /* Programs that this one starts are none of ours. */
     unsetenv("LD_PRELOAD");
 }
@@ -137,6 +161,113 @@ int inotify_add_watch(int fd, const char *path, uint32_t mask) {
     return REAL(inotify_add_watch)(fd, path, mask);
 }
 
+/* A file or folder that the disk knows. As long as it is held no other one gets its inode, even if
+ * it is deleted; and to close what it was read by would give up the locks that SQLite has on it. */
+struct held {
+    ino_t inode;
+    int by_path, by_text;
+};
+
+static struct held *hold(int folder, const char *path, int flags) {
+    static struct held all[16384];
+    static size_t n;
+    struct stat meta;
+    int fd = REAL(openat)(folder, path, O_PATH | O_CLOEXEC | flags);
+    if (fd < 0) return NULL;
+    if (fstat(fd, &meta) || n == sizeof all / sizeof *all) _exit(98);
+    for (size_t at = 0; at < n; at++) {
+        if (all[at].inode == meta.st_ino) {
+            close(fd);
+            return &all[at];
+        }
+    }
+    all[n] = (struct held){meta.st_ino, fd, -1};
+    return &all[n++];
+}
+
+/* Opens what the disk is to know of an inode; `settle` puts it in the place of what it knew. */
+static FILE *begin(ino_t inode, const char *what, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX - 8, "%s/%lu%s", kept, (unsigned long)inode, what);
+    strcat(path, ".new");
+    FILE *to = fopen(path, "w");
+    if (!to) _exit(98);
+    return to;
+}
+
+static void settle(FILE *to, const char *path) {
+    char last[PATH_MAX];
+    snprintf(last, sizeof last, "%.*s", (int)strlen(path) - 4, path);
+    if (fclose(to) || REAL(rename)(path, last)) _exit(98);
+}
+
+static void keep_text(struct held *file) {
+    char path[PATH_MAX], bytes[65536];
+    if (file->by_text < 0) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", file->by_path);
+        file->by_text = REAL(open)(path, O_RDONLY | O_CLOEXEC);
+    }
+    FILE *to = begin(file->inode, "", path);
+    ssize_t n;
+    for (off_t at = 0; (n = pread(file->by_text, bytes, sizeof bytes, at)) > 0; at += n)
+        fwrite(bytes, 1, (size_t)n, to);
+    if (n < 0) _exit(98);
+    settle(to, path);
+}
+
+static void keep_names(struct held *folder) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", folder->by_path);
+    DIR *names = REAL(opendir)(path);
+    if (!names) _exit(98);
+    FILE *to = begin(folder->inode, ".names", path);
+    for (struct dirent *one; (one = readdir(names));) {
+        if (!strcmp(one->d_name, ".") || !strcmp(one->d_name, "..")) continue;
+        struct held *held = hold(dirfd(names), one->d_name, O_NOFOLLOW);
+        /* It went meanwhile. */
+        if (!held) continue;
+        int is_folder = one->d_type == DT_DIR;
+        fprintf(to, "%lu %c %s\n", (unsigned long)held->inode, is_folder ? 'd' : 'f', one->d_name);
+    }
+    closedir(names);
+    settle(to, path);
+}
+
+static void keep(int folder, const char *path) {
+    struct stat meta;
+    struct held *held = hold(folder, path, 0);
+    if (!held || fstat(held->by_path, &meta)) return;
+    if (S_ISDIR(meta.st_mode)) keep_names(held);
+    else if (S_ISREG(meta.st_mode)) keep_text(held);
+}
+
+/* What lies there at the start. */
+static void keep_all(const char *folder) {
+    DIR *names = REAL(opendir)(folder);
+    if (!names) return;
+    keep(AT_FDCWD, folder);
+    for (struct dirent *one; (one = readdir(names));) {
+        char path[PATH_MAX];
+        if (!strcmp(one->d_name, ".") || !strcmp(one->d_name, "..")) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, one->d_name);
+        if (one->d_type == DT_DIR) keep_all(path);
+        else keep(AT_FDCWD, path);
+    }
+    closedir(names);
+}
+
+/* It was made safe. */
+static int synced(int fd, int done) {
+    char path[64];
+    if (done || !kept || !is_below(fd)) return done;
+    int was = errno;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    pthread_mutex_lock(&disk);
+    keep(AT_FDCWD, path);
+    pthread_mutex_unlock(&disk);
+    errno = was;
+    return done;
+}
+
 /* Whether the call at hand fails; with `KILL` there is no return. `TORN` is the caller's. */
 static int fails(void) {
     int kept = errno;
@@ -147,7 +278,10 @@ static int fails(void) {
     errno = kept;
     long at = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
     if (!fail_at || at < fail_at) return 0;
-    if (how == KILL) _exit(137);
+    if (how == KILL) {
+        pthread_mutex_lock(&disk);
+        _exit(137);
+    }
     errno = how == BROKEN ? EIO : ENOSPC;
     return 1;
 }
@@ -193,12 +327,12 @@ ssize_t pwrite64(int fd, const void *bytes, size_t n, off64_t at) {
 
 int fsync(int fd) {
     if (is_below(fd) && refused()) return -1;
-    return REAL(fsync)(fd);
+    return synced(fd, REAL(fsync)(fd));
 }
 
 int fdatasync(int fd) {
     if (is_below(fd) && refused()) return -1;
-    return REAL(fdatasync)(fd);
+    return synced(fd, REAL(fdatasync)(fd));
 }
 
 int ftruncate(int fd, off_t length) {
