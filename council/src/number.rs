@@ -702,6 +702,12 @@ mod tests {
         for (text, value) in same {
             assert_eq!(shown(text).as_deref(), Some(value), "{text}");
         }
+        assert_eq!(parse("12,34"), None, "no group of three");
+        assert_eq!(shown(&"9".repeat(60)), None, "too long for 127 bits");
+    }
+
+    #[test]
+    fn what_is_no_number_alone_is_none() {
         for text in [
             "",
             "abc",
@@ -732,8 +738,6 @@ mod tests {
         ] {
             assert_eq!(shown(text), None, "{text}");
         }
-        assert_eq!(parse("12,34"), None, "no group of three");
-        assert_eq!(shown(&"9".repeat(60)), None, "too long for 127 bits");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod version;
 mod words;
 
 pub use chunks::{ChunkRow, Chunks};
+pub use definition::file_of_code;
 pub use graph::{
     LANGUAGE, LinkRow, NameKind, Named, WRITTEN, changed_together, changes_of, clear_graph,
     language_of, languages, links_of, links_to, links_with_keys, named, names_of, props_of,
@@ -263,6 +264,14 @@ pub fn synced<T>(db: &Connection, work: impl FnOnce() -> Result<T>) -> Result<T>
     done
 }
 
+/// Has every commit so far on disk. No transaction may be open.
+pub fn settle(db: &Connection) -> Result<()> {
+    // A page that becomes what it was is not written, and nothing is synced then.
+    let sql = "INSERT INTO meta(key, value) VALUES('settled', 1) \
+               ON CONFLICT(key) DO UPDATE SET value=value+1";
+    synced(db, || Ok(db.execute(sql, []).map(drop)?))
+}
+
 /// Whether another process has what is needed.
 pub fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
@@ -359,9 +368,6 @@ pub fn remove_source(db: &Connection, id: i64) -> Result<()> {
 const FILE: &str = "id, source, path, gen, size, mtime_ns, ctime_ns, inode, read_ms, hash, kind, \
     class, title, modified_ms, n_chunks, bytes, plain, note, chunks";
 
-/// A `body` up to so many bytes, some hundred definitions, costs a hit less than its text does.
-const SHORT_BODY_BYTES: i64 = 16_384;
-
 /// Unpacks a column; NULL is the empty value.
 fn unpack<T: Default + for<'a> Deserialize<'a>>(row: &Row, at: usize) -> rusqlite::Result<T> {
     let Some(bytes) = row.get_ref(at)?.as_blob_or_null()? else { return Ok(T::default()) };
@@ -412,31 +418,6 @@ pub fn file(db: &Connection, id: u32) -> Result<Option<FileRow>> {
 pub fn file_of_hit(db: &Connection, id: u32) -> Result<Option<FileRow>> {
     let sql = format!("SELECT {FILE}, NULL FROM file WHERE id=?");
     Ok(db.prepare_cached(&sql)?.query_row([id], file_row).optional()?)
-}
-
-/// The document of row `id`; of its `body` the definitions alone that stand in passage `number`, or
-/// around `line`, and these only where all of it is as short as a hit can pay for, or are `wanted`.
-pub fn file_of_code(
-    db: &Connection,
-    id: u32,
-    number: u32,
-    line: Option<u32>,
-    wanted: bool,
-) -> Result<Option<FileRow>> {
-    let most = if wanted { i64::MAX } else { SHORT_BODY_BYTES };
-    let sql = format!(
-        "SELECT {FILE}, NULL, CASE WHEN length(body)<=? THEN body END FROM file WHERE id=?"
-    );
-    let with_definitions = |row: &Row| {
-        let mut file = file_row(row)?;
-        let passage = file.chunks.get(number as usize).map(|chunk| (chunk.first, chunk.last));
-        if let (Some((first, last)), Some(body)) = (passage, row.get_ref(20)?.as_blob_or_null()?) {
-            let lines = line.map_or((first, last), |line| (first.min(line), last.max(line)));
-            file.body.symbols = definition::within(body, lines);
-        }
-        Ok(file)
-    };
-    Ok(db.prepare_cached(&sql)?.query_row(params![most, id], with_definitions).optional()?)
 }
 
 /// The document at `path` of a source.

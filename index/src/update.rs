@@ -287,7 +287,7 @@ impl Updater {
     /// again.
     fn settle(&self) -> Result<()> {
         // The log is made safe as a whole by the next commit that waits for the disk.
-        db::synced(&self.db, || db::set_generation(&self.db, db::generation(&self.db)?))
+        db::settle(&self.db)
     }
 
     /// The sources.

@@ -1,9 +1,15 @@
 //! The definitions of a document's row: packed, of which a hit unpacks those that its passage
 //! touches. A generated file has thousands, and to unpack them all takes longer than a search.
 
+use super::{FILE, FileRow, file_row};
+use crate::error::Result;
 use crate::kind::{Section, Symbol};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 use std::ops::Range;
+
+/// A `body` up to so many bytes, some hundred definitions, costs a hit less than its text does.
+const SHORT_BODY_BYTES: i64 = 16_384;
 
 /// A [`Symbol`] as it is packed.
 #[derive(Deserialize)]
@@ -33,9 +39,34 @@ impl Packed<'_> {
     }
 }
 
+/// The document of row `id`; of its `body` the definitions alone that stand in passage `number`, or
+/// around `line`, and these only where all of it is as short as a hit can pay for, or are `wanted`.
+pub fn file_of_code(
+    db: &Connection,
+    id: u32,
+    number: u32,
+    line: Option<u32>,
+    wanted: bool,
+) -> Result<Option<FileRow>> {
+    let most = if wanted { i64::MAX } else { SHORT_BODY_BYTES };
+    let sql = format!(
+        "SELECT {FILE}, NULL, CASE WHEN length(body)<=? THEN body END FROM file WHERE id=?"
+    );
+    let with_definitions = |row: &Row| {
+        let mut file = file_row(row)?;
+        let passage = file.chunks.get(number as usize).map(|chunk| (chunk.first, chunk.last));
+        if let (Some((first, last)), Some(body)) = (passage, row.get_ref(20)?.as_blob_or_null()?) {
+            let lines = line.map_or((first, last), |line| (first.min(line), last.max(line)));
+            file.body.symbols = within(body, lines);
+        }
+        Ok(file)
+    };
+    Ok(db.prepare_cached(&sql)?.query_row(params![most, id], with_definitions).optional()?)
+}
+
 /// Those definitions of a packed [`Body`](super::Body) that have a line among these, the last one
 /// included; none where it does not unpack, which `synod doctor` finds.
-pub fn within(body: &[u8], lines: (u32, u32)) -> Vec<Symbol> {
+fn within(body: &[u8], lines: (u32, u32)) -> Vec<Symbol> {
     unpack(body, lines).unwrap_or_default()
 }
 
