@@ -350,9 +350,12 @@ impl Ranker<'_> {
             let score = self.score(sums, own, slot, entry) - bonus;
             let dense = match dense {
                 Some(dense) => share_of(dense, near.top),
-                // What nobody has embedded yet means what its words say, and is not far for that.
+                // What nobody has embedded yet means what its words say, and is not far for that:
+                // those of all of it, or of a passage, which in a long document says it alone.
                 None if meaning.share < 1.0 && meaning.dense.places(entry).is_empty() => {
-                    by_mean.share(score) * (confidence / ONCE).min(1.0)
+                    let said = |share: f32, confidence: f32| share * (confidence / ONCE).min(1.0);
+                    let whole = said(by_mean.share(score), confidence);
+                    whole.max(said(by_passage.share(own), of_passages))
                 }
                 None => 0.0,
             };

@@ -234,6 +234,16 @@ fn what_was_just_saved_is_not_behind_what_has_vectors(mode: VectorIndex) {
     assert_ne!(engine.paths_in(query, Mode::Semantic)[0], "new.md", "meaning alone was asked for");
     embed_all(&mut engine.updater, &*concepts);
     assert_eq!(engine.paths_in(query, Mode::Hybrid)[0], "new.md");
+    // Nor a long note of which a passage says all of it, which is little of the whole.
+    let part =
+        |n: usize| format!("## Part {n}\n\n{}\n\n", format!("plank{n} rope mast ").repeat(80));
+    let parts: String = (0..40).map(part).collect();
+    place.write(
+        "log.md",
+        format!("# Log\n\n{parts}## Last\n\nA wombat, an automobile, the ocean.\n"),
+    );
+    engine.scan();
+    assert_eq!(engine.paths_in("wombat automobile ocean", Mode::Hybrid)[0], "log.md");
 }
 
 fn a_note_that_alone_holds_the_words_stands_before_what_is_only_near(mode: VectorIndex) {
