@@ -264,6 +264,15 @@ struct Failing {
     with: Vec<String>,
 }
 
+/// Changes of every sort to the notes of its vault.
+pub fn change_all(place: &Place) {
+    let at = |name: &str| place.path().join("vault").join(name);
+    place.write("vault/n3.md", "# Note 3\n\nedited walrus [[n5]]\n");
+    place.write("vault/new.md", "barnacle\n");
+    std::fs::remove_file(at("n7.md")).expect("removed");
+    std::fs::rename(at("n9.md"), at("m9.md")).expect("renamed");
+}
+
 impl Failing {
     fn new() -> Failing {
         let place = Place::new();
@@ -277,14 +286,6 @@ impl Failing {
 
     fn vault(&self) -> PathBuf {
         self.place.path().join("vault")
-    }
-
-    /// Changes of every sort.
-    fn change(&self) {
-        self.place.write("vault/n3.md", "# Note 3\n\nedited walrus [[n5]]\n");
-        self.place.write("vault/new.md", "barnacle\n");
-        std::fs::remove_file(self.vault().join("n7.md")).expect("removed");
-        std::fs::rename(self.vault().join("n9.md"), self.vault().join("m9.md")).expect("renamed");
     }
 
     /// Indexes into a copy of `before` (or an empty folder) while call `at` and all after it fail;
@@ -356,7 +357,7 @@ fn a_file_system_that_fails_at_any_step_of_a_first_index_leaves_a_sound_one() {
 fn a_file_system_that_fails_at_any_step_of_a_commit_leaves_the_old_or_the_new_index() {
     let failing = Failing::new();
     failing.place.index(&failing.vault());
-    failing.change();
+    change_all(&failing.place);
     failing.sweep(Some(failing.place.data().as_path()), 16);
 }
 

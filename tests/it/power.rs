@@ -5,7 +5,7 @@
 //! system writes some of the rest by itself, so that it is left in more than one way.
 
 use super::index::Answers;
-use super::lost::{MEANT, meant, shim};
+use super::lost::{MEANT, change_all, meant, shim};
 use super::program::{Client, PATIENCE, Place, copy, ended, long, outcome};
 use super::provider::{self, configure};
 use serde_json::{Value, json};
@@ -62,14 +62,6 @@ impl Disk {
 
     fn vault(&self) -> PathBuf {
         self.place.path().join("vault")
-    }
-
-    /// Changes of every sort.
-    fn change(&self) {
-        self.place.write("vault/n3.md", "# Note 3\n\nedited walrus [[n5]]\n");
-        self.place.write("vault/new.md", "barnacle\n");
-        std::fs::remove_file(self.vault().join("n7.md")).expect("removed");
-        std::fs::rename(self.vault().join("n9.md"), self.vault().join("m9.md")).expect("renamed");
     }
 
     /// A command on a copy of `before`, or on an empty disk, that ends before its call `at`.
@@ -228,7 +220,7 @@ fn a_power_failure_at_any_step_of_a_first_index_leaves_a_sound_one() {
 fn a_power_failure_at_any_step_of_a_commit_leaves_a_sound_index() {
     let disk = Disk::new();
     disk.place.index(&disk.vault());
-    disk.change();
+    change_all(&disk.place);
     let (before, vault) = (disk.place.data(), disk.vault().display().to_string());
     let args = ["index", &vault, "--wait", "--lexical-only"];
     let expected = Answers::of_fresh(&disk.vault(), WORDS);
