@@ -14,6 +14,7 @@ mod extract;
 mod kind;
 mod lot;
 pub mod measure;
+mod negation;
 mod number;
 mod panel;
 mod posterior;
