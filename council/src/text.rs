@@ -561,8 +561,9 @@ fn apart(a: &Content, b: &Content, agree: impl Fn() -> bool) -> Option<&'static 
 fn dates_differ(a: &Content, b: &Content) -> bool {
     let near = |a: &Content, b: &Content| {
         let has = |word: &String| b.words.contains_key(word) || b.asked.contains_key(word);
-        let words = plain(a).filter(|word| !word.starts_with(|c: char| c.is_ascii_digit()));
-        words.filter(|word| !has(word)).count() <= 1
+        let own = a.words.keys().chain(a.asked.keys()).filter(|word| !has(word) && is_plain(word));
+        // The second one tells them apart, however many come.
+        own.filter(|word| !word.starts_with(|c: char| c.is_ascii_digit())).nth(1).is_none()
     };
     lacks(&a.numbers, &b.numbers) && lacks(&b.numbers, &a.numbers) && near(a, b) && near(b, a)
 }
